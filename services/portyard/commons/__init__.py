@@ -1,0 +1,1 @@
+"""What the rooms share; nothing in it names a protocol."""
