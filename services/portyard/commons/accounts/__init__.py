@@ -1,0 +1,1 @@
+"""Users, their credentials and the SASL mechanisms that prove them."""

@@ -1,0 +1,66 @@
+"""Accounts as values, and the interface of their store. Pure: every core may import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who can log in and receive.
+
+    Attributes:
+        id: The store's key, never reused.
+        sandbox: The sandbox it lives in.
+        local_part: As registered, e.g. "alice".
+        domain: In lower case, e.g. "portyard.test".
+        password: Kept as given, because challenge-response mechanisms need it; never shown in a repr or the journal.
+        public_keys: OpenSSH public key lines that may log in.
+    """
+
+    id: int
+    sandbox: str
+    local_part: str
+    domain: str
+    password: str = field(repr=False)
+    public_keys: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The login name and mail address."""
+        return f"{self.local_part}@{self.domain}"
+
+
+class AccountTakenError(ValueError):
+    """An account of that address exists already in the sandbox."""
+
+
+class Accounts(Protocol):
+    """The accounts of every sandbox."""
+
+    async def find(self, login: str) -> Account | None:
+        """The account that a login name means: an address, `<sandbox>/<address>`, or a bare local part of `default`'s first domain.
+
+        Local parts and domains compare without case.
+        """
+
+    async def verify(self, login: str, password: str) -> Account | None:
+        """The account when the password is right, else None; takes the same time either way."""
+
+    async def by_address(self, sandbox: str, address: str) -> Account | None:
+        """The account of exactly this address in the sandbox, without subaddress handling."""
+
+    async def create(self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...] = ()) -> Account:
+        """Add an account with its INBOX to come.
+
+        Raises:
+            AccountTakenError: The address exists in the sandbox.
+            ValueError: The address is malformed.
+        """
+
+    async def list(self, sandbox: str) -> list[Account]:
+        """The sandbox's accounts by address."""
+
+    async def delete(self, sandbox: str, address: str) -> bool:
+        """Remove an account; True when there was one."""

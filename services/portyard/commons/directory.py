@@ -1,0 +1,106 @@
+"""Where each service of the testbed can be reached: from inside (other services) and from the user's machine.
+
+Each process writes its services' entries into `endpoints/` of the state directory once its ports listen; everyone reads them from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from portyard.commons.card import Port, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One reachable port.
+
+    Attributes:
+        service: The service's name ("mta").
+        port: The port's name on its card ("smtp").
+        address: IP address as other services reach it.
+        number: Port number as other services reach it.
+        host: Address as the user's machine reaches it ("127.0.0.1").
+        host_number: Port number as the user's machine reaches it.
+        tls: "none", "upgrade" or "implicit".
+        transport: "tcp" or "udp".
+        summary: One line for tables.
+    """
+
+    service: str
+    port: str
+    address: str
+    number: int
+    host: str
+    host_number: int
+    tls: str
+    transport: str
+    summary: str = ""
+
+
+class Directory:
+    """The endpoints as written in the state directory.
+
+    Args:
+        folder: `endpoints/` of the state directory; made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._cache: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
+
+    def announce(self, service: Service, endpoints: list[Endpoint]) -> None:
+        """Write a service's entries; readers see the old file or the new, never half of one."""
+        path = self._folder / f"{service.name}.json"
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps([entry_fields(endpoint) for endpoint in endpoints]))
+        draft.replace(path)
+
+    def withdraw(self, service: Service) -> None:
+        """Take a service's entries away; fine when there were none."""
+        (self._folder / f"{service.name}.json").unlink(missing_ok=True)
+
+    def all(self) -> list[Endpoint]:
+        """Every endpoint that was announced, by service."""
+        names = sorted(path.stem for path in self._folder.glob("*.json"))
+        return [endpoint for name in names for endpoint in self.of(name)]
+
+    def of(self, service: str) -> tuple[Endpoint, ...]:
+        """A service's endpoints, read again only when its file changed; empty when it isn't up."""
+        path = self._folder / f"{service}.json"
+        try:
+            stamp = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        cached = self._cache.get(service)
+        if cached is None or cached[0] != stamp:
+            cached = (stamp, tuple(Endpoint(**fields) for fields in json.loads(path.read_text())))
+            self._cache[service] = cached
+        return cached[1]
+
+    def find(self, service: str, port: str) -> Endpoint | None:
+        """One endpoint by service and port name, or None while it isn't up."""
+        return next((endpoint for endpoint in self.of(service) if endpoint.port == port), None)
+
+
+def entry_fields(endpoint: Endpoint) -> dict[str, object]:
+    """The endpoint as JSON-able fields, by attribute name."""
+    return {name: getattr(endpoint, name) for name in Endpoint.__slots__}
+
+
+def endpoint_of(service: Service, port: Port, *, address: str, number: int, host: str, host_number: int) -> Endpoint:
+    """An endpoint from what the card says and where it was bound."""
+    return Endpoint(
+        service=service.name,
+        port=port.name,
+        address=address,
+        number=number,
+        host=host,
+        host_number=host_number,
+        tls=port.tls.value,
+        transport=port.transport,
+        summary=service.summary,
+    )

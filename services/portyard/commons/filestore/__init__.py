@@ -1,0 +1,1 @@
+"""The files that several protocols share: one root per account."""

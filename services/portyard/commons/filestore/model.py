@@ -1,0 +1,74 @@
+"""An account's files, and the interface of their store.
+
+Every path is POSIX, absolute inside the account's root ("/" is the root), as in a chroot: ".." at the root stays there, a symbolic link
+is followed inside the root only, and nothing names a file outside. Calls are synchronous: they are local and short.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO, Protocol
+
+from portyard.commons.accounts.model import Account
+
+
+class FileRoot(Protocol):
+    """One account's files. Errors are the operating system's own (`FileNotFoundError`, `PermissionError`, `OSError` with errno)."""
+
+    def open(self, path: str, mode: str = "rb") -> BinaryIO:
+        """Open a regular file: "rb", "wb", "ab", "r+b", "xb". A device, FIFO or socket is refused with PermissionError."""
+
+    def open_fd(self, path: str, flags: int, permissions: int = 0o644) -> int:
+        """A descriptor by os.open's flags, checked as `open` does."""
+
+    def replace(self, path: str) -> BinaryIO:
+        """A file that takes `path`'s place when closed without error, so that readers see the old or the new, never half."""
+
+    def stat(self, path: str) -> os.stat_result:
+        """Follows links inside the root."""
+
+    def lstat(self, path: str) -> os.stat_result:
+        """Doesn't follow the last component."""
+
+    def list(self, path: str) -> list[str]:
+        """Names in a directory, sorted."""
+
+    def mkdir(self, path: str, permissions: int = 0o755) -> None:
+        """Make one directory."""
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory; the root is refused."""
+
+    def unlink(self, path: str) -> None:
+        """Remove a file or a link."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Move within the root, replacing a file."""
+
+    def symlink(self, target: str, path: str) -> None:
+        """Make a link; `target` is kept as given and means a place inside the root."""
+
+    def link(self, source: str, path: str) -> None:
+        """Make a hard link inside the root."""
+
+    def readlink(self, path: str) -> str:
+        """A link's target as given."""
+
+    def realpath(self, path: str) -> str:
+        """The canonical path inside the root, links followed; the last component may be missing."""
+
+    def chmod(self, path: str, permissions: int) -> None:
+        """Set permission bits (the set-user and set-group bits are dropped)."""
+
+    def utime(self, path: str, accessed: float, modified: float) -> None:
+        """Set times, in seconds since the epoch."""
+
+    def truncate(self, path: str, size: int) -> None:
+        """Set a file's length in octets."""
+
+
+class Filestore(Protocol):
+    """Every account's root."""
+
+    def root(self, account: Account) -> FileRoot:
+        """The account's root, made when missing."""

@@ -1,0 +1,98 @@
+"""The journal's values and interfaces. Pure: every core may import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+KINDS = ("opened", "tls", "greeting", "auth", "command", "reply", "data", "transfer", "fault", "error", "closed")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """One thing that happened in a session.
+
+    Attributes:
+        seq: Its place in the session, from 1.
+        at: The testbed's time, aware.
+        kind: One of KINDS.
+        fields: JSON-able; `text` holds a command's or reply's line as a transcript shows it, secrets blanked.
+    """
+
+    seq: int
+    at: datetime
+    kind: str
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session's card in the journal.
+
+    Attributes:
+        id: Unique in the testbed.
+        room: "pop3" …
+        service: The process ("mta") that took it.
+        sandbox: The sandbox it joined last.
+        peer: "127.0.0.1:54321".
+        opened_at: The testbed's time, aware.
+        closed_at: None while it runs.
+        account: Who logged in, or None.
+    """
+
+    id: str
+    room: str
+    service: str
+    sandbox: str
+    peer: str
+    opened_at: datetime
+    closed_at: datetime | None
+    account: str | None
+
+
+class SessionLog(Protocol):
+    """One session's pen. Every call returns at once; the journal writes behind."""
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Note one thing. Values are JSON-able; secrets were blanked by whoever knows what is secret."""
+
+    def command(self, text: str) -> None:
+        """Note a line that the client sent, as a transcript shows it."""
+
+    def reply(self, text: str) -> None:
+        """Note a line (or lines) that the server sent."""
+
+    def join(self, sandbox: str) -> None:
+        """The session named its sandbox."""
+
+    def authenticated(self, account: str, mechanism: str) -> None:
+        """Somebody logged in."""
+
+    def close(self, reason: str = "") -> None:
+        """The session ended; a second call does nothing."""
+
+
+class Journal(Protocol):
+    """Every session of the testbed."""
+
+    def open_session(self, *, room: str, service: str, peer: str, local: str, port: str) -> SessionLog:
+        """Begin a session's record with its `opened` event."""
+
+    async def sessions(
+        self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[SessionRecord]:
+        """Sessions, newest first."""
+
+    async def session(self, session_id: str) -> SessionRecord | None:
+        """One session."""
+
+    async def events(self, session_id: str) -> list[JournalEvent]:
+        """A session's events in order."""
+
+    async def flush(self) -> None:
+        """Return once everything noted so far by this process is readable everywhere."""

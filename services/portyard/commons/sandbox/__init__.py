@@ -1,0 +1,1 @@
+"""The slices that keep parallel tests apart."""

@@ -1,0 +1,168 @@
+"""The testbed's settings: `portyard.toml`, then `PORTYARD_*` over it. A wrong value is refused with key, value and what was expected."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+MEGABYTE = 1 << 20
+ENVIRONMENT_PREFIX = "PORTYARD_"
+
+
+class SettingError(ValueError):
+    """A setting is wrong; the message names key, value and what was expected."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes and counts that keep one peer from hurting the others.
+
+    Attributes:
+        message: Octets of one message; what SIZE announces.
+        recipients: Recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
+        connections: Connections of one service at once.
+        upload: Octets of one uploaded file.
+        journal_events: Events that the journal keeps.
+        journal_bytes: Octets that the journal keeps.
+    """
+
+    message: Annotated[int, msgspec.Meta(ge=1024)] = 64 * MEGABYTE
+    recipients: Annotated[int, msgspec.Meta(ge=100)] = 5000
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    upload: Annotated[int, msgspec.Meta(ge=1024)] = 4096 * MEGABYTE
+    journal_events: Annotated[int, msgspec.Meta(ge=1000)] = 1_000_000
+    journal_bytes: Annotated[int, msgspec.Meta(ge=MEGABYTE)] = 512 * MEGABYTE
+
+
+class AccountSeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account that exists from the start. `public_keys` are OpenSSH public key lines."""
+
+    address: Annotated[str, msgspec.Meta(pattern="^[^@ ]+@[^@ ]+$")]
+    password: str
+    public_keys: tuple[str, ...] = ()
+
+
+class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the processes log: `format` "human" or "json", a level for all and one per room."""
+
+    format: Annotated[str, msgspec.Meta(pattern="^(human|json)$")] = "human"
+    level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    rooms: dict[str, Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set.
+
+    Attributes:
+        state: The state directory, or "memory" for a private one on tmpfs that goes at exit.
+        listen: The address that listeners bind.
+        advertise: The address by which the user's machine reaches the testbed; passive FTP and URLs name it.
+        port_offset: Host port = offset + standard port.
+        ports: "host" (offset applied), "standard" (as inside a container) or "ephemeral".
+        port_overrides: Numbers for single ports, by the port's name.
+        domain: `default`'s first domain.
+        domains: Further domains that `default` owns.
+        capture: "any" or "own", for `default`.
+        default_password: The password of accounts that capture makes.
+        require_tls: Refuse plaintext logins.
+        accounts: The accounts that exist from the start.
+        relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
+        console_hosts: Host names beyond loopback and service names to which the console answers.
+        seed: Of the testbed's chance.
+        ready_folder: Where each service leaves a file once its ports listen; empty for none.
+    """
+
+    state: str = ".portyard/state"
+    listen: str = "127.0.0.1"
+    advertise: str = "127.0.0.1"
+    port_offset: Annotated[int, msgspec.Meta(ge=0, le=64000)] = 3000
+    ports: Annotated[str, msgspec.Meta(pattern="^(host|standard|ephemeral)$")] = "host"
+    port_overrides: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
+    domain: Annotated[str, msgspec.Meta(pattern="^[a-z0-9.-]+$")] = "portyard.test"
+    domains: tuple[str, ...] = ()
+    capture: Annotated[str, msgspec.Meta(pattern="^(any|own)$")] = "any"
+    default_password: str = "portyard"  # noqa: S105 - documented, a testbed's
+    require_tls: bool = False
+    accounts: tuple[AccountSeed, ...] = (
+        AccountSeed("alice@portyard.test", "alice-secret"),
+        AccountSeed("bob@portyard.test", "bob-secret"),
+    )
+    relay_allow: tuple[str, ...] = ()
+    console_hosts: tuple[str, ...] = ()
+    seed: int = 0
+    ready_folder: str = ""
+    limits: Limits = Limits()
+    log: Logging = Logging()
+
+
+def load(environment: Mapping[str, str] = os.environ, file: Path | None = None) -> Settings:
+    """The settings of a file (`portyard.toml` here when it exists) with the environment's over them.
+
+    `PORTYARD_LIMITS_MESSAGE=1000000` sets `limits.message`; tuples are separated by commas.
+
+    Raises:
+        SettingError: A key is unknown or a value is wrong.
+    """
+    path = file or Path(environment.get("PORTYARD_CONFIG", "portyard.toml"))
+    values: dict[str, Any] = {}
+    if file is not None or path.exists():
+        values = _read_toml(path)
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _overlay(values, name, value)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingError(_explain(error, values)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingError(
+            f"{path}: {error.strerror}; give the settings file's path or remove PORTYARD_CONFIG"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: not TOML: {error}") from None
+
+
+# What PORTYARD_* names mean to the command line, not to the processes.
+_NOT_SETTINGS = frozenset({"config", "engine", "project", "url", "token"})
+_NESTED = {"limits": Limits, "log": Logging}
+
+
+def _overlay(values: dict[str, Any], name: str, value: str) -> None:
+    key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+    if key in _NOT_SETTINGS:
+        return
+    head, _, rest = key.partition("_")
+    if head in _NESTED and rest in _NESTED[head].__struct_fields__:
+        values.setdefault(head, {})[rest] = value
+    elif key.startswith("port_") and key != "port_offset":
+        values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value
+    elif key not in Settings.__struct_fields__:
+        raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
+    elif key in ("domains", "relay_allow", "console_hosts"):
+        values[key] = [part.strip() for part in value.split(",") if part.strip()]
+    else:
+        values[key] = value
+
+
+def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
+    """Msgspec tells what was expected and the path; the value is looked up so that the line is complete."""
+    text, _, path = str(error).partition(" - at `$")
+    keys = path.rstrip("`").strip(".")
+    if not keys:
+        return text
+    found: Any = values
+    for part in keys.replace("[", ".[").split("."):
+        if isinstance(found, dict):
+            found = found.get(part, "")
+        elif isinstance(found, list) and part.startswith("["):
+            found = found[int(part[1:-1])]
+    return f"{keys} = {found!r}: {text[0].lower()}{text[1:]}"

@@ -1,0 +1,128 @@
+"""What a room is given when it opens: the yard it stands in. Every field is an interface, so a test gives what it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from portyard.commons.accounts.model import Accounts
+from portyard.commons.card import Port, Service
+from portyard.commons.clock import Clock
+from portyard.commons.database.engine import Database
+from portyard.commons.directory import Directory
+from portyard.commons.filestore.model import Filestore
+from portyard.commons.journal.model import Journal, SessionLog
+from portyard.commons.mailstore.model import Mailstore, Watcher
+from portyard.commons.sandbox.model import Sandboxes
+from portyard.commons.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An accepted connection, identified.
+
+    Attributes:
+        service: The service whose listener took it.
+        port: The listener's entry on the card (its `tls` mode and name).
+        peer: The client's address and port.
+        local: Our address and port.
+        log: The session's pen; `opened` is noted already, `close` is the room's duty when the connection ends.
+    """
+
+    service: Service
+    port: Port
+    peer: tuple[str, int]
+    local: tuple[str, int]
+    log: SessionLog
+
+
+class Tls(Protocol):
+    """The one TLS setup: certificates and the layer over a plain transport."""
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The CA's certificate."""
+
+    def server_context(self, recipe: str = "good") -> ssl.SSLContext:
+        """The context of a named certificate."""
+
+    def client_context(self) -> ssl.SSLContext:
+        """A context that trusts the CA, for hops inside the testbed."""
+
+    def certificate_files(self, recipe: str = "good") -> tuple[Path, Path]:
+        """The chain's and the key's file, for libraries that want paths."""
+
+    def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.Protocol:
+        """The layer for a port that speaks TLS from the first octet; `protocol.connection_made` follows a good handshake."""
+
+    async def upgrade(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, connection: Connection
+    ) -> asyncio.Transport:
+        """Upgrade an accepted connection; returns the transport to use from now on. The plaintext buffer was dropped before.
+
+        Raises:
+            ssl.SSLError, ConnectionError, TimeoutError: The handshake failed; the connection is closed and the journal told.
+        """
+
+    async def upgrade_client(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, server_hostname: str
+    ) -> asyncio.Transport:
+        """Upgrade a connection that we made, verifying against the CA."""
+
+
+class Handler(Protocol):
+    """A running room service. `factory` on its card makes one: `async (yard, service) -> Handler`.
+
+    A handler that drives sockets by itself (not through asyncio transports) has `adopt` instead of being asked for a protocol, and sets
+    `adopts = True`.
+    """
+
+    adopts: bool
+
+    def protocol(self, connection: Connection) -> asyncio.Protocol:
+        """The protocol for an accepted connection (TLS of an implicit port is already below it)."""
+
+    def adopt(self, connection: Connection, sock: object) -> None:
+        """Take over a raw, non-blocking, accepted socket (handlers with `adopts = True`)."""
+
+    def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
+        """The protocol of a UDP port."""
+
+    async def close(self) -> None:
+        """Stop background work; connections are closed by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """What rooms share.
+
+    Attributes:
+        settings: The validated settings.
+        clock: The testbed's time.
+        rng: Seeded chance.
+        state: The state directory.
+        secret: 32 octets of the state directory by which testbed processes prove themselves to each other.
+        spawn: Starts a background task that is awaited (cancelled) at close and whose failure is logged.
+    """
+
+    settings: Settings
+    clock: Clock
+    rng: random.Random
+    state: Path
+    secret: bytes
+    journal: Journal
+    accounts: Accounts
+    sandboxes: Sandboxes
+    mail: Mailstore
+    watcher: Watcher
+    files: Filestore
+    tls: Tls
+    directory: Directory
+    mail_database: Database
+    control_database: Database
+    spawn: Callable[[Awaitable[None]], None]
