@@ -61,16 +61,22 @@ class Tls(Protocol):
         """The layer for a port that speaks TLS from the first octet; `protocol.connection_made` follows a good handshake."""
 
     async def upgrade(
-        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, connection: Connection
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.Protocol,
+        connection: Connection,
+        pending: bytes = b"",
     ) -> asyncio.Transport:
         """Upgrade an accepted connection; returns the transport to use from now on. The plaintext buffer was dropped before.
+
+        `pending` are octets that came after the word that invited the handshake: the head of the ClientHello.
 
         Raises:
             ssl.SSLError, ConnectionError, TimeoutError: The handshake failed; the connection is closed and the journal told.
         """
 
     async def upgrade_client(
-        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, server_hostname: str
+        self, transport: asyncio.Transport, protocol: asyncio.Protocol, server_hostname: str
     ) -> asyncio.Transport:
         """Upgrade a connection that we made, verifying against the CA."""
 

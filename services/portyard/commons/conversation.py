@@ -1,0 +1,289 @@
+"""Runs a core over a stream: octets to framing to session, effects to the wire, everything to the journal.
+
+Knows tasks and streams; knows no protocol. The core never awaits a socket; this never decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+from portyard.commons.card import Port
+from portyard.commons.effects import (
+    Abort,
+    Authenticated,
+    Close,
+    Effect,
+    Expect,
+    Framing,
+    Note,
+    Send,
+    Session,
+    StartTls,
+    Unwatch,
+    Watch,
+)
+from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsStarted
+from portyard.commons.journal.model import SessionLog
+from portyard.commons.mailstore.model import Watcher
+from portyard.commons.stream import Stream, Upgrade
+from portyard.commons.yard import Connection, Yard
+
+REPLY_SHOWN = 4096  # octets of one answer that the journal shows; the rest is counted
+
+_logger = logging.getLogger(__name__)
+
+
+class Conversation:
+    """One session of one peer.
+
+    Args:
+        stream: The connection.
+        session: The core.
+        framing: The core's framing.
+        log: The journal's pen.
+        upgrade: Puts TLS below the stream; None where the room never upgrades.
+        watcher: Where `Watch` is heard; None where the room never watches.
+        parting: What the peer is told when we fail or shut down, in the protocol's own words.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        session: Session,
+        framing: Framing,
+        log: SessionLog,
+        *,
+        upgrade: Upgrade | None = None,
+        watcher: Watcher | None = None,
+        parting: bytes = b"",
+    ) -> None:
+        self._stream = stream
+        self._session = session
+        self._framing = framing
+        self._log = log
+        self._upgrade = upgrade
+        self._watcher = watcher
+        self._parting = parting
+        self._watching: asyncio.Task[None] | None = None
+        self._changed = False
+        self._upgraded: TlsStarted | None = None
+        self._reason = ""
+        self._over = False
+        self._told = False
+        self._shown = bytearray()
+        self._sent = 0
+
+    async def run(self) -> None:
+        """Talk until somebody closes; never raises but when cancelled."""
+        try:
+            await self._obey(self._session.open())
+            self._write_down("greeting")
+            while not self._over:
+                await self._handle(await self._next_event())
+        except (ConnectionError, TimeoutError) as error:
+            self._end(str(error) or type(error).__name__)
+            await self._hear_gone()
+        except asyncio.CancelledError:
+            self._part("shutdown")
+            raise
+        except Exception as error:
+            _logger.exception("session %s failed", self._log.id)
+            self._log.event("error", text=f"{type(error).__name__}: {error}")
+            self._part("internal error")
+        finally:
+            await self._finish()
+
+    async def _handle(self, event: Event) -> None:
+        if isinstance(event, Gone):
+            self._end("peer closed")
+            await self._hear_gone()
+            return
+        if not isinstance(event, Gone | MailboxChanged | Timeout | TlsStarted):
+            self._log.command(self._session.transcript(event))
+        await self._obey(self._session.receive(event))
+        self._write_down("reply")
+
+    async def _hear_gone(self) -> None:
+        """Let the core put its things away; whatever it wants to send goes nowhere."""
+        if not self._told:
+            self._told = True
+            async for _ in self._session.receive(Gone()):
+                pass
+
+    async def _next_event(self) -> Event:
+        while True:
+            if self._upgraded is not None:
+                event, self._upgraded = self._upgraded, None
+                return event
+            framed = self._framing.next_event()
+            if framed is not None:
+                return framed
+            if self._changed:
+                self._changed = False
+                return MailboxChanged()
+            try:
+                data = await self._stream.read(self._session.timeout_s)
+            except TimeoutError:
+                self._reason = "timeout"
+                return Timeout()
+            if data:
+                self._framing.feed(data)
+            elif data is not None:
+                return Gone()
+
+    async def _obey(self, effects: AsyncIterator[Effect]) -> None:
+        async for effect in effects:
+            match effect:
+                case Send(data, note):
+                    self._remember(data, note)
+                    self._stream.write(data)
+                    await self._stream.drain()
+                case Expect(mode):
+                    self._framing.expect(mode)
+                case StartTls():
+                    await self._start_tls()
+                case Watch(mailbox_id):
+                    self._watch(mailbox_id)
+                case Unwatch():
+                    self._unwatch()
+                case Authenticated(account, mechanism, sandbox):
+                    self._log.join(sandbox)
+                    self._log.authenticated(account, mechanism)
+                case Note(kind, fields):
+                    self._log.event(kind, **fields)
+                case Close():
+                    self._end("closed by us")
+                case Abort():
+                    self._end("aborted by us")
+                    self._stream.abort()
+            if self._over:
+                break
+        if isinstance(effects, AsyncGenerator):
+            await effects.aclose()
+
+    def _end(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self._over = True
+
+    async def _start_tls(self) -> None:
+        assert self._upgrade is not None, "the core upgrades but the edge gave no way to"
+        self._write_down("reply")
+        self._framing.clear()  # RFC 3207 §4.2, RFC 2595 §4, RFC 3501 §6.2.1: nothing read in plaintext is a command
+        await self._stream.upgrade(self._upgrade)
+        ssl_object = self._stream.info("ssl_object")
+        name, *_ = ssl_object.cipher() or ("",)
+        self._upgraded = TlsStarted(ssl_object.version() or "", name)
+
+    def _watch(self, mailbox_id: int) -> None:
+        self._unwatch()
+        assert self._watcher is not None, "the core watches but the edge gave no watcher"
+        self._watching = asyncio.get_running_loop().create_task(self._follow(self._watcher, mailbox_id))
+
+    async def _follow(self, watcher: Watcher, mailbox_id: int) -> None:
+        async for _ in watcher.watch(mailbox_id):
+            self._changed = True
+            self._stream.wake()
+
+    def _unwatch(self) -> None:
+        self._changed = False
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    def _part(self, reason: str) -> None:
+        self._reason = reason
+        if self._parting:
+            self._remember(self._parting, None)
+            self._stream.write(self._parting)
+            self._write_down("reply")
+
+    async def _finish(self) -> None:
+        self._unwatch()
+        self._write_down("reply")
+        try:
+            await self._stream.close()
+        finally:
+            self._log.close(self._reason)
+
+    def _remember(self, data: bytes, note: str | None) -> None:
+        self._sent += len(data)
+        shown = data if note is None else note.encode() + b"\r\n"
+        if len(self._shown) < REPLY_SHOWN:
+            self._shown += shown[: REPLY_SHOWN - len(self._shown)]
+
+    def _write_down(self, kind: str) -> None:
+        if not self._sent:
+            return
+        text = self._shown.decode("utf-8", "backslashreplace").removesuffix("\r\n")
+        if kind == "greeting":
+            self._log.event("greeting", text=text)
+        else:
+            self._log.reply(text)
+        self._shown.clear()
+        self._sent = 0
+
+
+class Conversations:
+    """The conversations of one service: starts one for each connection, ends them all at close.
+
+    Args:
+        yard: The yard.
+        make: A core with its framing for an accepted connection.
+        parting: See Conversation.
+    """
+
+    adopts = False
+
+    def __init__(self, yard: Yard, make: Callable[[Connection], tuple[Session, Framing]], parting: bytes = b"") -> None:
+        self._yard = yard
+        self._make = make
+        self._parting = parting
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def protocol(self, connection: Connection) -> asyncio.Protocol:
+        """See Handler."""
+
+        async def upgrade(
+            transport: asyncio.Transport, protocol: asyncio.Protocol, pending: bytes
+        ) -> asyncio.Transport:
+            return await self._yard.tls.upgrade(transport, protocol, connection, pending)
+
+        async def main(stream: Stream) -> None:
+            session, framing = self._make(connection)
+            await Conversation(
+                stream,
+                session,
+                framing,
+                connection.log,
+                upgrade=upgrade,
+                watcher=self._yard.watcher,
+                parting=self._parting,
+            ).run()
+
+        return Stream(main, self._started)
+
+    def adopt(self, connection: Connection, sock: object) -> None:
+        """See Handler; never called, `adopts` is False."""
+        raise NotImplementedError
+
+    def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
+        """See Handler; these rooms have no UDP port."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """End every conversation with its parting word."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("a conversation failed", exc_info=task.exception())
