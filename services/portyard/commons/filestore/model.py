@@ -7,6 +7,7 @@ is followed inside the root only, and nothing names a file outside. Calls are sy
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
 from portyard.commons.accounts.model import Account
@@ -22,7 +23,10 @@ class FileRoot(Protocol):
         """A descriptor by os.open's flags, checked as `open` does."""
 
     def replace(self, path: str) -> BinaryIO:
-        """A file that takes `path`'s place when closed without error, so that readers see the old or the new, never half."""
+        """A file that takes `path`'s place when closed without error, so that readers see the old or the new, never half.
+
+        Left by an exception (`with`, or `__exit__` called with one), or forgotten, it goes without a trace and the old file stays.
+        """
 
     def stat(self, path: str) -> os.stat_result:
         """Follows links inside the root."""
@@ -32,6 +36,9 @@ class FileRoot(Protocol):
 
     def list(self, path: str) -> list[str]:
         """Names in a directory, sorted."""
+
+    def scan(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Names in a directory, sorted, each with its `lstat`; one that vanishes meanwhile is left out."""
 
     def mkdir(self, path: str, permissions: int = 0o755) -> None:
         """Make one directory."""
