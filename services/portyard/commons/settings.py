@@ -73,7 +73,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
         console_hosts: Host names beyond loopback and service names to which the console answers.
         seed: Of the testbed's chance.
-        ready_folder: Where each service leaves a file once its ports listen; empty for none.
+        ready_dir: Where each service leaves a file once its ports listen; empty for none.
+        host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
+        passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any.
+        engine_view: "embedded" or "docker": what stands between a client and us.
     """
 
     state: str = ".portyard/state"
@@ -94,7 +97,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_allow: tuple[str, ...] = ()
     console_hosts: tuple[str, ...] = ()
     seed: int = 0
-    ready_folder: str = ""
+    ready_dir: str = ""
+    host_ports: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
+    passive_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = "30000-30019"
+    engine_view: Annotated[str, msgspec.Meta(pattern="^(embedded|docker)$")] = "embedded"
     limits: Limits = Limits()
     log: Logging = Logging()
 
@@ -147,6 +153,8 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value
     elif key not in Settings.__struct_fields__:
         raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
+    elif key == "host_ports":
+        values[key] = dict(part.partition("=")[::2] for part in value.split())
     elif key in ("domains", "relay_allow", "console_hosts"):
         values[key] = [part.strip() for part in value.split(",") if part.strip()]
     else:

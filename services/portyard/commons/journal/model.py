@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -80,8 +81,10 @@ class SessionLog(Protocol):
 class Journal(Protocol):
     """Every session of the testbed."""
 
-    def open_session(self, *, room: str, service: str, peer: str, local: str, port: str) -> SessionLog:
-        """Begin a session's record with its `opened` event."""
+    def open_session(
+        self, *, room: str, service: str, peer: str, local: str, port: str, closed: Callable[[], None] | None = None
+    ) -> SessionLog:
+        """Begin a session's record with its `opened` event; `closed` is called once, when the log is closed."""
 
     async def sessions(
         self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None

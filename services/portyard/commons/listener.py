@@ -1,0 +1,196 @@
+"""Accepts, identifies, hands over. One `Listener` per port of a service; binds at once, accepts when its room's handler stands.
+
+Knows sockets and the loop; knows no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from dataclasses import dataclass, field
+
+from portyard.commons.card import Card, Port, Service, TlsMode
+from portyard.commons.journal.model import Journal
+from portyard.commons.yard import Connection, Handler, Tls
+
+BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
+ACCEPTS_A_TURN = 64  # so that a flood of connections doesn't keep the loop from serving those it has
+FULL_PAUSE_S = 0.1  # how long accepting rests when the process is out of descriptors
+
+_logger = logging.getLogger(__name__)
+
+
+class PortTakenError(Exception):
+    """A port can't be bound; the message names it and the remedy."""
+
+
+@dataclass(slots=True)
+class Bound:
+    """A port that is bound.
+
+    Attributes:
+        card: The room's.
+        service: Whose.
+        port: Its entry on the card.
+        sock: The listening (or UDP) socket, non-blocking.
+    """
+
+    card: Card
+    service: Service
+    port: Port
+    sock: socket.socket
+
+    @property
+    def number(self) -> int:
+        """The port number that was bound."""
+        return int(self.sock.getsockname()[1])
+
+
+def bind(card: Card, service: Service, port: Port, address: str, number: int) -> Bound:
+    """Bind a port, and listen on it when it is TCP's.
+
+    Raises:
+        PortTakenError: The address can't be bound.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_DGRAM if port.transport == "udp" else socket.SOCK_STREAM
+    sock = socket.socket(family, kind)
+    try:
+        if port.transport == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, number))
+        if port.transport == "tcp":
+            sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise PortTakenError(_explain(error, service, port, address, number)) from None
+    sock.setblocking(False)
+    return Bound(card, service, port, sock)
+
+
+def _explain(error: OSError, service: Service, port: Port, address: str, number: int) -> str:
+    what = f"{service.name}: cannot listen on {address}:{number} ({port.name})"
+    remedy = (
+        f"set PORTYARD_PORT_{port.name.upper().replace('-', '_')} to another number, or PORTYARD_PORT_OFFSET for all"
+    )
+    if error.errno == errno.EADDRINUSE:
+        return f"{what}: the port is taken; stop what uses it, or {remedy}"
+    if error.errno == errno.EACCES:
+        return f"{what}: ports below 1024 need a privilege; {remedy}"
+    return f"{what}: {error.strerror}; set PORTYARD_LISTEN to an address of this machine"
+
+
+@dataclass(slots=True)
+class Listener:
+    """Hands each accepted connection of a bound port to its room's handler.
+
+    Attributes:
+        bound: The port.
+        handler: The room's.
+        journal: Where each connection's session is opened.
+        tls: The one TLS setup.
+        limit: Connections at once; those beyond get the service's `overload` words and a close.
+        open_count: Connections that are open now.
+    """
+
+    bound: Bound
+    handler: Handler
+    journal: Journal
+    tls: Tls
+    limit: int
+    open_count: int = 0
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _stopped: bool = False
+    _complained: bool = False
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._loop.add_reader(self.bound.sock, self._accept)
+
+    def stop(self) -> None:
+        """Accept no more and free the port."""
+        if not self._stopped:
+            self._stopped = True
+            self._loop.remove_reader(self.bound.sock)
+            self.bound.sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, peer = self.bound.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._rest(error)
+                return
+            sock.setblocking(False)
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._take(sock, peer[:2])
+
+    def _rest(self, error: OSError) -> None:
+        """Out of descriptors or memory: leave the others alone and try again soon."""
+        if not self._complained:
+            self._complained = True
+            _logger.error("%s: cannot accept: %s; raise the limit on open files", self.bound.port.name, error.strerror)
+        self._loop.remove_reader(self.bound.sock)
+        self._loop.call_later(FULL_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if not self._stopped:
+            self._loop.add_reader(self.bound.sock, self._accept)
+
+    def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        service, port = self.bound.service, self.bound.port
+        local = sock.getsockname()[:2]
+        if self.open_count >= self.limit:
+            _logger.warning("%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0])
+            self._refuse(sock)
+            return
+        log = self.journal.open_session(
+            room=self.bound.card.name,
+            service=service.name,
+            peer=f"{peer[0]}:{peer[1]}",
+            local=f"{local[0]}:{local[1]}",
+            port=port.name,
+            closed=self._closed,
+        )
+        self.open_count += 1
+        connection = Connection(service, port, peer, local, log)
+        if self.handler.adopts:
+            self.handler.adopt(connection, sock)
+            return
+        task = self._loop.create_task(self._connect(connection, sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _refuse(self, sock: socket.socket) -> None:
+        if self.bound.service.overload and self.bound.port.tls is not TlsMode.IMPLICIT:
+            try:
+                sock.send(self.bound.service.overload)
+            except OSError:
+                _logger.debug("the refused peer is gone already")
+        sock.close()
+
+    async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
+        except OSError as error:  # the peer is gone already
+            connection.log.close(error.strerror or "gone")
+            sock.close()
+        except Exception:
+            _logger.exception("%s: a connection could not be started", connection.port.name)
+            connection.log.close("internal error")
+            sock.close()
+
+    def _protocol(self, connection: Connection) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.handler.protocol(connection)
+        if connection.port.tls is TlsMode.IMPLICIT:
+            protocol = self.tls.implicit(protocol, connection)
+        return protocol
+
+    def _closed(self) -> None:
+        self.open_count -= 1
