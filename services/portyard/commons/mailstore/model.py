@@ -241,8 +241,8 @@ class Mailstore(Protocol):
     async def move(self, mailbox_id: int, uids: Sequence[int], account_id: int, target: str) -> Copied:
         """Copy and expunge in one commit (RFC 6851 §3.3). Raises NoSuchMailboxError."""
 
-    async def search_headers(self, mailbox_id: int, uids: Sequence[int], name: str) -> AsyncIterator[tuple[int, bytes]]:
-        """A header field's raw value of each message that has it, without reading bodies."""
+    def search_headers(self, mailbox_id: int, uids: Sequence[int], name: str) -> AsyncIterator[tuple[int, bytes]]:
+        """A header field's raw value of each message that has it, without reading bodies; a repeated field is yielded each time."""
 
     def generation(self, mailbox_id: int) -> int:
         """A number that moves with each change of the mailbox, in any process; a memory read."""
