@@ -1,0 +1,256 @@
+"""Web applications on connections that the listener accepted: the protocol object, its limits, and each exchange in the journal.
+
+Knows aiohttp's server side and nothing of what an application serves. Every request handler finds its connection by `connection_of`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from portyard.commons.card import TlsMode
+from portyard.commons.yard import Connection
+
+SERVER = "Portyard"
+LOGGER = logging.getLogger("portyard.hosting")
+
+
+@dataclass(frozen=True, slots=True)
+class HostingLimits:
+    """What one connection may ask of us.
+
+    Attributes:
+        request_line: Octets of a request target; beyond it 414. Differs from `field`, which tells the two errors apart.
+        field: Octets of one header field, name and value; beyond it 431.
+        fields: Header fields of one request; beyond it 431.
+        idle_s: Seconds without a request, or with half of one, until the connection is closed.
+        linger_s: Seconds in which the rest of a refused body is read and dropped, so that the refusal is read by its client.
+        grace_s: Seconds that running requests get when the room closes.
+    """
+
+    request_line: int = 16 * 1024
+    field: int = 32 * 1024
+    fields: int = 200
+    idle_s: float = 300.0
+    linger_s: float = 5.0
+    grace_s: float = 2.0
+
+
+DEFAULT_LIMITS = HostingLimits()
+
+
+class HostedProtocol(web.RequestHandler):
+    """One connection of an application.
+
+    Args:
+        manager: The application's server.
+        connection: What the listener knows of it; its log is closed with the connection.
+        limits: What the peer may ask of us.
+        journalled: Whether requests and responses are noted in the log.
+    """
+
+    def __init__(self, manager: web.Server, connection: Connection, limits: HostingLimits, *, journalled: bool) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.idle_s,
+            lingering_time=limits.linger_s,
+            max_line_size=limits.request_line,
+            max_field_size=limits.field,
+            max_headers=limits.fields,
+            access_log=None,  # type: ignore[arg-type]  # documented: None turns the access log off
+            logger=LOGGER,
+        )
+        self.connection = connection
+        self.journalled = journalled
+        self.logins: set[str] = set()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Close the session's record with the connection."""
+        super().connection_lost(exc)
+        self.connection.log.close("" if exc is None else type(exc).__name__)
+
+    def authenticated(self, account: str, mechanism: str) -> None:
+        """Note a login once per connection, since every request carries it again."""
+        if account not in self.logins:
+            self.logins.add(account)
+            self.connection.log.authenticated(account, mechanism)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what isn't a request (the peer's fault, no traceback) or to a failure of ours (with its traceback)."""
+        if status >= 500:
+            return self._own_fault(request, status, exc, message)
+        status = _refusal_of(exc, status)
+        response = web.Response(status=status, text=f"{status}: {_reason_of(exc, message)}\n")
+        response.headers["Server"] = SERVER
+        response.force_close()  # where the next request would begin isn't known
+        if self.journalled:
+            self.connection.log.event("error", text=_reason_of(exc, message))
+            note_response(self.connection, request, response)
+        return response
+
+    def _own_fault(
+        self, request: web.BaseRequest, status: int, exc: BaseException | None, message: str | None
+    ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) or self.transport is None:
+            raise ConnectionResetError("the peer went away")
+        self.connection.log.event("error", text=f"{type(exc).__name__}: {exc}")
+        return super().handle_error(request, status, exc, message)
+
+
+class Hosting:
+    """An application that runs without sockets of its own.
+
+    Args:
+        app: The application; its start-up and clean-up signals run with `open` and `close`.
+        limits: What each connection may ask of us.
+        journalled: Whether exchanges are noted in the connections' logs.
+        protocol_class: What drives a connection.
+    """
+
+    adopts = False
+
+    def __init__(
+        self,
+        app: web.Application,
+        limits: HostingLimits = DEFAULT_LIMITS,
+        *,
+        journalled: bool = True,
+        protocol_class: type[HostedProtocol] = HostedProtocol,
+    ) -> None:
+        self._limits = limits
+        self._journalled = journalled
+        self._protocol_class = protocol_class
+        app.on_response_prepare.append(_before_response)
+        if journalled:
+            app.middlewares.insert(0, _note_exchange)
+        # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=limits.grace_s)
+
+    async def open(self) -> Hosting:
+        """Start the application; returns itself."""
+        await self._runner.setup()
+        return self
+
+    def protocol(self, connection: Connection) -> asyncio.Protocol:
+        """The protocol of one accepted connection."""
+        assert self._runner.server is not None
+        return self._protocol_class(self._runner.server, connection, self._limits, journalled=self._journalled)
+
+    def adopt(self, connection: Connection, sock: object) -> None:
+        """Not used: connections come as transports."""
+        raise NotImplementedError
+
+    def datagram(self, connection_port: object) -> asyncio.DatagramProtocol:
+        """Not used: there are no datagrams here."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Give running requests `grace_s`, then end them."""
+        await self._runner.cleanup()
+
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def hosted(request: web.BaseRequest) -> HostedProtocol:
+    """The protocol object that a request came by."""
+    protocol = request.protocol
+    assert isinstance(protocol, HostedProtocol)
+    return protocol
+
+
+def connection_of(request: web.BaseRequest) -> Connection:
+    """The connection that a request came by."""
+    return hosted(request).connection
+
+
+def scheme_of(request: web.BaseRequest, plain: str, secure: str) -> str:
+    """Which of two scheme names a request came by."""
+    return secure if is_secure(request) else plain
+
+
+def is_secure(request: web.BaseRequest) -> bool:
+    """Whether TLS is below the request's connection."""
+    return connection_of(request).port.tls is TlsMode.IMPLICIT or request.secure
+
+
+# ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+_USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
+
+
+@web.middleware
+async def _note_exchange(request: web.Request, handler: Handle) -> web.StreamResponse:
+    connection = connection_of(request)
+    connection.log.event(
+        "command",
+        text=f"{request.method} {_blank_userinfo(request.raw_path)} HTTP/{request.version.major}.{request.version.minor}",
+        headers=blanked(request.headers.items()),
+    )
+    return await handler(request)
+
+
+async def _before_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
+    protocol = hosted(request)
+    if protocol.journalled:
+        note_response(protocol.connection, request, response)
+
+
+def note_response(connection: Connection, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Note a response whose head is about to go out, and before it how long a body came with the request."""
+    received = request.content.total_bytes if request.can_read_body or request.content.total_bytes else 0
+    if received:
+        connection.log.event("data", direction="in", octets=received)
+    connection.log.event(
+        "reply",
+        text=f"HTTP/{request.version.major}.{request.version.minor} {response.status} {response.reason}",
+        headers=blanked(response.headers.items()),
+        octets=response.content_length,
+    )
+
+
+def blanked(fields: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Header fields as pairs for the journal; credentials, cookies and a URL's user information are blanked."""
+    return [[name, _blank_value(name, value)] for name, value in fields]
+
+
+def _blank_value(name: str, value: str) -> str:
+    if name.lower() in SECRET_FIELDS:
+        return f"«secret, {len(value)} bytes»"
+    return _blank_userinfo(value) if "@" in value else value
+
+
+def _blank_userinfo(text: str) -> str:
+    return _USERINFO.sub("«secret»@", text) if "@" in text else text
+
+
+# ── errors of the peer ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refusal_of(exc: BaseException | None, status: int) -> int:
+    if type(exc).__name__ == "LineTooLong":
+        assert exc is not None
+        return 414 if exc.args[1] == DEFAULT_LIMITS.request_line else 431  # RFC 9110 §15.5.15, RFC 6585 §5
+    if "Too many headers" in str(exc):
+        return 431  # RFC 6585 §5
+    return status
+
+
+def _reason_of(exc: BaseException | None, message: str | None) -> str:
+    """One line of it: the parser draws a picture of the place below."""
+    text = message or (str(exc) if exc is not None else "") or "malformed request"
+    return text.strip().splitlines()[0].rstrip(":")
