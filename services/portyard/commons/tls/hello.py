@@ -16,8 +16,6 @@ MAX_HELLO: Final = 65_536
 """Bytes of one ClientHello; real ones are under 4 KiB, even with post-quantum key shares."""
 MAX_RECORD: Final = 16_384
 """Bytes of one plaintext record's payload (RFC 8446 §5.1)."""
-MAX_RAW: Final = 6 * MAX_HELLO + 5
-"""Bytes kept in all: the worst case is one payload byte behind each five-byte record header."""
 
 _HANDSHAKE: Final = 22
 _ALERT: Final = 21
@@ -26,7 +24,7 @@ _HEADER: Final = 5
 _VERSIONS: Final = {0x0300: "SSLv3", 0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
-class BadHello(ValueError):  # noqa: N818 - named for what it is
+class BadHello(ValueError):
     """The peer speaks TLS, but not well; `alert` is what to answer."""
 
     def __init__(self, reason: str, alert: Alert = Alert.DECODE_ERROR) -> None:
@@ -130,7 +128,7 @@ class HelloReader:
         kind, major = self.raw[self._at], self.raw[self._at + 1]
         size = int.from_bytes(self.raw[self._at + 3 : self._at + _HEADER])
         if kind != _HANDSHAKE or major != 3:
-            raise BadHello("a record inside the hello is no handshake record", Alert.UNEXPECTED_MESSAGE)  # RFC 8446 §5.1
+            raise BadHello("no handshake record inside the hello", Alert.UNEXPECTED_MESSAGE)  # RFC 8446 §5.1
         if size == 0:
             raise BadHello("an empty handshake record", Alert.UNEXPECTED_MESSAGE)  # RFC 8446 §5.1
         if size > MAX_RECORD:
@@ -162,7 +160,7 @@ def _look(raw: bytearray) -> NotTls | None:
     if not raw:
         return None
     start = bytes(raw[:64])
-    if raw[0] == _ALERT and raw[1:2] in (b"", b"\3"):
+    if raw[0] == _ALERT and (len(raw) == 1 or raw[1] == 3):
         return NotTls("alert", start)
     if raw[0] != _HANDSHAKE:
         sslv2 = raw[0] & 0x80 and (len(raw) < 3 or raw[2] == _CLIENT_HELLO)
@@ -228,7 +226,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
     compressions = cursor.vector(1).numbers(1)
     if len(session_id) > 32 or not suites or not compressions:  # RFC 5246 §7.4.1.2
         raise BadHello("a ClientHello without suites or compressions, or with too long a session id")
-    order: list[int] = []
+    order: dict[int, None] = {}  # a dict, because a list would make 16,000 extensions a burden
     known: dict[str, object] = {}
     extensions = cursor.vector(2) if cursor else _Cursor(b"")
     if cursor:
@@ -238,7 +236,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
         data = extensions.vector(2)
         if kind in order:
             raise BadHello(f"extension {kind} twice", Alert.ILLEGAL_PARAMETER)  # RFC 8446 §4.2
-        order.append(kind)
+        order[kind] = None
         if kind in _EXTENSIONS:
             field, read = _EXTENSIONS[kind]
             known[field] = read(data)

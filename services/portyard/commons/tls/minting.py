@@ -1,0 +1,211 @@
+"""Make keys and certificates. The only module that imports `cryptography`, and itself imported only when something must be made.
+
+It returns PEM bytes and touches no file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from portyard.commons.tls.recipes import Certificate, Key, Signer, Usage
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+CA_DAYS = 30 * 365.25
+"""The root outlives the machine that it was made on."""
+_DAY_EARLY = -1.0
+_OIDS = {
+    Usage.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
+    Usage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
+    Usage.CODE_SIGNING: ExtendedKeyUsageOID.CODE_SIGNING,
+}
+
+
+class Issuer(NamedTuple):
+    """A certificate and the key that signs with it."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+def make_root(now: float, name: str = "Portyard testbed CA") -> Issuer:
+    """Make a root.
+
+    Args:
+        now: Seconds since the epoch.
+        name: Its common name.
+
+    Returns:
+        The self-signed root and its key.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, _name(name), key, now, _DAY_EARLY, CA_DAYS)
+    return Issuer(_as_authority(builder, key, None).sign(key, hashes.SHA256()), key)
+
+
+def make_intermediate(root: Issuer, now: float) -> Issuer:
+    """Make an intermediate CA that may sign leaves only."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder("Portyard testbed intermediate CA", root.certificate.subject, key, now, _DAY_EARLY, CA_DAYS)
+    builder = _as_authority(builder, root.key, 0)
+    return Issuer(builder.sign(root.key, hashes.SHA256()), key)
+
+
+def make_leaf(what: Certificate, key: PrivateKey, names: Sequence[str], root: Issuer, now: float) -> bytes:
+    """Make a leaf.
+
+    Args:
+        what: What it is to say.
+        key: Its key.
+        names: Host names and addresses for `what` that names none itself.
+        root: Our CA.
+        now: Seconds since the epoch.
+
+    Returns:
+        The chain that a server sends, as PEM, leaf first, our root left out.
+    """
+    issuer, sent = _issuer(what, root, now)
+    issuer_name = issuer.certificate.subject if issuer else _name(what.common_name)
+    signing_key = issuer.key if issuer else key
+    builder = _builder(what.common_name, issuer_name, key, now, what.starts_after_days, what.ends_after_days)
+    builder = _as_leaf(builder, what, signing_key, what.names if what.names is not None else names)
+    chain = [builder.sign(signing_key, hashes.SHA256()), *(sent if what.sends_issuer else ())]
+    return b"".join(to_pem(each) for each in chain)
+
+
+def make_key(kind: Key) -> PrivateKey:
+    """Make a leaf's key."""
+    if kind is Key.EC_P256:
+        return ec.generate_private_key(ec.SECP256R1())
+    # weak on purpose where the recipe says so
+    return rsa.generate_private_key(65537, 1024 if kind is Key.RSA_1024 else 2048)
+
+
+def key_to_pem(key: PrivateKey) -> bytes:
+    """PKCS#8, not encrypted: the file's mode guards it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def key_from_pem(pem: bytes) -> PrivateKey:
+    """Read back what `key_to_pem` wrote.
+
+    Raises:
+        ValueError: It isn't a key of a kind that we make.
+    """
+    key = serialization.load_pem_private_key(pem, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError("neither an EC nor an RSA key")
+    return key
+
+
+def to_pem(certificate: x509.Certificate) -> bytes:
+    """One certificate as PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def certificate_from_pem(pem: bytes) -> x509.Certificate:
+    """The first certificate of a PEM file.
+
+    Raises:
+        ValueError: There is none.
+    """
+    return x509.load_pem_x509_certificate(pem)
+
+
+def _issuer(what: Certificate, root: Issuer, now: float) -> tuple[Issuer | None, list[x509.Certificate]]:
+    """Who signs (None: the leaf's own key) and what of theirs may be sent along."""
+    match what.signer:
+        case Signer.CA:
+            return root, []
+        case Signer.SELF:
+            return None, []
+        case Signer.INTERMEDIATE:
+            between = make_intermediate(root, now)
+            return between, [between.certificate]
+        case Signer.STRANGER:
+            stranger = make_root(now, "A root that nobody was given")
+            return stranger, [stranger.certificate]
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portyard"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _builder(
+    common_name: str, issuer: x509.Name, key: PrivateKey, now: float, starts: float, ends: float
+) -> x509.CertificateBuilder:
+    made = dt.datetime.fromtimestamp(int(now), dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(common_name))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(made + dt.timedelta(days=starts))
+        .not_valid_after(made + dt.timedelta(days=ends))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)  # RFC 5280 §4.2.1.2
+    )
+
+
+def _as_authority(
+    builder: x509.CertificateBuilder, signer: PrivateKey, path_length: int | None
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+        )  # RFC 5280 §4.2.1.9
+        .add_extension(_key_usage(signs_certificates=True), critical=True)  # RFC 5280 §4.2.1.3
+        .add_extension(_authority_key(signer), critical=False)
+    )
+
+
+def _as_leaf(
+    builder: x509.CertificateBuilder, what: Certificate, signer: PrivateKey, names: Sequence[str]
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(enciphers_keys=what.key is not Key.EC_P256), critical=True)
+        .add_extension(_authority_key(signer), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([_OIDS[usage] for usage in what.usages]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+    )
+
+
+def _authority_key(signer: PrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())  # RFC 5280 §4.2.1.1
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.encode("idna").decode() if not name.isascii() else name)
+
+
+def _key_usage(*, signs_certificates: bool = False, enciphers_keys: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=enciphers_keys,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
