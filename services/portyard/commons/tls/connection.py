@@ -88,7 +88,10 @@ class TlsConnection(Outgoing):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        data = self._scratch[:nbytes]
+        self.receive(self._scratch[:nbytes])
+
+    def receive(self, data: memoryview) -> None:
+        """Take bytes of the peer's, wherever they were read."""
         if self._phase is Phase.OPEN:
             self._fed().feed(data)
             self._deliver()
@@ -239,6 +242,7 @@ class TlsConnection(Outgoing):
             return
         if self._phase is Phase.OPEN:
             self._flush()  # a KeyUpdate is answered while reading
+            self._send_backlog()  # a renegotiation may have been waited for
             if self._fin and self._delivering():
                 self._app_eof(clean=False)
 

@@ -54,6 +54,7 @@ class Outgoing(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app",
+        "_app_paused",
         "_backlog",
         "_backlog_size",
         "_drained",
@@ -91,7 +92,8 @@ class Outgoing(asyncio.BufferedProtocol):
         self.opened: asyncio.Future[TlsTransport] | None = None
         self._backlog: deque[memoryview] | None = None  # made when the peer is slow: most connections never need one
         self._backlog_size = self._drained = self._last_size = 0
-        self._fin = self._input_ended = self._said_bye = self._write_ended = self._write_paused = False
+        self._fin = self._input_ended = self._said_bye = self._write_ended = False
+        self._write_paused = self._app_paused = False
 
     # plaintext from the application
 
@@ -147,19 +149,25 @@ class Outgoing(asyncio.BufferedProtocol):
 
     def is_write_paused(self) -> bool:
         """Whether the application was told to stop writing."""
-        return self._write_paused
+        return self._app_paused
 
     # backpressure
 
     def pause_writing(self) -> None:
         """The plain transport's buffer is full: stop encrypting."""
         self._write_paused = True
-        if self._app is not None and self._phase <= Phase.OPEN:
+        if self._app is not None and not self._app_paused and self._phase <= Phase.OPEN:
+            self._app_paused = True
             cast(asyncio.Protocol, self._app).pause_writing()
 
     def resume_writing(self) -> None:
-        """Room again."""
+        """Room again. Acted on in the loop's next turn: asyncio's transport doesn't survive being closed from within this call."""
+        if not self._write_paused:
+            self._app_paused = True  # the pause came before an upgrade, and went to the application itself
         self._write_paused = False
+        self._loop.call_soon(self._guarded, self._use_room)
+
+    def _use_room(self) -> None:
         if self._phase is Phase.DRAINING:
             if self._last_size:
                 self._linger()
@@ -167,7 +175,8 @@ class Outgoing(asyncio.BufferedProtocol):
             self._go_on_closing()
         elif self._app is not None:
             self._send_backlog()
-            if not self._write_paused and not self._backlog:
+            if self._app_paused and not self._write_paused and not self._backlog:
+                self._app_paused = False
                 cast(asyncio.Protocol, self._app).resume_writing()
 
     # closing
