@@ -137,8 +137,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingError(f"{path}: not TOML: {error}") from None
 
 
-# What PORTYARD_* names mean to the command line, not to the processes.
-_NOT_SETTINGS = frozenset({"config", "engine", "project", "url", "token"})
+# What PORTYARD_* names mean to the command line and the scripts, not to the processes.
+_NOT_SETTINGS = frozenset(
+    {"config", "engine", "project", "url", "token", "loop"}
+    | {"image", "venv", "python", "registry_wait", "debian_mirror"}
+)
 _NESTED = {"limits": Limits, "log": Logging}
 
 
