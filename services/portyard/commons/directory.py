@@ -5,6 +5,7 @@ Each process writes its services' entries into `endpoints/` of the state directo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -51,9 +52,17 @@ class Directory:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._cache: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
+        self._held: dict[str, int] = {}
 
     def announce(self, service: Service, endpoints: list[Endpoint]) -> None:
-        """Write a service's entries; readers see the old file or the new, never half of one."""
+        """Write a service's entries; readers see the old file or the new, never half of one.
+
+        From now until `withdraw`, or until this process ends in whatever way, the service counts as alive.
+        """
+        if service.name not in self._held:
+            lock = os.open(self._lock(service.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            self._held[service.name] = lock
         path = self._folder / f"{service.name}.json"
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps([entry_fields(endpoint) for endpoint in endpoints]))
@@ -61,7 +70,29 @@ class Directory:
 
     def withdraw(self, service: Service) -> None:
         """Take a service's entries away; fine when there were none."""
-        (self._folder / f"{service.name}.json").unlink(missing_ok=True)
+        lock = self._held.pop(service.name, None)
+        if lock is not None:
+            (self._folder / f"{service.name}.json").unlink(missing_ok=True)
+            os.close(lock)
+
+    def alive(self, service: str) -> bool:
+        """Whether some process serves it now. A killed process lets go of its lock, so a stale file doesn't count."""
+        if service in self._held:
+            return True
+        try:
+            lock = os.open(self._lock(service), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def _lock(self, service: str) -> Path:
+        return self._folder / f"{service}.lock"
 
     def all(self) -> list[Endpoint]:
         """Every endpoint that was announced, by service."""

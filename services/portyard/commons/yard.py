@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.card import Port, Service
@@ -131,4 +131,4 @@ class Yard:
     directory: Directory
     mail_database: Database
     control_database: Database
-    spawn: Callable[[Awaitable[None]], None]
+    spawn: Callable[[Coroutine[Any, Any, None]], None]

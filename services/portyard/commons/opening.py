@@ -1,0 +1,140 @@
+"""Opens a yard on a state directory: stores, journal, TLS, secret, directory. Everything a process needs before its rooms open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from portyard.commons.clock import Clock, SystemClock
+from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.directory import Directory
+from portyard.commons.filestore.disk import DiskFilestore
+from portyard.commons.journal.store import SCHEMA as JOURNAL_SCHEMA
+from portyard.commons.journal.store import StoredJournal
+from portyard.commons.settings import Settings
+from portyard.commons.stores import open_stores
+from portyard.commons.tls.setup import TlsSetup
+from portyard.commons.yard import Yard
+
+MEMORY = "memory"
+SECRET_OCTETS = 32
+
+_logger = logging.getLogger(__name__)
+
+
+class StateError(Exception):
+    """The state directory can't be used; the message names it and the remedy."""
+
+
+@contextlib.asynccontextmanager
+async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock | None = None) -> AsyncIterator[Yard]:
+    """A yard until the block ends; what it wrote is on disk then.
+
+    Args:
+        settings: The settings; `state` says where.
+        names: Host names for the certificate, beyond localhost.
+        clock: The testbed's time; the machine's when None.
+
+    Raises:
+        StateError: The state directory can't be made, read or written.
+    """
+    clock = clock or SystemClock()
+    with _state_directory(settings.state) as state:
+        stores = await open_stores(state, settings, clock)
+        database = SqliteDatabase(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
+        journal = StoredJournal(database, clock, settings.limits.journal_events, settings.limits.journal_bytes)
+        background = Background()
+        try:
+            yield Yard(
+                settings=settings,
+                clock=clock,
+                rng=random.Random(settings.seed),
+                state=state,
+                secret=_secret(state),
+                journal=journal,
+                accounts=stores.accounts,
+                sandboxes=stores.sandboxes,
+                mail=stores.mail,
+                watcher=stores.watcher,
+                files=DiskFilestore(state / "files"),
+                tls=TlsSetup(state / "tls", names),
+                directory=Directory(state / "endpoints"),
+                mail_database=stores.mail_database,
+                control_database=stores.control_database,
+                spawn=background.spawn,
+            )
+        finally:
+            await background.close()
+            await journal.close()
+            await database.close()
+            await stores.close()
+
+
+class Background:
+    """Tasks that run as long as the yard; a failure is logged, the end is awaited."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start one."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """Cancel and await them all."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("background work failed", exc_info=task.exception())
+
+
+@contextlib.contextmanager
+def _state_directory(state: str) -> Iterator[Path]:
+    if state == MEMORY:
+        path = Path(tempfile.mkdtemp(prefix="portyard-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))  # noqa: S108
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    path = Path(state)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+        next(path.iterdir(), None)
+    except OSError as error:
+        raise StateError(
+            f"state directory {path}: {error.strerror}; give this user the directory, or set PORTYARD_STATE to another one"
+        ) from None
+    yield path
+
+
+def _secret(state: Path) -> bytes:
+    """The testbed's secret, made once: linked into place whole, so that two processes starting at once agree."""
+    path = state / "secret"
+    draft = state / f".secret-{secrets.token_hex(8)}"
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_OCTETS))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_bytes()

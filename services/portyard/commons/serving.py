@@ -1,0 +1,273 @@
+"""Runs services: bind every port, open the yard, say ready, import the rooms, serve until told to stop.
+
+Ports are bound before any protocol library is imported; a connection that comes meanwhile waits in the kernel's backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+from portyard.commons.card import HOST_OFFSET, Card, Port, Service
+from portyard.commons.directory import Endpoint, endpoint_of
+from portyard.commons.listener import Bound, Listener, PortTakenError, bind
+from portyard.commons.settings import SettingError, Settings, load
+from portyard.commons.yard import Handler, Yard
+
+_logger = logging.getLogger(__name__)
+
+Pair = tuple[Card, Service]
+
+
+def pairs_of(cards: Iterable[Card], names: Sequence[str] = ()) -> list[Pair]:
+    """Each service of these rooms, or those that are named by room or service.
+
+    Raises:
+        SettingError: A name is neither a room nor a service.
+    """
+    every = [(card, service) for card in cards for service in card.services]
+    if not names or "all" in names:
+        return every
+    known = {name for card, service in every for name in (card.name, service.name)}
+    for name in names:
+        if name not in known:
+            raise SettingError(f"{name}: no such room or service; known are all, {', '.join(sorted(known))}")
+    return [(card, service) for card, service in every if card.name in names or service.name in names]
+
+
+def number_for(settings: Settings, port: Port) -> int:
+    """The port number to bind; 0 lets the system choose."""
+    if port.name in settings.port_overrides:
+        return settings.port_overrides[port.name]
+    match settings.ports:
+        case "ephemeral":
+            return 0
+        case "standard":
+            return port.inside
+    return port.host - HOST_OFFSET + settings.port_offset
+
+
+def bind_all(settings: Settings, pairs: Sequence[Pair]) -> list[Bound]:
+    """Bind every port, or none.
+
+    Raises:
+        PortTakenError: One can't be bound; the others are released.
+    """
+    bounds: list[Bound] = []
+    by_number: dict[tuple[str, int], int] = {}
+    try:
+        for card, service in pairs:
+            for port in service.ports:
+                number = number_for(settings, port)
+                key = (service.name, port.inside)
+                number = number or by_number.get(key, 0)  # one number for UDP and TCP of the same port
+                bounds.append(bind(card, service, port, settings.listen, number))
+                by_number[key] = bounds[-1].number
+    except PortTakenError:
+        for bound in bounds:
+            bound.sock.close()
+        raise
+    return bounds
+
+
+class Serving:
+    """The services of one process.
+
+    Args:
+        yard: The yard they stand in.
+        bounds: Their bound ports.
+    """
+
+    def __init__(self, yard: Yard, bounds: Sequence[Bound]) -> None:
+        self.yard = yard
+        self.bounds = bounds
+        self.endpoints = [_endpoint(yard.settings, bound) for bound in bounds]
+        self._listeners: list[Listener] = []
+        self._datagrams: list[asyncio.DatagramTransport] = []
+        self._handlers: list[Handler] = []
+
+    def announce(self) -> None:
+        """Tell everybody where the services are, and leave the readiness files."""
+        for service in self._services():
+            mine = [endpoint for endpoint in self.endpoints if endpoint.service == service.name]
+            self.yard.directory.announce(service, mine)
+            if self.yard.settings.ready_dir:
+                folder = Path(self.yard.settings.ready_dir)
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / service.name).write_text("ready\n")
+
+    async def open(self) -> None:
+        """Import the rooms and begin to accept."""
+        for card, service in dict.fromkeys((bound.card, bound.service) for bound in self.bounds):
+            module, _, name = card.factory.partition(":")
+            factory = getattr(await asyncio.to_thread(importlib.import_module, module), name)
+            handler = cast(Handler, await factory(self.yard, service))
+            self._handlers.append(handler)
+            for bound in self.bounds:
+                if bound.service is service:
+                    await self._start(bound, handler)
+            _logger.info("%s is open", service.name)
+
+    async def _start(self, bound: Bound, handler: Handler) -> None:
+        if bound.port.transport == "udp":
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(lambda: handler.datagram(bound.port), sock=bound.sock)
+            self._datagrams.append(transport)
+            return
+        limit = self.yard.settings.limits.connections
+        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, limit)
+        listener.start()
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Accept no more, end what runs, take the endpoints away."""
+        for listener in self._listeners:
+            listener.stop()
+        for transport in self._datagrams:
+            transport.close()
+        for handler in self._handlers:
+            await handler.close()
+        for service in self._services():
+            self.yard.directory.withdraw(service)
+            if self.yard.settings.ready_dir:
+                (Path(self.yard.settings.ready_dir) / service.name).unlink(missing_ok=True)
+        for bound in self.bounds:
+            bound.sock.close()
+
+    def _services(self) -> list[Service]:
+        return list(dict.fromkeys(bound.service for bound in self.bounds))
+
+
+def _endpoint(settings: Settings, bound: Bound) -> Endpoint:
+    port = bound.port
+    address = settings.listen if settings.listen not in ("0.0.0.0", "::") else _own_address()  # noqa: S104 - compared
+    if settings.engine_view == "docker":
+        fallback = port.host - HOST_OFFSET + settings.port_offset
+        host_number = settings.host_ports.get(port.name, fallback)
+    else:
+        host_number = settings.host_ports.get(port.name, bound.number)
+    return endpoint_of(
+        bound.service, port, address=address, number=bound.number, host=settings.advertise, host_number=host_number
+    )
+
+
+def _own_address() -> str:
+    """This container's address, as its hosts file says it: no name server is asked."""
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = True) -> AsyncIterator[Serving]:
+    """Services that run until the block ends.
+
+    Args:
+        settings: The settings.
+        pairs: Which services.
+        wait: False returns once the ports listen; the rooms then open behind.
+
+    Raises:
+        PortTakenError, StateError: It can't start; the message says why.
+    """
+    from portyard.commons.opening import open_yard
+
+    bounds = bind_all(settings, pairs)
+    try:
+        async with open_yard(settings, _names(pairs, settings)) as yard:
+            running = Serving(yard, bounds)
+            running.announce()
+            opening = asyncio.get_running_loop().create_task(running.open())
+            try:
+                if wait:
+                    await opening
+                yield running
+            finally:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+                await running.close()
+    finally:
+        for bound in bounds:
+            bound.sock.close()
+
+
+def _names(pairs: Sequence[Pair], settings: Settings) -> list[str]:
+    """Host names for the certificate: every service's, alone and in each domain that we own.
+
+    They are the same in every process of a testbed, whatever it serves, so that all share one leaf.
+    """
+    from portyard.rooms import cards
+
+    services = [service.name for card in cards() for service in card.services]
+    domains = [settings.domain, *settings.domains]
+    return [*services, *domains, *(f"*.{domain}" for domain in domains)]
+
+
+async def serve_until_told(settings: Settings, pairs: Sequence[Pair], ready: Callable[[Serving], None]) -> None:
+    """Serve until SIGINT or SIGTERM, or until a room can't be opened."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings, pairs, wait=False) as running:
+        ready(running)
+        _logger.info("ready: %s", ", ".join(f"{e.port} {e.host}:{e.host_number}" for e in running.endpoints))
+        await stop.wait()
+        _logger.info("stopping")
+
+
+def run_services(settings: Settings, pairs: Sequence[Pair], ready: Callable[[Serving], None] = lambda _: None) -> int:
+    """Run to the end, on uvloop where it is installed; returns the exit status."""
+    from portyard.commons.logs import set_up
+
+    set_up(settings.log)
+    raise_descriptor_limit()
+    from portyard.commons.opening import StateError
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve_until_told(settings, pairs, ready))
+    except (PortTakenError, StateError, SettingError) as error:
+        print(f"portyard: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(card: Card, argv: Sequence[str] | None = None) -> int:
+    """A room's `__main__`: serve it, or the services of it that are named."""
+    try:
+        settings = load()
+        pairs = pairs_of([card], sys.argv[1:] if argv is None else argv)
+    except SettingError as error:
+        print(f"portyard: {error}", file=sys.stderr)
+        return 2
+    return run_services(settings, pairs)
+
+
+def raise_descriptor_limit() -> None:
+    """Every connection is a descriptor: take as many as the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if os.environ.get("PORTYARD_LOOP") == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return cast(Callable[[], asyncio.AbstractEventLoop], uvloop.new_event_loop)

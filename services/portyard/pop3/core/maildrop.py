@@ -1,0 +1,145 @@
+"""A maildrop as it was when its session opened it: numbers, sizes, unique ids, deletion marks, and the octets as the wire wants them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from portyard.commons.mailstore.model import INBOX, Mailstore, Message
+from portyard.pop3.core.model import PeerError
+
+PIECE = 64 * 1024  # octets read and sent at a time, so that a 25 MB message is never whole in memory
+
+
+@dataclass(slots=True)
+class Maildrop:
+    """The messages of one account's INBOX, numbered from 1 (RFC 1939 §5).
+
+    Attributes:
+        mailbox_id: The INBOX.
+        uid_validity: The INBOX's.
+        messages: In UID order.
+        deleted: Numbers that are marked.
+    """
+
+    store: Mailstore
+    mailbox_id: int
+    uid_validity: int
+    messages: list[Message]
+    deleted: set[int] = field(default_factory=set)
+
+    @classmethod
+    async def open(cls, store: Mailstore, account_id: int) -> Maildrop:
+        """The account's maildrop now; what is delivered later shows in the next session."""
+        mailbox = await store.mailbox(account_id, INBOX)
+        assert mailbox is not None, "INBOX always exists"
+        uids = [entry.uid for entry in await store.entries(mailbox.id)]
+        # Without its structure a message is small, so that a huge maildrop fits.
+        messages = [replace(message, structure=b"") async for message in store.messages(mailbox.id, uids)]
+        return cls(store, mailbox.id, mailbox.uid_validity, messages)
+
+    def message(self, number: int) -> Message:
+        """A message that isn't marked.
+
+        Raises:
+            PeerError: No such message, or it is marked.
+        """
+        if not 1 <= number <= len(self.messages):
+            raise PeerError(f"no such message, only {len(self.messages)} in maildrop")
+        if number in self.deleted:
+            raise PeerError(f"message {number} is deleted")
+        return self.messages[number - 1]
+
+    def remaining(self) -> list[tuple[int, Message]]:
+        """Numbers and messages that aren't marked."""
+        return [(number, m) for number, m in enumerate(self.messages, 1) if number not in self.deleted]
+
+    def unique_id(self, message: Message) -> str:
+        """RFC 1939 §7: 1 to 70 printable characters that stay with the message, and never mean another one."""
+        return f"{self.uid_validity:08x}{message.uid:08x}"
+
+    async def expunge(self) -> bool:
+        """Remove what is marked; whether all of it went."""
+        uids = [self.messages[number - 1].uid for number in sorted(self.deleted)]
+        if uids:
+            await self.store.expunge(self.mailbox_id, uids)
+        return True
+
+    async def stuffed(self, message: Message, body_lines: int | None = None) -> AsyncIterator[bytes]:
+        """The message as multi-line data with its terminator (RFC 1939 §3), piece by piece.
+
+        Args:
+            message: Which.
+            body_lines: Lines of the body to give after the header; None gives all.
+        """
+        stuffer = Stuffer()
+        cutter = HeadCutter(body_lines)
+        position = 0
+        while position < message.size and not cutter.done:
+            piece = await self.store.octets(message, position, PIECE)
+            if not piece:
+                raise PeerError("the message is gone")
+            position += len(piece)
+            yield stuffer.feed(cutter.feed(piece))
+        yield stuffer.end()
+
+
+class Stuffer:
+    """Dot-stuffing over pieces (RFC 1939 §3)."""
+
+    def __init__(self) -> None:
+        self._last = b"\n"
+
+    def feed(self, piece: bytes) -> bytes:
+        """The piece with each line that begins with a dot given another one."""
+        if not piece:
+            return b""
+        # A bare LF ends a line for many a client, so what follows it is stuffed as well.
+        stuffed = piece.replace(b"\n.", b"\n..")
+        if self._last.endswith(b"\n") and piece.startswith(b"."):
+            stuffed = b"." + stuffed
+        self._last = (self._last + piece)[-2:]
+        return stuffed
+
+    def end(self) -> bytes:
+        """What completes the last line, and the terminator."""
+        if self._last in (b"\r\n", b"\n"):
+            return b".\r\n"
+        return (b"\n" if self._last.endswith(b"\r") else b"\r\n") + b".\r\n"
+
+
+class HeadCutter:
+    """Cuts a message after its header and some lines of its body (RFC 1939 §7, TOP)."""
+
+    def __init__(self, body_lines: int | None) -> None:
+        self._left = body_lines
+        self._in_header = True
+        self._tail = b"\r\n"  # so that a message that begins with a blank line has an empty header
+        self.done = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """The part of the piece that is wanted; `done` once no more is."""
+        if self._left is None:
+            return piece
+        position = 0
+        if self._in_header:
+            position = self._header_end(piece)
+            if position < 0:
+                return piece
+        while self._left:
+            end = piece.find(b"\n", position)
+            if end < 0:
+                return piece
+            position = end + 1
+            self._left -= 1
+        self.done = True
+        return piece[:position]
+
+    def _header_end(self, piece: bytes) -> int:
+        joined = self._tail + piece
+        end = joined.find(b"\r\n\r\n")
+        if end < 0:
+            self._tail = joined[-3:]
+            return -1
+        self._in_header = False
+        return end + 4 - len(self._tail)

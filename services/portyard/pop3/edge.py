@@ -1,0 +1,37 @@
+"""POP3 on asyncio: the core over the commons' conversation."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+from portyard.commons.card import Service, TlsMode
+from portyard.commons.conversation import Conversations
+from portyard.commons.locks import Lock, Locks
+from portyard.commons.yard import Connection, Handler, Yard
+from portyard.pop3.core.framing import LineFraming
+from portyard.pop3.core.session import House, Session
+
+PARTING = b"-ERR [SYS/TEMP] the server is stopping or failed\r\n"
+
+
+async def open_service(yard: Yard, service: Service) -> Handler:
+    """The room's factory, see its card."""
+    locks = Locks(yard.state / "locks")
+    serial = itertools.count(1)
+
+    def lock(account_id: int) -> Lock | None:
+        return locks.take(f"maildrop-{account_id}")
+
+    def make(connection: Connection) -> tuple[Session, LineFraming]:
+        house = House(
+            accounts=yard.accounts,
+            mail=yard.mail,
+            lock=lock,
+            timestamp=f"<{os.getpid()}.{next(serial)}.{yard.clock.now().timestamp():.6f}@{yard.settings.domain}>",
+            upgradable=connection.port.tls is TlsMode.UPGRADE,
+            require_tls=yard.settings.require_tls,
+        )
+        return Session(house, tls=connection.port.tls is TlsMode.IMPLICIT), LineFraming()
+
+    return Conversations(yard, make, PARTING)

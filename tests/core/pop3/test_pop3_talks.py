@@ -1,0 +1,40 @@
+"""POP3's talks at the height of the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.locks import Locks
+from portyard.pop3.core.framing import LineFraming
+from portyard.pop3.core.session import House, Session
+from tests.support.asyncio_tests import run
+from tests.support.pop3 import BINDINGS, PRELUDES
+from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.yard import open_yard
+
+
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("path", talk_files("pop3"), ids=lambda path: path.stem)
+def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
+    talk = read_talk(path)
+
+    async def go() -> None:
+        async with open_yard(tmp_path, require_tls="require-tls" in talk.headers) as yard:
+            locks = Locks(yard.state / "locks")
+
+            async def connect(talk: Talk) -> CorePeer:
+                house = House(
+                    accounts=yard.accounts,
+                    mail=yard.mail,
+                    lock=lambda account_id: locks.take(str(account_id)),
+                    timestamp="<1896.697170952@portyard.test>",
+                    upgradable=True,
+                    require_tls=yard.settings.require_tls,
+                )
+                return CorePeer(Session(house), LineFraming(), yard)
+
+            await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
+
+    run(go())

@@ -1,0 +1,345 @@
+"""Runs a talk file against a core (no socket) or an edge (a real one), whole, byte by byte and with a tail.
+
+A room tells how with a `TalkRoom`; see tests/core/pop3/test_pop3_talks.py for the pattern.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import mailbox
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from portyard.commons.effects import (
+    Abort,
+    Authenticated,
+    Close,
+    Effect,
+    Expect,
+    Framing,
+    Note,
+    Send,
+    Session,
+    StartTls,
+    Unwatch,
+    Watch,
+)
+from portyard.commons.events import Gone, MailboxChanged, Timeout, TlsStarted
+from portyard.commons.talk.match import Bindings, Expectation, Turn, turns
+from portyard.commons.talk.model import CLOSE, CLOSED, SILENCE, TLS, Step, Talk, TalkLine
+from portyard.commons.talk.parse import parse_talk, raw_octets
+from portyard.commons.yard import Yard
+
+TALKS = Path(__file__).parent.parent / "talks"
+MAIL = TALKS / "mail"
+FEEDINGS = ("whole", "bytes", "tail")
+LIMIT_S = 10.0  # how long an edge may take for one line before the talk fails
+USER, PASSWORD = "alice@portyard.test", "alice-secret"
+
+
+def talk_files(room: str) -> list[Path]:
+    """The room's talks, by name."""
+    return sorted((TALKS / room).glob("*.talk"))
+
+
+def read_talk(path: Path) -> Talk:
+    return parse_talk(path.read_text(), path.name)
+
+
+class Peer(Protocol):
+    """One client's end of a session, over a core or a socket."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def line(self) -> str | None:
+        """The server's next line without its ending; None once it has closed. Raises TimeoutError when none comes."""
+
+    async def start_tls(self) -> None: ...
+
+    async def silence(self) -> None:
+        """Let the server's patience run out."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class TalkRoom:
+    """What a room tells of itself for its talks.
+
+    Attributes:
+        connect: Opens a client's end for the talk (its headers may ask for a role or a listener).
+        preludes: Talk lines that bring a fresh session to a `start:` state.
+        bindings: What `$user` and the like stand for.
+    """
+
+    connect: Callable[[Talk], Awaitable[Peer]]
+    preludes: dict[str, str] = field(default_factory=dict)
+    bindings: dict[str, str] = field(default_factory=dict)
+
+
+class TalkFailure(AssertionError):
+    """The server said something else; the message shows the talk so far."""
+
+
+class Runner:
+    """Runs one talk."""
+
+    def __init__(self, room: TalkRoom, yard: Yard, talk: Talk, feeding: str) -> None:
+        self.room = room
+        self.yard = yard
+        self.talk = talk
+        self.feeding = feeding
+        self.bindings = Bindings({"user": USER, "password": PASSWORD, **room.bindings})
+        self.peers: dict[int, Peer] = {}
+        self.ahead: dict[int, int] = {}
+        self.log: list[str] = []
+
+    async def run(self) -> None:
+        for name in self.talk.headers.get("mail", "").split():
+            await deliver(self.yard, name)
+        steps = turns(self.talk.lines)
+        try:
+            for index, turn in enumerate(steps):
+                await self._turn(turn, steps[index + 1] if index + 1 < len(steps) else None)
+        finally:
+            for peer in self.peers.values():
+                await peer.close()
+
+    async def _peer(self, session: int) -> Peer:
+        if session not in self.peers:
+            peer = self.peers[session] = await self.room.connect(self.talk)
+            prelude = self.room.preludes.get(self.talk.headers.get("start", ""), "")
+            for turn in turns(parse_talk(prelude, "prelude").lines):
+                await self._exchange(peer, 0, turn, None)
+        return self.peers[session]
+
+    async def _turn(self, turn: Turn, after: Turn | None) -> None:
+        first = turn.client or turn.expected[0]
+        if first.step is Step.STORE:
+            await check_store(self.yard, self.bindings.fill(first.text))
+        elif first.step is Step.DELIVER:
+            await deliver(self.yard, first.text)
+        else:
+            await self._exchange(await self._peer(first.session), first.session, turn, after)
+
+    async def _exchange(self, peer: Peer, session: int, turn: Turn, after: Turn | None) -> None:
+        if turn.client is not None:
+            await self._say(peer, session, turn.client, after)
+        expectation = Expectation(turn, self.bindings)
+        while not expectation.complete:
+            try:
+                line = await asyncio.wait_for(peer.line(), LIMIT_S)
+            except TimeoutError:
+                raise self._failure(f"nothing came, wanted {expectation.next!r}") from None
+            if line is None:
+                if expectation.wants != CLOSED:
+                    raise self._failure(f"the server closed, wanted {expectation.next!r}")
+                expectation.take_word()
+                continue
+            self.log.append(f"{session} S: {line}")
+            complaint = expectation.take(line)
+            if complaint:
+                raise self._failure(complaint)
+
+    async def _say(self, peer: Peer, session: int, line: TalkLine, after: Turn | None) -> None:
+        self.log.append(f"{session} C: {line.text[:200]}")
+        match line.text:
+            case str(word) if word == TLS and line.step is Step.CLIENT:
+                await peer.start_tls()
+            case str(word) if word == CLOSE and line.step is Step.CLIENT:
+                await peer.close()
+            case str(word) if word == SILENCE and line.step is Step.CLIENT:
+                await peer.silence()
+            case _:
+                data = self._octets(line)[self.ahead.pop(session, 0) :]
+                if self.feeding == "bytes" and len(data) < 5000:
+                    for index in range(len(data)):
+                        await peer.send(data[index : index + 1])
+                else:
+                    await peer.send(data + self._tail(session, after))
+
+    def _tail(self, session: int, after: Turn | None) -> bytes:
+        """The first octet of what the client says next, sent along, where nothing forbids it."""
+        if self.feeding != "tail" or after is None or after.client is None or after.client.session != session:
+            return b""
+        line = after.client
+        if line.text in (TLS, CLOSE, SILENCE) or line.step not in (Step.CLIENT, Step.CLIENT_RAW) or "$" in line.text:
+            return b""
+        tail = self._octets(line)[:1]
+        self.ahead[session] = len(tail)
+        return tail
+
+    def _octets(self, line: TalkLine) -> bytes:
+        text = self.bindings.fill(line.text)
+        return raw_octets(text) if line.step is Step.CLIENT_RAW else text.encode() + b"\r\n"
+
+    def _failure(self, complaint: str) -> TalkFailure:
+        return TalkFailure("\n".join([complaint, "so far:", *self.log[-30:]]))
+
+
+async def run_talk(room: TalkRoom, yard: Yard, talk: Talk, feeding: str) -> None:
+    """Run one talk; raises TalkFailure where the server says something else."""
+    await Runner(room, yard, talk, feeding).run()
+
+
+def messages_of(name: str) -> list[bytes]:
+    """The messages of an mbox in tests/talks/mail, lines ending in CRLF."""
+    box = mailbox.mbox(MAIL / name, create=False)
+    try:
+        raw = [box.get_bytes(key) for key in box.iterkeys()]
+    finally:
+        box.close()
+    return [message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for message in raw]
+
+
+async def deliver(yard: Yard, name: str, login: str = USER, mailbox_name: str = "INBOX") -> None:
+    """Put an mbox's messages into an account's mailbox, as an MDA would."""
+    account = await yard.accounts.find(login)
+    assert account is not None
+    for octets in messages_of(name):
+        await yard.mail.append(account.id, mailbox_name, octets)
+
+
+async def check_store(yard: Yard, fact: str) -> None:
+    """`INBOX has 2` or `INBOX has 2 for bob@portyard.test`."""
+    what, _, login = fact.partition(" for ")
+    name, _, count = what.rpartition(" has ")
+    account = await yard.accounts.find(login or USER)
+    assert account is not None, f"nobody is {login}"
+    found = await yard.mail.mailbox(account.id, name)
+    assert found is not None, f"no mailbox {name}"
+    assert found.messages == int(count), f"{name} has {found.messages}, wanted {count}"
+
+
+class CorePeer:
+    """A client's end of a core: no socket, no clock; octets go through framing into the session."""
+
+    def __init__(self, session: Session, framing: Framing, yard: Yard) -> None:
+        self._session = session
+        self._framing = framing
+        self._yard = yard
+        self._out = bytearray()
+        self._closed = False
+        self._upgrading = False
+        self._watching: AsyncIterator[None] | None = None
+        self._opened = False
+        self._stale = False
+
+    async def send(self, data: bytes) -> None:
+        await self._begin()
+        if self._upgrading:
+            self._framing.clear()
+            return
+        self._framing.feed(data)
+        await self._turn()
+
+    async def _turn(self) -> None:
+        while not self._closed and not self._upgrading:
+            event = self._framing.next_event()
+            if event is None:
+                return
+            self._session.transcript(event)
+            await self._obey(self._session.receive(event))
+
+    async def line(self) -> str | None:
+        await self._begin()
+        while True:
+            end = self._out.find(b"\r\n")
+            if end >= 0:
+                line = bytes(self._out[:end])
+                del self._out[: end + 2]
+                return line.decode("utf-8", "backslashreplace")
+            if self._closed:
+                return None
+            if self._watching is None:
+                raise TimeoutError
+            await asyncio.wait_for(anext(self._watching), LIMIT_S)
+            await self._obey(self._session.receive(MailboxChanged()))
+
+    async def start_tls(self) -> None:
+        assert self._upgrading, "the core didn't ask for an upgrade"
+        self._upgrading = False
+        self._framing.clear()
+        await self._obey(self._session.receive(TlsStarted("TLSv1.3", "TLS_AES_256_GCM_SHA384")))
+
+    async def silence(self) -> None:
+        await self._begin()
+        assert self._session.timeout_s is not None, "the core waits for ever"
+        await self._obey(self._session.receive(Timeout()))
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._obey(self._session.receive(Gone()))
+        await self._unwatch()
+
+    async def _begin(self) -> None:
+        if not self._opened:
+            self._opened = True
+            await self._obey(self._session.open())
+
+    async def _obey(self, effects: AsyncIterator[Effect]) -> None:
+        async for effect in effects:
+            match effect:
+                case Send(data):
+                    self._out += data
+                case Expect(mode):
+                    self._framing.expect(mode)
+                case StartTls():
+                    self._upgrading = True
+                    self._framing.clear()
+                case Watch(mailbox_id):
+                    await self._unwatch()
+                    self._watching = self._yard.watcher.watch(mailbox_id)
+                case Unwatch():
+                    await self._unwatch()
+                case Authenticated() | Note():
+                    pass
+                case Close() | Abort():
+                    self._closed = True
+
+    async def _unwatch(self) -> None:
+        watching, self._watching = self._watching, None
+        if watching is not None and hasattr(watching, "aclose"):
+            await watching.aclose()
+
+
+class SocketPeer:
+    """A client's end of an edge: a real socket, and real TLS when upgraded."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._context = context
+
+    @classmethod
+    async def connect(cls, port: int, context: ssl.SSLContext, *, implicit: bool = False) -> SocketPeer:
+        tls = {"ssl": context, "server_hostname": "localhost"} if implicit else {}
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 20, **tls), context)
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def line(self) -> str | None:
+        try:
+            line = await self._reader.readuntil(b"\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            rest = error.partial if isinstance(error, asyncio.IncompleteReadError) else b""
+            return rest.decode("utf-8", "backslashreplace") if rest else None
+        return line[:-2].decode("utf-8", "backslashreplace")
+
+    async def start_tls(self) -> None:
+        await self._writer.start_tls(self._context, server_hostname="localhost")
+
+    async def silence(self) -> None:
+        raise NotImplementedError("silence is played at the core's height: the edge's clock can't be moved")
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await self._writer.wait_closed()
