@@ -1,0 +1,1 @@
+"""The records that users write into their sandbox's zones."""

@@ -1,0 +1,1 @@
+"""The DNS room: authoritative for the testbed's zones, over UDP and TCP."""

@@ -1,0 +1,1 @@
+"""What the DNS room knows without a socket."""

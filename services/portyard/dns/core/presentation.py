@@ -1,0 +1,296 @@
+"""Names, data and messages as text: the master file form for records, and one line for each query, outcome and record in transcripts.
+
+Knows no octets of messages and no zones. Text to value and value to text are inverse to each other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from portyard.dns.core.model import (
+    LABEL_LIMIT,
+    NAME_LIMIT,
+    ROOT,
+    Address,
+    Class,
+    Data,
+    Edns,
+    Message,
+    Mx,
+    Name,
+    Opaque,
+    Opcode,
+    Question,
+    Rcode,
+    Record,
+    Soa,
+    Srv,
+    Target,
+    Txt,
+    Type,
+    length,
+)
+
+# A transcript's lines, from which a talk's queries are read and with which its replies are compared:
+#   query  = [opcode] type name [class] *( "+" flag )       MX portyard.test +edns=1232 +rd
+#   reply  = rcode *( flag )                                NOERROR aa
+#   record = section name ttl [class] type data             answer portyard.test. 0 MX 10 mta.portyard.test.
+
+# RFC 1035 §5.1: <character-string> is one word, or quoted text; "\" escapes a character or three decimal digits.
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^\s"\\]|\\.)+)', re.DOTALL)
+_LABEL = re.compile(r"((?:[^.\\]|\\.)*)(?:\.|$)", re.DOTALL)
+_ESCAPE = re.compile(rb"\\([0-9]{3}|.)", re.DOTALL)
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*/=:")
+_STRING_LIMIT = 255  # RFC 1035 §3.3
+_TYPES = {member.value: member.name for member in Type}
+_CLASSES = {member.value: member.name for member in Class}
+_OPCODES = {member.value: member.name for member in Opcode}
+_RCODES = {member.value: member.name for member in Rcode}
+_FLAGS = {
+    "aa": "authoritative",
+    "tc": "truncated",
+    "rd": "recursion_desired",
+    "ra": "recursion_available",
+    "ad": "authentic_data",
+    "cd": "checking_disabled",
+}
+
+
+class NotPresentableError(ValueError):
+    """Text that is no name, type or data; the message says what was expected."""
+
+
+def name_of(text: str) -> Name:
+    """The name that the text means, always absolute; "." is the root.
+
+    Raises:
+        NotPresentableError: An empty or over-long label or name.
+    """
+    if text in (".", "@"):
+        return ROOT
+    labels: list[bytes] = []
+    place = 0
+    while place < len(text) and (found := _LABEL.match(text, place)):
+        labels.append(_unescaped(found[1]))
+        place = found.end()
+    name = tuple(labels)
+    if place < len(text) or not name or not all(0 < len(label) <= LABEL_LIMIT for label in name):
+        raise NotPresentableError(f"{text!r}: expected a domain name of labels of 1 to 63 octets")
+    if length(name) > NAME_LIMIT:
+        raise NotPresentableError(f"{text!r}: expected a domain name of at most 255 octets")
+    return name
+
+
+def name_text(name: Name) -> str:
+    """The name with its final dot, octets beyond letters, digits and a few marks escaped."""
+    return "".join(_escaped(label) + "." for label in name) or "."
+
+
+def type_of(text: str) -> int:
+    """A TYPE by name or as TYPE<n> (RFC 3597 §5).
+
+    Raises:
+        NotPresentableError: No such type.
+    """
+    return _number_of(text, Type.__members__, "TYPE")
+
+
+def type_text(number: int) -> str:
+    """A type's name, or TYPE<n>."""
+    return _TYPES.get(number, f"TYPE{number}")
+
+
+def data_of(kind: int, text: str) -> Data:
+    r"""A record's data from its master file form; any type takes RFC 3597's `\# length hex`.
+
+    Raises:
+        NotPresentableError: The text isn't data of that type.
+    """
+    words = _words(text)
+    try:
+        return _data_of(kind, words)
+    except (ValueError, IndexError, OverflowError) as error:
+        if isinstance(error, NotPresentableError):
+            raise
+        raise NotPresentableError(f"{text!r}: not the data of {type_text(kind)}") from None
+
+
+def _data_of(kind: int, words: list[str]) -> Data:
+    if words[:1] == ["\\#"]:
+        octets = bytes.fromhex("".join(words[2:]))
+        if len(octets) != int(words[1]):
+            raise ValueError
+        return Opaque(octets)
+    match kind, words:
+        case Type.A, [address]:
+            return Address(ipaddress.IPv4Address(address).packed)
+        case Type.AAAA, [address]:
+            return Address(ipaddress.IPv6Address(address).packed)
+        case Type.NS | Type.CNAME | Type.PTR, [name]:
+            return Target(name_of(name))
+        case Type.MX, [preference, exchange]:
+            return Mx(_sixteen(preference), name_of(exchange))
+        case Type.TXT, [_, *_]:
+            return Txt(tuple(_strings(words)))
+        case Type.SRV, [priority, weight, port, target]:
+            return Srv(_sixteen(priority), _sixteen(weight), _sixteen(port), name_of(target))
+        case Type.SOA, [mname, rname, *numbers] if len(numbers) == 5:
+            serial, refresh, retry, expire, minimum = (int(number) for number in numbers)
+            return Soa(name_of(mname), name_of(rname), serial, refresh, retry, expire, minimum)
+        case Type.CAA, [flags, tag, value]:
+            return Opaque(bytes([int(flags), len(tag)]) + tag.encode() + _unescaped(value))  # RFC 8659 §4.1
+    raise ValueError
+
+
+def data_text(data: Data) -> str:
+    """A record's data in master file form."""
+    match data:
+        case Address(octets):
+            return str(ipaddress.ip_address(octets))
+        case Target(name):
+            return name_text(name)
+        case Mx(preference, exchange):
+            return f"{preference} {name_text(exchange)}"
+        case Txt(strings):
+            return " ".join(f'"{_quoted(string)}"' for string in strings)
+        case Soa(mname, rname, serial, refresh, retry, expire, minimum):
+            return f"{name_text(mname)} {name_text(rname)} {serial} {refresh} {retry} {expire} {minimum}"
+        case Srv(priority, weight, port, target):
+            return f"{priority} {weight} {port} {name_text(target)}"
+        case Opaque(octets):
+            return f"\\# {len(octets)} {octets.hex()}".rstrip()
+
+
+def query_of(text: str, number: int = 0) -> Message:
+    """The query that a transcript's line means; `number` becomes its id.
+
+    Raises:
+        NotPresentableError: The line isn't a query.
+    """
+    words = text.split()
+    opcode = _number_of(words.pop(0), Opcode.__members__, "OPCODE") if words and _is_opcode(words[0]) else Opcode.QUERY
+    plain = [word for word in words if not word.startswith("+")]
+    if len(plain) not in (2, 3):
+        raise NotPresentableError(f"{text!r}: expected a type and a name, perhaps a class, perhaps +flags")
+    klass = _number_of(plain[2], Class.__members__, "CLASS") if len(plain) == 3 else Class.IN
+    question = Question(name_of(plain[1]), type_of(plain[0]), klass)
+    values = _query_flags(words)
+    edns = None
+    if not values.keys().isdisjoint({"edns", "version", "do"}):
+        edns = Edns(int(values.get("edns") or 1232), int(values.get("version") or 0), "do" in values)
+    return Message(
+        id=number,
+        opcode=opcode,
+        authoritative="aa" in values,
+        truncated="tc" in values,
+        recursion_desired="rd" in values,
+        recursion_available="ra" in values,
+        authentic_data="ad" in values,
+        checking_disabled="cd" in values,
+        questions=(question,),
+        edns=edns,
+    )
+
+
+def query_text(message: Message) -> str:
+    """A query as a transcript shows it."""
+    opcode = "" if message.opcode == Opcode.QUERY else _OPCODES.get(message.opcode, f"OPCODE{message.opcode}") + " "
+    asked = " ".join(_question_text(question) for question in message.questions) or "(no question)"
+    flags = [f"+{flag}" for flag in _flag_words(message)]
+    return " ".join([opcode + asked, *flags])
+
+
+def reply_lines(message: Message) -> list[str]:
+    """A reply as a transcript shows it: the outcome, then a line for each record."""
+    lines = [" ".join([_RCODES.get(message.rcode, f"RCODE{message.rcode}"), *_flag_words(message)])]
+    for section in ("answer", "authority", "additional"):
+        records = message.answers if section == "answer" else getattr(message, section)
+        lines += [f"{section} {record_text(record)}" for record in records]
+    return lines
+
+
+def record_text(record: Record) -> str:
+    """A record in master file form, the class left out where it is IN."""
+    klass = "" if record.klass == Class.IN else _CLASSES.get(record.klass, f"CLASS{record.klass}") + " "
+    return f"{name_text(record.name)} {record.ttl} {klass}{type_text(record.type)} {data_text(record.data)}"
+
+
+def _question_text(question: Question) -> str:
+    klass = "" if question.klass == Class.IN else " " + _CLASSES.get(question.klass, f"CLASS{question.klass}")
+    return f"{type_text(question.type)} {name_text(question.name)}{klass}"
+
+
+def _flag_words(message: Message) -> list[str]:
+    words = [word for word, attribute in _FLAGS.items() if getattr(message, attribute)]
+    if message.edns is not None:
+        words.append(f"edns={message.edns.payload}")
+        words += [f"version={message.edns.version}"] * (message.edns.version > 0) + ["do"] * message.edns.dnssec_ok
+    return words
+
+
+def _query_flags(words: list[str]) -> dict[str, str]:
+    values = dict(word[1:].partition("=")[::2] for word in words if word.startswith("+"))
+    unknown = values.keys() - _FLAGS.keys() - {"edns", "version", "do"}
+    if unknown:
+        raise NotPresentableError(f"+{min(unknown)}: known are {', '.join(_FLAGS)}, edns=<octets>, version=<n> and do")
+    return values
+
+
+def _is_opcode(word: str) -> bool:
+    return word in Opcode.__members__ or re.fullmatch(r"OPCODE\d+", word) is not None
+
+
+def _number_of(text: str, members: Mapping[str, int], prefix: str) -> int:
+    word = text.upper()
+    if word in members:
+        return int(members[word])
+    number = word.removeprefix(prefix)
+    if word.startswith(prefix) and number.isdecimal() and int(number) <= 0xFFFF:
+        return int(number)
+    raise NotPresentableError(f"{text!r}: expected a name or {prefix}<number>")
+
+
+def _sixteen(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 0xFFFF:
+        raise ValueError
+    return value
+
+
+def _words(text: str) -> list[str]:
+    words: list[str] = []
+    rest = text.strip()
+    while rest:
+        found = _WORD.match(rest)
+        if found is None:
+            raise NotPresentableError(f"{text!r}: a quote without its end")
+        words.append(found[1] if found[1] is not None else found[2])
+        rest = rest[found.end() :].lstrip()
+    return words
+
+
+def _strings(words: list[str]) -> list[bytes]:
+    """Character-strings of the words; a longer one is cut into several, as zone tools do."""
+    strings: list[bytes] = []
+    for word in words:
+        octets = _unescaped(word)
+        strings += [octets[at : at + _STRING_LIMIT] for at in range(0, max(len(octets), 1), _STRING_LIMIT)]
+    return strings
+
+
+def _unescaped(text: str) -> bytes:
+    def octet(found: re.Match[bytes]) -> bytes:
+        return bytes([int(found[1])]) if found[1].isdigit() and len(found[1]) == 3 else found[1]
+
+    return _ESCAPE.sub(octet, text.encode())
+
+
+def _escaped(label: bytes) -> str:
+    return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03d}" for octet in label)
+
+
+def _quoted(string: bytes) -> str:
+    marks = {0x22: '\\"', 0x5C: "\\\\"}
+    return "".join(marks.get(octet) or (chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}") for octet in string)
