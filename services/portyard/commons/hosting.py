@@ -133,8 +133,7 @@ class Hosting:
         self._journalled = journalled
         self._protocol_class = protocol_class
         app.on_response_prepare.append(_before_response)
-        if journalled:
-            app.middlewares.insert(0, _note_exchange)
+        app.middlewares.insert(0, _exchange)
         # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=limits.grace_s)
 
@@ -193,14 +192,27 @@ _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 
 @web.middleware
-async def _note_exchange(request: web.Request, handler: Handle) -> web.StreamResponse:
-    connection = connection_of(request)
+async def _exchange(request: web.Request, handler: Handle) -> web.StreamResponse:
+    """Note the request; a body that breaks its own framing or coding is the peer's fault."""
+    protocol = hosted(request)
+    if protocol.journalled:
+        note_request(protocol.connection, request)
+    try:
+        return await handler(request)
+    except web.RequestPayloadError as error:
+        refusal = web.Response(status=400, text=f"400: {_reason_of(error, None)}\n")
+        refusal.force_close()  # where the next request would begin isn't known
+        return refusal
+
+
+def note_request(connection: Connection, request: web.BaseRequest) -> None:
+    """Note a request's line and header fields."""
+    version = request.version
     connection.log.event(
         "command",
-        text=f"{request.method} {_blank_userinfo(request.raw_path)} HTTP/{request.version.major}.{request.version.minor}",
+        text=f"{request.method} {_blank_userinfo(request.raw_path)} HTTP/{version.major}.{version.minor}",
         headers=blanked(request.headers.items()),
     )
-    return await handler(request)
 
 
 async def _before_response(request: web.BaseRequest, response: web.StreamResponse) -> None:

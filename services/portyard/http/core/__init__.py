@@ -1,0 +1,1 @@
+"""What the answers are: pure functions over values, without sockets, clocks or chance."""

@@ -1,0 +1,80 @@
+"""The room on its host: the application, its route table, cross-origin fields, OPTIONS, and which sandbox a request is in."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from portyard.commons.card import Service
+from portyard.commons.hosting import Hosting
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.yard import Yard
+from portyard.http.core.digest import NonceBook
+from portyard.http.routes import auth, caching, cookies, dynamic, files, formats, inspection, statuses
+from portyard.http.routes.common import BODY_LIMIT, ROOM, Group, Handle, Room, Route
+from portyard.http.routes.index import with_index
+
+GROUPS: tuple[Group, ...] = (
+    *inspection.GROUPS,
+    *statuses.GROUPS,
+    *auth.GROUPS,
+    *cookies.GROUPS,
+    *formats.GROUPS,
+    *dynamic.GROUPS,
+    *caching.GROUPS,
+    *files.GROUPS,
+)
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+async def open_service(yard: Yard, service: Service) -> Hosting:
+    """The room's service, ready for connections."""
+    return await Hosting(build(yard)).open()
+
+
+def build(yard: Yard) -> web.Application:
+    """The application with every route."""
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_answer_options])
+    app[ROOM] = Room(yard, NonceBook(yard.secret))
+    app.on_response_prepare.append(_allow_origins)
+    for group in with_index(GROUPS):
+        for route in group.routes:
+            _add(app, route)
+    return app
+
+
+def sandbox_of(request: web.BaseRequest) -> str:
+    """The sandbox that a request is in. The one place that decides it."""
+    return DEFAULT
+
+
+def _add(app: web.Application, route: Route) -> None:
+    resource = app.router.add_resource(route.path)
+    methods = (*route.methods, "HEAD") if "GET" in route.methods else route.methods
+    for method in methods:
+        resource.add_route(method, route.handler, expect_handler=route.expect)
+
+
+@web.middleware
+async def _answer_options(request: web.Request, handler: Handle) -> web.StreamResponse:
+    """OPTIONS on any path says which methods it has (RFC 9110 §9.3.7), and answers a browser's preflight; 405 says it too."""
+    if request.raw_path == "*" and request.method == hdrs.METH_OPTIONS:
+        return web.Response(headers={"Allow": _METHODS})
+    failure = request.match_info.http_exception
+    if not isinstance(failure, web.HTTPMethodNotAllowed):
+        return await handler(request)
+    allow = {"Allow": ", ".join(sorted({*failure.allowed_methods, "OPTIONS"}))}
+    if request.method == hdrs.METH_OPTIONS:
+        return web.Response(headers=allow)
+    return web.Response(status=405, text=f"405: this path has {allow['Allow']}\n", headers=allow)  # RFC 9110 §15.5.6
+
+
+async def _allow_origins(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Any page may use the room, as with httpbin."""
+    headers = response.headers
+    headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
+    headers["Access-Control-Allow-Credentials"] = "true"
+    if request.method == hdrs.METH_OPTIONS:
+        headers["Access-Control-Allow-Methods"] = _METHODS
+        headers["Access-Control-Max-Age"] = "3600"
+        if asked := request.headers.get("Access-Control-Request-Headers"):
+            headers["Access-Control-Allow-Headers"] = asked

@@ -1,0 +1,1 @@
+"""The room's paths, a module per kind; each has its `ROUTES`."""

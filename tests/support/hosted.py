@@ -1,0 +1,126 @@
+"""A hosted room on a loopback port with the least yard it needs: for tests that are about the room alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from portyard.commons.accounts.model import Account
+from portyard.commons.card import Card, Service
+from portyard.commons.filestore.disk import DiskFilestore
+from portyard.commons.hosting import Hosting
+from portyard.commons.settings import Limits, Settings
+from portyard.commons.yard import Connection, Yard
+
+
+@dataclass
+class FakeLog:
+    """A session's pen that keeps what it wrote."""
+
+    id: str = "s1"
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def event(self, kind: str, **fields: object) -> None:
+        self.events.append((kind, fields))
+
+    def command(self, text: str) -> None:
+        self.event("command", text=text)
+
+    def reply(self, text: str) -> None:
+        self.event("reply", text=text)
+
+    def join(self, sandbox: str) -> None:
+        self.event("join", sandbox=sandbox)
+
+    def authenticated(self, account: str, mechanism: str) -> None:
+        self.event("auth", account=account, mechanism=mechanism)
+
+    def close(self, reason: str = "") -> None:
+        if not self.closed.is_set():
+            self.event("closed", reason=reason)
+            self.closed.set()
+
+    def texts(self, kind: str) -> list[str]:
+        return [fields["text"] for found, fields in self.events if found == kind]
+
+
+class FakeAccounts:
+    """Alice and bob."""
+
+    def __init__(self) -> None:
+        self.known = [
+            Account(number, "default", name, "portyard.test", f"{name}-secret")
+            for number, name in enumerate(("alice", "bob"), 1)
+        ]
+
+    async def verify(self, login: str, password: str) -> Account | None:
+        return next((a for a in self.known if login in (a.local_part, a.address) and a.password == password), None)
+
+
+class FrozenClock:
+    def now(self) -> datetime:
+        return datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass
+class Served:
+    """A running room: where it is, its yard, and the log of every connection so far."""
+
+    port: int
+    yard: Yard
+    logs: list[FakeLog]
+    hosting: Hosting
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def fake_yard(folder: Path, limits: Limits | None = None) -> Yard:
+    return cast(
+        "Yard",
+        SimpleNamespace(
+            settings=Settings(limits=limits or Limits()),
+            clock=FrozenClock(),
+            rng=random.Random(7),
+            secret=b"s" * 32,
+            accounts=FakeAccounts(),
+            files=DiskFilestore(folder),
+        ),
+    )
+
+
+@contextlib.asynccontextmanager
+async def served(
+    card: Card,
+    open_service: Callable[[Yard, Service], Awaitable[Hosting]],
+    folder: Path,
+    limits: Limits | None = None,
+) -> AsyncIterator[Served]:
+    """The card's only service on an ephemeral loopback port."""
+    service = card.services[0]
+    yard = fake_yard(folder, limits)
+    hosting = await open_service(yard, service)
+    logs: list[FakeLog] = []
+
+    def accept() -> asyncio.Protocol:
+        log = FakeLog()
+        logs.append(log)
+        connection = Connection(service, service.ports[0], ("127.0.0.1", 0), ("127.0.0.1", 0), log)
+        return hosting.protocol(connection)
+
+    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    try:
+        yield Served(server.sockets[0].getsockname()[1], yard, logs, hosting)
+    finally:
+        server.close()
+        await hosting.close()
+        await server.wait_closed()
