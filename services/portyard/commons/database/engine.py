@@ -5,11 +5,34 @@ SQL is portable: `?` parameters, no dialect words but those that SQLite and Post
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+
+
+class StorageError(Exception):
+    """The storage below failed; the message is one clear line."""
+
+
+class StorageFullError(StorageError):
+    """The disk is full; nothing of the write was stored."""
+
+
+class StateDirectoryError(StorageError):
+    """The state directory, or a file in it, can't be used; the message names path and remedy."""
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> StateDirectoryError:
+        """The error for a path and what the system said of it."""
+        why = getattr(error, "strerror", None) or str(error)
+        who = f"uid {os.geteuid()}"
+        return cls(
+            f"{path}: {why[:1].lower()}{why[1:]}; make it a directory that {who} can write, or set `state` to another"
+        )
 
 
 class Transaction(Protocol):
@@ -24,6 +47,9 @@ class Transaction(Protocol):
     def bump(self, counter: str) -> None:
         """Move a generation counter after the commit."""
 
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Run something on the writer's thread once the job is committed (removing a file …); its failure is nobody's error."""
+
 
 class Database(Protocol):
     """One file (or schema)."""
@@ -34,7 +60,12 @@ class Database(Protocol):
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run a job in a transaction, grouped with others; returns its result once it is committed.
 
-        A job that raises is rolled back alone and its exception is raised here.
+        A job that raises is rolled back alone and its exception is raised here. A job may be run again (when the group that it was in
+        failed), so it must do nothing but work with its transaction and return.
+
+        Raises:
+            StorageFullError: The disk is full; nothing was stored.
+            StorageError: The storage failed; nothing was stored.
         """
 
     def generation(self, counter: str) -> int:

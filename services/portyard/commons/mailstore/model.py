@@ -35,6 +35,10 @@ class InvalidMailboxNameError(MailstoreError):
     """A name the store can't hold (empty component, control characters, too long)."""
 
 
+class MessageGoneError(MailstoreError):
+    """The message was expunged, and its octets are gone by now."""
+
+
 class StoreFullError(MailstoreError):
     """The disk is full or the quota is used up; nothing was stored."""
 
@@ -220,7 +224,10 @@ class Mailstore(Protocol):
         """One message by its key."""
 
     async def octets(self, message: Message, start: int = 0, length: int | None = None) -> bytes:
-        """A piece of the message's octets; callers that stream ask for pieces of at most 64 KiB."""
+        """A piece of the message's octets; callers that stream ask for pieces of at most 64 KiB.
+
+        Octets outlive an expunge for some minutes, so that a session may finish what it reads. Raises MessageGoneError after that.
+        """
 
     async def change_flags(
         self,
@@ -243,6 +250,9 @@ class Mailstore(Protocol):
 
     def search_headers(self, mailbox_id: int, uids: Sequence[int], name: str) -> AsyncIterator[tuple[int, bytes]]:
         """A header field's raw value of each message that has it, without reading bodies; a repeated field is yielded each time."""
+
+    async def forget(self, account_id: int) -> None:
+        """Remove all of an account's mail: its mailboxes, INBOX too, and subscriptions."""
 
     def generation(self, mailbox_id: int) -> int:
         """A number that moves with each change of the mailbox, in any process; a memory read."""

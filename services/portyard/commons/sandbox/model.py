@@ -24,7 +24,7 @@ class Sandbox:
     generation: int
     capture: str
     domains: tuple[str, ...]
-    default_password: str = "portyard"
+    default_password: str = "portyard"  # noqa: S105 - documented, a testbed's
 
 
 class Sandboxes(Protocol):

@@ -1,0 +1,175 @@
+"""The accounts over a Database, read again only when their counter moved.
+
+Passwords are kept as given: challenge-response mechanisms need them, and they are a testbed's.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import hmac
+import secrets
+
+from portyard.commons.accounts.model import Account, AccountTakenError
+from portyard.commons.database.engine import Database, Row, Transaction
+from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.commons.settings import Settings
+
+COUNTER = "accounts"
+MAX_ADDRESS = 320  # characters: RFC 5321 §4.5.3.1 gives 64 for the local part and 255 for the domain
+_COLUMNS = "id, sandbox, local_part, domain, password, public_keys"
+_CACHED = 10_000  # lookups remembered between two changes
+
+
+class SqlAccounts:
+    """The accounts of every sandbox. Implements `model.Accounts`.
+
+    Args:
+        database: control.db, with CONTROL_SCHEMA.
+        sandboxes: Says who owns a domain.
+    """
+
+    def __init__(self, database: Database, sandboxes: Sandboxes) -> None:
+        self._database = database
+        self._sandboxes = sandboxes
+        self._seen: int | None = None
+        self._cache: dict[tuple[str, str], Account | None] = {}
+        self._nobody = secrets.token_hex(16)  # what a password is compared with when there is no such account
+
+    async def find(self, login: str) -> Account | None:
+        """See `Accounts.find`."""
+        if "@" not in login:
+            default = await self._sandboxes.get(DEFAULT)
+            return (
+                await self.by_address(DEFAULT, f"{login}@{default.domains[0]}") if default and default.domains else None
+            )
+        owner = await self._sandboxes.owner(login.rpartition("@")[2].lower())
+        found = await self.by_address(owner.name if owner else DEFAULT, login)
+        prefix, slash, address = login.partition("/")  # a local part may hold a slash, so the whole comes first
+        if found is None and slash:
+            found = await self.by_address(prefix, address)
+        return found
+
+    async def verify(self, login: str, password: str) -> Account | None:
+        """See `Accounts.verify`."""
+        account = await self.find(login)
+        right = same_secret(account.password if account else self._nobody, password)
+        return account if right else None
+
+    async def by_address(self, sandbox: str, address: str) -> Account | None:
+        """See `Accounts.by_address`."""
+        generation = self._database.generation(
+            COUNTER
+        )  # before the SQL: a change in between is read twice, never missed
+        if generation != self._seen or len(self._cache) > _CACHED:
+            self._cache = {}
+            self._seen = generation
+        key = (sandbox, address.lower())
+        if key in self._cache:
+            return self._cache[key]
+        rows = await self._database.read(
+            f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? AND address_key = ?",  # noqa: S608
+            key,
+        )
+        account = _account(rows[0]) if rows else None
+        self._cache[key] = account
+        return account
+
+    async def create(self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...] = ()) -> Account:
+        """See `Accounts.create`."""
+        account, made = await self._put(sandbox, address, password, public_keys)
+        if not made:
+            raise AccountTakenError(f"account {account.address} exists in sandbox {sandbox}")
+        return account
+
+    async def ensure(self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...] = ()) -> Account:
+        """The account of that address, made with this password and these keys when it is missing.
+
+        Raises:
+            ValueError: The address is malformed.
+        """
+        known = await self.by_address(sandbox, address)
+        return known if known is not None else (await self._put(sandbox, address, password, public_keys))[0]
+
+    async def set_password(self, sandbox: str, address: str, password: str) -> bool:
+        """Change a password; True when there is such an account."""
+
+        def job(work: Transaction) -> bool:
+            sql = "UPDATE accounts SET password = ? WHERE sandbox = ? AND address_key = ? RETURNING id"
+            work.bump(COUNTER)
+            return bool(work.execute(sql, (password, sandbox, address.lower())))
+
+        return await self._database.write(job)
+
+    async def list(self, sandbox: str) -> builtins.list[Account]:
+        """See `Accounts.list`."""
+        rows = await self._database.read(
+            f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? ORDER BY address_key",  # noqa: S608
+            (sandbox,),
+        )
+        return [_account(row) for row in rows]
+
+    async def delete(self, sandbox: str, address: str) -> bool:
+        """See `Accounts.delete`."""
+
+        def job(work: Transaction) -> bool:
+            sql = "DELETE FROM accounts WHERE sandbox = ? AND address_key = ? RETURNING id"
+            work.bump(COUNTER)
+            return bool(work.execute(sql, (sandbox, address.lower())))
+
+        return await self._database.write(job)
+
+    async def seed(self, settings: Settings) -> None:
+        """Make the accounts that the settings name, where they are missing; one that exists keeps its password."""
+        for seed in settings.accounts:
+            owner = await self._sandboxes.owner(seed.address.rpartition("@")[2].lower())
+            await self.ensure(owner.name if owner else DEFAULT, seed.address, seed.password, seed.public_keys)
+
+    async def _put(
+        self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...]
+    ) -> tuple[Account, bool]:
+        local_part, domain = split_address(address)
+        keys = "\n".join(key.strip() for key in public_keys)
+
+        def job(work: Transaction) -> tuple[Account, bool]:
+            known = work.execute(
+                f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? AND address_key = ?",  # noqa: S608
+                (sandbox, address.lower()),
+            )
+            if known:
+                return _account(known[0]), False
+            number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")[0][0]
+            row = work.execute(
+                "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "
+                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",  # noqa: S608
+                (number, sandbox, address.lower(), local_part, domain, password, keys),
+            )[0]
+            work.bump(COUNTER)
+            return _account(row), True
+
+        return await self._database.write(job)
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Local part as given and domain in lower case.
+
+    Raises:
+        ValueError: The address is malformed.
+    """
+    local_part, at, domain = address.rpartition("@")
+    if not at or not local_part or not domain:
+        raise ValueError(f"{address!r} is no address; expected local-part@domain")
+    if len(address) > MAX_ADDRESS or any(character.isspace() or ord(character) < 32 for character in address):
+        raise ValueError(f"{address[:MAX_ADDRESS]!r} is no address: too long, or spaces or control characters in it")
+    return local_part, domain.lower()
+
+
+def same_secret(one: str, other: str) -> bool:
+    """Compare in a time that tells neither content nor length."""
+    digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (one, other)]
+    return hmac.compare_digest(*digests)
+
+
+def _account(row: Row) -> Account:
+    number, sandbox, local_part, domain, password, keys = row
+    return Account(number, sandbox, local_part, domain, password, tuple(keys.split("\n")) if keys else ())
