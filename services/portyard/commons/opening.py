@@ -16,6 +16,7 @@ from typing import Any
 
 from portyard.commons.clock import Clock, SystemClock
 from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.database.engine import StateDirectoryError
 from portyard.commons.directory import Directory
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.store import SCHEMA as JOURNAL_SCHEMA
@@ -31,10 +32,6 @@ SECRET_OCTETS = 32
 _logger = logging.getLogger(__name__)
 
 
-class StateError(Exception):
-    """The state directory can't be used; the message names it and the remedy."""
-
-
 @contextlib.asynccontextmanager
 async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock | None = None) -> AsyncIterator[Yard]:
     """A yard until the block ends; what it wrote is on disk then.
@@ -45,12 +42,12 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
         clock: The testbed's time; the machine's when None.
 
     Raises:
-        StateError: The state directory can't be made, read or written.
+        StateDirectoryError: The state directory can't be made, read or written.
     """
     clock = clock or SystemClock()
     with _state_directory(settings.state) as state:
         stores = await open_stores(state, settings, clock)
-        database = SqliteDatabase(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
+        database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
         journal = StoredJournal(database, clock, settings.limits.journal_events, settings.limits.journal_bytes)
         background = Background()
         try:
@@ -120,7 +117,7 @@ def _state_directory(state: str) -> Iterator[Path]:
         probe.unlink()
         next(path.iterdir(), None)
     except OSError as error:
-        raise StateError(
+        raise StateDirectoryError(
             f"state directory {path}: {error.strerror}; give this user the directory, or set PORTYARD_STATE to another one"
         ) from None
     yield path

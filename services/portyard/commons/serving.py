@@ -179,7 +179,7 @@ async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = Tru
         wait: False returns once the ports listen; the rooms then open behind.
 
     Raises:
-        PortTakenError, StateError: It can't start; the message says why.
+        PortTakenError, StateDirectoryError: It can't start; the message says why.
     """
     from portyard.commons.opening import open_yard
 
@@ -233,12 +233,12 @@ def run_services(settings: Settings, pairs: Sequence[Pair], ready: Callable[[Ser
 
     set_up(settings.log)
     raise_descriptor_limit()
-    from portyard.commons.opening import StateError
+    from portyard.commons.database.engine import StateDirectoryError
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve_until_told(settings, pairs, ready))
-    except (PortTakenError, StateError, SettingError) as error:
+    except (PortTakenError, StateDirectoryError, SettingError) as error:
         print(f"portyard: {error}", file=sys.stderr)
         return 1
     return 0

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from portyard.commons.clock import Clock
+from portyard.commons.database.embedded import Schema
 from portyard.commons.database.engine import Database, Transaction
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.sandbox.model import DEFAULT
@@ -24,15 +25,20 @@ PRUNE_EVERY = 20_000  # events between two looks at the bounds
 QUEUE_LIMIT = 200_000  # notes that may wait for a slow disk; older than these, newer ones are dropped and counted
 COUNTER = "journal"
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS sessions (
-        id TEXT PRIMARY KEY, room TEXT NOT NULL, service TEXT NOT NULL, sandbox TEXT NOT NULL, peer TEXT NOT NULL,
-        local TEXT NOT NULL, port TEXT NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT, account TEXT,
-        events INTEGER NOT NULL DEFAULT 0, octets INTEGER NOT NULL DEFAULT 0)""",
-    "CREATE INDEX IF NOT EXISTS sessions_by_sandbox ON sessions (sandbox, id)",
-    """CREATE TABLE IF NOT EXISTS events (
-        session_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL,
-        PRIMARY KEY (session_id, seq)) WITHOUT ROWID""",
+SCHEMA = Schema(
+    "journal",
+    (
+        """
+        CREATE TABLE sessions (
+            id TEXT PRIMARY KEY, room TEXT NOT NULL, service TEXT NOT NULL, sandbox TEXT NOT NULL, peer TEXT NOT NULL,
+            local TEXT NOT NULL, port TEXT NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT, account TEXT,
+            events INTEGER NOT NULL DEFAULT 0, octets INTEGER NOT NULL DEFAULT 0);
+        CREATE INDEX sessions_by_sandbox ON sessions (sandbox, id);
+        CREATE TABLE events (
+            session_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL,
+            PRIMARY KEY (session_id, seq)) WITHOUT ROWID;
+        """,
+    ),
 )
 
 _logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The `portyard` command: up, down, status, endpoints, ca, serve."""

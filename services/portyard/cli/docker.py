@@ -1,0 +1,148 @@
+"""The Docker engine: compose.yaml's services from one image."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from portyard.cli.engines import CommandError, home, project_root
+from portyard.commons.directory import Endpoint
+from portyard.commons.settings import Settings
+from portyard.rooms import cards
+
+START_S = 180.0  # eleven containers on a slow disk; a warm start takes a few seconds
+POLL_S = 0.25
+CONSOLE_S = 5.0
+
+
+class DockerEngine:
+    """See `engines.Engine`."""
+
+    def __init__(self, settings: Settings) -> None:
+        root = project_root()
+        if root is None:
+            raise CommandError("there is no compose.yaml here; run this from the project's folder")
+        self._root = root
+        self._settings = settings
+        self._project = os.environ.get("PORTYARD_PROJECT", "portyard")
+
+    def up(self, tell: Callable[[str, int, int], None]) -> None:
+        """See Engine."""
+        health = self.health()
+        if health and all(health.values()):
+            return
+        tell("the image", 0, len(self._services()))
+        self._run([str(self._root / "scripts" / "image")], "the image could not be built")
+        started = self._compose("up", "--detach", "--no-build", "--quiet-pull", wait=False)
+        deadline = time.monotonic() + START_S
+        while True:
+            health = self.health()
+            waiting = [name for name in self._services() if not health.get(name)]
+            tell(", ".join(waiting), len(health) - len(waiting) if health else 0, len(self._services()))
+            if not waiting:
+                break
+            if started.poll() not in (None, 0):
+                raise CommandError(self._why(started))
+            if time.monotonic() > deadline:
+                raise CommandError(f"{', '.join(waiting)}: not ready after {START_S:.0f} s; see docker compose logs")
+            time.sleep(POLL_S)
+        started.communicate()
+
+    def down(self) -> bool:
+        """See Engine."""
+        if not self.running():
+            return False
+        process = self._compose("down", "--remove-orphans")
+        if process.returncode:
+            raise CommandError(self._why(process))
+        return True
+
+    def running(self) -> bool:
+        """See Engine."""
+        return bool(self.health())
+
+    def endpoints(self) -> list[Endpoint]:
+        """See Engine."""
+        return [Endpoint(**fields) for fields in json.loads(self._ask("endpoints"))]
+
+    def health(self) -> dict[str, bool]:
+        """See Engine."""
+        process = self._compose("ps", "--format", "json")
+        output = process.stdout.read() if process.stdout else ""
+        return {row["Service"]: row.get("Health") == "healthy" for row in map(json.loads, output.splitlines()) if row}
+
+    def ca_pem(self) -> bytes:
+        """See Engine."""
+        return self._ask("ca.pem")
+
+    def _services(self) -> list[str]:
+        return [service.name for card in cards() for service in card.services]
+
+    def _ask(self, path: str) -> bytes:
+        """The console's answer."""
+        number = self._environment()["PORTYARD_PORT_CONSOLE"]
+        url = f"http://127.0.0.1:{number}/api/v1/{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=CONSOLE_S) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, OSError) as error:
+            raise CommandError(f"the console doesn't answer at {url}: {error}") from None
+
+    def _environment(self) -> dict[str, str]:
+        """Compose's variables: scripts/compose-env computes the ports from the offset."""
+        lines = subprocess.run(
+            [str(self._root / "scripts" / "compose-env"), str(self._settings.port_offset)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        computed = dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+        return computed | dict(os.environ)
+
+    def _compose(self, *words: str, wait: bool = True) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["docker", "compose", "--project-name", self._project, "--file", "compose.yaml", *words],
+            cwd=self._root,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if wait:
+            output, errors = process.communicate()
+            process.stdout, process.stderr = _Said(output), _Said(errors)  # type: ignore[assignment]
+        return process
+
+    def _run(self, command: list[str], trouble: str) -> None:
+        if subprocess.run(command, cwd=self._root, check=False).returncode:
+            raise CommandError(trouble)
+
+    def _why(self, process: subprocess.Popen[str]) -> str:
+        lines = (process.stderr.read() if process.stderr else "").strip().splitlines()
+        telling = [line for line in lines if "rror" in line or "already" in line] or lines[-1:] or ["it gave no reason"]
+        return f"docker compose: {telling[-1].strip()}"
+
+
+class _Said:
+    """What a finished process said, to be read any number of times."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read(self) -> str:
+        return self._text
+
+
+def save_ca(pem: bytes) -> Path:
+    """The CA as a file on the user's machine, for clients' `--cacert`."""
+    path = home() / "ca.pem"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pem)
+    return path
