@@ -140,8 +140,8 @@ class SqlAccounts:
                 return _account(known[0]), False
             number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")[0][0]
             row = work.execute(
-                "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "
-                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",  # noqa: S608
+                "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "  # noqa: S608
+                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
                 (number, sandbox, address.lower(), local_part, domain, password, keys),
             )[0]
             work.bump(COUNTER)
