@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 VENV := $(or $(PORTYARD_VENV),.venv)
+COMPOSE := docker compose -p $(or $(PORTYARD_PROJECT),portyard)
 .PHONY: help up down test lint bench clean logs ca diagrams image user dev
 
 help: ## show this
@@ -16,7 +17,7 @@ down: user ## stop it; its state stays
 	@$(VENV)/bin/portyard down
 
 logs: user ## follow what the running testbed writes
-	@if docker compose ps --quiet 2>/dev/null | grep -q .; then docker compose logs --follow --tail 50; \
+	@if $(COMPOSE) ps --quiet 2>/dev/null | grep -q .; then $(COMPOSE) logs --follow --tail 50; \
 	else tail -n 50 -F .portyard/*.log; fi
 
 ca: user ## print the CA certificate to verify with
