@@ -1,0 +1,1 @@
+"""The answer to each command: `async (context, command) -> effects`; a refusal is raised as PeerError."""

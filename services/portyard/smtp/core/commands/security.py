@@ -1,0 +1,105 @@
+"""STARTTLS and AUTH."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from portyard.commons.effects import Authenticated, Effect, StartTls
+from portyard.smtp.core import model
+from portyard.smtp.core.commands.hello import MECHANISMS
+from portyard.smtp.core.context import Context, say
+from portyard.smtp.core.grammar import UNKNOWN_COMMAND
+from portyard.smtp.core.model import PeerError, reply
+
+_CANCELLED: Final = reply(501, "5.7.0", "authentication cancelled")
+_NOT_BASE64: Final = reply(501, "5.5.2", "this is no base64")
+_FAILED: Final = reply(535, "5.7.8", "authentication credentials invalid")
+_USERNAME, _PASSWORD = base64.b64encode(b"Username:").decode(), base64.b64encode(b"Password:").decode()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """An AUTH exchange under way: the mechanism, and the name once LOGIN has it."""
+
+    mechanism: str
+    name: str | None = None
+
+
+async def starttls(context: Context, command: model.StartTls) -> Sequence[Effect]:
+    """Upgrade (RFC 3207 §4)."""
+    if not context.role.starttls:
+        raise PeerError(UNKNOWN_COMMAND)
+    if context.peer.tls:
+        raise PeerError(reply(503, "5.5.1", "TLS runs already"))
+    return (say(reply(220, "2.0.0", "ready to start TLS")), StartTls())
+
+
+async def auth(context: Context, command: model.Auth) -> Sequence[Effect]:
+    """Begin an exchange; it may end at once with an initial response (RFC 4954 §4)."""
+    if not context.role.auth:
+        raise PeerError(UNKNOWN_COMMAND)
+    if context.peer.account:
+        raise PeerError(reply(503, "5.5.1", "authenticated already"))
+    if not context.peer.esmtp:
+        raise PeerError(reply(503, "5.5.1", "AUTH needs EHLO"))
+    if context.role.require_tls and not context.peer.tls:
+        raise PeerError(reply(538, "5.7.11", "encryption required for the requested authentication mechanism"))
+    if command.mechanism not in MECHANISMS:
+        raise PeerError(reply(504, "5.5.4", "this mechanism isn't offered"))
+    context.exchange = Exchange(command.mechanism)
+    if command.initial_response is None:
+        return (say(reply(334, "", _USERNAME if command.mechanism == "LOGIN" else "")),)
+    initial = "" if command.initial_response == "=" else command.initial_response  # RFC 4954 §4
+    return await respond(context, initial.encode())
+
+
+async def respond(context: Context, line: bytes) -> Sequence[Effect]:
+    """The client's next word in the exchange. `context.exchange` is None once it has ended.
+
+    Raises:
+        PeerError: The exchange failed.
+    """
+    exchange = context.exchange
+    assert isinstance(exchange, Exchange)
+    context.exchange = None
+    if line == b"*":
+        raise PeerError(_CANCELLED)  # RFC 4954 §4
+    try:
+        octets = base64.b64decode(line, validate=True)
+        text = octets.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise PeerError(_NOT_BASE64) from None
+    if exchange.mechanism == "PLAIN":
+        return await _plain(context, text)
+    if exchange.name is None:
+        exchange.name = text
+        context.exchange = exchange
+        return (say(reply(334, "", _PASSWORD)),)
+    return await _verify(context, "LOGIN", exchange.name, text)
+
+
+async def _plain(context: Context, text: str) -> Sequence[Effect]:
+    """Message = [authzid] NUL authcid NUL passwd (RFC 4616 §2)."""
+    parts = text.split("\0")
+    if len(parts) != 3:
+        raise PeerError(reply(501, "5.5.2", "a PLAIN response has three parts"))
+    authzid, name, password = parts
+    if authzid and authzid != name:  # nobody here may act for another
+        raise PeerError(_FAILED)
+    return await _verify(context, "PLAIN", name, password)
+
+
+async def _verify(context: Context, mechanism: str, name: str, password: str) -> Sequence[Effect]:
+    account = await context.accounts.verify(name, password)
+    if account is None:
+        claimed = await context.accounts.find(name)
+        if claimed is not None:
+            context.join(claimed.sandbox)  # a name is claimed before it is proved
+        raise PeerError(_FAILED)
+    context.peer.account, context.peer.sandbox = account.address, account.sandbox
+    succeeded = say(reply(235, "2.7.0", "authentication succeeded"))
+    return (Authenticated(account.address, mechanism, account.sandbox), succeeded)

@@ -1,0 +1,91 @@
+"""What the commands of one connection share: role, limits, the peer, the transaction under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from portyard.commons.accounts.model import Accounts
+from portyard.commons.effects import Send
+from portyard.smtp.core.grammar import print_reply
+from portyard.smtp.core.model import Peer, Reply, Transaction
+from portyard.smtp.core.state import Machine
+from portyard.smtp.core.stores import Door
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one peer may ask for.
+
+    Attributes:
+        message: Octets of a message; what SIZE announces.
+        recipients: Recipients of a transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
+        command_line: Octets of a command line; RFC 5321 §4.5.3.1.4 asks for 512, each extension for more.
+        errors: Refused commands after which the connection is closed.
+        silence_s: Seconds without an octet (RFC 5321 §4.5.3.2.7 asks for at least five minutes).
+    """
+
+    message: int = 64 << 20
+    recipients: int = 5000
+    command_line: int = 2048
+    errors: int = 20
+    silence_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Which of the three agents this is.
+
+    Attributes:
+        name: "msa", "mta" or "mda".
+        host: What it calls itself.
+        lmtp: It speaks LMTP (RFC 2033) in SMTP's place.
+        auth: It offers AUTH and takes mail only after it (RFC 6409 §4.3).
+        starttls: It offers STARTTLS.
+        require_tls: It takes neither credentials nor mail in plaintext.
+    """
+
+    name: str
+    host: str
+    lmtp: bool = False
+    auth: bool = False
+    starttls: bool = True
+    require_tls: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """One connection's facts.
+
+    Attributes:
+        role: Which agent we are.
+        limits: What the peer may ask for.
+        accounts: Who may log in.
+        door: What the role decides.
+        secret: By which testbed peers prove themselves.
+        mint: Makes a delivery id, never the same twice.
+        join: Told each sandbox that the peer names.
+        peer: The peer.
+        machine: The phase.
+        transaction: Under way, or None.
+        exchange: An AUTH exchange's state, or None.
+        errors: Refused so far.
+    """
+
+    role: Role
+    limits: Limits
+    accounts: Accounts
+    door: Door
+    secret: bytes = field(repr=False)
+    mint: Callable[[], str]
+    join: Callable[[str], None]
+    peer: Peer
+    machine: Machine = field(default_factory=Machine)
+    transaction: Transaction | None = None
+    exchange: object = None
+    errors: int = 0
+
+
+def say(answer: Reply) -> Send:
+    """The effect that sends a reply."""
+    return Send(print_reply(answer))

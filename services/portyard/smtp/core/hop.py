@@ -1,0 +1,33 @@
+"""The private MAIL parameter by which one hop of the testbed tells the next what it delivers. Never announced.
+
+Its proof is an HMAC with the state directory's secret: whoever can't make it is answered as if the parameter didn't exist.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+from urllib.parse import quote, unquote
+
+from portyard.smtp.core.model import Hop
+
+KEYWORD: Final = "XPORTYARD"
+
+
+def print_hop(hop: Hop, secret: bytes) -> str:
+    """The parameter's value."""
+    fields = f"{quote(hop.id, safe='')}:{quote(hop.sandbox, safe='')}:{hop.generation}"
+    return f"{fields}:{_proof(fields, secret)}"
+
+
+def parse_hop(value: str, secret: bytes) -> Hop | None:
+    """What a peer claims; None unless it proves the secret."""
+    fields, _, proof = value.rpartition(":")
+    if not value.isascii() or not hmac.compare_digest(proof, _proof(fields, secret)):
+        return None
+    delivery_id, sandbox, generation = fields.split(":")
+    return Hop(unquote(delivery_id), unquote(sandbox), int(generation))
+
+
+def _proof(fields: str, secret: bytes) -> str:
+    return hmac.digest(secret, b"smtp hop " + fields.encode(), "sha256").hex()

@@ -1,0 +1,76 @@
+"""Whose a recipient is: the sandbox, and the account in it."""
+
+from __future__ import annotations
+
+from portyard.commons.accounts.model import Account, Accounts, AccountTakenError
+from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
+from portyard.smtp.core.grammar import print_mailbox
+from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, reply
+
+RELAYING_DENIED = reply(550, "5.7.1", "relaying denied")
+UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
+SEPARATOR = "+"  # between user and detail of a subaddress (RFC 5233 §1)
+
+
+async def complete(sandboxes: Sandboxes, mailbox: Mailbox, sandbox: str = DEFAULT) -> Mailbox:
+    """A bare `<postmaster>` gets the sandbox's first domain (RFC 5321 §4.1.1.3)."""
+    if mailbox.domain:
+        return mailbox
+    home = await sandboxes.get(sandbox)
+    return Mailbox(mailbox.local_part, home.domains[0] if home and home.domains else "localhost")
+
+
+async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None) -> tuple[Sandbox, Recipient]:
+    """The sandbox that takes mail for a completed address, owned or captured.
+
+    Raises:
+        PeerError: Nobody takes it: relaying is denied.
+    """
+    owner = await sandboxes.owner(mailbox.domain.lower())
+    taker = owner or await sandboxes.get(hop.sandbox if hop else DEFAULT)
+    if taker is None or (owner is None and taker.capture != "any"):
+        raise PeerError(RELAYING_DENIED)
+    same = hop is not None and hop.sandbox == taker.name
+    return taker, Recipient(mailbox, taker.name, hop.generation if hop and same else taker.generation)
+
+
+async def known_account(accounts: Accounts, sandbox: str, mailbox: Mailbox) -> Account | None:
+    """The account that an address means in a sandbox: exactly, or without the subaddress."""
+    found = await accounts.by_address(sandbox, print_mailbox(mailbox))
+    if found is None and SEPARATOR in mailbox.local_part[1:]:
+        found = await accounts.by_address(sandbox, print_mailbox(user_of(mailbox)))
+    return found
+
+
+async def account_for(accounts: Accounts, sandbox: Sandbox, mailbox: Mailbox) -> Account:
+    """The account that gets the mail, made when the sandbox captures. Postmaster always exists (RFC 5321 §4.5.1).
+
+    Raises:
+        PeerError: There is none, or the address can't be an account.
+    """
+    found = await known_account(accounts, sandbox.name, mailbox)
+    if found is not None:
+        return found
+    if not may_make(sandbox, mailbox):
+        raise PeerError(UNKNOWN_USER)
+    address = print_mailbox(user_of(mailbox))
+    try:
+        return await accounts.create(sandbox.name, address, sandbox.default_password)
+    except AccountTakenError:  # somebody else's delivery made it in between
+        taken = await accounts.by_address(sandbox.name, address)
+        if taken is None:
+            raise PeerError(reply(451, "4.2.0", "the account came and went, try again")) from None
+        return taken
+    except ValueError:
+        raise PeerError(reply(553, "5.1.3", "this address can't be an account")) from None
+
+
+def may_make(sandbox: Sandbox, mailbox: Mailbox) -> bool:
+    """True when a missing account is made at delivery."""
+    return sandbox.capture == "any" or mailbox.local_part.lower() == "postmaster"
+
+
+def user_of(mailbox: Mailbox) -> Mailbox:
+    """The address without its subaddress: user+tag@domain is user@domain."""
+    user, separator, _ = mailbox.local_part.partition(SEPARATOR)
+    return Mailbox(user if user and separator else mailbox.local_part, mailbox.domain)

@@ -1,0 +1,95 @@
+"""The delivery agent: matches recipients to accounts and stores, one answer for each recipient (RFC 2033)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portyard.commons.accounts.model import Accounts
+from portyard.commons.clock import Clock
+from portyard.commons.mailstore.model import INBOX, Mailstore, NoSuchMailboxError, StoreFullError
+from portyard.commons.sandbox.model import Sandbox, Sandboxes
+from portyard.smtp.core import trace
+from portyard.smtp.core.grammar import print_mailbox
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
+from portyard.smtp.core.roles.addressing import (
+    UNKNOWN_USER,
+    account_for,
+    complete,
+    known_account,
+    may_make,
+    take,
+)
+
+DELIVERED = reply(250, "2.1.5", "delivered")
+DROPPED = reply(250, "2.1.5", "dropped: its sandbox was reset since")
+STORE_FULL = reply(452, "4.3.1", "no room to store the message")
+
+
+class Delivery:
+    """Stores into INBOX, exactly once for each delivery id and recipient."""
+
+    def __init__(self, sandboxes: Sandboxes, accounts: Accounts, mail: Mailstore, clock: Clock, host: str) -> None:
+        self._sandboxes = sandboxes
+        self._accounts = accounts
+        self._mail = mail
+        self._clock = clock
+        self._host = host
+
+    async def sender(self, peer: Peer, transaction: Transaction) -> None:
+        """See Door. Anybody may be the sender: testers write what they like."""
+
+    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+        """See Door. A testbed peer has chosen the sandbox already."""
+        address = await complete(self._sandboxes, mailbox)
+        hop = transaction.hop
+        if hop is not None:
+            recipient = Recipient(address, hop.sandbox, hop.generation)
+            sandbox = await self._sandboxes.get(hop.sandbox)
+            if sandbox is None or sandbox.generation != hop.generation:
+                return recipient  # accepted here, dropped at the end of data
+        else:
+            sandbox, recipient = await take(self._sandboxes, address, None)
+        if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
+            raise PeerError(UNKNOWN_USER)
+        return recipient
+
+    async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
+        """See Door. One answer for each recipient, in order (RFC 2033 §4.2)."""
+        return [await self._deliver(peer, transaction, recipient, octets) for recipient in transaction.recipients]
+
+    async def _deliver(self, peer: Peer, transaction: Transaction, recipient: Recipient, octets: bytes) -> Reply:
+        sandbox = await self._sandboxes.get(recipient.sandbox)
+        if sandbox is None or sandbox.generation != recipient.generation:
+            return DROPPED
+        try:
+            return await self._store(peer, transaction, recipient.mailbox, sandbox, octets)
+        except PeerError as error:
+            return error.reply
+        except StoreFullError:
+            return STORE_FULL
+        except NoSuchMailboxError:  # the account went in between
+            return UNKNOWN_USER
+
+    async def _store(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, sandbox: Sandbox, octets: bytes
+    ) -> Reply:
+        account = await account_for(self._accounts, sandbox, mailbox)
+        moment = self._clock.now()
+        received = trace.received(
+            peer,
+            host=self._host,
+            lmtp=True,
+            smtputf8=transaction.smtputf8,
+            delivery_id=transaction.id,
+            recipient=mailbox,
+            moment=moment,
+        )
+        await self._mail.append(
+            account.id,
+            INBOX,
+            trace.delivery_fields(transaction.reverse_path, mailbox) + received + octets,
+            internal_date=moment,
+            delivery_id=transaction.id,
+            recipient=print_mailbox(Mailbox(mailbox.local_part, mailbox.domain.lower())),
+        )
+        return DELIVERED

@@ -1,0 +1,66 @@
+"""The submission agent: takes mail of those who logged in, completes it, spools it (RFC 6409)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portyard.commons.clock import Clock
+from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.smtp.core import trace
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
+from portyard.smtp.core.roles.addressing import RELAYING_DENIED, complete
+from portyard.smtp.core.stores import Arrival, Spool
+
+
+class Submission:
+    """Takes any recipient: where the mail goes is found out later, and what can't go shows as failed in the queue."""
+
+    def __init__(self, sandboxes: Sandboxes, spool: Spool, clock: Clock, host: str) -> None:
+        self._sandboxes = sandboxes
+        self._spool = spool
+        self._clock = clock
+        self._host = host
+
+    async def sender(self, peer: Peer, transaction: Transaction) -> None:
+        """See Door. Anybody may be the sender: testers write what they like."""
+
+    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+        """See Door. The sandbox is the submitter's."""
+        sandbox = await self._sandboxes.get(peer.sandbox or DEFAULT)
+        if sandbox is None:  # it was removed under a running session
+            raise PeerError(RELAYING_DENIED)
+        return Recipient(await complete(self._sandboxes, mailbox, sandbox.name), sandbox.name, sandbox.generation)
+
+    async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
+        """See Door. Adds Received, Date and Message-ID, nothing else (RFC 6409 §8)."""
+        moment = self._clock.now()
+        several = len(transaction.recipients) > 1
+        received = trace.received(
+            peer,
+            host=self._host,
+            lmtp=False,
+            smtputf8=transaction.smtputf8,
+            delivery_id=transaction.id,
+            recipient=None if several else transaction.recipients[0].mailbox,
+            moment=moment,
+        )
+        added = trace.missing_fields(octets, moment=moment, delivery_id=transaction.id, host=self._host)
+        await self._spool.commit(arrival_of(transaction, received + added + octets))
+        return (queued(transaction),)
+
+
+def arrival_of(transaction: Transaction, octets: bytes) -> Arrival:
+    """What goes to the spool."""
+    return Arrival(
+        id=transaction.id,
+        reverse_path=transaction.reverse_path,
+        eight_bit=transaction.eight_bit or not octets.isascii(),
+        smtputf8=transaction.smtputf8,
+        recipients=tuple(transaction.recipients),
+        octets=octets,
+    )
+
+
+def queued(transaction: Transaction) -> Reply:
+    """The answer to a message that is committed."""
+    return reply(250, "2.0.0", f"queued as {transaction.id}")

@@ -1,0 +1,167 @@
+"""One connection's core, the same for the three roles: events in, effects out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from portyard.commons.effects import Close, Effect
+from portyard.commons.events import DotBlock, Event, Gone, Line, Timeout, TlsStarted, TooLong
+from portyard.smtp.core import model
+from portyard.smtp.core.commands import hello, security, transaction
+from portyard.smtp.core.context import Context, say
+from portyard.smtp.core.grammar import parse_command
+from portyard.smtp.core.hop import KEYWORD
+from portyard.smtp.core.model import Command, PeerError, Reply, reply
+from portyard.smtp.core.state import Phase
+
+LINE_TOO_LONG: Final = reply(500, "5.5.2", "the line is too long")
+_COUNTED: Final = frozenset(
+    {500, 501, 502, 503, 504, 535, 555}
+)  # refused senders and recipients are no errors of the client
+_PROOF: Final = KEYWORD.encode() + b"="
+
+
+class Session:
+    """The conversation with one peer.
+
+    Args:
+        context: The connection's facts; `context.peer.tls` is set already on a port that speaks TLS from the first octet.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds of silence after which the peer is told goodbye (RFC 5321 §4.5.3.2)."""
+        return self.context.limits.silence_s
+
+    async def open(self) -> AsyncIterator[Effect]:
+        """The greeting (RFC 5321 §4.2; no enhanced code in it: RFC 2034 §4)."""
+        role = self.context.role
+        yield say(reply(220, "", f"{role.host} {'LMTP' if role.lmtp else 'ESMTP'} Portyard"))
+
+    async def receive(self, event: Event) -> AsyncIterator[Effect]:
+        """The answer to one event."""
+        match event:
+            case Line():
+                effects = await self._line(event)
+            case DotBlock():
+                effects = await transaction.message(self.context, event)
+                self.context.machine.settle()
+            case TooLong():
+                effects = self._too_long()
+            case TlsStarted(version, cipher):
+                self._restart(f"{version} {cipher}")
+                effects = ()
+            case Timeout():
+                effects = (say(reply(421, "4.4.2", "nothing came for too long")), Close())
+            case _:
+                effects = ()
+        for effect in effects:
+            yield effect
+        if isinstance(event, Gone | Timeout):
+            self.context.machine.finish()
+            self.context.transaction = None
+
+    def transcript(self, event: Event) -> str:
+        """The event as the journal shows it, secrets blanked."""
+        match event:
+            case Line(data):
+                return self._transcript_line(data)
+            case DotBlock(_, size):
+                return f"«message, {size} octets»"
+            case TooLong(limit, head):
+                word = head.partition(b" ")[0][:16]
+                return f"{word.decode('ascii', 'backslashreplace')} «line over {limit} octets»"
+            case _:
+                return type(event).__name__
+
+    async def _line(self, line: Line) -> Sequence[Effect]:
+        try:
+            if line.bare_lf:  # RFC 5321 §2.3.8
+                self._drop_exchange()
+                raise PeerError(reply(500, "5.5.2", "lines end in CRLF, this one in LF alone"))
+            if self.context.machine.phase is Phase.AUTH:
+                return await self._exchange(line.data)
+            return await self._command(line.data)
+        except PeerError as error:
+            return self._refuse(error.reply)
+
+    async def _command(self, data: bytes) -> Sequence[Effect]:
+        if len(data) + 2 > self.context.limits.command_line and data[:5].upper() != b"AUTH ":
+            raise PeerError(LINE_TOO_LONG)
+        command = parse_command(data)
+        context = self.context
+        if isinstance(command, model.Data) and context.transaction and not context.transaction.recipients:
+            raise PeerError(transaction.no_recipients(context))
+        context.machine.admit(command)
+        effects = await _HANDLERS[type(command)](context, command)
+        context.machine.advance(command)
+        if isinstance(command, model.Auth) and context.exchange is None:
+            context.machine.settle()
+        return effects
+
+    async def _exchange(self, data: bytes) -> Sequence[Effect]:
+        try:
+            return await security.respond(self.context, data)
+        finally:
+            if self.context.exchange is None:
+                self.context.machine.settle()
+
+    def _drop_exchange(self) -> None:
+        if self.context.machine.phase is Phase.AUTH:
+            self.context.exchange = None
+            self.context.machine.settle()
+
+    def _too_long(self) -> Sequence[Effect]:
+        if self.context.machine.phase is Phase.AUTH:
+            self._drop_exchange()
+            return self._refuse(reply(500, "5.5.6", "the authentication exchange line is too long"))  # RFC 4954 §4
+        return self._refuse(LINE_TOO_LONG)
+
+    def _refuse(self, answer: Reply) -> Sequence[Effect]:
+        """Send a refusal; one wrong command or password too many closes the connection."""
+        self.context.errors += answer.code in _COUNTED
+        if self.context.errors < self.context.limits.errors:
+            return (say(answer),)
+        return (say(answer), say(reply(421, "4.7.0", "too many errors")), Close())
+
+    def _restart(self, tls: str) -> None:
+        """Forget everything that was learned in plaintext (RFC 3207 §4.2)."""
+        context = self.context
+        context.peer = model.Peer(context.peer.address, tls=tls)
+        context.transaction = context.exchange = None
+        context.machine.restart()
+
+    def _transcript_line(self, data: bytes) -> str:
+        if self.context.machine.phase is Phase.AUTH and data != b"*":
+            return f"«secret, {len(data)} bytes»"
+        if data[:5].upper() == b"AUTH ":
+            mechanism, _, initial = data[5:].strip().partition(b" ")
+            shown = f"AUTH {mechanism.decode('utf-8', 'backslashreplace')}"
+            return f"{shown} «secret, {len(initial)} bytes»" if initial else shown
+        before, found, after = data.partition(_PROOF)
+        if found:
+            proof, space, rest = after.partition(b" ")
+            data = before + found + f"«secret, {len(proof)} bytes»".encode() + space + rest
+        return data.decode("utf-8", "backslashreplace")
+
+
+_HANDLERS: Final[dict[type[Command], Callable[[Context, Any], Awaitable[Sequence[Effect]]]]] = {
+    model.Ehlo: hello.hello,
+    model.Helo: hello.hello,
+    model.Lhlo: hello.hello,
+    model.Mail: transaction.mail,
+    model.Rcpt: transaction.rcpt,
+    model.Data: transaction.data,
+    model.Rset: hello.rset,
+    model.Vrfy: hello.vrfy,
+    model.Expn: hello.expn,
+    model.Help: hello.help_,
+    model.Noop: hello.noop,
+    model.Quit: hello.quit_,
+    model.StartTls: security.starttls,
+    model.Auth: security.auth,
+}

@@ -1,0 +1,273 @@
+"""Outgoing connections: the client's core over a stream, kept for a short while, a few at once for each destination."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from portyard.commons.effects import Close, Send, StartTls
+from portyard.commons.events import Event, Gone, Timeout, TlsStarted
+from portyard.commons.stream import Stream
+from portyard.commons.yard import Tls
+from portyard.smtp.core.client import LOST, Client, Failed, Finished, Outgoing, Ready, Step
+from portyard.smtp.core.framing import Framing
+from portyard.smtp.core.model import Reply, reply
+
+AT_ONCE: Final = 4
+"""Connections to one destination at once: enough to share its group commits."""
+KEEP_S: Final = 3.0
+"""Seconds that an idle connection is kept for the next message."""
+CONNECT_S: Final = 10.0
+"""Seconds for a TCP connection; everything we may connect to is near."""
+REPLY_S: Final = 300.0
+"""Seconds for a reply (RFC 5321 §4.5.3.2.1)."""
+
+_logger = logging.getLogger(__name__)
+
+
+class UnreachableError(Exception):
+    """No connection that would take a transaction.
+
+    Attributes:
+        reply: What to hold against the destination.
+        greeted: A server answered; it is up but turned us away.
+    """
+
+    def __init__(self, answer: Reply, *, greeted: bool = False) -> None:
+        super().__init__(answer.text)
+        self.reply = answer
+        self.greeted = greeted
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One server.
+
+    Attributes:
+        host: IP address.
+        port: Number.
+        name: The name that its certificate must have.
+        ours: It belongs to the testbed: TLS is verified against our CA, and the private parameter is sent.
+    """
+
+    host: str
+    port: int
+    name: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a domain's mail goes: addresses in the order in which to try them."""
+
+    addresses: tuple[Address, ...]
+    lmtp: bool = False
+
+
+class Outlet:
+    """One connection.
+
+    Args:
+        stream: Connected.
+        client: Its core.
+        tls: For the upgrade.
+        name: The name that the server's certificate must have.
+    """
+
+    def __init__(self, stream: Stream, client: Client, tls: Tls, name: str) -> None:
+        self._stream = stream
+        self._client = client
+        self._tls = tls
+        self._name = name
+        self._framing = Framing()
+        self.alive = True
+
+    async def open(self) -> None:
+        """Greeting, hello, TLS, hello.
+
+        Raises:
+            UnreachableError: The server turned us away.
+        """
+        outcome = await self._follow(())
+        if isinstance(outcome, Failed):
+            raise UnreachableError(outcome.reply, greeted=outcome.reply is not LOST)
+
+    async def send(self, outgoing: Outgoing) -> tuple[Reply, ...]:
+        """One transaction; the last word on each recipient."""
+        outcome = await self._follow(self._client.begin(outgoing))
+        return outcome.replies if isinstance(outcome, Finished) else (LOST,) * len(outgoing.recipients)
+
+    async def close(self) -> None:
+        """Say goodbye and close."""
+        if self.alive:
+            self.alive = False
+            with contextlib.suppress(OSError):
+                for step in self._client.end():
+                    if isinstance(step, Send):
+                        self._stream.write(step.data)
+        await self._stream.close(1.0)
+
+    async def _follow(self, steps: Sequence[Step]) -> Ready | Finished | Failed:
+        """Do what the core says until it comes to an outcome."""
+        pending = deque(steps)
+        while True:
+            outcome: Ready | Finished | Failed | None = None
+            while pending:
+                step = pending.popleft()
+                if isinstance(step, Ready | Finished | Failed):
+                    outcome = outcome or step
+                else:
+                    pending.extend(await self._do(step))
+            if outcome is not None:
+                return outcome
+            pending.extend(self._client.receive(await self._next_event()))
+
+    async def _do(self, step: Send | StartTls | Close) -> Sequence[Step]:
+        try:
+            match step:
+                case Send(data):
+                    self._stream.write(data)
+                    await self._stream.drain()
+                case StartTls():
+                    return await self._start_tls()
+                case Close():
+                    self.alive = False
+                    self._stream.abort()
+        except OSError:
+            return self._lost()
+        return ()
+
+    async def _start_tls(self) -> Sequence[Step]:
+        async def upgrade(
+            transport: asyncio.Transport, protocol: asyncio.Protocol, pending: bytes
+        ) -> asyncio.Transport:
+            return await self._tls.upgrade_client(transport, protocol, self._name)
+
+        self._framing.clear()  # RFC 3207 §4.2
+        try:
+            await self._stream.upgrade(upgrade)
+        except OSError as error:  # ssl.SSLError is one
+            self.alive = False
+            return (Failed(reply(454, "4.7.5", f"TLS with {self._name} failed: {error}")),)
+        return self._client.receive(TlsStarted("", ""))
+
+    async def _next_event(self) -> Event:
+        while True:
+            event = self._framing.next_event()
+            if event is not None:
+                return event
+            try:
+                data = await self._stream.read(REPLY_S)
+            except TimeoutError:
+                return Timeout()
+            if not data:
+                return Gone()
+            self._framing.feed(data)
+
+    def _lost(self) -> Sequence[Step]:
+        self.alive = False
+        return self._client.receive(Gone())
+
+
+@dataclass(slots=True)
+class _Pool:
+    """One destination's connections."""
+
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    idle: list[tuple[Outlet, Address, asyncio.TimerHandle]] = field(default_factory=list)
+
+
+class Outlets:
+    """Every outgoing connection of one process.
+
+    Args:
+        host: What we call ourselves.
+        tls: The one TLS setup.
+    """
+
+    def __init__(self, host: str, tls: Tls) -> None:
+        self._host = host
+        self._tls = tls
+        self._pools: dict[Destination, _Pool] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def send(self, destination: Destination, outgoing: Outgoing) -> tuple[Reply, ...]:
+        """Run one transaction on a kept or a new connection; the last word on each recipient.
+
+        Raises:
+            UnreachableError: No server of the destination took a connection.
+        """
+        pool = self._pools.setdefault(destination, _Pool())
+        async with pool.slots:
+            while pool.idle:
+                outlet, address, timer = pool.idle.pop()
+                timer.cancel()
+                replies = await self._run(pool, outlet, address, outgoing)
+                # A kept connection may have been closed under us. A testbed peer knows what it has taken already, so trying again is safe.
+                if not (address.ours and all(answer is LOST for answer in replies)):
+                    return replies
+            outlet, address = await self._connect(destination)
+            return await self._run(pool, outlet, address, outgoing)
+
+    async def close(self) -> None:
+        """Close what is idle."""
+        for pool in self._pools.values():
+            for outlet, _, timer in pool.idle:
+                timer.cancel()
+                self._retire(outlet)
+            pool.idle.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _run(self, pool: _Pool, outlet: Outlet, address: Address, outgoing: Outgoing) -> tuple[Reply, ...]:
+        try:
+            replies = await outlet.send(outgoing)
+        except BaseException:
+            outlet.alive = False
+            self._retire(outlet)
+            raise
+        if outlet.alive:
+            timer = asyncio.get_running_loop().call_later(KEEP_S, self._expire, pool, outlet)
+            pool.idle.append((outlet, address, timer))
+        else:
+            self._retire(outlet)
+        return replies
+
+    async def _connect(self, destination: Destination) -> tuple[Outlet, Address]:
+        failure = UnreachableError(reply(451, "4.4.4", "the destination has no address"))
+        for address in destination.addresses:
+            try:
+                return await self._open(address, lmtp=destination.lmtp), address
+            except (OSError, TimeoutError) as error:
+                why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "timed out"
+                failure = UnreachableError(reply(451, "4.4.1", f"{address.host}:{address.port}: {why}"))
+            except UnreachableError as error:  # RFC 5321 §5.1: the next one may take it
+                failure = error
+        raise failure
+
+    async def _open(self, address: Address, *, lmtp: bool) -> Outlet:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_S):
+            _, stream = await loop.create_connection(Stream, address.host, address.port)
+        client = Client(self._host, lmtp=lmtp, starttls=address.ours)
+        outlet = Outlet(stream, client, self._tls, address.name)
+        try:
+            await outlet.open()
+        except BaseException:
+            outlet.alive = False
+            self._retire(outlet)
+            raise
+        return outlet
+
+    def _expire(self, pool: _Pool, outlet: Outlet) -> None:
+        pool.idle[:] = [entry for entry in pool.idle if entry[0] is not outlet]
+        self._retire(outlet)
+
+    def _retire(self, outlet: Outlet) -> None:
+        task = asyncio.get_running_loop().create_task(outlet.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

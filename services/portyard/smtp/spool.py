@@ -1,0 +1,285 @@
+"""A hop's queue in mail.db: messages, and for each recipient where it stands. Large messages lie as files in `spool/`.
+
+Invariants: commit, then answer; a (hop, id, recipient) is taken once, and a repeat changes nothing; a file is removed after its row.
+What is delivered stays known at the MTA for as long as the hop before could hand it over again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from portyard.commons.database.engine import Database, Row, StorageFullError, Transaction
+from portyard.commons.mailstore.bodies import BodyFiles
+from portyard.commons.mailstore.model import StoreFullError
+from portyard.smtp.core.grammar import parse_mailbox, print_mailbox
+from portyard.smtp.core.model import NULL_PATH, Mailbox
+from portyard.smtp.core.stores import Arrival
+
+INLINE: Final = 64 * 1024
+"""Octets of a message that lies in its row; larger ones are files."""
+
+_TABLES: Final = (
+    """CREATE TABLE IF NOT EXISTS spool_messages (
+        hop TEXT NOT NULL, id TEXT NOT NULL, reverse_path TEXT NOT NULL, eight_bit INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,
+        size BIGINT NOT NULL, accepted_at DOUBLE PRECISION NOT NULL, octets BLOB, file TEXT,
+        PRIMARY KEY (hop, id))""",
+    """CREATE TABLE IF NOT EXISTS spool_recipients (
+        hop TEXT NOT NULL, id TEXT NOT NULL, recipient TEXT NOT NULL, address TEXT NOT NULL, sandbox TEXT NOT NULL,
+        generation BIGINT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (hop, id, recipient))""",
+    "CREATE INDEX IF NOT EXISTS spool_queued ON spool_recipients (hop, due) WHERE state = 'queued'",
+)
+
+
+class State(StrEnum):
+    """Where a recipient stands."""
+
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A recipient whose turn has come.
+
+    Attributes:
+        id: The message's delivery id.
+        mailbox: The address.
+        sandbox: Whose traffic it is.
+        generation: That sandbox's at acceptance.
+        attempts: Tries so far.
+    """
+
+    id: str
+    mailbox: Mailbox
+    sandbox: str
+    generation: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A spooled message."""
+
+    reverse_path: Mailbox
+    eight_bit: bool
+    smtputf8: bool
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a recipient.
+
+    Attributes:
+        mailbox: The address.
+        state: Where it stands now.
+        attempts: Tries so far.
+        due: When it is tried again, on the testbed's clock, in seconds since 1970.
+        reason: The last reply, or why.
+    """
+
+    mailbox: Mailbox
+    state: State
+    attempts: int
+    due: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the queue as people see it."""
+
+    hop: str
+    id: str
+    recipient: str
+    sandbox: str
+    state: str
+    attempts: int
+    due: float
+    reason: str
+
+
+class SqlSpool:
+    """One hop's spool; made by `SqlSpool.open`. Implements the core's `Spool`.
+
+    Args:
+        database: mail.db.
+        hop: "msa" or "mta".
+        files: Where large messages lie.
+        now: The testbed's time in seconds since 1970.
+        committed: Called in the loop after each commit of this process.
+    """
+
+    def __init__(
+        self, database: Database, hop: str, files: BodyFiles, now: Callable[[], float], committed: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._hop = hop
+        self._files = files
+        self._now = now
+        self._committed = committed
+        self._counter = f"spool.{hop}"
+
+    @classmethod
+    async def open(
+        cls, database: Database, hop: str, folder: Path, now: Callable[[], float], committed: Callable[[], None]
+    ) -> SqlSpool:
+        """The spool, its tables made where they are missing, its orphaned files swept."""
+        await database.write(_make_tables)
+        files = BodyFiles(folder)
+        rows = await database.read("SELECT file FROM spool_messages WHERE file IS NOT NULL")
+        old = await asyncio.to_thread(files.old_files)
+        await asyncio.to_thread(files.remove_all, set(old) - {str(row[0]) for row in rows})
+        return cls(database, hop, files, now, committed)
+
+    @property
+    def generation(self) -> int:
+        """A number that moves with each commit of any process; a memory read."""
+        return self._database.generation(self._counter)
+
+    async def commit(self, arrival: Arrival) -> None:
+        """See the core's `Spool`."""
+        file = None
+        if len(arrival.octets) > INLINE:
+            file = await asyncio.to_thread(self._files.write, arrival.octets)
+        recipients = [
+            (self._hop, arrival.id, canonical(r.mailbox), print_mailbox(r.mailbox), r.sandbox, r.generation)
+            for r in arrival.recipients
+        ]
+        message = (
+            *(self._hop, arrival.id, print_mailbox(arrival.reverse_path)),
+            *(int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now()),
+            *(None if file else arrival.octets, file),
+        )
+
+        def job(transaction: Transaction) -> bool:
+            transaction.bump(self._counter)
+            return _insert(transaction, recipients, message)
+
+        used = False
+        try:
+            used = await self._database.write(job)
+        except StorageFullError as error:
+            raise StoreFullError(str(error)) from error
+        finally:
+            if file and not used:
+                self._files.remove(file)
+        self._committed()
+
+    async def due(self, now: float, latest: float, limit: int) -> list[Queued]:
+        """Recipients whose turn has come, the longest due first.
+
+        Args:
+            now: The testbed's time.
+            latest: No entry may be due later than this: one that is was dated by a clock that was set back, and is due.
+            limit: How many at most.
+        """
+        rows = await self._database.read(
+            "SELECT id, address, sandbox, generation, attempts FROM spool_recipients"
+            " WHERE hop = ? AND state = 'queued' AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
+            (self._hop, now, latest, limit),
+        )
+        return [Queued(row[0], _mailbox(row[1]), row[2], row[3], row[4]) for row in rows]
+
+    async def letter(self, delivery_id: str) -> Letter | None:
+        """A spooled message, or None when it is gone."""
+        rows = await self._database.read(
+            "SELECT reverse_path, eight_bit, smtputf8, octets, file, size FROM spool_messages WHERE hop = ? AND id = ?",
+            (self._hop, delivery_id),
+        )
+        if not rows:
+            return None
+        path, eight_bit, smtputf8, octets, file, size = rows[0]
+        if file:
+            octets = await asyncio.to_thread(self._files.read, file, 0, size)
+        return Letter(_mailbox(path), bool(eight_bit), bool(smtputf8), bytes(octets))
+
+    async def settle(self, delivery_id: str, verdicts: Sequence[Verdict]) -> None:
+        """Write down what became of recipients; a message that nobody waits for any more is removed."""
+        rows = [
+            (v.state.value, v.attempts, v.due, v.reason, self._hop, delivery_id, canonical(v.mailbox)) for v in verdicts
+        ]
+
+        def job(transaction: Transaction) -> None:
+            transaction.execute_many(
+                "UPDATE spool_recipients SET state = ?, attempts = ?, due = ?, reason = ? WHERE hop = ? AND id = ? AND recipient = ?",
+                rows,
+            )
+            self._tidy(transaction, delivery_id)
+
+        await self._database.write(job)
+
+    async def forget(self) -> None:
+        """Let go of delivered recipients that the hop before can't hand over again: it has settled them itself."""
+
+        def job(transaction: Transaction) -> None:
+            transaction.execute(
+                "DELETE FROM spool_recipients WHERE hop = ? AND state IN ('delivered', 'dropped') AND NOT EXISTS"
+                " (SELECT 1 FROM spool_recipients AS before WHERE before.hop <> spool_recipients.hop"
+                " AND before.id = spool_recipients.id AND before.state = 'queued')",
+                (self._hop,),
+            )
+
+        await self._database.write(job)
+
+    def _tidy(self, transaction: Transaction, delivery_id: str) -> None:
+        key = (self._hop, delivery_id)
+        kept = "SELECT 1 FROM spool_recipients WHERE hop = ? AND id = ? AND state IN ('queued', 'failed') LIMIT 1"
+        if transaction.execute(kept, key):
+            return
+        gone = transaction.execute("DELETE FROM spool_messages WHERE hop = ? AND id = ? RETURNING file", key)
+        if self._hop == "msa":  # nobody hands over to it, so nothing can come again
+            transaction.execute("DELETE FROM spool_recipients WHERE hop = ? AND id = ?", key)
+        for (file,) in gone:
+            if file:
+                transaction.after_commit(lambda name=file: self._files.remove(name))  # type: ignore[misc]
+
+
+async def queue(database: Database, sandbox: str | None = None) -> list[Entry]:
+    """What waits and what failed, oldest first, in one sandbox or all."""
+    rows: list[Row] = await database.read(
+        "SELECT r.hop, r.id, r.address, r.sandbox, r.state, r.attempts, r.due, r.reason FROM spool_recipients r"
+        " JOIN spool_messages m ON m.hop = r.hop AND m.id = r.id"
+        " WHERE r.state IN ('queued', 'failed') AND (? IS NULL OR r.sandbox = ?) ORDER BY m.accepted_at, r.address",
+        (sandbox, sandbox),
+    )
+    return [Entry(*row) for row in rows]
+
+
+def canonical(mailbox: Mailbox) -> str:
+    """The address as deliveries are told apart: the domain without case."""
+    return print_mailbox(Mailbox(mailbox.local_part, mailbox.domain.lower()))
+
+
+def _make_tables(transaction: Transaction) -> None:
+    for table in _TABLES:
+        transaction.execute(table)
+
+
+def _insert(transaction: Transaction, recipients: Sequence[Sequence[object]], message: Sequence[object]) -> bool:
+    """Take over what is new. True when the message's row was made."""
+    new = False
+    for recipient in recipients:
+        new |= bool(
+            transaction.execute(
+                "INSERT INTO spool_recipients VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, '') ON CONFLICT DO NOTHING RETURNING 1",
+                recipient,
+            )
+        )
+    return new and bool(
+        transaction.execute(
+            "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", message
+        )
+    )
+
+
+def _mailbox(address: str) -> Mailbox:
+    return parse_mailbox(address) or NULL_PATH
