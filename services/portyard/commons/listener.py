@@ -186,10 +186,10 @@ class Listener:
             connection.log.close("internal error")
             sock.close()
 
-    def _protocol(self, connection: Connection) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.handler.protocol(connection)
+    def _protocol(self, connection: Connection) -> asyncio.BaseProtocol:
+        protocol = self.handler.protocol(connection)
         if connection.port.tls is TlsMode.IMPLICIT:
-            protocol = self.tls.implicit(protocol, connection)
+            return self.tls.implicit(protocol, connection)
         return protocol
 
     def _closed(self) -> None:

@@ -57,7 +57,7 @@ class Tls(Protocol):
     def certificate_files(self, recipe: str = "good") -> tuple[Path, Path]:
         """The chain's and the key's file, for libraries that want paths."""
 
-    def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.Protocol:
+    def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.BaseProtocol:
         """The layer for a port that speaks TLS from the first octet; `protocol.connection_made` follows a good handshake."""
 
     async def upgrade(

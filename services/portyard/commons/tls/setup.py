@@ -43,7 +43,7 @@ class TlsSetup:
         chain, key = self._authority.certificate_paths(recipe)
         return chain, key
 
-    def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.Protocol:
+    def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.BaseProtocol:
         """See Tls."""
 
         def heard(kind: str, /, **fields: Any) -> None:  # noqa: ANN401 - the layer's own type
@@ -83,7 +83,7 @@ def hearing(connection: Connection) -> Callable[..., None]:
 
 
 def note(connection: Connection, kind: str, fields: dict[str, Any]) -> None:
-    """One of the layer's events as the journal's `tls` event; `step` is "hello", "established", "failed" …"""
+    """One of the layer's events as the journal's `tls` event; its `step` is "hello", "established", "failed" and so on."""
     if kind == "hello":
         hello: ClientHello = fields.pop("hello")
         fields |= hello_fields(hello)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from portyard.commons.accounts.model import Account, Accounts
-from portyard.commons.accounts.sasl import Mechanism
+from portyard.commons.accounts.sasl import Mechanism, blank
 from portyard.commons.effects import Authenticated, Close, Effect, Send, StartTls
 from portyard.commons.events import Event, Gone, Line, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import Mailstore
@@ -60,6 +60,7 @@ class Session:
         self.tls = tls
         self.name: str | None = None
         self.mechanism: Mechanism | None = None
+        self.mechanism_name = ""
         self.maildrop: Maildrop | None = None
         self.account: Account | None = None
         self._lock: Held | None = None
@@ -101,17 +102,17 @@ class Session:
         if not isinstance(event, Line):
             return f"«{type(event).__name__}»"
         if self.mechanism is not None:
-            return blanked(event.data)
+            return blank(len(event.data))
         with contextlib.suppress(BadSyntax):
             match parse_command(event.data):
                 case Pass():
-                    return f"PASS {blanked(event.data[5:])}"
+                    return f"PASS {blank(len(event.data) - 5)}"
                 case Apop(name, _):
-                    return f"APOP {name} {blanked(event.data[-32:])}"
+                    return f"APOP {name} {blank(32)}"
                 case Auth(mechanism, str(initial)):
-                    return f"AUTH {mechanism} {blanked(initial.encode())}"
+                    return f"AUTH {mechanism} {blank(len(initial))}"
         if event.data[:4].upper() in (b"PASS", b"APOP", b"AUTH"):
-            return f"{event.data[:4].decode()} {blanked(event.data[4:])}"  # malformed, but a secret may be in it
+            return f"{event.data[:4].decode()} {blank(len(event.data) - 4)}"  # malformed, but a secret may be in it
         return event.data.decode("utf-8", "backslashreplace")
 
     async def _line(self, line: Line) -> AsyncIterator[Effect]:
@@ -195,11 +196,6 @@ class Session:
 def reply(value: Reply) -> Send:
     """A status line as an effect."""
     return Send(print_reply(value))
-
-
-def blanked(secret: bytes) -> str:
-    """What the journal shows of a secret."""
-    return f"«secret, {len(secret)} bytes»"
 
 
 async def _effects(*effects: Effect) -> AsyncIterator[Effect]:

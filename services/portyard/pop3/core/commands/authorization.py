@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.accounts.sasl import (
+    Cancelled,
     Challenge,
     Claim,
     Malformed,
+    acts_as_itself,
     decode_initial,
-    decode_response,
-    encode_challenge,
+    decode_line,
+    encode_line,
     mechanism,
 )
 from portyard.commons.effects import Effect, Send
@@ -61,35 +63,49 @@ async def auth(session: Session, command: Auth) -> AsyncIterator[Effect]:
     if command.mechanism not in MECHANISMS:
         raise PeerError(f"no such mechanism; known are {', '.join(MECHANISMS)}")
     session.check_privacy()
+    initial = None
+    if command.initial_response is not None:
+        initial = _decoded(decode_initial, command.initial_response.encode())
     session.mechanism = mechanism(command.mechanism)
-    initial = None if command.initial_response is None else decode_initial(command.initial_response.encode())
+    session.mechanism_name = command.mechanism
     async for effect in _step(session, initial):
         yield effect
 
 
 async def respond(session: Session, line: bytes) -> AsyncIterator[Effect]:
     """A line of the client's while a mechanism runs (RFC 5034 §4); "*" cancels."""
-    if line == b"*":
+    try:
+        response = _decoded(decode_line, line)
+    except PeerError:
         session.mechanism = None
-        raise PeerError("authentication cancelled")
-    async for effect in _step(session, decode_response(line)):
+        raise
+    async for effect in _step(session, response):
         yield effect
 
 
-async def _step(session: Session, response: bytes | Malformed | None) -> AsyncIterator[Effect]:
-    running = session.mechanism
-    assert running is not None, "a mechanism runs"
-    outcome = response if isinstance(response, Malformed) else running.step(response)
-    match outcome:
+def _decoded(decode: Callable[[bytes], bytes], line: bytes) -> bytes:
+    try:
+        return decode(line)
+    except Cancelled:
+        raise PeerError("authentication cancelled") from None
+    except ValueError as error:
+        raise PeerError(str(error)) from None
+
+
+async def _step(session: Session, response: bytes | None) -> AsyncIterator[Effect]:
+    assert session.mechanism is not None, "a mechanism runs"
+    match session.mechanism.step(response):
         case Challenge(data):
-            yield Send(b"+ " + encode_challenge(data) + b"\r\n")
+            yield Send(b"+ " + encode_line(data) + b"\r\n")
         case Malformed(reason):
             session.mechanism = None
             raise PeerError(reason)
-        case Claim():
+        case Claim() as claim:
             session.mechanism = None
-            account = await session.house.accounts.verify(outcome.authcid, outcome.password)
-            async for effect in session.log_in(account, running.name, Auth(running.name)):
+            account = await session.house.accounts.verify(claim.authcid, claim.password)
+            if account is not None and not acts_as_itself(claim, account.address):
+                account = None
+            async for effect in session.log_in(account, session.mechanism_name, Auth(session.mechanism_name)):
                 yield effect
 
 
