@@ -12,13 +12,14 @@ from portyard.commons.mailstore.structure import Address
 
 MAX_ADDRESSES = 10_000  # of one field; twice what a transaction may have
 MAX_OCTETS = 1 << 20  # of one field that are looked at
+MAX_TOKENS = 1000  # of one address; what follows up to the next comma is passed over
 
 GROUP_END = Address(None, None, None, None)
 
 # The shapes of nearly every address: `local@domain`, `Name <local@domain>`, `"Name" <local@domain>`, up to the comma behind.
 _WORD = rb'[^\s"<>@,;:()\[\]\\]'
 _COMMON = re.compile(
-    rb'\s*(?:"([^"\\]*)"\s*(?=<)|((?:' + _WORD + rb"|(?<=\S)[ \t](?=[^\s<]))*)\s*(?=<))?"
+    rb'\s*(?:"([^"\\]*)"\s*(?=<)|((?:' + _WORD + rb"|(?<=\S)[ \t](?=[^\s<])){0,500})\s*(?=<))?"
     rb"(<)?(" + _WORD + rb"+)@(" + _WORD + rb"+)(?(3)>)\s*(?:,|\Z)"
 )
 _TOKEN = re.compile(rb'(\s+)|"((?:[^"\\]|\\.)*)"?|(\()|(\[[^\]]*\]?)|([<>@,;:])|([^\s"()\[<>@,;:]+|.)', re.S)
@@ -66,6 +67,9 @@ def _until_separator(value: bytes, at: int) -> tuple[list[Token], bytes, int]:
     tokens: list[Token] = []
     in_angle = False
     while at < len(value):
+        if len(tokens) == MAX_TOKENS:
+            comma = value.find(b",", at)
+            return tokens, b",", len(value) if comma < 0 else comma + 1
         found = _TOKEN.match(value, at)
         assert found is not None  # the last alternative takes any octet
         kind = found.lastindex or ATOM
