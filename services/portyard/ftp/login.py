@@ -1,0 +1,172 @@
+"""Who it is: HOST, USER, PASS, ACCT, REIN; and how private: AUTH, PBSZ, PROT, CCC (RFC 4217)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+
+from portyard.ftp.files import Files
+from portyard.ftp.session import Session
+
+LOGIN_TRIES = 3  # failed logins until the connection is closed (RFC 2577 §5)
+LOGIN_DELAY_S = 0.25  # after a failed login: enough to make guessing slow, too little to make a test slow
+
+
+class Login(Session):
+    """A control connection that knows its account."""
+
+    def process_command(self, cmd: str, *args: object, **kwargs: object) -> None:
+        """Plaintext logins are refused where the settings say so."""
+        if cmd in ("USER", "PASS", "ACCT") and self.room.yard.settings.require_tls and not self._ssl_established:
+            self.respond("530 Logins need TLS here: send AUTH TLS first.")
+            return
+        super().process_command(cmd, *args, **kwargs)
+
+    def ftp_HOST(self, line: str) -> None:
+        """Name the virtual host (RFC 7151 §3): the sandbox that owns the domain."""
+        if self.authenticated or self.username:
+            self.respond("503 HOST comes before USER.")  # RFC 7151 §3.2
+        else:
+            self.wait_for(self._host(line))
+
+    async def _host(self, name: str) -> None:
+        sandbox = await self.room.sandbox_of_host(name)
+        if sandbox is None and not _is_literal(name):
+            self.respond("504 No such host here.")
+            return
+        if sandbox is not None:
+            self.pen.join(sandbox)
+        self.respond("220 Host accepted.")
+
+    def ftp_USER(self, line: str) -> None:
+        """Claim a name: the session joins its sandbox now, before any password."""
+        if self.authenticated:
+            self.flush_account()
+        self.wait_for(self._claim(line))
+
+    async def _claim(self, login: str) -> None:
+        sandbox = await self.room.sandbox_of_login(login)
+        if sandbox is not None:
+            self.pen.join(sandbox)
+        self.username = login
+        self.respond("331 Password required.")  # the same for any name (RFC 2577 §6)
+
+    def ftp_PASS(self, line: str) -> None:
+        """Prove it."""
+        if self.authenticated:
+            self.respond("503 You are logged in.")
+        elif not self.username:
+            self.respond("503 USER comes first.")
+        else:
+            self.wait_for(self._verify(self.username, line))
+
+    async def _verify(self, login: str, password: str) -> None:
+        account = await self.room.yard.accounts.verify(login, password)
+        if self._closed:
+            return
+        if account is None:
+            await self._refuse(login)
+            return
+        settings = self.room.yard.settings
+        files = self.room.yard.files.root(account)
+        self.fs = Files(files, account.local_part, settings.limits.upload, self.room.yard.clock.now)
+        self.authenticated = True
+        self.attempted_logins = 0
+        self.pen.join(account.sandbox)
+        self.pen.authenticated(account.address, "USER")
+        self.respond("230 Logged in.")
+
+    async def _refuse(self, login: str) -> None:
+        self.username = ""
+        self.pen.event("auth", login=login, mechanism="USER", success=False)
+        await asyncio.sleep(LOGIN_DELAY_S)
+        self.attempted_logins += 1
+        if self.attempted_logins >= LOGIN_TRIES:
+            self.part("530 Login incorrect; too many tries.", "too many failed logins")
+        else:
+            self.respond("530 Login incorrect.")
+
+    def ftp_ACCT(self, line: str) -> None:
+        """No account beyond the password (RFC 959 §5.4)."""
+        self.respond("202 No ACCT needed." if self.authenticated else "503 USER and PASS come first.")
+
+    def ftp_REIN(self, line: str) -> None:
+        """As on a new connection; TLS stays."""
+        self.flush_account()
+        self.respond("220 Ready for a new user.")  # RFC 959 §5.4
+
+    def flush_account(self) -> None:
+        """Forget who it was."""
+        data_prot, data_pbsz = self._prot, self._pbsz
+        if self.data_channel is not None:
+            self.data_channel.abort()
+        super().flush_account()
+        self._epsvall = False
+        self._prot, self._pbsz = data_prot, data_pbsz
+
+    def ftp_QUIT(self, line: str) -> None:
+        """Goodbye."""
+        self._shutdown_connecting_dtp()
+        self.part("221 Goodbye.", "quit")
+
+    # TLS
+
+    def ftp_AUTH(self, line: str) -> None:
+        """Upgrade (RFC 4217 §4)."""
+        mechanism = line.upper()
+        if self._ssl_requested:
+            self.respond("503 TLS is on already.")
+        elif mechanism not in ("TLS", "TLS-C", "SSL", "TLS-P"):
+            self.respond("504 Known mechanisms are TLS, TLS-C, TLS-P and SSL.")  # RFC 2228 §3
+        else:
+            self.flush_account()  # RFC 4217 §4.3: who was said in plaintext is forgotten
+            self.respond(f"234 AUTH {mechanism}: begin the handshake.")
+            if self.producer_fifo:  # a peer that lets a reply of one line wait: it must not go out encrypted
+                self.reason = "tls handshake failed"
+                self.close()
+                return
+            self._pbsz = self._prot = mechanism == "TLS-P"
+            self.secure()
+
+    def ftp_PBSZ(self, line: str) -> None:
+        """Protection buffer size: TLS needs none (RFC 4217 §8)."""
+        if not self._ssl_established:
+            self.respond("503 AUTH TLS comes first.")
+        elif not line.isdecimal() or int(line) >= 1 << 32:
+            self.respond("501 A size is a decimal number of 32 bits.")
+        else:
+            self._pbsz = True
+            self.respond("200 PBSZ=0")
+
+    def ftp_PROT(self, line: str) -> None:
+        """The data connection's protection (RFC 4217 §9)."""
+        level = line.upper()
+        if not self._ssl_established:
+            self.respond("503 AUTH TLS comes first.")
+        elif not self._pbsz:
+            self.respond("503 PBSZ comes first.")
+        elif level in ("S", "E"):
+            self.respond("536 TLS protects wholly or not at all: C or P.")
+        elif level not in ("C", "P"):
+            self.respond("504 Levels are C and P.")
+        else:
+            self._prot = level == "P"
+            self.respond(
+                "200 Data connections are private." if self._prot else "200 Data connections are in the clear."
+            )
+
+    def ftp_CCC(self, line: str) -> None:
+        """Never back to plaintext (RFC 4217 §12.3 leaves it to the server)."""
+        if self._ssl_established:
+            self.respond("534 The control connection stays protected.")
+        else:
+            self.respond("533 The control connection isn't protected.")
+
+
+def _is_literal(name: str) -> bool:
+    """An IP address, IPv6 in brackets (RFC 7151 §3.1)."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        return True
+    return False

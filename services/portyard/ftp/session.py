@@ -1,0 +1,362 @@
+"""The control connection's mechanics: lines, replies and the journal, and how commands wait for a store or a transfer.
+
+Commands are obeyed one at a time: what a client sends ahead waits while a login is checked or a transfer runs, save ABOR and STAT.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+
+from portyard.commons.card import TlsMode
+from portyard.commons.yard import Connection
+from portyard.ftp.core.addresses import plain
+from portyard.ftp.core.listing import one_line
+from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
+from portyard.ftp.data import Data, Passive, TlsData
+from portyard.ftp.hosted import AsyncChat, TLS_FTPHandler
+from portyard.ftp.tls import handshake_fields
+
+if TYPE_CHECKING:
+    from portyard.ftp.edge import Room
+
+LINE_LIMIT = 4096 + 512  # octets: the longest path there is, and a verb
+HELD_LIMIT = 1 << 20  # octets of commands sent ahead; beyond it the peer doesn't listen to replies
+IDLE_S = 300  # RFC 1123 §4.1.3.2: five minutes at least
+HANDSHAKE_S = 30  # how long a TLS handshake may take before its connection is dropped
+
+BANNER = "Portyard FTP ready"
+# Obeyed while a transfer runs (RFC 959 §4.1.3: ABOR and STAT may be sent during a transfer).
+_DURING_TRANSFER = frozenset({b"ABOR", b"STAT"})
+_LAST_LINE = re.compile(r"^\d{3}(?: |$)")
+_TELNET = re.compile(rb"\xff[\xf0-\xfa]")
+
+_logger = logging.getLogger("portyard.ftp")
+
+
+class Everything:
+    """What the library calls an authorizer: within the account's root everything is allowed, the file system says the rest."""
+
+    def has_perm(self, username: str, perm: str, path: str | None = None) -> bool:
+        """Always."""
+        return True
+
+    def impersonate_user(self, username: str, password: str) -> None:
+        """Nobody: no account is one of the host's."""
+
+    def terminate_impersonation(self, username: str) -> None:
+        """See `impersonate_user`."""
+
+
+class Session(TLS_FTPHandler):  # type: ignore[misc]
+    """A control connection.
+
+    Args:
+        room: The room's handler.
+        connection: What the listener knows of it.
+        sock: The accepted socket.
+    """
+
+    banner = BANNER
+    timeout = IDLE_S
+    unicode_errors = "surrogateescape"  # a name that isn't UTF-8 goes out as the octets that it is
+    authorizer = Everything()
+    dtp_handler = TlsData
+    passive_dtp = Passive
+    remote_ip: str
+    _out_dtp_queue: Any
+    _in_dtp_queue: Any
+
+    def __init__(self, room: Room, connection: Connection, sock: socket.socket) -> None:
+        self.room = room
+        self.connection = connection
+        self.pen = connection.log
+        self.reason = "peer closed"
+        self._raw = sock
+        self._held: deque[bytes | None] = deque()
+        self._held_octets = 0
+        self._waiting = False
+        self._too_long = False
+        self._greeted = False
+        self._reply = ""
+        self._handshake_timer: Any = None
+        super().__init__(sock, room.server, room.ioloop)
+        if self.connected:
+            self.set_terminator(b"\n")  # a lone LF ends a command too, as in every server that people know
+            self.remote_ip = plain(self.remote_ip)
+
+    def begin(self) -> None:
+        """Greet, or on an implicit port begin the handshake."""
+        if not self.connected:
+            self._ended()
+        elif self.connection.port.tls is TlsMode.IMPLICIT:
+            self.secure()
+        else:
+            self.greet()
+
+    def greet(self) -> None:
+        """The greeting."""
+        self._greeted = True
+        self.respond(f"220 {self.banner}.")
+
+    # TLS
+
+    def get_ssl_context(self) -> SSL.Context:
+        """The room's: one for every connection."""
+        return self.room.tls_context
+
+    def secure(self) -> None:
+        """TLS from here; what was read in plaintext is dropped."""
+        self.ac_in_buffer = b""
+        self._held.clear()
+        self._held_octets = 0
+        self._handshake_timer = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
+        self.secure_connection(self.ssl_context)
+
+    def handle_ssl_established(self) -> None:
+        """The handshake is done."""
+        self._handshake_timer.cancel()
+        self.note_handshake("control", handshake_fields(self.socket))
+        if not self._greeted:
+            # Implicit FTPS protects data from the start: its clients expect it, and say PBSZ and PROT P merely to be sure.
+            self._pbsz = self._prot = True
+            self.greet()
+
+    def handle_failed_ssl_handshake(self) -> None:
+        """It failed; the alert is out."""
+        self.note_failed_handshake("control", None)
+        self.reason = "tls handshake failed"
+        self.close()
+
+    def _handshake_late(self) -> None:
+        if self._ssl_accepting:
+            self.reason = "tls handshake timed out"
+            self.close()
+
+    # Lines
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        """A part of a line."""
+        self._in_buffer_len += len(data)
+        if self._in_buffer_len > LINE_LIMIT:
+            self._too_long = True
+            self._in_buffer.clear()
+        else:
+            self._in_buffer.append(data)
+
+    def found_terminator(self) -> None:
+        """A whole line."""
+        if self._idler is not None and not self._idler.cancelled:
+            self._idler.reset()
+        line = None if self._too_long else b"".join(self._in_buffer).removesuffix(b"\r")
+        self._too_long = False
+        self._in_buffer.clear()
+        self._in_buffer_len = 0
+        if self._transferring() and not self._waiting and line is not None and _verb(line) in _DURING_TRANSFER:
+            self._obey(line)
+            return
+        self._held.append(line)
+        self._held_octets += len(line or b"") + 1
+        if self._held_octets > HELD_LIMIT:
+            self.part("421 Too many commands sent ahead.", "too many commands sent ahead")
+        self._work()
+
+    def _work(self) -> None:
+        """Obey what is held, until something has to be waited for."""
+        while self._held and not (self._waiting or self._closed or self._closing or self._transferring()):
+            line = self._held.popleft()
+            self._held_octets -= len(line or b"") + 1
+            self._obey(line)
+
+    def _obey(self, line: bytes | None) -> None:
+        if line is None:
+            self.pen.command("«line too long»")
+            self.respond("500 Command line too long.")
+            return
+        try:
+            text = decode(line)
+        except UndecodableError:
+            self.pen.command(printable(line.decode("utf-8", "surrogateescape")))
+            self.respond("501 A command is UTF-8 without NUL.")
+            return
+        self.pen.command(shown(text))
+        verb, _, argument = text.partition(" ")
+        try:
+            self.pre_process_command(text, verb.upper(), argument)
+        except Exception:  # ours, not the peer's: it is answered, and the session goes on
+            _logger.exception("%s failed", verb)
+            self.respond("451 Local error in processing.")
+
+    def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that awaits; the next command is obeyed after it."""
+        self._waiting = True
+        self.room.yard.spawn(self._finish(work))
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            _logger.exception("a command failed")
+            self.respond("451 Local error in processing.")
+        finally:
+            self._waiting = False
+        self._work()
+
+    # Transfers under way
+
+    def _transferring(self) -> bool:
+        """Whether a transfer was promised or runs."""
+        if self._closed:
+            return False
+        if self._out_dtp_queue is not None or self._in_dtp_queue is not None:
+            return True
+        return self.data_channel is not None and self.data_channel._initialized
+
+    def _on_dtp_close(self) -> None:
+        super()._on_dtp_close()
+        if not self._closed:
+            self.ioloop.call_later(0, self._work)
+
+    def drop_pending(self) -> bool:
+        """Forget a transfer that was promised but has no connection yet; True when there was one."""
+        outgoing, self._out_dtp_queue = self._out_dtp_queue, None
+        incoming, self._in_dtp_queue = self._in_dtp_queue, None
+        if outgoing is not None and outgoing[2] is not None:
+            outgoing[2].close()
+        if incoming is not None:
+            incoming[0].close()
+        return outgoing is not None or incoming is not None
+
+    def passive_timed_out(self) -> None:
+        """Nobody connected to a passive port."""
+        if not self._closed:
+            self._dtp_acceptor = None
+            if self.drop_pending():
+                self.respond("425 Nobody opened the data connection.")
+                self._work()
+
+    def vanished(self) -> bool:
+        """Whether the peer has closed the control connection already, though we haven't read so."""
+        if self._closed:
+            return True
+        try:
+            return self._raw.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    # Replies and the journal
+
+    def push(self, data: str) -> None:
+        """Send a reply's lines, and note the reply when it is whole."""
+        AsyncChat.push(self, data.encode("utf-8", "surrogateescape"))
+        self._reply += data
+        last = self._reply.removesuffix("\r\n").rpartition("\r\n")[2]
+        if _LAST_LINE.match(last):
+            text = printable(self._reply.removesuffix("\r\n"))
+            self._reply = ""
+            if text.startswith("220 ") and text == f"220 {self.banner}.":
+                self.pen.event("greeting", text=text)
+            else:
+                self.pen.reply(text)
+
+    def respond(self, resp: str, logfun: object = None) -> None:
+        """Send a reply of one line, or the last line of several."""
+        if not self._closed:
+            self._last_response = resp
+            self.push(one_line(resp) + "\r\n")
+
+    def respond_w_warning(self, resp: str) -> None:
+        """As `respond`; the journal has it, a log needn't."""
+        self.respond(resp)
+
+    def part(self, reply: str, reason: str) -> None:
+        """Say a last word and close."""
+        self.respond(reply)
+        if not self._closed:
+            self.reason = reason
+            self._held.clear()
+            self.close_when_done()
+
+    def handle_timeout(self) -> None:
+        """The client was idle for too long."""
+        self.part("421 Idle for too long, closing the control connection.", "idle")
+
+    def note_handshake(self, channel: str, fields: dict[str, object]) -> None:
+        """A handshake is done."""
+        self.pen.event("tls", step="established", channel=channel, **fields)
+
+    def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
+        """A handshake failed."""
+        self.pen.event("tls", step="failed", channel=channel, error=str(error or "handshake failed"))
+
+    def note_error(self, text: str) -> None:
+        """Something that is worth knowing when a test fails."""
+        self.pen.event("error", text=text)
+
+    def log_transfer(
+        self,
+        cmd: str,
+        filename: str | None,
+        receive: bool,
+        completed: bool,
+        elapsed: float,
+        bytes: int,  # noqa: A002
+    ) -> None:
+        """A data connection ended."""
+        fields: dict[str, object] = {"command": cmd, "direction": "receive" if receive else "send"}
+        if filename is not None:
+            fields["path"] = printable(filename)
+        self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed)
+
+    def log(self, msg: str, logfun: object = None) -> None:
+        """The library's lines: the journal has everything they say."""
+
+    logline = log
+
+    def logerror(self, msg: str) -> None:
+        """What pyftpdlib calls an error."""
+        _logger.error("%s", msg)
+
+    def log_cmd(self, cmd: str, arg: str, respcode: int, respstr: str) -> None:
+        """The library's summary of a command; see `log`."""
+
+    def log_exception(self, instance: object) -> None:
+        """An exception that nothing else handled."""
+        _logger.exception("a connection failed")
+
+    # The end
+
+    def close(self) -> None:
+        """Close the control connection and what hangs on it."""
+        if not self._closed:
+            self._drop_data()
+            super().close()
+        self._ended()
+
+    def handle_error(self) -> None:
+        """Something raised where no command is to blame."""
+        super().handle_error()
+        self._ended()
+
+    def _drop_data(self) -> None:
+        data: Data | None = self.data_channel
+        if data is not None:
+            data.abort()
+
+    def _ended(self) -> None:
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+        self.room.ended(self)
+        self.pen.close(self.reason)
+
+
+def _verb(line: bytes) -> bytes:
+    return _TELNET.sub(b"", line).partition(b" ")[0].upper()
