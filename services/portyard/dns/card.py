@@ -10,7 +10,8 @@ CARD = Card(
         Service(
             name="dns",
             role="dns",
-            ports=(standard("dns-udp", 53, transport="udp"), standard("dns-tcp", 53)),
+            # TCP first: where the system chooses the number, it is TCP's that others are more likely to have.
+            ports=(standard("dns-tcp", 53), standard("dns-udp", 53, transport="udp")),
             summary="DNS: the testbed's zones, MX for every domain that capture takes mail for",
         ),
     ),

@@ -30,7 +30,7 @@ class Records(Protocol):
         """A sandbox's records by name and type; the same tuple while nothing was written anywhere."""
 
     def serial(self) -> int:
-        """A number that grows with each write, in any process; a memory read."""
+        """A number that grows with each write, in any process, as of the last `of`."""
 
     async def replace(self, sandbox: str, name: str, kind: str, ttl: int, values: list[str]) -> None:
         """Make these values the whole of a name's records of one type; none of them removes the type from the name."""

@@ -8,7 +8,8 @@ from portyard.commons.records.model import WrittenRecord
 COUNTER = "records"
 _SANDBOXES_KEPT = 1024
 
-_TABLE = """
+_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS records (
     sandbox TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -18,7 +19,10 @@ CREATE TABLE IF NOT EXISTS records (
     value TEXT NOT NULL,
     PRIMARY KEY (sandbox, name, type, place)
 )
-"""
+""",
+    "CREATE TABLE IF NOT EXISTS records_serial (one INTEGER PRIMARY KEY, value BIGINT NOT NULL)",
+    "INSERT INTO records_serial (one, value) VALUES (1, 1) ON CONFLICT DO NOTHING",
+)
 
 
 class SqlRecords:
@@ -30,7 +34,8 @@ class SqlRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen = -1
+        self._seen: int | None = None
+        self._serial = 1
         self._kept: dict[str, tuple[WrittenRecord, ...]] = {}
 
     @classmethod
@@ -38,7 +43,8 @@ class SqlRecords:
         """The store over a database whose table stands."""
 
         def job(transaction: Transaction) -> None:
-            transaction.execute(_TABLE)
+            for statement in _TABLES:
+                transaction.execute(statement)
 
         await database.write(job)
         return cls(database)
@@ -47,8 +53,9 @@ class SqlRecords:
         """See Records."""
         generation = self._database.generation(COUNTER)
         if generation != self._seen or len(self._kept) > _SANDBOXES_KEPT:
-            self._kept.clear()
-            self._seen = generation  # before the read: what is written meanwhile moves the counter again
+            rows = await self._database.read("SELECT value FROM records_serial")
+            self._kept, self._serial = {}, rows[0][0]
+            self._seen = generation  # as read before the SQL: what is written meanwhile moves the counter again
         known = self._kept.get(sandbox)
         if known is None:
             rows = await self._database.read(
@@ -59,7 +66,7 @@ class SqlRecords:
 
     def serial(self) -> int:
         """See Records."""
-        return self._database.generation(COUNTER)
+        return self._serial
 
     async def replace(self, sandbox: str, name: str, kind: str, ttl: int, values: list[str]) -> None:
         """See Records."""
@@ -73,6 +80,7 @@ class SqlRecords:
             transaction.execute_many(
                 "INSERT INTO records (sandbox, name, type, place, ttl, value) VALUES (?, ?, ?, ?, ?, ?)", rows
             )
+            transaction.execute("UPDATE records_serial SET value = value + 1")
             transaction.bump(COUNTER)
 
         await self._database.write(job)

@@ -1,0 +1,234 @@
+"""The DNS room on real sockets: its talks over UDP and TCP, pipelining, half-closed peers, floods, and what the journal says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.card import Service
+from portyard.commons.directory import Endpoint
+from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.records.sql import SqlRecords
+from portyard.commons.sandbox.sql import put
+from portyard.commons.talk.model import Talk
+from portyard.commons.talk.print import journal_talk
+from portyard.dns.card import CARD
+from portyard.dns.core.framing import framed
+from portyard.dns.core.grammar import parse, print_message
+from portyard.dns.core.presentation import query_of, reply_lines
+from portyard.dns.core.zones import View
+from tests.support.asyncio_tests import run
+from tests.support.dns import PORTS
+from tests.support.dns_talks import TALKS, bed_of, read, run_talk
+from tests.support.yard import Served, open_yard, serve
+
+EDGE_TALKS = [path for path in TALKS if read(path).headers.get("view", "host") == "host"]  # loopback is the host's view
+
+
+@contextlib.asynccontextmanager
+async def dns(tmp_path: Path, **changes: object) -> AsyncIterator[Served]:
+    async with open_yard(tmp_path, **changes) as yard, serve(yard, CARD) as served:
+        yield served
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """A UDP client that keeps what comes."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.came.put_nowait(data)
+
+
+@contextlib.asynccontextmanager
+async def udp(port: int) -> AsyncIterator[tuple[asyncio.DatagramTransport, Datagrams]]:
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(Datagrams, remote_addr=("127.0.0.1", port))
+    try:
+        yield transport, protocol
+    finally:
+        transport.close()
+
+
+async def ask(port: int, line: str) -> list[str]:
+    async with udp(port) as (transport, client):
+        transport.sendto(print_message(query_of(line, 77)))
+        return reply_lines(parse(await client.came.get()))
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("path", EDGE_TALKS, ids=lambda path: path.stem)
+def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
+    talk = read(path)
+    if talk.headers.get("transport", "both") not in ("both", transport):
+        return
+
+    async def over_udp(served: Served) -> None:
+        async with udp(served.port("dns-udp")) as (sender, client):
+            known = print_message(query_of("SOA portyard.test", 9))
+
+            async def exchange(octets: bytes) -> bytes | None:
+                sender.sendto(octets)
+                sender.sendto(known)  # answered in order: when its answer comes first, the other one's is silence
+                first = await client.came.get()
+                if parse(first).id == 9 and octets[:2] != b"\0\x09":
+                    return None
+                await client.came.get()
+                return first
+
+            await run_talk(talk, exchange)
+
+    async def over_tcp(served: Served) -> None:
+        async def exchange(octets: bytes) -> bytes | None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
+            try:
+                writer.write(framed(octets))
+                return await read_message(reader)
+            except asyncio.IncompleteReadError:
+                return None
+            finally:
+                writer.close()
+                await writer.wait_closed()
+
+        await run_talk(talk, exchange)
+
+    async def main() -> None:
+        async with dns(tmp_path, capture=talk.headers.get("capture", "any")) as served:
+            await furnish(served, talk)
+            await (over_udp if transport == "udp" else over_tcp)(served)
+
+    run(main())
+
+
+async def furnish(served: Served, talk: Talk) -> None:
+    """Make the real testbed what the talk's bed in memory is: its sandboxes, its records, and services said to be up."""
+    bed = await bed_of(talk)
+    for sandbox in bed.sandboxes.all[1:]:
+        await served.yard.control_database.write(partial(put, sandbox=sandbox))
+    records = SqlRecords(served.yard.control_database)
+    for record in bed.records.written.get("default", ()):
+        same = [r.value for r in bed.records.written["default"] if (r.name, r.type) == (record.name, record.type)]
+        await records.replace("default", record.name, record.type, record.ttl, same)
+    for service in (place.service for place in bed.places(View.HOST) if place.service != "dns"):
+        endpoints = [
+            Endpoint(service, port, "127.0.0.1", number, "127.0.0.1", 3000 + number, "none", "tcp")
+            for port, number in PORTS[service].items()
+        ]
+        served.yard.directory.announce(Service(service, service, (), ""), endpoints)
+
+
+def test_a_service_that_opens_is_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            lines = await ask(served.port("dns-udp"), "A dns.portyard.test")
+            assert lines == ["NOERROR aa", "answer dns.portyard.test. 0 A 127.0.0.1"]
+            assert await ask(served.port("dns-udp"), "A mta.portyard.test") == ["SERVFAIL"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_udp_and_tcp_share_a_number(tmp_path: Path, loop: str) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            assert served.port("dns-udp") == served.port("dns-tcp")
+            assert (await ask(served.port("dns-udp"), "MX gmail.com"))[
+                1
+            ] == "answer gmail.com. 0 MX 10 mta.portyard.test."
+
+    run(main(), loop)
+
+
+def test_pipelined_queries_are_answered_in_any_cut(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
+            data = b"".join(framed(print_message(query_of("MX portyard.test", number))) for number in range(1, 201))
+            for start in range(0, len(data), 777):
+                writer.write(data[start : start + 777])
+                await writer.drain()
+            writer.write_eof()  # a client that is done asking still gets its answers
+            assert [parse(await read_message(reader)).id for _ in range(200)] == list(range(1, 201))
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_a_peer_that_vanishes_hurts_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            for data in (b"\0", b"\0\x40abc", framed(b"nonsense"), b"GET / HTTP/1.1\r\n\r\n"):
+                with socket.create_connection(("127.0.0.1", served.port("dns-tcp"))) as sock:
+                    sock.sendall(data)
+            assert (await ask(served.port("dns-udp"), "SOA portyard.test"))[0] == "NOERROR aa"
+
+    run(main())
+
+
+def test_rubbish_over_udp_hurts_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served, udp(served.port("dns-udp")) as (transport, _):
+            for data in (b"", b"\0", b"x" * 65000, b"\0\1\x80" + bytes(9), b"\0\1\0\0\0\1\0\0\0\0\0\0\xc0\x0c"):
+                transport.sendto(data)
+            assert (await ask(served.port("dns-udp"), "SOA portyard.test"))[0] == "NOERROR aa"
+
+    run(main())
+
+
+async def sessions(served: Served) -> list[tuple[SessionRecord, list[JournalEvent]]]:
+    await served.yard.journal.flush()
+    found = await served.yard.journal.sessions("default", room="dns")
+    return [(session, await served.yard.journal.events(session.id)) for session in found]
+
+
+def test_the_journal_shows_each_query(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            await ask(served.port("dns-udp"), "MX Gmail.com +rd")
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
+            writer.write(framed(print_message(query_of("NS portyard.test", 1))))
+            await read_message(reader)
+            writer.close()
+            await writer.wait_closed()
+            await served.serving.close()
+            (stream, its), (datagram, others) = await sessions(served)
+            assert datagram.closed_at is not None
+            assert (
+                "C: MX Gmail.com. +rd\nS: NOERROR aa rd\nS: answer Gmail.com. 0 MX 10 mta.portyard.test."
+                in journal_talk(datagram, others)
+            )
+            assert (
+                "C: NS portyard.test.\nS: NOERROR aa\nS: answer portyard.test. 0 NS dns.portyard.test."
+                in journal_talk(stream, its)
+            )
+
+    run(main())
+
+
+def test_written_records_are_served_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            port, records = served.port("dns-udp"), SqlRecords(served.yard.control_database)
+            serials = []
+            for value in ("192.0.2.1", "192.0.2.2"):
+                await records.replace("default", "www.portyard.test", "A", 300, [value])
+                assert (await ask(port, "A www.portyard.test"))[1] == f"answer www.portyard.test. 300 A {value}"
+                serials.append(int((await ask(port, "SOA portyard.test"))[1].split()[6]))
+            assert serials[1] == serials[0] + 1
+            await records.replace("default", "www.portyard.test", "A", 300, [])
+            assert (await ask(port, "A www.portyard.test"))[0] == "NXDOMAIN aa"
+
+    run(main())
