@@ -1,0 +1,1 @@
+"""Frames, the handshake and rooms as values: no sockets, clocks or chance."""

@@ -1,0 +1,173 @@
+"""Octets to frames in one direction: header rules of RFC 6455 §5, before any payload is looked into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
+
+MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
+HEAD_OCTETS = 200  # of a payload that a transcript shows
+_OPCODES = {int(opcode): opcode for opcode in Opcode}
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a piece of the stream held.
+
+    Attributes:
+        frames: The frames that ended in it.
+        passed: The octets that obey the rules so far, to be handed on; a header or a control frame is held back until it is whole.
+        violation: Set when the next frame breaks a rule; nothing after it is looked at.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    passed: bytes = b""
+    violation: Violation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    opcode: Opcode
+    fin: bool
+    compressed: bool
+    length: int
+    key: bytes
+    size: int  # octets of the header itself
+
+
+class FrameScanner:
+    """Follows the frames of one direction.
+
+    Args:
+        from_client: Whether frames come from a client, and so must be masked (RFC 6455 §5.1), or from a server, and must not.
+        extended: Whether permessage-deflate was agreed on, and so RSV1 has a meaning.
+    """
+
+    def __init__(self, *, from_client: bool, extended: bool) -> None:
+        self._from_client = from_client
+        self._extended = extended
+        self._held = b""
+        self._header: _Header | None = None  # of the data frame whose payload is passing by
+        self._left = 0
+        self._head = bytearray()
+        self._in_message = False
+        self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
+        self.failed = False
+
+    def feed(self, data: bytes) -> Scan:
+        """Look at the next octets."""
+        scan = Scan()
+        if self.closed or self.failed:
+            return scan
+        octets = self._held + data if self._held else data
+        at = 0
+        while not self.closed:
+            if self._header is not None:
+                at = self._pass_payload(octets, at, scan)
+                if self._header is not None:
+                    break
+            header = self._next_header(octets, at)
+            if isinstance(header, Violation):
+                self.failed = True
+                scan.violation = header
+                break
+            if header is None or (header.opcode.is_control and len(octets) - at < header.size + header.length):
+                break
+            at += header.size
+            self._begin(header)
+        scan.passed = octets[:at]
+        self._held = b"" if self.closed or self.failed else octets[at:]
+        return scan
+
+    def _begin(self, header: _Header) -> None:
+        self._header = header
+        self._left = header.length
+        self._head.clear()
+        if not header.opcode.is_control:
+            self._in_message = not header.fin
+
+    def _pass_payload(self, octets: bytes, at: int, scan: Scan) -> int:
+        assert self._header is not None
+        header = self._header
+        end = min(at + self._left, len(octets))
+        if len(self._head) < HEAD_OCTETS:
+            offset = header.length - self._left
+            piece = octets[at : min(end, at + HEAD_OCTETS - len(self._head))]
+            self._head += _unmask(piece, header.key, offset)
+        self._left -= end - at
+        if not self._left:
+            self._header = None
+            scan.frames.append(Frame(header.opcode, header.fin, header.length, header.compressed, bytes(self._head)))
+            self.closed = header.opcode is Opcode.CLOSE
+        return end
+
+    def _next_header(self, octets: bytes, at: int) -> _Header | Violation | None:
+        """The header at a place, or what is wrong with it; None while it isn't whole."""
+        if len(octets) - at < 2:
+            return None
+        first, second = octets[at], octets[at + 1]
+        reason = self._first_octets_wrong(first, second)
+        if reason:
+            return Violation(reason)
+        length = second & 0x7F
+        size = 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            if len(octets) - at < 2 + width:
+                return None
+            length = int.from_bytes(octets[at + 2 : at + 2 + width], "big")
+            size += width
+            if length < (126 if width == 2 else 1 << 16):
+                return Violation("a payload length that isn't the shortest")  # RFC 6455 §5.2
+            if length >> 63:
+                return Violation("a payload length with its highest bit set")  # RFC 6455 §5.2
+        key = b""
+        if second & 0x80:
+            if len(octets) - at < size + 4:
+                return None
+            key = octets[at + size : at + size + 4]
+            size += 4
+        header = _Header(_OPCODES[first & 0x0F], bool(first & 0x80), bool(first & 0x40), length, key, size)
+        return self._close_wrong(header, octets[at + size : at + size + length]) or header
+
+    def _first_octets_wrong(self, first: int, second: int) -> str:
+        opcode = _OPCODES.get(first & 0x0F)
+        fin, compressed = bool(first & 0x80), bool(first & 0x40)
+        if opcode is None:
+            return f"the reserved opcode {first & 0x0F}"
+        if first & 0x30 or (compressed and not self._extended):
+            return "a reserved bit without an extension that gives it a meaning"  # RFC 6455 §5.2
+        if compressed and opcode not in (Opcode.TEXT, Opcode.BINARY):
+            return "RSV1 on a frame that begins no message"  # RFC 7692 §6.1
+        if bool(second & 0x80) is not self._from_client:
+            return "an unmasked frame" if self._from_client else "a masked frame"  # RFC 6455 §5.1
+        if opcode.is_control:
+            if not fin:
+                return "a fragmented control frame"  # RFC 6455 §5.5
+            return "a control frame of more than 125 octets" if second & 0x7F > MOST_CONTROL_OCTETS else ""
+        if opcode is Opcode.CONTINUATION:
+            return "" if self._in_message else "a continuation of no message"  # RFC 6455 §5.4
+        return "a new message inside a fragmented one" if self._in_message else ""  # RFC 6455 §5.4
+
+    def _close_wrong(self, header: _Header, payload: bytes) -> Violation | None:
+        """What is wrong with a whole Close frame's payload (RFC 6455 §5.5.1, §7.4)."""
+        if header.opcode is not Opcode.CLOSE or not self._from_client or len(payload) < header.length:
+            return None
+        if header.length == 1:
+            return Violation("a Close with half a code")
+        if header.length >= 2:
+            code = int.from_bytes(_unmask(payload[:2], header.key, 0), "big")
+            if not may_be_sent(code):
+                return Violation(f"the close code {code}")
+        return None
+
+
+def _unmask(octets: bytes, key: bytes, offset: int) -> bytes:
+    """RFC 6455 §5.3, from a place in the payload on."""
+    if not key or not octets:
+        return octets
+    turn = offset % 4
+    keys = (key[turn:] + key[:turn]) * (len(octets) // 4 + 1)
+    whole = int.from_bytes(octets, "big") ^ int.from_bytes(keys[: len(octets)], "big")
+    return whole.to_bytes(len(octets), "big")

@@ -1,0 +1,190 @@
+"""A connection that became a WebSocket: stricter than its host about frames, each frame noted, and closed so that the last one is read.
+
+aiohttp accepts unmasked frames, lengths that aren't the shortest, RSV1 on control frames, close codes that may not be sent, and a new
+message inside an unfinished empty fragment; the scanner here looks at every frame before aiohttp does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from aiohttp import web
+
+from portyard.commons.hosting import HostedProtocol, HostingLimits, hosted
+from portyard.commons.yard import Connection
+from portyard.websocket.core.framing import FrameScanner
+from portyard.websocket.core.model import Frame, Opcode, Violation
+
+LINGER_S = 2.0  # how long a failed connection is read after our Close, so that a reset doesn't overtake it
+# What makes aiohttp fail the connection with 1002: every reserved bit and opcode. Fed to it when our scanner found a violation.
+_POISON = b"\xff\x80\0\0\0\0"
+
+
+class FrameTransport:
+    """A transport that notes the frames written to it and closes gently.
+
+    Args:
+        below: The real transport.
+        note: Told of each frame that goes out.
+    """
+
+    def __init__(self, below: asyncio.Transport, note: Callable[[Frame], None]) -> None:
+        self._below = below
+        self._note = note
+        self._scanner: FrameScanner | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.peer_closed = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a transport has
+        return getattr(self._below, name)
+
+    @property
+    def lingering(self) -> bool:
+        """Whether we closed and only wait for the peer to see it."""
+        return self._timer is not None
+
+    def begin(self) -> None:
+        """What is written from now on is frames."""
+        self._scanner = FrameScanner(from_client=False, extended=True)
+
+    def write(self, data: bytes) -> None:
+        """Pass on, and note what frames end in it."""
+        self._below.write(data)
+        if self._scanner is not None:
+            for frame in self._scanner.feed(bytes(data)).frames:
+                self._note(frame)
+
+    def writelines(self, pieces: list[bytes]) -> None:
+        """As `write`, for several pieces."""
+        self.write(b"".join(pieces))
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.lingering or self._below.is_closing()
+
+    def close(self) -> None:
+        """Close; when the peer's Close didn't come, half-close and read on a little first.
+
+        A socket closed with unread octets sends a reset, which can overtake our Close frame.
+        """
+        if self.lingering or self._below.is_closing():
+            return
+        if self._scanner is None or self.peer_closed or not self._below.can_write_eof():
+            self._below.close()
+            return
+        self._below.write_eof()
+        self._below.resume_reading()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._below.abort)
+
+    def ended(self) -> None:
+        """The connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class GatedReader:
+    """Stands before aiohttp's frame reader.
+
+    Args:
+        reader: aiohttp's.
+        extended: Whether permessage-deflate was agreed on.
+        note: Told of each frame that came in.
+        fail: Told of the frame that broke a rule.
+    """
+
+    def __init__(
+        self,
+        reader: Any,  # noqa: ANN401 - aiohttp's, in C where it was built so
+        extended: bool,
+        note: Callable[[Frame], None],
+        fail: Callable[[Violation], None],
+    ) -> None:
+        self._reader = reader
+        self._scanner = FrameScanner(from_client=True, extended=extended)
+        self._note = note
+        self._fail = fail
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Hand on what obeys the rules; (True, …) when the connection has failed."""
+        scan = self._scanner.feed(data)
+        for frame in scan.frames:
+            self._note(frame)
+        result: tuple[bool, bytes] = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
+        if scan.violation is not None:
+            self._fail(scan.violation)
+            self._reader.feed_data(_POISON)
+        return result
+
+    def feed_eof(self) -> None:
+        """The peer sends no more."""
+        self._reader.feed_eof()
+
+
+class FramedProtocol(HostedProtocol):
+    """A hosted connection that may become a WebSocket."""
+
+    def __init__(self, manager: web.Server, connection: Connection, limits: HostingLimits, *, journalled: bool) -> None:
+        super().__init__(manager, connection, limits, journalled=journalled)
+        self.extended = False
+        self._frames: FrameTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Put the transport that knows frames on top."""
+        self._frames = FrameTransport(cast("asyncio.Transport", transport), self._note_sent)
+        super().connection_made(cast("asyncio.Transport", self._frames))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        if self._frames is not None:
+            self._frames.ended()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the host, unless we only wait for the peer to see our Close."""
+        if self._frames is None or not self._frames.lingering:
+            super().data_received(data)
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:  # noqa: ANN401
+        """The upgrade is done: from here on there are frames in both directions."""
+        assert self._frames is not None
+        self._frames.begin()
+        gate = GatedReader(parser, self.extended, self._note_received, self._note_violation)
+        super().set_parser(cast("Any", gate), data_received_cb)
+
+    def _note_received(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE and self._frames is not None:
+            self._frames.peer_closed = True
+        self.connection.log.event("data", direction="in", **frame_fields(frame))
+
+    def _note_sent(self, frame: Frame) -> None:
+        self.connection.log.event("data", direction="out", **frame_fields(frame))
+
+    def _note_violation(self, violation: Violation) -> None:
+        self.connection.log.event("error", text=f"1002: {violation.reason}")
+
+
+def framed(request: web.BaseRequest) -> FramedProtocol:
+    """The protocol object of a request to this room."""
+    protocol = hosted(request)
+    assert isinstance(protocol, FramedProtocol)
+    return protocol
+
+
+def frame_fields(frame: Frame) -> dict[str, object]:
+    """A frame as the journal shows it: a readable line, and its parts."""
+    name = frame.opcode.name
+    fields: dict[str, object] = {"opcode": name.lower(), "fin": frame.fin, "octets": frame.length}
+    text = f"{name}{'' if frame.fin else '…'} {frame.length}"
+    if frame.opcode is Opcode.CLOSE:
+        if frame.close_code is not None:
+            fields |= {"code": frame.close_code, "reason": frame.head[2:].decode("utf-8", "replace")}
+            text = f"CLOSE {frame.close_code} {fields['reason']}".rstrip()
+    elif frame.compressed:
+        fields["compressed"] = True
+        text += " compressed"
+    elif frame.opcode is Opcode.TEXT:
+        head = frame.head.decode("utf-8", "replace")
+        text += f" {head}{'…' if frame.length > len(frame.head) else ''}"
+    return fields | {"text": text}
