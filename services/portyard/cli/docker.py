@@ -103,6 +103,11 @@ class DockerEngine:
             check=True,
         ).stdout
         computed = dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+        for name, number in self._settings.port_overrides.items():
+            computed[f"PORTYARD_PORT_{name.upper().replace('-', '_')}"] = str(number)
+        file = Path.cwd() / "portyard.toml"
+        if file.exists():
+            computed["PORTYARD_CONFIG"] = str(file)
         return computed | dict(os.environ)
 
     def _compose(self, *words: str, wait: bool = True) -> subprocess.Popen[str]:

@@ -95,6 +95,8 @@ def _docker_missing() -> str:
         return "no Docker engine answers"
     if not _answers("docker", "compose", "version"):
         return "Docker has no Compose"
+    if not _answers("docker", "buildx", "version"):
+        return "Docker has no buildx"
     return ""
 
 

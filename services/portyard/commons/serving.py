@@ -47,13 +47,12 @@ def pairs_of(cards: Iterable[Card], names: Sequence[str] = ()) -> list[Pair]:
 
 def number_for(settings: Settings, port: Port) -> int:
     """The port number to bind; 0 lets the system choose."""
+    if settings.ports == "standard":
+        return port.inside  # overrides speak of the host's side
     if port.name in settings.port_overrides:
         return settings.port_overrides[port.name]
-    match settings.ports:
-        case "ephemeral":
-            return 0
-        case "standard":
-            return port.inside
+    if settings.ports == "ephemeral":
+        return 0
     return port.host - HOST_OFFSET + settings.port_offset
 
 
@@ -153,7 +152,7 @@ def _endpoint(settings: Settings, bound: Bound) -> Endpoint:
     address = settings.listen if settings.listen not in ("0.0.0.0", "::") else _own_address()  # noqa: S104 - compared
     if settings.engine_view == "docker":
         fallback = port.host - HOST_OFFSET + settings.port_offset
-        host_number = settings.host_ports.get(port.name, fallback)
+        host_number = settings.host_ports.get(port.name, settings.port_overrides.get(port.name, fallback))
     else:
         host_number = settings.host_ports.get(port.name, bound.number)
     return endpoint_of(
