@@ -72,5 +72,6 @@ def test_places_are_made_anew_only_when_something_moved(tmp_path: Path) -> None:
     views = views_of(tmp_path, "127.0.0.1")
     first = views.places(View.HOST)
     assert views.places(View.HOST) is first
-    Directory(tmp_path / "endpoints").withdraw(Service("imap", "imap", (), ""))
-    assert [place.service for place in views.places(View.HOST)] == ["dns"]
+    pop3 = Endpoint("pop3", "pop3", "127.0.0.1", 110, "127.0.0.1", 3110, "none", "tcp")
+    Directory(tmp_path / "endpoints").announce(Service("pop3", "pop3", (), ""), [pop3])
+    assert [place.service for place in views.places(View.HOST)] == ["dns", "imap", "pop3"]
