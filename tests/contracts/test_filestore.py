@@ -1,0 +1,379 @@
+"""What any filestore promises. One suite for every engine; there is one so far."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.accounts.model import Account
+from portyard.commons.filestore.disk import DiskFilestore, safe_name
+from portyard.commons.filestore.model import FileRoot, Filestore
+
+ALICE = Account(1, "default", "alice", "portyard.test", "x")
+BOB = Account(2, "default", "bob", "portyard.test", "x")
+ENGINES: dict[str, Callable[[Path], Filestore]] = {"disk": lambda folder: DiskFilestore(folder / "files")}
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Filestore:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_bytes(b"outside")
+    return ENGINES[request.param](tmp_path)
+
+
+@pytest.fixture
+def root(store: Filestore) -> FileRoot:
+    return store.root(ALICE)
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def write(root: FileRoot, path: str, data: bytes = b"data") -> None:
+    with root.open(path, "wb") as file:
+        file.write(data)
+
+
+def read(root: FileRoot, path: str) -> bytes:
+    with root.open(path) as file:
+        return file.read()
+
+
+def refusal(call: Callable[..., object], *arguments: object) -> int | None:
+    """The errno of the refusal; fails when there is none."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        return error.errno
+    pytest.fail("was not refused")
+
+
+def test_every_mode_of_open_does_what_it_says(root: FileRoot) -> None:
+    with root.open("/f", "xb") as file:
+        file.write(b"one")
+    assert refusal(root.open, "/f", "xb") == errno.EEXIST
+    with root.open("/f", "ab") as file:
+        file.write(b"two")
+    with root.open("/f", "r+b") as file:
+        file.seek(1)
+        file.write(b"N")
+        assert file.read() == b"etwo"
+    assert read(root, "/f") == b"oNetwo"
+    write(root, "/f", b"")
+    assert read(root, "f") == b""
+    assert refusal(root.open, "/missing") == errno.ENOENT
+    assert refusal(root.open, "/missing", "r+b") == errno.ENOENT
+
+
+def test_an_unknown_mode_is_refused(root: FileRoot) -> None:
+    with pytest.raises(ValueError, match="rb, wb, ab"):
+        root.open("/f", "w")
+
+
+def test_accounts_and_sandboxes_have_roots_of_their_own(store: Filestore) -> None:
+    other = Account(3, "t1", "alice", "portyard.test", "x")
+    write(store.root(ALICE), "/f")
+    assert store.root(BOB).list("/") == []
+    assert store.root(other).list("/") == []
+    assert store.root(ALICE).list("/") == ["f"]
+
+
+def test_a_login_in_another_case_is_the_same_root(store: Filestore) -> None:
+    write(store.root(ALICE), "/f")
+    assert store.root(Account(1, "default", "Alice", "portyard.test", "x")).list("/") == ["f"]
+
+
+@pytest.mark.parametrize("path", ["/../../f", "../f", "/d/../../../f", "//f", "/./f", "d/../f", "/up/f", "/d/deep/f"])
+def test_dots_and_links_stay_in_the_root(root: FileRoot, path: str) -> None:
+    root.mkdir("/d")
+    root.symlink("../../..", "/up")
+    root.symlink("/../up", "/d/deep")
+    write(root, path, b"here")
+    assert root.list("/") == ["d", "f", "up"]
+    assert read(root, "/f") == b"here"
+
+
+def test_a_link_to_a_real_path_means_that_path_inside_the_root(root: FileRoot, tmp_path: Path) -> None:
+    secret = tmp_path / "outside" / "secret"
+    root.symlink(str(secret), "/link")
+    root.symlink(str(secret.parent), "/folder")
+    assert refusal(root.open, "/link") == errno.ENOENT
+    assert refusal(root.stat, "/folder/secret") == errno.ENOENT
+    assert refusal(root.list, "/folder") == errno.ENOENT
+    assert refusal(root.open, "/link", "wb") == errno.ENOENT
+    assert root.readlink("/link") == str(secret)
+    assert secret.read_bytes() == b"outside"
+
+
+def test_dangling_link_is_written_through_inside(root: FileRoot) -> None:
+    root.symlink("/target", "/link")
+    write(root, "/link", b"through")
+    assert read(root, "/target") == b"through"
+    assert stat.S_ISLNK(root.lstat("/link").st_mode)
+    assert root.realpath("/link") == "/target"
+
+
+@pytest.mark.parametrize("links", [39, 40])
+def test_forty_links_are_followed(root: FileRoot, links: int) -> None:
+    write(root, "/0", b"end")
+    for index in range(links):
+        root.symlink(str(index), f"/{index + 1}")
+    assert read(root, f"/{links}") == b"end"
+
+
+def test_loops_end(root: FileRoot) -> None:
+    root.symlink("b", "/a")
+    root.symlink("a", "/b")
+    root.symlink("/self/x", "/self")
+    assert refusal(root.stat, "/a") == errno.ELOOP
+    assert refusal(root.open, "/self/y") == errno.ELOOP
+    assert refusal(root.open, "/a", "wb") == errno.ELOOP
+
+
+def test_a_files_children_are_refused(root: FileRoot) -> None:
+    write(root, "/f")
+    assert refusal(root.stat, "/f/x") == errno.ENOTDIR
+    assert refusal(root.stat, "/f/../f") == errno.ENOTDIR
+    assert refusal(root.open, "/f/") == errno.ENOTDIR
+    assert refusal(root.stat, "/missing/../f") == errno.ENOENT
+
+
+def test_names_are_octets(root: FileRoot) -> None:
+    for name in ("ü", "a b", "-rf", "a\nb", os.fsdecode(b"\xff\xfe"), "*", '"'):
+        write(root, name, name.encode("utf-8", "surrogateescape"))
+    assert os.fsdecode(b"\xff\xfe") in root.list("/")
+    assert read(root, os.fsdecode(b"\xff\xfe")) == b"\xff\xfe"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a\0b", errno.EINVAL),
+        ("\ud800", errno.EILSEQ),
+        ("x" * 256, errno.ENAMETOOLONG),
+        ("x/" * 2500, errno.ENAMETOOLONG),
+    ],
+)
+def test_names_that_no_system_takes_are_refused(root: FileRoot, path: str, reason: int) -> None:
+    assert refusal(root.open, path, "wb") == reason
+    assert refusal(root.mkdir, path) == reason
+    assert root.list("/") == []
+
+
+def test_symlink_target_with_nul_is_refused(root: FileRoot) -> None:
+    assert refusal(root.symlink, "a\0", "/l") == errno.EINVAL
+
+
+def test_the_root_stays(root: FileRoot) -> None:
+    root.mkdir("/d")
+    for path in ("/", "", ".", "/d/..", ".."):
+        assert refusal(root.rmdir, path) == errno.EPERM
+        assert refusal(root.rename, path, "/x") == errno.EPERM
+        assert refusal(root.rename, "/d", path) == errno.EPERM
+        assert refusal(root.unlink, path) in (errno.EISDIR, errno.EINVAL, errno.EPERM)
+    assert root.list("/") == ["d"]
+
+
+def test_directories(root: FileRoot) -> None:
+    root.mkdir("/d", 0o700)
+    root.mkdir("/d/e/")
+    write(root, "/d/f")
+    assert root.list("/d") == ["e", "f"]
+    assert [(name, stat.S_ISDIR(found.st_mode)) for name, found in root.scan("/d")] == [("e", True), ("f", False)]
+    assert refusal(root.rmdir, "/d") == errno.ENOTEMPTY
+    assert refusal(root.mkdir, "/d") == errno.EEXIST
+    assert refusal(root.open, "/d", "wb") == errno.EISDIR
+    assert refusal(root.open, "/d") == errno.EISDIR
+    assert refusal(root.replace, "/d") == errno.EISDIR
+    assert refusal(root.list, "/d/f") == errno.ENOTDIR
+    root.unlink("/d/f")
+    root.rmdir("/d/e")
+    root.rmdir("/d")
+    assert root.list("/") == []
+
+
+def test_rename_replaces_and_moves(root: FileRoot) -> None:
+    root.mkdir("/d")
+    write(root, "/a", b"a")
+    write(root, "/d/b", b"b")
+    root.rename("/a", "/d/b")
+    assert read(root, "/d/b") == b"a"
+    root.rename("/d", "/e")
+    assert root.list("/") == ["e"]
+    assert refusal(root.rename, "/missing", "/x") == errno.ENOENT
+    assert refusal(root.rename, "/e", "/e/below") == errno.EINVAL
+
+
+def test_hard_links_inside(root: FileRoot, tmp_path: Path) -> None:
+    write(root, "/a", b"one")
+    root.link("/a", "/b")
+    assert root.stat("/a").st_ino == root.stat("/b").st_ino
+    root.symlink(str(tmp_path / "outside" / "secret"), "/l")
+    root.link("/l", "/m")
+    assert stat.S_ISLNK(root.lstat("/m").st_mode)
+
+
+def test_special_files_are_refused(root: FileRoot, tmp_path: Path) -> None:
+    folder = tmp_path / "files" / "default" / "alice@portyard.test"
+    os.mkfifo(folder / "fifo")
+    for mode in ("rb", "wb", "ab", "r+b"):
+        assert refusal(root.open, "/fifo", mode) == errno.EACCES
+    assert refusal(root.replace, "/fifo") == errno.EACCES
+    assert refusal(root.truncate, "/fifo", 0) == errno.EACCES
+    root.unlink("/fifo")
+
+
+def test_permission_bits_without_set_id(root: FileRoot) -> None:
+    write(root, "/f")
+    root.chmod("/f", 0o7751)
+    assert stat.S_IMODE(root.stat("/f").st_mode) == 0o751
+    root.chmod("/f", 0)
+    root.chmod("/f", 0o600)  # also when it may not be read
+    root.mkdir("/d", 0o7755)
+    assert not root.stat("/d").st_mode & 0o7000
+    os.close(root.open_fd("/g", os.O_WRONLY | os.O_CREAT, 0o6777))
+    assert not root.stat("/g").st_mode & 0o7000
+    root.symlink("f", "/l")
+    root.chmod("/l", 0o640)
+    assert stat.S_IMODE(root.stat("/f").st_mode) == 0o640
+
+
+def test_open_fd_takes_no_flag_that_gets_around_the_checks(root: FileRoot) -> None:
+    write(root, "/f")
+    root.mkdir("/d")
+    assert refusal(root.open_fd, "/d", os.O_RDONLY | os.O_DIRECTORY) == errno.EISDIR
+    assert refusal(root.open_fd, "/d", os.O_RDWR | os.O_TMPFILE) == errno.EISDIR
+    descriptor = root.open_fd("/f", os.O_PATH)
+    try:
+        assert os.read(descriptor, 4) == b"data"
+        assert not os.get_inheritable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def test_times_and_length(root: FileRoot) -> None:
+    write(root, "/f", b"12345")
+    root.utime("/f", 1_000.0, 2_000.5)
+    assert (root.stat("/f").st_atime, root.stat("/f").st_mtime) == (1_000.0, 2_000.5)
+    root.truncate("/f", 2)
+    assert read(root, "/f") == b"12"
+    root.truncate("/f", 4)
+    assert read(root, "/f") == b"12\0\0"
+
+
+def test_realpath(root: FileRoot) -> None:
+    root.mkdir("/d")
+    root.symlink("/d", "/l")
+    assert root.realpath("/l/../l/new") == "/d/new"
+    assert root.realpath("/l") == "/d"
+    assert root.realpath("../..") == "/"
+    assert refusal(root.realpath, "/missing/x") == errno.ENOENT
+
+
+# Replacing
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(root: FileRoot) -> None:
+    write(root, "/f", b"old")
+    root.chmod("/f", 0o640)
+    with root.replace("/f") as draft:
+        draft.write(b"new")
+        draft.flush()
+        assert read(root, "/f") == b"old"
+        assert root.list("/") == ["f"]
+    assert read(root, "/f") == b"new"
+    assert stat.S_IMODE(root.stat("/f").st_mode) == 0o640
+
+
+def test_a_new_file_appears_whole(root: FileRoot) -> None:
+    draft = root.replace("/f")
+    draft.write(b"x" * 1_000_000)
+    assert root.list("/") == []
+    draft.close()
+    draft.close()
+    assert len(read(root, "/f")) == 1_000_000
+
+
+def drafts(folder: Path) -> list[str]:
+    return [name for _, _, names in os.walk(folder / "files" / ".drafts") for name in names]
+
+
+def test_a_failed_upload_leaves_the_old_file(root: FileRoot, tmp_path: Path) -> None:
+    write(root, "/f", b"old")
+
+    def fail() -> None:
+        with root.replace("/f") as draft:
+            draft.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert read(root, "/f") == b"old"
+    assert drafts(tmp_path) == []
+
+
+def test_a_forgotten_draft_is_never_published(root: FileRoot, tmp_path: Path) -> None:
+    draft = root.replace("/f")
+    draft.write(b"half")
+    del draft
+    gc.collect()
+    assert root.list("/") == []
+    assert drafts(tmp_path) == []
+
+
+def test_a_target_that_became_a_directory_fails_and_leaves_no_draft(root: FileRoot, tmp_path: Path) -> None:
+    draft = root.replace("/f")
+    draft.write(b"new")
+    root.mkdir("/f")
+    assert refusal(draft.close) == errno.EISDIR
+    assert drafts(tmp_path) == []
+    draft.close()
+
+
+def test_a_full_disk_leaves_the_old_file(root: FileRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, "/f", b"old")
+    draft = root.replace("/f")
+    draft.write(b"new")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("portyard.commons.filestore.draft.os.rename", full)
+        assert refusal(draft.close) == errno.ENOSPC
+    assert read(root, "/f") == b"old"
+    assert drafts(tmp_path) == []
+
+
+def test_a_link_is_replaced_where_it_leads(root: FileRoot) -> None:
+    root.mkdir("/d")
+    root.symlink("d/f", "/l")
+    with root.replace("/l") as draft:
+        draft.write(b"new")
+    assert read(root, "/d/f") == b"new"
+    assert stat.S_ISLNK(root.lstat("/l").st_mode)
+
+
+@pytest.mark.parametrize("name", [".drafts", "..", ".", "a/b", "ü", "a" * 300, "a\0", "~x", "%2E"])
+def test_folder_names_are_safe(name: str) -> None:
+    safe = safe_name(name)
+    assert safe.isascii()
+    assert "/" not in safe
+    assert not safe.startswith(".")
+    assert len(safe) <= 200
+
+
+def test_folder_names_are_told_apart() -> None:
+    names = ["a", "a/b", "a%2Fb", "a" * 250 + "1", "a" * 250 + "2", "~", "%7E", ".a", "%2Ea"]
+    assert len({safe_name(name) for name in names}) == len(names)
