@@ -19,6 +19,7 @@ from portyard.ftp.core.addresses import (
 from portyard.ftp.core.ascii import ToNetwork
 from portyard.ftp.core.listing import (
     DEFAULT_FACTS,
+    BadTimeError,
     choose_facts,
     features_facts,
     one_line,
@@ -254,7 +255,7 @@ class Commands(Login):
         """Set a file's time of modification."""
         try:
             seconds = parse_time_value(timeval)
-        except ValueError:
+        except BadTimeError:
             self.respond("501 A time is YYYYMMDDHHMMSS.")
             return
         try:

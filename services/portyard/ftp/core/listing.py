@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,14 @@ _RECENT = timedelta(days=182)  # ls shows the time of day within half a year, el
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # What this account may do with a file or a directory (RFC 3659 §7.5.5).
 _FILE_PERM, _DIRECTORY_PERM = "adfrw", "cdeflmp"
+
+
+# RFC 3659 §2.3: time-val = 14DIGIT [ "." 1*DIGIT ]
+_TIME_VALUE = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d+))?", re.ASCII)
+
+
+class BadTimeError(ValueError):
+    """A time that can't be read; the reply is 501."""
 
 
 def list_line(name: str, found: os.stat_result, owner: str, now: datetime, target: str | None = None) -> str:
@@ -78,12 +87,16 @@ def parse_time_value(text: str) -> float:
     """Seconds since the epoch of `YYYYMMDDHHMMSS[.sss]` (RFC 3659 §2.3).
 
     Raises:
-        ValueError: It has another form or names no moment.
+        BadTimeError: It has another form or names no moment.
     """
-    whole, _, fraction = text.partition(".")
-    if len(whole) != 14 or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
-        raise ValueError(text)
-    moment = datetime.strptime(whole, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    match = _TIME_VALUE.fullmatch(text)
+    if match is None:
+        raise BadTimeError(text)
+    year, month, day, hour, minute, second, fraction = match.groups()
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        raise BadTimeError(text) from None
     return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
 
 
