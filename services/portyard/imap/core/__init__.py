@@ -1,0 +1,1 @@
+"""The IMAP room's core: pure, and fed with events."""

@@ -1,0 +1,45 @@
+"""STORE and UID STORE (RFC 3501 §6.4.6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from portyard.commons.mailstore.model import FlagChange
+from portyard.imap.core.commands.numbers import chosen
+from portyard.imap.core.context import Answer, Context, flags_fetch, flags_line
+from portyard.imap.core.model import Store
+from portyard.imap.core.replies import Tagged
+from portyard.imap.core.view import uids_at
+
+
+async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
+    """STORE: in one commit; without .SILENT each message's flags are told, with it only what others changed meanwhile."""
+    view = context.writable
+    yield await context.news(expunges=False, uid=command.uid)
+    indexes, vanished = chosen(view, command.messages, uid=command.uid)
+    flags = view.canonical(command.flags)
+    expected = {index: _applied(view.flags[index], command.how, flags) for index in indexes}
+    keywords = len(view.keywords)
+    if indexes:
+        changed, _ = await context.mail.change_flags(view.mailbox_id, uids_at(view, indexes), command.how, flags)
+        for entry in changed:
+            view.set_flags(entry)
+    if len(view.keywords) != keywords:
+        yield flags_line(view)
+    for index in indexes:
+        if not command.silent or view.flags[index] != expected[index]:
+            yield flags_fetch(view, index, uid=command.uid)
+    if vanished:
+        yield Tagged("NO", "Some of the messages no longer exist", "EXPUNGEISSUED")  # RFC 2180 §4.2.1, RFC 5530 §3
+    else:
+        yield Tagged("OK", "Store completed")
+
+
+def _applied(flags: frozenset[str], how: FlagChange, given: frozenset[str]) -> frozenset[str]:
+    match how:
+        case FlagChange.ADD:
+            return flags | given
+        case FlagChange.REMOVE:
+            return flags - given
+        case FlagChange.REPLACE:
+            return given

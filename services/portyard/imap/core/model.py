@@ -1,0 +1,435 @@
+"""Commands as values, in RFC 3501's nouns. Printed and parsed by grammar.py, answered by commands/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+
+from portyard.commons.mailstore.model import FlagChange
+
+STAR = 0  # "*" in a sequence set: the largest number in use (RFC 3501 §9)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """Message numbers or UIDs as the client wrote them; each range in either order, `STAR` for "*"."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+
+# Any state (RFC 3501 §6.1).
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """CAPABILITY."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """NOOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """LOGOUT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """ID (RFC 2971). `fields` are name and value pairs; None for NIL."""
+
+    fields: tuple[tuple[bytes, bytes | None], ...] | None
+
+
+# Not authenticated (§6.2).
+
+
+@dataclass(frozen=True, slots=True)
+class Starttls:
+    """STARTTLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """AUTHENTICATE; `initial` is the base64 of RFC 4959 as sent ("=" for an empty one), None without."""
+
+    mechanism: str
+    initial: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """LOGIN."""
+
+    user: bytes
+    password: bytes
+
+
+# Authenticated (§6.3).
+
+
+@dataclass(frozen=True, slots=True)
+class Enable:
+    """ENABLE (RFC 5161)."""
+
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """SELECT."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """EXAMINE."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """CREATE."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """DELETE."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """RENAME."""
+
+    mailbox: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """SUBSCRIBE."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """UNSUBSCRIBE."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """LIST; `pattern` as on the wire."""
+
+    reference: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lsub:
+    """LSUB; `pattern` as on the wire."""
+
+    reference: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """NAMESPACE (RFC 2342)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """STATUS; `items` in capitals."""
+
+    mailbox: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """APPEND."""
+
+    mailbox: str
+    flags: tuple[str, ...]
+    internal_date: datetime | None
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """IDLE (RFC 2177)."""
+
+
+# Selected (§6.4).
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """CHECK."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMailbox:
+    """CLOSE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unselect:
+    """UNSELECT (RFC 3691)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expunge:
+    """EXPUNGE, or UID EXPUNGE (RFC 4315 §2.1) when `uids` is given."""
+
+    uids: SequenceSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """STORE or UID STORE."""
+
+    messages: SequenceSet
+    how: FlagChange
+    flags: tuple[str, ...]
+    silent: bool = False
+    uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """COPY or UID COPY."""
+
+    messages: SequenceSet
+    mailbox: str
+    uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """MOVE or UID MOVE (RFC 6851)."""
+
+    messages: SequenceSet
+    mailbox: str
+    uid: bool = False
+
+
+class FetchItem(Enum):
+    """The data items of FETCH that have no arguments (§6.4.5)."""
+
+    ENVELOPE = "ENVELOPE"
+    FLAGS = "FLAGS"
+    INTERNALDATE = "INTERNALDATE"
+    RFC822 = "RFC822"
+    RFC822_HEADER = "RFC822.HEADER"
+    RFC822_SIZE = "RFC822.SIZE"
+    RFC822_TEXT = "RFC822.TEXT"
+    BODY = "BODY"
+    BODYSTRUCTURE = "BODYSTRUCTURE"
+    UID = "UID"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What BODY[…] names.
+
+    Attributes:
+        part: The part's numbers; empty for the whole message.
+        text: "" (all of it), "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT", "TEXT" or "MIME".
+        fields: Header names of the two FIELDS kinds, as sent.
+    """
+
+    part: tuple[int, ...] = ()
+    text: str = ""
+    fields: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BodySection:
+    """BODY[section]<partial> or BODY.PEEK[…]; `partial` is (first octet, count)."""
+
+    section: Section
+    peek: bool = False
+    partial: tuple[int, int] | None = None
+
+
+FetchAttribute = FetchItem | BodySection
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """FETCH or UID FETCH; macros are expanded."""
+
+    messages: SequenceSet
+    attributes: tuple[FetchAttribute, ...]
+    uid: bool = False
+
+
+# Search keys (§6.4.4).
+
+
+@dataclass(frozen=True, slots=True)
+class AllKey:
+    """ALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagKey:
+    """SEEN, UNSEEN, KEYWORD x, UNKEYWORD x and their like."""
+
+    flag: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecentKey:
+    """RECENT, OLD ("OLD" is not recent) and NEW (recent and unseen)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderKey:
+    """BCC, CC, FROM, SUBJECT, TO and HEADER; `name` in capitals."""
+
+    name: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BodyKey:
+    """BODY."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextKey:
+    """TEXT."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DateKey:
+    """BEFORE, ON, SINCE (`when`), and with `sent` SENTBEFORE, SENTON, SENTSINCE."""
+
+    when: str
+    day: date
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SizeKey:
+    """LARGER or SMALLER than so many octets."""
+
+    larger: bool
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceKey:
+    """A sequence set, of UIDs when `uid`."""
+
+    messages: SequenceSet
+    uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotKey:
+    """NOT."""
+
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class OrKey:
+    """OR."""
+
+    left: SearchKey
+    right: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class AndKey:
+    """Keys in parentheses."""
+
+    keys: tuple[SearchKey, ...]
+
+
+SearchKey = (
+    AllKey
+    | FlagKey
+    | RecentKey
+    | HeaderKey
+    | BodyKey
+    | TextKey
+    | DateKey
+    | SizeKey
+    | SequenceKey
+    | NotKey
+    | OrKey
+    | AndKey
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """SEARCH or UID SEARCH; all of `keys` must hold."""
+
+    keys: tuple[SearchKey, ...]
+    charset: str | None = None
+    uid: bool = False
+
+
+Command = (
+    Capability
+    | Noop
+    | Logout
+    | Id
+    | Starttls
+    | Authenticate
+    | Login
+    | Enable
+    | Select
+    | Examine
+    | Create
+    | Delete
+    | Rename
+    | Subscribe
+    | Unsubscribe
+    | List
+    | Lsub
+    | Namespace
+    | Status
+    | Append
+    | Idle
+    | Check
+    | CloseMailbox
+    | Unselect
+    | Expunge
+    | Store
+    | Copy
+    | Move
+    | Fetch
+    | Search
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A tagged command."""
+
+    tag: str
+    command: Command

@@ -1,0 +1,40 @@
+"""The IMAP room's edge: a core and its framing for each connection, run by commons' conversation."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from portyard.commons.card import Service, TlsMode
+from portyard.commons.conversation import Conversations
+from portyard.commons.effects import Framing, Session
+from portyard.commons.yard import Connection, Handler, Yard
+from portyard.imap.card import EXTENSIONS
+from portyard.imap.core.context import Offer
+from portyard.imap.core.framing import ImapFraming
+from portyard.imap.core.session import ImapSession
+
+PARTING = b"* BYE [UNAVAILABLE] Server shuts down\r\n"  # RFC 3501 §7.1.5
+
+
+async def open_service(yard: Yard, service: Service) -> Handler:
+    """See Card.factory."""
+
+    def make(connection: Connection) -> tuple[Session, Framing]:
+        offer = Offer(
+            starttls=connection.port.tls is TlsMode.UPGRADE,
+            require_tls=yard.settings.require_tls,
+            extensions=EXTENSIONS,
+            message_limit=yard.settings.limits.message,
+            version=_version(),
+        )
+        secure = connection.port.tls is TlsMode.IMPLICIT
+        return ImapSession(yard.accounts, yard.mail, offer, secure=secure), ImapFraming()
+
+    return Conversations(yard, make, PARTING)
+
+
+def _version() -> str:
+    try:
+        return version("portyard")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return ""

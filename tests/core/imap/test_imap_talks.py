@@ -1,0 +1,29 @@
+"""IMAP's talks at the height of the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.asyncio_tests import run
+from tests.support.imap import BINDINGS, PRELUDES, core
+from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.yard import open_yard
+
+
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("path", talk_files("imap"), ids=lambda path: path.stem)
+def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
+    talk = read_talk(path)
+
+    async def go() -> None:
+        async with open_yard(tmp_path, require_tls="require-tls" in talk.headers) as yard:
+
+            async def connect(talk: Talk) -> CorePeer:
+                session, framing = core(yard, message_limit=int(talk.headers.get("message-limit", 1 << 20)))
+                return CorePeer(session, framing, yard)
+
+            await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
+
+    run(go())
