@@ -19,7 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from portyard.commons.database.engine import Row, StateDirectoryError, StorageError, StorageFullError, Transaction
+from portyard.commons.database.engine import (
+    ConstraintError,
+    Row,
+    StateDirectoryError,
+    StorageError,
+    StorageFullError,
+    Transaction,
+)
 from portyard.commons.database.generations import Generations
 
 T = TypeVar("T")
@@ -63,10 +70,16 @@ class _Work:
     actions: list[Callable[[], object]] = field(default_factory=list)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self.connection.execute(sql, parameters).fetchall()
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except sqlite3.IntegrityError as error:
+            raise ConstraintError(str(error)) from error
 
     def execute_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
-        self.connection.executemany(sql, parameters)
+        try:
+            self.connection.executemany(sql, parameters)
+        except sqlite3.IntegrityError as error:
+            raise ConstraintError(str(error)) from error
 
     def bump(self, counter: str) -> None:
         self.counters.append(counter)
@@ -122,8 +135,6 @@ class SqliteDatabase:
         self._writer.put(_Job(job, future))
         try:
             return await future
-        except sqlite3.IntegrityError:
-            raise
         except sqlite3.DatabaseError as error:
             raise _translate(self._path, error) from error
 

@@ -22,6 +22,10 @@ class StorageFullError(StorageError):
     """The disk is full; nothing of the write was stored."""
 
 
+class ConstraintError(StorageError):
+    """A statement would break a constraint (a key that exists already); a job may catch it and go on."""
+
+
 class StateDirectoryError(StorageError):
     """The state directory, or a file in it, can't be used; the message names path and remedy."""
 

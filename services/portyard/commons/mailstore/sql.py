@@ -347,7 +347,7 @@ class SqlMailstore:
     async def search_headers(self, mailbox_id: int, uids: Sequence[int], name: str) -> AsyncIterator[tuple[int, bytes]]:
         """See `Mailstore.search_headers`."""
         field = re.compile(rb"^" + re.escape(name.encode()) + rb"[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.I | re.M)
-        for some in slices(uids, SLICE):
+        for some in slices(writing.real_uids(uids), SLICE):
             rows = await self._database.read(
                 f"SELECT m.uid, b.head FROM {MESSAGE_FROM} WHERE m.id IN ({marks(some)}) ORDER BY m.id",  # noqa: S608
                 [message_key(mailbox_id, uid) for uid in some],

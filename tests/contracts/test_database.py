@@ -1,0 +1,199 @@
+"""The contract of a Database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.database.embedded import Schema, SqliteDatabase
+from portyard.commons.database.engine import ConstraintError, StateDirectoryError, StorageError, Transaction
+from portyard.commons.database.generations import Generations, slot
+from tests.contracts.engines import opened
+from tests.support.asyncio_tests import run
+
+ADD = "INSERT INTO sandboxes (name, capture, default_password) VALUES (?, 'any', 'x')"
+NAMES = "SELECT name FROM sandboxes WHERE name <> 'default' ORDER BY name"
+
+
+def test_a_write_is_read_once_it_is_answered(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            assert await database.write(lambda work: work.execute(ADD + " RETURNING name", ("one",))) == [("one",)]
+            assert await database.read(NAMES) == [("one",)]
+
+    run(main())
+
+
+def test_a_job_that_raises_is_rolled_back_alone(engine: str, tmp_path: Path) -> None:
+    def failing(work: Transaction) -> None:
+        work.execute(ADD, ("half",))
+        work.bump("half")
+        raise LookupError("no")
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            before = database.generation("half")
+            outcomes = await asyncio.gather(
+                *(database.write(lambda work, n=n: work.execute(ADD, (f"n{n}",))) for n in range(3)),
+                database.write(failing),
+                *(database.write(lambda work, n=n: work.execute(ADD, (f"n{n}",))) for n in range(3, 6)),
+                return_exceptions=True,
+            )
+            assert [type(outcome) for outcome in outcomes] == [list] * 3 + [LookupError] + [list] * 3
+            assert await database.read(NAMES) == [(f"n{n}",) for n in range(6)]
+            assert database.generation("half") == before
+
+    run(main())
+
+
+def test_a_job_may_meet_a_constraint(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            await database.write(lambda work: work.execute(ADD, ("one",)))
+            with pytest.raises(ConstraintError):
+                await database.write(lambda work: work.execute(ADD, ("one",)))
+            with pytest.raises(StorageError, match="no such table"):
+                await database.read("SELECT 1 FROM absent")
+
+    run(main())
+
+
+def test_counters_move_before_the_answer_and_not_without_a_bump(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            before = database.generation("zones")
+            await database.write(lambda work: work.execute(ADD, ("one",)))
+            assert database.generation("zones") == before
+            await database.write(lambda work: work.bump("zones"))
+            assert database.generation("zones") != before
+
+    run(main())
+
+
+def test_actions_run_after_the_commit_alone(engine: str, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def failing(work: Transaction) -> None:
+        work.after_commit(lambda: done.append("never"))
+        raise LookupError
+
+    def good(work: Transaction) -> None:
+        work.after_commit(lambda: done.append("after"))
+        done.append("in")
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            with pytest.raises(LookupError):
+                await stores.control_database.write(failing)
+            await stores.control_database.write(good)
+
+    run(main())
+    assert done == ["in", "after"]
+
+
+def test_a_cancelled_writer_disturbs_nobody(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            task = asyncio.ensure_future(stores.control_database.write(lambda work: work.execute(ADD, ("one",))))
+            await asyncio.sleep(0)
+            task.cancel()
+            await stores.control_database.write(lambda work: work.execute(ADD, ("two",)))
+            assert ("two",) in await stores.control_database.read(NAMES)
+            assert task.cancelled()
+
+    run(main())
+
+
+def test_closing_finishes_the_writes_under_way(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            write = stores.control_database.write
+            tasks = [asyncio.ensure_future(write(lambda work, n=n: work.execute(ADD, (f"{n:02}",)))) for n in range(20)]
+            await asyncio.sleep(0)
+            await stores.control_database.close()
+            await asyncio.gather(*tasks)
+            with pytest.raises(StorageError, match="closed"):
+                await write(lambda work: work.execute(ADD, ("late",)))
+        async with opened(engine, tmp_path) as stores:
+            assert len(await stores.control_database.read(NAMES)) == 20
+
+    run(main())
+
+
+def test_many_may_open_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        generations = Generations(tmp_path / "generations")
+        schema = Schema("t", ("CREATE TABLE t (n INTEGER)", "INSERT INTO t VALUES (1)"))
+        databases = await asyncio.gather(
+            *(SqliteDatabase.open(tmp_path / "t.db", schema, generations) for _ in range(8))
+        )
+        assert [await database.read("SELECT n FROM t") for database in databases] == [[(1,)]] * 8
+        for database in databases:
+            await database.close()
+        generations.close()
+
+    run(main())
+
+
+def test_a_later_schema_migrates_and_a_newer_file_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        generations = Generations(tmp_path / "generations")
+        first = "CREATE TABLE t (n INTEGER)"
+        for schema in (Schema("t", (first,)), Schema("t", (first, "ALTER TABLE t ADD COLUMN m INTEGER DEFAULT 7"))):
+            database = await SqliteDatabase.open(tmp_path / "t.db", schema, generations)
+            await database.write(lambda work: work.execute("INSERT INTO t (n) VALUES (1)"))
+            rows = await database.read("SELECT * FROM t")
+            await database.close()
+        assert rows == [(1, 7), (1, 7)]
+        with pytest.raises(StateDirectoryError, match=r"t\.db: made by a newer"):
+            await SqliteDatabase.open(tmp_path / "t.db", Schema("t", (first,)), generations)
+        generations.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["mail.db", "control.db"])
+def test_a_file_that_is_no_database_is_named(name: str, engine: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"not a database at all, but long enough to look at" * 50)
+
+    async def main() -> None:
+        with pytest.raises(StateDirectoryError, match=f"{name}: .*set `state`"):
+            async with opened(engine, tmp_path):
+                pass
+
+    run(main())
+
+
+def test_a_state_directory_that_cannot_be_one_is_named(engine: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def main() -> None:
+        with pytest.raises(StateDirectoryError, match=r"file/state: not a directory; .*set `state`"):
+            async with opened(engine, tmp_path / "file" / "state"):
+                pass
+
+    run(main())
+
+
+def test_counters_have_the_same_slot_in_every_process_and_their_values_never_look_alike(tmp_path: Path) -> None:
+    one, other = Generations(tmp_path / "g"), Generations(tmp_path / "g")
+    assert slot("mailbox:1") != slot("mailbox:2")
+    assert slot("accounts") < 64 <= slot("mailbox:448")
+    seen = {one.read("accounts")}
+    for _ in range(100):
+        for page in (one, other):
+            page.bump("accounts")
+            assert one.read("accounts") == other.read("accounts")
+            assert other.read("accounts") not in seen
+            seen.add(one.read("accounts"))
+    untouched = one.read("mailbox:5")
+    one.bump_all()
+    assert other.read("mailbox:5") != untouched
+    one.close()
+    other.close()
