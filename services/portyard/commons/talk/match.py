@@ -86,7 +86,8 @@ def turns(lines: tuple[TalkLine, ...]) -> list[Turn]:
     expected: list[TalkLine] = []
     for line in lines:
         if line.step in (Step.SERVER, Step.SERVER_ANY_ORDER, Step.SERVER_NEVER):
-            if expected and expected[-1].session != line.session:
+            alone = client is not None and client.step in (Step.STORE, Step.DELIVER)
+            if alone or (expected and expected[-1].session != line.session):
                 result.append(Turn(client, tuple(expected)))
                 client, expected = None, []
             expected.append(line)
