@@ -31,7 +31,7 @@ def submit(port: int, context: ssl.SSLContext, samples: Sequence[Sample], recipi
     client.starttls(context=context)
     client.login(SENDER, SENDER_PASSWORD)
     for sample in samples:
-        options = ["BODY=8BITMIME", f"SIZE={len(sample.octets)}", *(["SMTPUTF8"] if sample.smtputf8 else [])]
+        options = ["BODY=8BITMIME", *(["SMTPUTF8"] if sample.smtputf8 else [])]
         refused = client.sendmail(SENDER, recipients, sample.octets, mail_options=options)
         assert not refused, sample.name
     client.quit()
@@ -73,23 +73,17 @@ def fetched_by_pop3(port: int, context: ssl.SSLContext) -> list[bytes]:
     return messages
 
 
-def without_trace(octets: bytes) -> bytes:
-    """The message after the trace header that the hops put before it (RFC 5321 §4.4)."""
-    position = 0
-    while True:
-        end = octets.index(b"\r\n", position) + 2
-        while octets[end : end + 1] in (b" ", b"\t"):
-            end = octets.index(b"\r\n", end) + 2
-        if octets[position:end].split(b":")[0].lower() not in TRACE:
-            return octets[position:]
-        position = end
+def is_trace(prefix: bytes) -> bool:
+    """Whether this is nothing but whole header fields that the hops put before a message (RFC 5321 §4.4)."""
+    lines = [line for line in prefix.split(b"\r\n")[:-1] if not line.startswith((b" ", b"\t"))]
+    return prefix.endswith(b"\r\n") and all(line.split(b":")[0].lower() in TRACE for line in lines)
 
 
 def check(samples: Sequence[Sample], got: Sequence[bytes]) -> None:
-    by_content = {without_trace(octets): octets for octets in got}
     assert len(got) == len(samples)
     for sample in samples:
-        assert sample.octets in by_content, f"{sample.name} came out changed"
+        found = [octets for octets in got if octets.endswith(sample.octets)]
+        assert any(is_trace(octets.removesuffix(sample.octets)) for octets in found), f"{sample.name} came out changed"
 
 
 @pytest.mark.parametrize("kind", ["corpus", "huge"])
