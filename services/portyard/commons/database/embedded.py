@@ -307,10 +307,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
 
 def _translate(path: Path, error: sqlite3.DatabaseError) -> StorageError:
     code = getattr(error, "sqlite_errorcode", 0)
-    if code & 0xFF == sqlite3.SQLITE_FULL:
-        return StorageFullError(f"{path}: the disk is full")
-    if code & 0xFF == sqlite3.SQLITE_IOERR:
-        # Writing a page or growing the shared index fails this way, too, when nothing is left.
-        full = code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
-        return (StorageFullError if full else StorageError)(f"{path}: {error}")
+    # Writing a page or growing the shared index fails as an I/O error, too, when nothing is left.
+    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
+    if code in full:
+        return StorageFullError(f"{path}: no room to write ({error})")
     return StorageError(f"{path}: {error}")

@@ -61,6 +61,11 @@ class CounterWatcher:
             if not future.done():
                 future.set_result(None)
 
+    @property
+    def polling(self) -> bool:
+        """Whether the page is being compared: only while somebody waits."""
+        return self._timer is not None
+
     def close(self) -> None:
         """Stop polling; whoever still waits is cancelled."""
         self._generations.unlisten(self._moved)

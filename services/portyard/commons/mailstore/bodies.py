@@ -52,7 +52,7 @@ class BodyFiles:
         except OSError as error:
             self.remove(name + _DRAFT)
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise StoreFullError(f"{self.folder}: {os.strerror(error.errno).lower()}") from error
+                raise StoreFullError(f"{self.folder}: no room to write ({os.strerror(error.errno).lower()})") from error
             raise MailstoreError(f"{draft}: {error.strerror}") from error
         return name
 
