@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -13,7 +15,7 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
 from portyard.commons.locks import Locks
-from portyard.commons.stream import Stream
+from portyard.commons.stream import Stream, Upgrade
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.smtp.core.context import Context, Limits, Role
 from portyard.smtp.core.framing import Framing
@@ -51,6 +53,7 @@ async def open_service(
         schedule_s: Seconds between tries, on the testbed's clock.
         handler: An aiosmtpd handler whose hooks are asked first.
     """
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own talk of what it would do
     host = f"{service.name}.{yard.settings.domain}"
     if service.role == "mda":
         return SmtpService(
@@ -71,7 +74,7 @@ async def open_service(
         yard.sandboxes,
         Locks(yard.state / "locks"),
     )
-    spool = await SqlSpool.open(yard.mail_database, service.role, yard.state / "spool", now, relay.wake)
+    spool = await SqlSpool.open(yard.mail_database, service.role, yard.state / "spool", now, relay.backlog, relay.wake)
     if service.role == "mta":
         door: Door = Exchange(yard.sandboxes, yard.accounts, spool, yard.clock, host)
     else:
@@ -98,6 +101,8 @@ class SmtpService:
         self.limits = Limits(message=yard.settings.limits.message, recipients=yard.settings.limits.recipients)
         self.door = door
         self.handler = handler
+        # True chance once for each process, then a count: an id that came twice would lose mail, and chance costs a system call.
+        self._ids = (f"{prefix}{number:08x}" for prefix in (uuid.uuid4().hex,) for number in itertools.count(1))
         self._tasks: set[asyncio.Task[None]] = set()
         self._relay: asyncio.Task[None] | None = None
 
@@ -105,6 +110,10 @@ class SmtpService:
         """Run the relay until `close`; the yard hears of its failure."""
         self._relay = asyncio.get_running_loop().create_task(relaying)
         self.yard.spawn(_watch(self._relay))
+
+    def mint(self) -> str:
+        """A delivery id."""
+        return next(self._ids)
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """See Handler."""
@@ -133,6 +142,40 @@ class SmtpService:
         task.add_done_callback(self._tasks.discard)
 
 
+class GroupedStream(Stream):
+    """A stream that sends the answers to a group of commands as one (RFC 2920 §3.2): they leave before it waits for more input."""
+
+    def __init__(
+        self, main: Callable[[Stream], Coroutine[Any, Any, None]], started: Callable[[asyncio.Task[None]], None]
+    ) -> None:
+        super().__init__(main, started)
+        self._group: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """See Stream."""
+        self._group.append(data)
+
+    async def read(self, timeout_s: float | None = None) -> bytes | None:
+        """See Stream."""
+        self._send_group()
+        return await super().read(timeout_s)
+
+    async def upgrade(self, upgrade: Upgrade) -> asyncio.Transport:
+        """See Stream."""
+        self._send_group()
+        return await super().upgrade(upgrade)
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """See Stream."""
+        self._send_group()
+        await super().close(timeout_s)
+
+    def _send_group(self) -> None:
+        if self._group:
+            group, self._group = b"".join(self._group), []
+            super().write(group)
+
+
 class SmtpServer(SMTP):
     """One connection. What aiosmtpd keeps of it (`session`, `envelope`, `transport`, the handler's hooks) is true; who reads and answers is
     the conversation: aiosmtpd's own loop, line by line, is never started.
@@ -151,7 +194,7 @@ class SmtpServer(SMTP):
         )
         self._service = service
         self._connection = connection
-        self._stream = Stream(self._converse, started)
+        self._stream = GroupedStream(self._converse, started)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
@@ -200,7 +243,7 @@ class SmtpServer(SMTP):
             accounts=yard.accounts,
             door=service.door if service.handler is None else HookedDoor(service.door, self),
             secret=yard.secret,
-            mint=_mint,
+            mint=service.mint,
             join=connection.log.join,
             peer=Peer(connection.peer[0], tls=self._tls_below()),
         )
@@ -228,11 +271,6 @@ class SmtpServer(SMTP):
         session = self._begin_session()  # RFC 3207 §4.2
         session.ssl = {"ssl_object": self.transport.get_extra_info("ssl_object")}
         return self.transport
-
-
-def _mint() -> str:
-    """A delivery id; true chance, because one that came twice would lose mail."""
-    return uuid.uuid4().hex
 
 
 async def _watch(task: asyncio.Task[None]) -> None:

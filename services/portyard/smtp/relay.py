@@ -16,6 +16,7 @@ from typing import Final
 
 from portyard.commons.locks import Lock, Locks
 from portyard.commons.sandbox.model import Sandboxes
+from portyard.smtp.backlog import Backlog, Job
 from portyard.smtp.core.client import Outgoing
 from portyard.smtp.core.hop import print_hop
 from portyard.smtp.core.model import Hop, Reply
@@ -25,10 +26,13 @@ from portyard.smtp.spool import Letter, Queued, SqlSpool, State, Verdict
 
 TICK_S: Final = 0.05
 """Seconds after which another process' commit and the clock are looked at: two memory reads."""
-HOLD_S: Final = 0.5
-"""Seconds of real time after which a service of our own that didn't answer is tried again; it costs the message no attempt."""
 TIDY_S: Final = 60.0
 """Seconds between two rounds of forgetting what can't come again."""
+GRAIN_S: Final = 0.25
+"""Seconds that the testbed's clock may move before the spool is read for what came due."""
+PAGE: Final = 256
+"""Recipients read from the spool at once."""
+GONE: Final = "its octets are gone"
 UNDER_WAY: Final = 64
 """Messages handed over at the same time."""
 TOGETHER: Final = 100
@@ -68,15 +72,14 @@ class Relay:
     """
 
     def __init__(self, plan: Plan, courier: Courier, outlets: Outlets, sandboxes: Sandboxes, locks: Locks) -> None:
+        self.backlog = Backlog()
         self._plan = plan
         self._courier = courier
         self._outlets = outlets
         self._sandboxes = sandboxes
         self._locks = locks
         self._wakened = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._sizes: dict[str, int] = {}
-        self._held: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """There is new work."""
@@ -86,11 +89,14 @@ class Relay:
         """Relay until cancelled."""
         lock = await self._lead()
         try:
+            await spool.recover()
+            self.backlog.leading = True
             await self._relay(spool)
         finally:
-            for task in self._tasks.values():
+            self.backlog.leading = False
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._outlets.close()
             lock.release()
 
@@ -103,89 +109,85 @@ class Relay:
 
     async def _relay(self, spool: SqlSpool) -> None:
         loop = asyncio.get_running_loop()
-        tidy_at = loop.time()
+        seen, now, more, read_at, tidy_at = -1, 0.0, True, -TICK_S, loop.time()
         while True:
-            seen, now = spool.generation, self._plan.now()
             self._wakened.clear()
-            more = await self._start_due(spool, now)
+            self.backlog.ripen(loop.time())
+            self._start_ready(spool)
+            if loop.time() - read_at >= TICK_S and (more or spool.generation != seen or self._clock_moved(now)):
+                read_at, seen, now = loop.time(), spool.generation, self._plan.now()
+                more = await self._read(spool, now)
+                self._start_ready(spool)
             if loop.time() >= tidy_at:
                 tidy_at = loop.time() + TIDY_S
                 await spool.forget()
-            while not more and not self._wakened.is_set() and spool.generation == seen:
-                await self._rest()
-                more = self._something_came_due(now)
+            await self._rest()
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TICK_S):
                 await self._wakened.wait()
 
-    def _something_came_due(self, since: float) -> bool:
-        """Whether the clock, testbed's or real, moved on to somebody's turn; asked every tick, so cheaply."""
-        time = asyncio.get_running_loop().time()
-        ripe = [key for key, until in self._held.items() if until <= time]
-        for key in ripe:
-            del self._held[key]
-        return bool(ripe) or abs(self._plan.now() - since) >= self._grain
+    def _clock_moved(self, since: float) -> bool:
+        """Whether the testbed's clock moved far enough that somebody's turn may have come."""
+        return abs(self._plan.now() - since) >= min(GRAIN_S, *self._plan.schedule_s)
 
-    @property
-    def _grain(self) -> float:
-        """Seconds that the testbed's clock may move before the spool is read again."""
-        return min(0.25, *self._plan.schedule_s) if self._plan.schedule_s else 0.25
+    async def _read(self, spool: SqlSpool, now: float) -> bool:
+        """Take what is due into hand; True when there is more than fits."""
+        if self.backlog.room < PAGE:
+            return True
+        limit = PAGE + self.backlog.in_hand
+        entries = await spool.due(now, now + max(self._plan.schedule_s, default=0.0), limit)
+        self.backlog.read(entries)
+        # A message in hand hides recipients of its own that are due beside: whatever was passed over is looked at again.
+        return bool(entries)
 
-    async def _start_due(self, spool: SqlSpool, now: float) -> bool:
-        """Start as many messages as may be under way; True when more could start at once."""
-        if len(self._tasks) >= UNDER_WAY:
-            return False  # a task's end wakes us
-        passed_over = sum(self._sizes.values())
-        latest = now + max(self._plan.schedule_s, default=0.0)
-        limit = 4 * UNDER_WAY + passed_over
-        entries = await spool.due(now, latest, limit)
-        letters: dict[str, list[Queued]] = defaultdict(list)
-        for entry in entries:
-            if entry.id not in self._tasks and entry.id not in self._held:
-                letters[entry.id].append(entry)
-        for delivery_id, recipients in letters.items():
-            if len(self._tasks) >= UNDER_WAY:
-                return False
-            self._start(spool, delivery_id, recipients)
-        return len(entries) == limit and bool(letters)
+    def _start_ready(self, spool: SqlSpool) -> None:
+        while len(self._tasks) < UNDER_WAY and (job := self.backlog.next()) is not None:
+            task = asyncio.get_running_loop().create_task(self._run(spool, job))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
 
-    def _start(self, spool: SqlSpool, delivery_id: str, recipients: list[Queued]) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(spool, delivery_id, recipients))
-        self._tasks[delivery_id] = task
-        self._sizes[delivery_id] = len(recipients)
-        task.add_done_callback(lambda done: self._ended(delivery_id, done))
-
-    def _ended(self, delivery_id: str, task: asyncio.Task[None]) -> None:
-        del self._tasks[delivery_id], self._sizes[delivery_id]
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         self._wakened.set()
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("%s: handing over %s failed", self._plan.hop, delivery_id, exc_info=task.exception())
-            self._hold(delivery_id)
 
-    def _hold(self, delivery_id: str) -> None:
-        self._held[delivery_id] = asyncio.get_running_loop().time() + HOLD_S
+    async def _run(self, spool: SqlSpool, job: Job) -> None:
+        """One message; what could not be settled is tried again soon."""
+        try:
+            settled = await self._deliver(spool, job)
+        except Exception:
+            _logger.exception("%s: handing over %s failed", self._plan.hop, job.id)
+            settled = False
+        if settled:
+            self.backlog.done(job)
+        else:
+            self.backlog.hold(job)
 
-    async def _deliver(self, spool: SqlSpool, delivery_id: str, recipients: list[Queued]) -> None:
-        verdicts, groups = await self._sort(recipients)
-        if groups:
-            letter = await spool.letter(delivery_id)
+    async def _deliver(self, spool: SqlSpool, job: Job) -> bool:
+        """Hand over; False where a service of our own didn't answer, and the rest must wait a moment."""
+        verdicts, groups = await self._sort(job.recipients)
+        waiting = False
+        letter = job.letter or (await spool.letter(job.id) if groups else None)
+        for (route, sandbox, generation), group in groups.items():
             if letter is None:
-                lost = [
-                    Verdict(entry.mailbox, State.FAILED, entry.attempts, reason="its octets are gone")
-                    for entry in recipients
-                ]
-                await spool.settle(delivery_id, lost)
-                return
-            for (route, sandbox, generation), group in groups.items():
-                hop = Hop(delivery_id, sandbox, generation)
-                for start in range(0, len(group), TOGETHER):
-                    verdicts += await self._hand_over(letter, route, hop, group[start : start + TOGETHER])
+                verdicts += [Verdict(entry.mailbox, State.FAILED, entry.attempts, reason=GONE) for entry in group]
+                continue
+            hop = Hop(job.id, sandbox, generation)
+            for start in range(0, len(group), TOGETHER):
+                part = group[start : start + TOGETHER]
+                found = await self._hand_over(letter, route, hop, part)
+                verdicts += found
+                waiting |= not found
         if verdicts:
-            await spool.settle(delivery_id, verdicts)
+            await spool.settle(job.id, verdicts)
+            settled = {verdict.mailbox for verdict in verdicts}
+            job.recipients = [entry for entry in job.recipients if entry.mailbox not in settled]
+        return not waiting
 
-    async def _sort(self, recipients: list[Queued]) -> tuple[list[Verdict], dict[tuple[Route, str, int], list[Queued]]]:
+    async def _sort(
+        self, recipients: Sequence[Queued]
+    ) -> tuple[list[Verdict], dict[tuple[Route, str, int], list[Queued]]]:
         """Those whose sandbox was reset are dropped; the others go together where they go the same way."""
         verdicts: list[Verdict] = []
         groups: dict[tuple[Route, str, int], list[Queued]] = defaultdict(list)
@@ -206,14 +208,12 @@ class Relay:
         if isinstance(route, Reply):
             replies: Sequence[Reply] = (route,) * len(recipients)
             if route is NEXT_DOWN:
-                self._hold(hop.id)
                 return []
         else:
             try:
                 replies = await self._outlets.send(route, self._outgoing(letter, route, hop, recipients))
             except UnreachableError as error:
-                if route.addresses and route.addresses[0].ours and not error.greeted:
-                    self._hold(hop.id)
+                if route.addresses[0].ours and not error.greeted:
                     return []
                 replies = (error.reply,) * len(recipients)
         return [self._judge(entry, answer) for entry, answer in zip(recipients, replies, strict=True)]

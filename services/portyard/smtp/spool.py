@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from portyard.commons.database.engine import Database, Row, StorageFullError, Transaction
 from portyard.commons.mailstore.bodies import BodyFiles
@@ -34,6 +35,13 @@ _TABLES: Final = (
         PRIMARY KEY (hop, id, recipient))""",
     "CREATE INDEX IF NOT EXISTS spool_queued ON spool_recipients (hop, due) WHERE state = 'queued'",
 )
+
+_INSERT_RECIPIENT: Final = (
+    "INSERT INTO spool_recipients VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '') ON CONFLICT DO NOTHING RETURNING 1"
+)
+_INSERT_MESSAGE: Final = "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+IN_HAND: Final = -1.0
+"""`due` of a new recipient that the relay has in memory: it needn't be found."""
 
 
 class State(StrEnum):
@@ -107,6 +115,19 @@ class Entry:
     reason: str
 
 
+class Desk(Protocol):
+    """Where new messages go from their commit, so that the spool needn't be read for them."""
+
+    def reserve(self, delivery_id: str) -> bool:
+        """Ask before the commit; True means that `take` or `release` must follow."""
+
+    def take(self, delivery_id: str, recipients: Sequence[Queued], letter: Letter | None) -> None:
+        """The message is committed; the letter is None where it lies in a file."""
+
+    def release(self, delivery_id: str) -> None:
+        """Nothing was committed."""
+
+
 class SqlSpool:
     """One hop's spool; made by `SqlSpool.open`. Implements the core's `Spool`.
 
@@ -115,22 +136,36 @@ class SqlSpool:
         hop: "msa" or "mta".
         files: Where large messages lie.
         now: The testbed's time in seconds since 1970.
+        desk: Where new messages go.
         committed: Called in the loop after each commit of this process.
     """
 
     def __init__(
-        self, database: Database, hop: str, files: BodyFiles, now: Callable[[], float], committed: Callable[[], None]
+        self,
+        database: Database,
+        hop: str,
+        files: BodyFiles,
+        now: Callable[[], float],
+        desk: Desk,
+        committed: Callable[[], None],
     ) -> None:
         self._database = database
         self._hop = hop
         self._files = files
         self._now = now
+        self._desk = desk
         self._committed = committed
         self._counter = f"spool.{hop}"
 
     @classmethod
     async def open(
-        cls, database: Database, hop: str, folder: Path, now: Callable[[], float], committed: Callable[[], None]
+        cls,
+        database: Database,
+        hop: str,
+        folder: Path,
+        now: Callable[[], float],
+        desk: Desk,
+        committed: Callable[[], None],
     ) -> SqlSpool:
         """The spool, its tables made where they are missing, its orphaned files swept."""
         await database.write(_make_tables)
@@ -138,7 +173,7 @@ class SqlSpool:
         rows = await database.read("SELECT file FROM spool_messages WHERE file IS NOT NULL")
         old = await asyncio.to_thread(files.old_files)
         await asyncio.to_thread(files.remove_all, set(old) - {str(row[0]) for row in rows})
-        return cls(database, hop, files, now, committed)
+        return cls(database, hop, files, now, desk, committed)
 
     @property
     def generation(self) -> int:
@@ -150,32 +185,50 @@ class SqlSpool:
         file = None
         if len(arrival.octets) > INLINE:
             file = await asyncio.to_thread(self._files.write, arrival.octets)
-        recipients = [
-            (self._hop, arrival.id, canonical(r.mailbox), print_mailbox(r.mailbox), r.sandbox, r.generation)
-            for r in arrival.recipients
-        ]
-        message = (
-            *(self._hop, arrival.id, print_mailbox(arrival.reverse_path)),
-            *(int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now()),
-            *(None if file else arrival.octets, file),
-        )
-
-        def job(transaction: Transaction) -> bool:
-            transaction.bump(self._counter)
-            return _insert(transaction, recipients, message)
-
-        used = False
+        reserved = self._desk.reserve(arrival.id)
+        taken: list[Queued] = []
         try:
-            used = await self._database.write(job)
+            taken = await self._database.write(partial(self._insert, arrival, file, IN_HAND if reserved else 0.0))
         except StorageFullError as error:
             raise StoreFullError(str(error)) from error
         finally:
-            if file and not used:
+            if file and not taken:
                 self._files.remove(file)
+            if reserved and not taken:
+                self._desk.release(arrival.id)
+        if reserved and taken:
+            letter = Letter(arrival.reverse_path, arrival.eight_bit, arrival.smtputf8, arrival.octets)
+            self._desk.take(arrival.id, taken, None if file else letter)
         self._committed()
 
+    def _insert(self, arrival: Arrival, file: str | None, due: float, transaction: Transaction) -> list[Queued]:
+        """Take over what is new: those recipients."""
+        transaction.bump(self._counter)
+        taken = []
+        for r in arrival.recipients:
+            address = print_mailbox(r.mailbox)
+            key = (self._hop, arrival.id, canonical(r.mailbox))
+            if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due)):
+                taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0))
+        if taken:
+            facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now())
+            body = (None, file) if file else (arrival.octets, None)
+            path = print_mailbox(arrival.reverse_path)
+            transaction.execute(_INSERT_MESSAGE, (self._hop, arrival.id, path, *facts, *body))
+        return taken
+
+    async def recover(self) -> None:
+        """What another process had in hand when it ended is in nobody's hand now. Called by whoever begins to relay."""
+
+        def job(transaction: Transaction) -> None:
+            transaction.execute(
+                "UPDATE spool_recipients SET due = 0 WHERE hop = ? AND state = 'queued' AND due < 0", (self._hop,)
+            )
+
+        await self._database.write(job)
+
     async def due(self, now: float, latest: float, limit: int) -> list[Queued]:
-        """Recipients whose turn has come, the longest due first.
+        """Recipients whose turn has come, the longest due first, without those in hand.
 
         Args:
             now: The testbed's time.
@@ -184,7 +237,7 @@ class SqlSpool:
         """
         rows = await self._database.read(
             "SELECT id, address, sandbox, generation, attempts FROM spool_recipients"
-            " WHERE hop = ? AND state = 'queued' AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
+            " WHERE hop = ? AND state = 'queued' AND due >= 0 AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
             (self._hop, now, latest, limit),
         )
         return [Queued(row[0], _mailbox(row[1]), row[2], row[3], row[4]) for row in rows]
@@ -262,23 +315,6 @@ def canonical(mailbox: Mailbox) -> str:
 def _make_tables(transaction: Transaction) -> None:
     for table in _TABLES:
         transaction.execute(table)
-
-
-def _insert(transaction: Transaction, recipients: Sequence[Sequence[object]], message: Sequence[object]) -> bool:
-    """Take over what is new. True when the message's row was made."""
-    new = False
-    for recipient in recipients:
-        new |= bool(
-            transaction.execute(
-                "INSERT INTO spool_recipients VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, '') ON CONFLICT DO NOTHING RETURNING 1",
-                recipient,
-            )
-        )
-    return new and bool(
-        transaction.execute(
-            "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", message
-        )
-    )
 
 
 def _mailbox(address: str) -> Mailbox:
