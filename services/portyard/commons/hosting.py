@@ -210,7 +210,7 @@ def note_request(connection: Connection, request: web.BaseRequest) -> None:
     version = request.version
     connection.log.event(
         "command",
-        text=f"{request.method} {_blank_userinfo(request.raw_path)} HTTP/{version.major}.{version.minor}",
+        text=f"{request.method} {_shown(request.raw_path)} HTTP/{version.major}.{version.minor}",
         headers=blanked(request.headers.items()),
     )
 
@@ -241,12 +241,13 @@ def blanked(fields: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 
 def _blank_value(name: str, value: str) -> str:
-    if name.lower() in SECRET_FIELDS:
-        return f"«secret, {len(value)} bytes»"
-    return _blank_userinfo(value) if "@" in value else value
+    return f"«secret, {len(value)} bytes»" if name.lower() in SECRET_FIELDS else _shown(value)
 
 
-def _blank_userinfo(text: str) -> str:
+def _shown(text: str) -> str:
+    """Text for the journal: a URL's user information blanked, octets that aren't UTF-8 replaced."""
+    if not text.isascii():
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return _USERINFO.sub("«secret»@", text) if "@" in text else text
 
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import socketio
 from aiohttp import web
+from engineio.async_socket import AsyncSocket
+from engineio.packet import NOOP, Packet
 
 MESSAGE_LIMIT = 1024 * 1024  # octets of one packet
 WAITING_LIMIT = 1024  # packets that may wait for one client; who reads more slowly is disconnected
@@ -36,7 +38,7 @@ def attach(app: web.Application) -> socketio.AsyncServer:
     )
     server.attach(app, "socket.io")
     handlers = Events(server)
-    for event in ("join", "leave", "broadcast"):
+    for event in ("join", "leave", "broadcast", "disconnect"):
         server.on(event, getattr(handlers, event))
     server.on("*", handlers.echo)
 
@@ -104,6 +106,12 @@ class Events:
         message = {"room": room, "from": sid, "data": data[0] if len(data) == 1 else list(data)}
         return {"room": room, "delivered": await self._emit("broadcast", message, name, without=sid)}
 
+    async def disconnect(self, sid: str, *_: object) -> None:
+        """A client left: let go of its long poll, which the library would hold until the next ping is overdue."""
+        transport = self._transport(sid)
+        if transport is not None and not transport.upgraded:
+            await transport.queue.put(Packet(NOOP))
+
     async def _emit(self, event: str, data: object, name: str, *, without: str | None = None) -> int:
         receivers = [sid for sid in self._members(name) if sid != without]
         for sid in receivers:
@@ -117,8 +125,11 @@ class Events:
         return [sid for sid, _ in self._server.manager.get_participants("/", name)]
 
     def _waiting(self, sid: str) -> int:
-        transport = self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, "/"))
+        transport = self._transport(sid)
         return transport.queue.qsize() if transport is not None else 0
+
+    def _transport(self, sid: str) -> AsyncSocket | None:
+        return self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, "/"))
 
 
 _ERROR: dict[str, object] = {"error": f"a room's name is a string of 1 to {_NAME_LIMIT} characters"}

@@ -32,6 +32,7 @@ class Socket:
     def __init__(self, request: web.Request, response: web.WebSocketResponse) -> None:
         self._request = request
         self._response = response
+        self._said_close = False
 
     @property
     def response(self) -> web.WebSocketResponse:
@@ -47,7 +48,7 @@ class Socket:
             elif message.type is WSMsgType.PING:
                 await self._response.pong(bytes(message.data))
             elif message.type is WSMsgType.CLOSE:
-                await self._response.close(code=message.data or 1000, message=b"", drain=False)
+                await self._answer_close(message.data or 1000)
                 return
             elif message.type is not WSMsgType.PONG:
                 return  # failed or gone; aiohttp has answered it
@@ -64,6 +65,7 @@ class Socket:
         if code == ABNORMAL:
             self.abort()
         elif code == NO_STATUS:
+            self._said_close = True
             await self._response.send_frame(b"", WSMsgType.CLOSE)
             await self._wait_for_close()
         else:
@@ -84,6 +86,12 @@ class Socket:
         transport = self._request.transport
         if transport is not None:
             transport.abort()
+
+    async def _answer_close(self, code: int) -> None:
+        if not self._said_close:
+            await self._response.close(code=code, drain=False)
+        elif self._request.transport is not None:
+            self._request.transport.close()
 
     async def _wait_for_close(self) -> None:
         try:

@@ -17,7 +17,7 @@ from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
-LINGER_S = 2.0  # how long a failed connection is read after our Close, so that a reset doesn't overtake it
+LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
 # What makes aiohttp fail the connection with 1002: every reserved bit and opcode. Fed to it when our scanner found a violation.
 _POISON = b"\xff\x80\0\0\0\0"
 
@@ -35,7 +35,6 @@ class FrameTransport:
         self._note = note
         self._scanner: FrameScanner | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.peer_closed = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a transport has
         return getattr(self._below, name)
@@ -65,13 +64,13 @@ class FrameTransport:
         return self.lingering or self._below.is_closing()
 
     def close(self) -> None:
-        """Close; when the peer's Close didn't come, half-close and read on a little first.
+        """Half-close, and read on a little until the peer closes too.
 
         A socket closed with unread octets sends a reset, which can overtake our Close frame.
         """
         if self.lingering or self._below.is_closing():
             return
-        if self._scanner is None or self.peer_closed or not self._below.can_write_eof():
+        if self._scanner is None or not self._below.can_write_eof():
             self._below.close()
             return
         self._below.write_eof()
@@ -154,8 +153,6 @@ class FramedProtocol(HostedProtocol):
         super().set_parser(cast("Any", gate), data_received_cb)
 
     def _note_received(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE and self._frames is not None:
-            self._frames.peer_closed = True
         self.connection.log.event("data", direction="in", **frame_fields(frame))
 
     def _note_sent(self, frame: Frame) -> None:
