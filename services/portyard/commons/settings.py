@@ -115,7 +115,7 @@ def load(environment: Mapping[str, str] = os.environ, file: Path | None = None) 
     """
     path = file or Path(environment.get("PORTYARD_CONFIG", "portyard.toml"))
     values: dict[str, Any] = {}
-    if file is not None or path.exists():
+    if file is not None or "PORTYARD_CONFIG" in environment or path.exists():
         values = _read_toml(path)
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX):

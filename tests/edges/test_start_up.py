@@ -1,0 +1,107 @@
+"""What a user sees who asks for something that can't be had: one clear line that names the thing and the remedy, and a status not zero."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import portyard, serving
+
+
+def the_line(text: str) -> str:
+    """The only line."""
+    (line,) = text.strip().splitlines()
+    return line
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        done = portyard("serve", "pop3", cwd=tmp_path, PORTYARD_PORT_POP3=str(number))
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{number} (pop3)" in the_line(done.stderr)
+    assert "PORTYARD_PORT_POP3" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PORTYARD_PORT_OFFSET", "-4", "port_offset = '-4': expected `int` >= 0"),
+        ("PORTYARD_PORT_OFFSET", "many", "port_offset = 'many': expected `int`"),
+        ("PORTYARD_CAPTURE", "some", "capture = 'some'"),
+        ("PORTYARD_REQUIRE_TLS", "perhaps", "require_tls = 'perhaps': expected `bool`"),
+        ("PORTYARD_LIMITS_MESSAGE", "7", "limits.message = '7': expected `int` >= 1024"),
+        ("PORTYARD_NO_SUCH_THING", "1", "PORTYARD_NO_SUCH_THING: no such setting"),
+        ("PORTYARD_CONFIG", "missing.toml", "missing.toml"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(name: str, value: str, told: str, tmp_path: Path) -> None:
+    done = portyard("serve", "pop3", cwd=tmp_path, **{name: value})
+    assert done.returncode == 2
+    assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ("port_offset = [1]", "port_offset = [1]: expected `int`"),
+        ("colour = 'red'", "colour"),
+        ("= 3", "not TOML"),
+        ("[[accounts]]\naddress = 'nobody'\npassword = 'x'", "accounts"),
+    ],
+)
+def test_a_wrong_file_is_named(toml: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "portyard.toml").write_text(toml)
+    done = portyard("serve", "pop3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in the_line(done.stderr)
+
+
+def test_a_room_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = portyard("serve", "gopher", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "gopher: no such room or service; known are all, " in the_line(done.stderr)
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    done = portyard("serve", "pop3", cwd=tmp_path, PORTYARD_STATE=str(blocked / "state"), PORTYARD_PORTS="ephemeral")
+    assert done.returncode == 1
+    assert str(blocked / "state") in the_line(done.stderr)
+    assert "PORTYARD_STATE" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every directory")
+def test_a_state_directory_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0)
+    done = portyard("serve", "pop3", cwd=tmp_path, PORTYARD_STATE=str(state), PORTYARD_PORTS="ephemeral")
+    assert done.returncode == 1
+    assert str(state) in the_line(done.stderr)
+
+
+def test_nothing_runs_here_is_one_line(tmp_path: Path) -> None:
+    for words in (["status"], ["endpoints"], ["ca"]):
+        done = portyard(*words, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "make up" in the_line(done.stderr)
+    assert portyard("down", cwd=tmp_path).stdout == "nothing runs here\n"
+
+
+def test_settings_come_from_file_and_environment(tmp_path: Path) -> None:
+    (tmp_path / "portyard.toml").write_text(
+        'domain = "harbour.test"\n[[accounts]]\naddress = "mira@harbour.test"\npassword = "m"\n'
+    )
+    with (
+        serving(tmp_path, "pop3", PORTYARD_CONFIG=str(tmp_path / "portyard.toml")) as running,
+        socket.create_connection(("127.0.0.1", running.port("pop3")), 10) as connection,
+        connection.makefile("rwb") as stream,
+    ):
+        assert stream.readline().endswith(b"@harbour.test>\r\n")
+        stream.write(b"USER mira\r\nPASS m\r\n")
+        stream.flush()
+        assert [stream.readline()[:3] for _ in range(2)] == [b"+OK", b"+OK"]
