@@ -123,7 +123,7 @@ class _Parser:
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
-        self._parts_left = MAX_PARTS
+        self._parts_left = MAX_PARTS - 1  # the message itself is one
         self._fields_left = MAX_FIELDS
 
     def structure(self) -> Structure:
@@ -146,18 +146,19 @@ class _Parser:
 
     def _entity(self, header: _Header, span: tuple[int, int, int], depth: int, *, digest: bool) -> Part:
         start, body, end = span
-        self._parts_left -= 1
         kind, subtype, parameters = _content_type(header.get(b"content-type", MAX_VALUE), digest=digest)
         lower = kind.lower()
         children: tuple[Part, ...] = ()
         envelope, message, lines = None, None, 0
+        may_descend = depth < MAX_DEPTH and self._parts_left > 0
         if lower == b"multipart":
-            if depth < MAX_DEPTH:
+            if may_descend:
                 children = self._children(parameters, subtype, body, end, depth)
             else:
                 kind, subtype = b"application", b"octet-stream"
         elif lower == b"message" and subtype.lower() in _MESSAGE_TYPES:
-            if depth < MAX_DEPTH:
+            if may_descend:
+                self._parts_left -= 1
                 inner, message = self._inside(body, end, depth + 1, digest=False)
                 envelope, lines = inner.envelope(), self._lines(body, end)
             else:
@@ -194,6 +195,7 @@ class _Parser:
     def _children(self, parameters: Parameters, subtype: bytes, start: int, end: int, depth: int) -> tuple[Part, ...]:
         boundary = next((value for name, value in parameters if name.lower() == b"boundary"), b"").rstrip(b" \t")
         spans = self._split(b"\n--" + boundary, start, end) if 0 < len(boundary) <= MAX_BOUNDARY else []
+        self._parts_left -= max(1, len(spans))  # now, so that what is inside the first part can't use it up
         if not spans:  # nothing to go by: one text part without a header, so that a multipart has a child
             return (self._entity(_Header(self._octets, ()), (start, start, end), depth + 1, digest=False),)
         digest = subtype.lower() == b"digest"  # RFC 2046 §5.1.5
@@ -216,10 +218,12 @@ class _Parser:
                 at = found + 1
                 continue
             if opened >= 0:
+                if not tail[1] and len(spans) + 1 >= self._parts_left:
+                    break
                 before = found - 1 if found > opened and octets[found - 1] == _RETURN else found
                 spans.append((opened, max(opened, before)))
                 opened = -1
-            if tail[1] or len(spans) >= self._parts_left:
+            if tail[1]:
                 break
             opened = tail.end()
             at = opened - 1 if octets[opened - 1] == _LINE_FEED else opened
