@@ -16,8 +16,26 @@ from portyard.rooms import ROOMS
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "services" / "portyard"
 IMPURE = frozenset(
-    "asyncio socket ssl time random secrets logging threading subprocess select signal "
-    "aiohttp aiosmtpd asyncssh pyftpdlib socketio engineio uvloop".split()
+    [
+        "asyncio",
+        "socket",
+        "ssl",
+        "time",
+        "random",
+        "secrets",
+        "logging",
+        "threading",
+        "subprocess",
+        "select",
+        "signal",
+        "aiohttp",
+        "aiosmtpd",
+        "asyncssh",
+        "pyftpdlib",
+        "socketio",
+        "engineio",
+        "uvloop",
+    ]
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CORES = [path for path in MODULES if "core" in path.relative_to(PACKAGE).parts]
