@@ -134,7 +134,7 @@ class ImapFraming:
         end = self._buffer.find(b"\n", self._searched)
         length = len(self._buffer) if end < 0 else end + 1
         if length > self._limit and self._long_head is None:
-            self._long_head, self._long_tail = bytes(self._buffer[:HEAD_SHOWN]), b""
+            self._long_head, self._long_tail = bytes(self._buffer[: min(HEAD_SHOWN, self._limit)]), b""
         if end < 0:
             self._searched = length
             if self._long_head is not None:
