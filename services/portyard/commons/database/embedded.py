@@ -98,7 +98,7 @@ class SqliteDatabase:
         self._generations = generations
         self._reader = reader
         self._loop = asyncio.get_running_loop()
-        self._writer = _Writer(writer, self._loop, generations)
+        self._writer = _Writer(path, writer, self._loop, generations)
         self._closed = False
 
     @classmethod
@@ -155,8 +155,9 @@ class _Writer:
     """The group-commit thread."""
 
     def __init__(
-        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, generations: Generations
+        self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, generations: Generations
     ) -> None:
+        self._lock = _open_lock(path)
         self._connection = connection
         self._loop = loop
         self._generations = generations
@@ -171,20 +172,30 @@ class _Writer:
         self._queue.put(None)
         self._thread.join()
         self._connection.close()
+        os.close(self._lock)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch: list[_Job] = []
-            job = self._queue.get()
-            while job is not None:
-                batch.append(job)
-                if len(batch) == BATCH or self._queue.empty():
-                    break
-                job = self._queue.get()
-            going = job is not None
-            if batch:
+        job = self._queue.get()
+        while job is not None:
+            # Processes queue at this lock: SQLite's own busy handler sleeps and asks again, for up to 100 ms at a time.
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            batch, going = self._gather(job)
+            try:
                 self._commit(batch)
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._answer(batch)
+            job = self._queue.get() if going else None
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
+        """The first job and what has queued up behind it; False at the end of the queue."""
+        batch = [first]
+        while len(batch) < BATCH and not self._queue.empty():
+            job = self._queue.get()
+            if job is None:
+                return batch, False
+            batch.append(job)
+        return batch, True
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
@@ -198,8 +209,10 @@ class _Writer:
                     job.error = job.error or error
                 else:
                     self._alone(job)
-        done = [job for job in batch if job.error is None and job.work is not None]
-        self._after_commit(done)
+
+    def _answer(self, batch: list[_Job]) -> None:
+        """Move the counters, then answer."""
+        self._after_commit([job for job in batch if job.error is None and job.work is not None])
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._settle, batch)
 
@@ -255,11 +268,7 @@ class _Writer:
 
 def _prepare(path: Path, schema: Schema) -> sqlite3.Connection:
     """Make or migrate the file under an exclusive lock (switching to WAL ignores the busy timeout), and open the writer's connection."""
-    lock = path.with_suffix(".lock")
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateDirectoryError.of(path.parent, error) from error
+    descriptor = _open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         connection = _connect(path)
@@ -273,6 +282,13 @@ def _prepare(path: Path, schema: Schema) -> sqlite3.Connection:
         raise StateDirectoryError.of(path, error) from error
     finally:
         os.close(descriptor)  # unlocks
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirectoryError.of(path.parent, error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
