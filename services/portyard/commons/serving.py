@@ -85,12 +85,16 @@ class Serving:
     Args:
         yard: The yard they stand in.
         bounds: Their bound ports.
+
+    Attributes:
+        opening: `open` under way, where `serving` runs it.
     """
 
     def __init__(self, yard: Yard, bounds: Sequence[Bound]) -> None:
         self.yard = yard
         self.bounds = bounds
         self.endpoints = [_endpoint(yard.settings, bound) for bound in bounds]
+        self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listeners: list[Listener] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._handlers: list[Handler] = []
@@ -108,14 +112,21 @@ class Serving:
     async def open(self) -> None:
         """Import the rooms and begin to accept."""
         for card, service in dict.fromkeys((bound.card, bound.service) for bound in self.bounds):
-            module, _, name = card.factory.partition(":")
-            factory = getattr(await asyncio.to_thread(importlib.import_module, module), name)
-            handler = cast(Handler, await factory(self.yard, service))
+            handler = await self._handler(card, service)
             self._handlers.append(handler)
             for bound in self.bounds:
                 if bound.service is service:
                     await self._start(bound, handler)
             _logger.info("%s is open", service.name)
+
+    async def _handler(self, card: Card, service: Service) -> Handler:
+        module, _, name = card.factory.partition(":")
+        try:
+            factory = getattr(await asyncio.to_thread(importlib.import_module, module), name)
+            return cast(Handler, await factory(self.yard, service))
+        except Exception:
+            _logger.exception("%s cannot be opened", service.name)
+            raise
 
     async def _start(self, bound: Bound, handler: Handler) -> None:
         if bound.port.transport == "udp":
@@ -187,14 +198,14 @@ async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = Tru
         async with open_yard(settings, _names(pairs, settings)) as yard:
             running = Serving(yard, bounds)
             running.announce()
-            opening = asyncio.get_running_loop().create_task(running.open())
+            running.opening = asyncio.get_running_loop().create_task(running.open())
             try:
                 if wait:
-                    await opening
+                    await running.opening
                 yield running
             finally:
-                opening.cancel()
-                await asyncio.gather(opening, return_exceptions=True)
+                running.opening.cancel()
+                await asyncio.gather(running.opening, return_exceptions=True)
                 await running.close()
     finally:
         for bound in bounds:
@@ -222,7 +233,11 @@ async def serve_until_told(settings: Settings, pairs: Sequence[Pair], ready: Cal
     async with serving(settings, pairs, wait=False) as running:
         ready(running)
         _logger.info("ready: %s", ", ".join(f"{e.port} {e.host}:{e.host_number}" for e in running.endpoints))
-        await stop.wait()
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((stopping, running.opening), return_when=asyncio.FIRST_COMPLETED)
+        if running.opening.done():
+            running.opening.result()  # a room that can't be opened ends the process
+        await stopping
         _logger.info("stopping")
 
 
