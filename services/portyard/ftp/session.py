@@ -5,6 +5,7 @@ Commands are obeyed one at a time: what a client sends ahead waits while a login
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
@@ -20,16 +21,17 @@ from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.listing import one_line
 from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
 from portyard.ftp.data import Data, Passive, TlsData
-from portyard.ftp.hosted import AsyncChat, TLS_FTPHandler
+from portyard.ftp.hosted import AsyncChat, RetryError, TLS_FTPHandler
 from portyard.ftp.tls import handshake_fields
 
 if TYPE_CHECKING:
     from portyard.ftp.edge import Room
 
 LINE_LIMIT = 4096 + 512  # octets: the longest path there is, and a verb
-HELD_LIMIT = 1 << 20  # octets of commands sent ahead; beyond it the peer doesn't listen to replies
+HELD_LIMIT = 256 * 1024  # octets of commands sent ahead; beyond it the peer doesn't listen to replies
 IDLE_S = 300  # RFC 1123 §4.1.3.2: five minutes at least
 HANDSHAKE_S = 30  # how long a TLS handshake may take before its connection is dropped
+LINGER_S = 2  # how long a peer whose handshake failed may go on sending before it is cut off
 
 BANNER = "Portyard FTP ready"
 # Obeyed while a transfer runs (RFC 959 §4.1.3: ABOR and STAT may be sent during a transfer).
@@ -82,13 +84,14 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
         self._held: deque[bytes | None] = deque()
         self._held_octets = 0
         self._waiting = False
+        self._partial = b""
         self._too_long = False
         self._greeted = False
+        self._lingering = False
         self._reply = ""
         self._handshake_timer: Any = None
         super().__init__(sock, room.server, room.ioloop)
         if self.connected:
-            self.set_terminator(b"\n")  # a lone LF ends a command too, as in every server that people know
             self.remote_ip = plain(self.remote_ip)
 
     def begin(self) -> None:
@@ -113,7 +116,7 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
 
     def secure(self) -> None:
         """TLS from here; what was read in plaintext is dropped."""
-        self.ac_in_buffer = b""
+        self._partial = b""
         self._held.clear()
         self._held_octets = 0
         self._handshake_timer = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
@@ -129,50 +132,102 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
             self.greet()
 
     def handle_failed_ssl_handshake(self) -> None:
-        """It failed; the alert is out."""
+        """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
         self.note_failed_handshake("control", None)
         self.reason = "tls handshake failed"
-        self.close()
+        self._error = True
+        self._lingering = True
+        with contextlib.suppress(OSError):
+            self._raw.shutdown(socket.SHUT_WR)
+        self._handshake_timer.cancel()
+        self._handshake_timer = self.ioloop.call_later(LINGER_S, self.close)
+
+    def handle_read_event(self) -> None:
+        """Octets, or the end."""
+        if not self._lingering:
+            super().handle_read_event()
+            return
+        try:
+            rest = self._raw.recv(self.ac_in_buffer_size)
+        except BlockingIOError:
+            return
+        except OSError:
+            rest = b""
+        if not rest:
+            self.close()
 
     def _handshake_late(self) -> None:
         if self._ssl_accepting:
             self.reason = "tls handshake timed out"
             self.close()
 
+    def recv(self, buffer_size: int) -> bytes:
+        """Octets; a TLS stream that breaks off is an end like any other."""
+        try:
+            data: bytes = super().recv(buffer_size)
+        except SSL.Error:
+            self._error = True
+            self.close()
+            return b""
+        return data
+
+    def send(self, data: bytes) -> int:
+        """As `recv`."""
+        try:
+            sent: int = super().send(data)
+        except SSL.Error:
+            self._error = True
+            self.close()
+            return 0
+        return sent
+
     # Lines
 
-    def collect_incoming_data(self, data: bytes) -> None:
-        """A part of a line."""
-        self._in_buffer_len += len(data)
-        if self._in_buffer_len > LINE_LIMIT:
-            self._too_long = True
-            self._in_buffer.clear()
-        else:
-            self._in_buffer.append(data)
-
-    def found_terminator(self) -> None:
-        """A whole line."""
+    def handle_read(self) -> None:
+        """Take what there is: whole lines are held, and obeyed as far as that goes."""
+        try:
+            data = self.recv(self.ac_in_buffer_size)
+        except RetryError:
+            return
+        if self._closing or not data:
+            return
         if self._idler is not None and not self._idler.cancelled:
             self._idler.reset()
-        line = None if self._too_long else b"".join(self._in_buffer).removesuffix(b"\r")
-        self._too_long = False
-        self._in_buffer.clear()
-        self._in_buffer_len = 0
-        if self._transferring() and not self._waiting and line is not None and _verb(line) in _DURING_TRANSFER:
-            self._obey(line)
-            return
-        self._held.append(line)
-        self._held_octets += len(line or b"") + 1
+        *lines, self._partial = (self._partial + data).split(
+            b"\n"
+        )  # a lone LF ends a command too, as in servers that people know
+        for line in lines:
+            self._hold(line.removesuffix(b"\r"))
+        if len(self._partial) > LINE_LIMIT:
+            self._partial = b""
+            self._too_long = True
         if self._held_octets > HELD_LIMIT:
             self.part("421 Too many commands sent ahead.", "too many commands sent ahead")
         self._work()
 
+    def _hold(self, line: bytes) -> None:
+        too_long = self._too_long or len(line) > LINE_LIMIT
+        self._too_long = False
+        self._held.append(None if too_long else line)
+        self._held_octets += _cost(self._held[-1])
+
     def _work(self) -> None:
         """Obey what is held, until something has to be waited for."""
-        while self._held and not (self._waiting or self._closed or self._closing or self._transferring()):
-            line = self._held.popleft()
-            self._held_octets -= len(line or b"") + 1
+        while not (self._waiting or self._closed or self._closing):
+            index = self._next()
+            if index is None:
+                return
+            line = self._held[index]
+            del self._held[index]
+            self._held_octets -= _cost(line)
             self._obey(line)
+
+    def _next(self) -> int | None:
+        """Which held line comes next: the first, or while a transfer runs the first of those that may come then."""
+        if not self._transferring():
+            return 0 if self._held else None
+        urgent = (index for index, line in enumerate(self._held) if line and _verb(line) in _DURING_TRANSFER)
+        return next(urgent, None)
 
     def _obey(self, line: bytes | None) -> None:
         if line is None:
@@ -268,8 +323,8 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
                 self.pen.reply(text)
 
     def respond(self, resp: str, logfun: object = None) -> None:
-        """Send a reply of one line, or the last line of several."""
-        if not self._closed:
+        """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
+        if not (self._closed or self._ssl_accepting):
             self._last_response = resp
             self.push(one_line(resp) + "\r\n")
 
@@ -360,3 +415,7 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
 
 def _verb(line: bytes) -> bytes:
     return _TELNET.sub(b"", line).partition(b" ")[0].upper()
+
+
+def _cost(line: bytes | None) -> int:
+    return len(line or b"") + 2
