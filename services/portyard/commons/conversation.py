@@ -179,10 +179,10 @@ class Conversation:
     def _watch(self, mailbox_id: int) -> None:
         self._unwatch()
         assert self._watcher is not None, "the core watches but the edge gave no watcher"
-        self._watching = asyncio.get_running_loop().create_task(self._follow(self._watcher, mailbox_id))
+        self._watching = asyncio.get_running_loop().create_task(self._follow(self._watcher.watch(mailbox_id)))
 
-    async def _follow(self, watcher: Watcher, mailbox_id: int) -> None:
-        async for _ in watcher.watch(mailbox_id):
+    async def _follow(self, changes: AsyncIterator[None]) -> None:
+        async for _ in changes:
             self._changed = True
             self._stream.wake()
 
