@@ -88,7 +88,7 @@ BARE = [
     model.Namespace(),
     model.Idle(),
     model.Check(),
-    model.CloseMailbox(),
+    model.Close(),
     model.Unselect(),
     model.Expunge(),
 ]

@@ -22,7 +22,7 @@ from portyard.imap.core.model import (
     Authenticate,
     Capability,
     Check,
-    CloseMailbox,
+    Close,
     Command,
     Copy,
     Create,
@@ -267,7 +267,7 @@ _BARE: dict[str, Command] = {
     "NAMESPACE": Namespace(),
     "IDLE": Idle(),
     "CHECK": Check(),
-    "CLOSE": CloseMailbox(),
+    "CLOSE": Close(),
     "UNSELECT": Unselect(),
     "EXPUNGE": Expunge(),
 }

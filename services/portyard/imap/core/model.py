@@ -180,7 +180,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseMailbox:
+class Close:
     """CLOSE."""
 
 
@@ -416,7 +416,7 @@ Command = (
     | Append
     | Idle
     | Check
-    | CloseMailbox
+    | Close
     | Unselect
     | Expunge
     | Store

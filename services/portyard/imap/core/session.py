@@ -293,7 +293,7 @@ class ImapSession:
 
 
 def _name(request: Request) -> str:
-    return type(request.command).__name__.removesuffix("Mailbox").upper()
+    return type(request.command).__name__.upper()
 
 
 def _store_refusal(error: MailstoreError) -> Tagged:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from portyard.commons.effects import Unwatch, Watch
 from portyard.imap.core.context import Answer, Context, Dialogue
-from portyard.imap.core.model import Check, CloseMailbox, Expunge, Idle, Noop, Unselect
+from portyard.imap.core.model import Check, Close, Expunge, Idle, Noop, Unselect
 from portyard.imap.core.replies import Refusal, Tagged
 from portyard.imap.core.view import uids_at
 
@@ -33,7 +33,7 @@ async def idle(context: Context, _command: Idle) -> AsyncIterator[Answer]:
     yield Dialogue(done, watching=True)
 
 
-async def close(context: Context, _command: CloseMailbox) -> AsyncIterator[Answer]:
+async def close(context: Context, _command: Close) -> AsyncIterator[Answer]:
     """CLOSE (§6.4.2): expunges without a word, unless the mailbox is read-only."""
     view = context.selected
     if not view.read_only:
