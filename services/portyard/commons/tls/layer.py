@@ -47,8 +47,7 @@ def serve_tls(
         limits: The other limits.
 
     Returns:
-        The protocol to give to `loop.connect_accepted_socket`, `loop.create_server`, or a transport's `set_protocol` (then call its
-        `connection_made` with that transport).
+        The protocol to give to `loop.connect_accepted_socket`, `loop.create_server`, or `take_over`.
     """
 
     def attach(transport: TlsTransport) -> asyncio.BaseProtocol:
@@ -210,15 +209,26 @@ async def connect_tls(
     return transport, cast(AppT, transport.get_protocol())
 
 
-async def _upgrade(transport: asyncio.Transport, connection: TlsConnection, prelude: bytes = b"") -> TlsTransport:
-    if transport.is_closing():
-        raise ConnectionResetError("the connection is closing")
-    connection.opened = asyncio.get_running_loop().create_future()
+def take_over(transport: asyncio.Transport, connection: TlsConnection, prelude: bytes = b"") -> None:
+    """Put TLS between a transport that is in use and its protocol, without waiting for the handshake.
+
+    Args:
+        transport: The plaintext transport.
+        connection: What `serve_tls` made.
+        prelude: What was read since the go-ahead was written.
+    """
     transport.set_protocol(connection)
     connection.connection_made(transport)
     if prelude:
         connection.receive(memoryview(prelude))
     transport.resume_reading()  # whoever read plaintext may have paused it
+
+
+async def _upgrade(transport: asyncio.Transport, connection: TlsConnection, prelude: bytes = b"") -> TlsTransport:
+    if transport.is_closing():
+        raise ConnectionResetError("the connection is closing")
+    connection.opened = asyncio.get_running_loop().create_future()
+    take_over(transport, connection, prelude)
     with _aborting(connection):
         upgraded = await connection.opened
     connection.release()
