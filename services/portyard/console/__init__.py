@@ -1,1 +1,1 @@
-"""The console room: what the testbed shows of itself and how it is steered."""
+"""The console: the control API of the testbed, and pages for people."""

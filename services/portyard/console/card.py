@@ -1,8 +1,8 @@
-"""What the console room says of itself."""
+"""What the console says of itself."""
 
 from __future__ import annotations
 
-from portyard.commons.card import Card, Port, Service
+from portyard.commons.card import Card, Service, standard
 
 CARD = Card(
     name="console",
@@ -10,9 +10,10 @@ CARD = Card(
         Service(
             name="console",
             role="console",
-            ports=(Port("console", 8025, 8025),),
-            summary="console and control API, /api/v1",
+            ports=(standard("console", 8025, host=8025),),
+            summary="Console: control API under /api/v1, and pages for people",
         ),
     ),
     factory="portyard.console.edge:open_service",
+    capabilities=("REST",),
 )

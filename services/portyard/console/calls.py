@@ -1,0 +1,108 @@
+"""What an operation is given, and how the table of routes describes it: as data, so that a description of the API can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from portyard.commons.sandbox.model import Sandbox
+from portyard.commons.yard import Yard
+from portyard.console.problems import ProblemError
+from portyard.console.queries import Found, MailQueries
+from portyard.console.shapes import Nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every operation has at hand."""
+
+    yard: Yard
+    queries: MailQueries
+
+    async def sandbox(self, name: str) -> Sandbox:
+        """The sandbox of that name.
+
+        Raises:
+            ProblemError: 404, there is none.
+        """
+        found = await self.yard.sandboxes.get(name)
+        if found is None:
+            names = [sandbox.name for sandbox in await self.yard.sandboxes.list()]
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"no sandbox {name}", key="sandbox", value=name, allowed=names)
+        return found
+
+    async def message(self, sandbox: str, message_id: str) -> Found:
+        """A sandbox's message.
+
+        Raises:
+            ProblemError: 404, there is none.
+        """
+        owner = await self.sandbox(sandbox)
+        found = await self.queries.find(owner.name, message_id)
+        if found is None:
+            detail = f"no message {message_id} in sandbox {sandbox}"
+            raise ProblemError(
+                HTTPStatus.NOT_FOUND, detail, key="id", value=message_id, allowed="an id that the list shows"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, understood.
+
+    Attributes:
+        desk: See Desk.
+        path: The path's variables.
+        query: The route's query struct.
+        body: The route's body struct; None where it takes none.
+        request: For answers that stream.
+    """
+
+    desk: Desk
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    request: web.Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that isn't plain JSON with the route's status."""
+
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str]
+
+
+Operation = Callable[[Call], Awaitable[msgspec.Struct | list[Any] | Answer | web.StreamResponse | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API.
+
+    Attributes:
+        method: GET, POST or DELETE.
+        path: Below `/api/v1`, variables in braces.
+        operation: What answers.
+        summary: One line.
+        response: The type of a successful answer's body; a media type where it isn't JSON; None for 204.
+        query: The type of its query parameters.
+        body: The type of its body.
+        status: Of a successful answer.
+    """
+
+    method: str
+    path: str
+    operation: Operation
+    summary: str
+    response: Any
+    query: type[msgspec.Struct] = Nothing
+    body: type[msgspec.Struct] | None = None
+    status: HTTPStatus = HTTPStatus.OK

@@ -1,0 +1,150 @@
+"""The console on its host: the application, who may talk to it, and how an operation's value becomes a response."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from portyard.commons.card import Service
+from portyard.commons.hosting import Hosting
+from portyard.commons.mailstore.model import MessageGoneError
+from portyard.commons.yard import Yard
+from portyard.console.calls import Answer, Call, Desk, Route
+from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
+from portyard.console.operations import ROUTES
+from portyard.console.pages import add_pages
+from portyard.console.problems import ProblemError, converted, decoded, response_of
+from portyard.console.queries import MailQueries
+from portyard.console.shapes import Problem
+from portyard.rooms import cards
+
+PREFIX = "/api/v1"
+BODY_LIMIT = 1 << 20  # octets of a request's body
+
+_logger = logging.getLogger(__name__)
+
+
+async def open_service(yard: Yard, service: Service) -> Hosting:
+    """The console's service, ready for connections. Its own requests are no sessions, so none is journalled."""
+    return await Hosting(await asyncio.to_thread(build, yard), journalled=False).open()
+
+
+def build(yard: Yard) -> web.Application:
+    """The application with every route."""
+    known = known_hosts(yard)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            check_peer(request, known)
+            return await handler(request)
+        except ProblemError as error:
+            return response_of(error.problem)
+        except web.HTTPException as error:
+            return _problem_response(request, error)
+        except MessageGoneError as error:
+            return response_of(ProblemError(HTTPStatus.NOT_FOUND, str(error), key="id").problem)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            _logger.exception("%s %s failed", request.method, request.path)
+            return response_of(Problem("Internal Server Error", 500, f"{type(error).__name__}; see the console's log"))
+
+    app = web.Application(middlewares=[guard], client_max_size=BODY_LIMIT)
+    desk = Desk(yard, MailQueries(yard))
+    for route in ROUTES:
+        _add(app, desk, route)
+    add_pages(app, desk)
+    return app
+
+
+def known_hosts(yard: Yard) -> frozenset[str]:
+    """The names by which the console may be called, beside loopback."""
+    services = [service.name for card in cards() for service in card.services]
+    settings = yard.settings
+    domains = (settings.domain, *settings.domains)
+    named = [f"{service}.{domain}" for service in services for domain in domains]
+    told = [settings.advertise, *settings.console_hosts]
+    return frozenset(name.lower() for name in (*services, *domains, *named, *told))
+
+
+def check_peer(request: web.Request, known: frozenset[str]) -> None:
+    """Refuse requests by a name that isn't ours, and writes that another site's page makes.
+
+    Raises:
+        ProblemError: 421 or 403.
+    """
+    host = request.headers.get("Host", "")
+    if not is_known(host, known):
+        allowed = sorted({"localhost", "127.0.0.1", "[::1]", *known})
+        detail = "the console isn't called that; add the name to the setting console_hosts"
+        raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, detail, key="Host", value=host, allowed=allowed)
+    origin = request.headers.get("Origin")
+    if request.method not in SAFE_METHODS and not is_own_site(origin, host, request.headers.get("Sec-Fetch-Site")):
+        detail = "a page of another site may not change anything here"
+        raise ProblemError(HTTPStatus.FORBIDDEN, detail, key="Origin", value=origin, allowed=f"http://{host}")
+
+
+def _add(app: web.Application, desk: Desk, route: Route) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        query = converted(_single(request), route.query, strict=False)
+        body = decoded(await request.read(), route.body) if route.body is not None else None
+        value = await route.operation(Call(desk, request.match_info, query, body, request))
+        return _response(value, route)
+
+    for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+        app.router.add_route(method, PREFIX + route.path, handle)
+
+
+def _single(request: web.Request) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises:
+        ProblemError: 400, one is given twice.
+    """
+    for key in request.query:
+        if len(request.query.getall(key)) > 1:
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST, f"{key} is given twice", key=key, value=request.query.getall(key)
+            )
+    return dict(request.query)
+
+
+def _response(value: object, route: Route) -> web.StreamResponse:
+    match value:
+        case web.StreamResponse():
+            return value
+        case Answer(body, media_type, headers):
+            charset = "utf-8" if media_type.startswith("text/") else None
+            return web.Response(body=body, content_type=media_type, charset=charset, headers=_careful(dict(headers)))
+        case None:
+            return web.Response(status=route.status)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if getattr(value, "ready", True) is False else route.status
+    body = msgspec.json.encode(value)
+    return web.Response(status=status, body=body, content_type="application/json", headers=_careful({}))
+
+
+def _careful(headers: dict[str, str]) -> dict[str, str]:
+    return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers}
+
+
+def _problem_response(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """What the router or the reader refused, as a problem."""
+    if error.status < 400:
+        raise error
+    problem = Problem(error.reason, error.status, f"{request.method} {request.path}: {error.reason}")
+    if isinstance(error, web.HTTPNotFound):
+        problem.key, problem.value, problem.allowed = "path", request.path, f"paths below {PREFIX}"
+    elif isinstance(error, web.HTTPMethodNotAllowed):
+        problem.key, problem.value, problem.allowed = "method", request.method, sorted(error.allowed_methods)
+    elif isinstance(error, web.HTTPRequestEntityTooLarge):
+        problem.key, problem.allowed = "body", f"at most {BODY_LIMIT} octets"
+    response = response_of(problem)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response

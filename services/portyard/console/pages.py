@@ -1,0 +1,126 @@
+"""Pages for people: endpoints, messages and sessions, rendered here, without a script.
+
+A message's HTML is never part of such a page. It is shown in a frame without an origin and without scripts, from a route of its own whose
+policy says the same and lets nothing be fetched, so that neither the frame's address nor its content can reach this site or the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+from aiohttp import web
+
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.console import contents, shapes
+from portyard.console.calls import Desk
+from portyard.console.operations import page, session_of, sessions, talk_of
+
+HERE = Path(__file__).parent
+ROWS = 100  # messages and sessions that the first page shows
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+FRAME_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def add_pages(app: web.Application, desk: Desk) -> None:
+    """Add the pages' routes."""
+    pages = Pages(desk)
+    sandbox = "/sandboxes/{sandbox}"
+    routes: dict[str, Handle] = {
+        "/": pages.index,
+        "/style.css": pages.style,
+        sandbox: pages.index,
+        f"{sandbox}/messages/{{id}}": pages.message,
+        f"{sandbox}/messages/{{id}}/html": pages.html,
+        f"{sandbox}/sessions/{{id}}": pages.session,
+    }
+    for path, handle in routes.items():
+        app.router.add_get(path, handle)
+
+
+class Pages:
+    """The pages.
+
+    Args:
+        desk: What the API's operations have at hand, too.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"octets": octets_text, "moment": moment_text}
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Endpoints, messages, sessions."""
+        sandbox = await self._desk.sandbox(request.match_info.get("sandbox", DEFAULT))
+        messages, more = await page(self._desk, sandbox.name, shapes.MessagesQuery(limit=ROWS))
+        return self._page(
+            "index.html",
+            sandbox=sandbox,
+            sandboxes=await self._desk.yard.sandboxes.list(),
+            endpoints=self._desk.yard.directory.all(),
+            messages=messages,
+            more=more is not None,
+            sessions=await sessions(self._desk, sandbox.name, shapes.SessionsQuery(limit=ROWS)),
+            rows=ROWS,
+        )
+
+    async def message(self, request: web.Request) -> web.Response:
+        """One message."""
+        sandbox = request.match_info["sandbox"]
+        found = await self._desk.message(sandbox, request.match_info["id"])
+        whole = await contents.whole(self._desk.yard.mail, found.message, await self._desk.queries.shown(found))
+        return self._page("message.html", sandbox_name=sandbox, message=whole)
+
+    async def html(self, request: web.Request) -> web.Response:
+        """A message's HTML, for the frame alone."""
+        found = await self._desk.message(request.match_info["sandbox"], request.match_info["id"])
+        whole = await contents.whole(self._desk.yard.mail, found.message, await self._desk.queries.shown(found))
+        headers = {**_HEADERS, "Content-Security-Policy": FRAME_POLICY}
+        return web.Response(text=whole.html or "", content_type="text/html", headers=headers)
+
+    async def session(self, request: web.Request) -> web.Response:
+        """One session as a talk."""
+        sandbox = request.match_info["sandbox"]
+        record = await session_of(self._desk, sandbox, request.match_info["id"])
+        talk = await talk_of(self._desk, record)
+        return self._page("session.html", sandbox_name=sandbox, session=record, lines=talk.splitlines())
+
+    async def style(self, _request: web.Request) -> web.Response:
+        """The style sheet."""
+        text = (HERE / "templates" / "style.css").read_text()
+        return web.Response(text=text, content_type="text/css", headers=_HEADERS)
+
+    def _page(self, template: str, **values: object) -> web.Response:
+        text = self._templates.get_template(template).render(values)
+        headers = {**_HEADERS, "Content-Security-Policy": POLICY, "X-Frame-Options": "DENY"}
+        return web.Response(text=text, content_type="text/html", headers=headers)
+
+
+def octets_text(count: int) -> str:
+    """A size as people read it."""
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.1f} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"
+
+
+def moment_text(moment: datetime) -> str:
+    """A time as people read it, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

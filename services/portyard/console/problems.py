@@ -1,0 +1,76 @@
+"""Refusals as values: RFC 9457 problem details that name the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from portyard.console.shapes import Problem
+
+T = TypeVar("T")
+
+MEDIA_TYPE = "application/problem+json"  # RFC 9457 §6.1
+_MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`")
+
+
+class ProblemError(Exception):
+    """The request is refused, and this is why."""
+
+    def __init__(self, status: HTTPStatus, detail: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
+        super().__init__(detail)
+        self.problem = Problem(title=status.phrase, status=int(status), detail=detail, **fields)
+
+
+def response_of(problem: Problem) -> web.Response:
+    """The problem as a response."""
+    return web.Response(status=problem.status, body=msgspec.json.encode(problem), content_type=MEDIA_TYPE)
+
+
+def converted(values: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
+    """The values as a struct.
+
+    Raises:
+        ProblemError: 400 for an unknown or missing key, 422 for a wrong value.
+    """
+    try:
+        return msgspec.convert(dict(values), kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _problem_of(error, values, kind) from None
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """A JSON body as a struct.
+
+    Raises:
+        ProblemError: 400 for what isn't a JSON object, or as `converted`.
+    """
+    try:
+        values = msgspec.json.decode(body or b"null")
+    except msgspec.DecodeError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body isn't JSON: {error}", allowed="a JSON object") from None
+    if not isinstance(values, dict):
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "the body isn't a JSON object", allowed="a JSON object")
+    return converted(values, kind, strict=True)
+
+
+def _problem_of(error: msgspec.ValidationError, values: Mapping[str, Any], kind: type) -> ProblemError:
+    text = str(error)
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    if missing := _MISSING.match(text):
+        return ProblemError(HTTPStatus.BAD_REQUEST, f"{missing['key']} is missing", key=missing["key"], allowed=names)
+    if unknown := _UNKNOWN.match(text):
+        key = unknown["key"]
+        return ProblemError(
+            HTTPStatus.BAD_REQUEST, f"no such key: {key}", key=key, value=values.get(key), allowed=names
+        )
+    expected, _, path = text.partition(" - at `$.")
+    key = path.rstrip("`")
+    value = values.get(re.split(r"[.\[]", key)[0])
+    allowed = expected.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{key}: {text}", key=key, value=value, allowed=allowed)

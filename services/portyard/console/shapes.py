@@ -1,0 +1,228 @@
+"""The values of the control API: what comes in, what goes out. Times are RFC 3339, ids are opaque strings, lists are bare arrays."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="How many at most.")]
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong (RFC 9457 §3.1), and where: the key and value that are refused, and what is allowed."""
+
+    title: str
+    status: int
+    detail: str = ""
+    key: str | None = None
+    value: Any = None
+    allowed: Any = None
+    type: str = "about:blank"
+
+
+class ServiceHealth(msgspec.Struct):
+    """Whether a service is up."""
+
+    name: str
+    ready: bool
+
+
+class Health(msgspec.Struct):
+    """Whether everything is up."""
+
+    ready: bool
+    services: list[ServiceHealth]
+
+
+class Endpoint(msgspec.Struct):
+    """A reachable port: `host` and `host_number` from the user's machine, `address` and `number` from inside."""
+
+    service: str
+    port: str
+    address: str
+    number: int
+    host: str
+    host_number: int
+    tls: str
+    transport: str
+    summary: str
+
+
+class Sandbox(msgspec.Struct):
+    """A slice of the testbed."""
+
+    name: str
+    generation: int
+    capture: str
+    domains: tuple[str, ...]
+
+
+class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
+    """An account to make; its address is `name` at the sandbox's first domain, unless `name` is an address."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
+    password: str | None = None
+    public_keys: tuple[str, ...] = ()
+
+
+class Account(msgspec.Struct):
+    """Somebody who can log in."""
+
+    name: str
+    address: str
+    sandbox: str
+    public_keys: tuple[str, ...]
+
+
+class Message(msgspec.Struct, rename={"from_": "from"}):
+    """A message in a mailbox.
+
+    Attributes:
+        account: The address of whose mailbox it lies in.
+        from_: The first address of From, bare; empty when there is none.
+        to: The addresses of To, bare; the envelope's recipient when there is no To.
+        cc: The addresses of Cc, bare.
+        recipient: The envelope's recipient; None for what a client appended.
+        message_id: Message-ID with its brackets.
+        size: Octets.
+    """
+
+    id: str
+    account: str
+    mailbox: str
+    uid: int
+    flags: list[str]
+    from_: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    recipient: str | None
+    subject: str
+    message_id: str
+    received_at: datetime
+    size: int
+
+
+class NearMiss(Message):
+    """A message that came and didn't fit."""
+
+    because: str = msgspec.field(default="")
+
+
+class Header(msgspec.Struct):
+    """A header field, unfolded, encoded words decoded."""
+
+    name: str
+    value: str
+
+
+class Attachment(msgspec.Struct):
+    """A part of a message that isn't its text.
+
+    Attributes:
+        part: Its number ("2.1"), by which `/parts/{part}` gives its content.
+        filename: Decoded; None when it has no name.
+        type: Its media type.
+        size: Octets as they lie in the message, encoded.
+        content_id: Without brackets; None when it has none.
+        disposition: "attachment", "inline" or None.
+    """
+
+    part: str
+    filename: str | None
+    type: str
+    size: int
+    content_id: str | None
+    disposition: str | None
+
+
+class WholeMessage(Message):
+    """A message with its header, its text and its HTML decoded, and the list of its other parts.
+
+    Attributes:
+        text: The first text/plain part; None when there is none.
+        html: The first text/html part; None when there is none.
+        cut: True when text or HTML is longer than what is shown.
+    """
+
+    headers: list[Header] = msgspec.field(default_factory=list)
+    text: str | None = msgspec.field(default=None)
+    html: str | None = msgspec.field(default=None)
+    cut: bool = msgspec.field(default=False)
+    attachments: list[Attachment] = msgspec.field(default_factory=list)
+
+
+class Waited(msgspec.Struct):
+    """What came of waiting; `messages` are those that fit, newest first."""
+
+    satisfied: bool
+    messages: list[Message]
+    near_misses: list[NearMiss]
+
+
+class Session(msgspec.Struct):
+    """A session of the journal."""
+
+    id: str
+    room: str
+    service: str
+    sandbox: str
+    peer: str
+    opened_at: datetime
+    closed_at: datetime | None
+    account: str | None
+
+
+class SessionEvent(msgspec.Struct):
+    """One thing that happened in a session."""
+
+    seq: int
+    at: datetime
+    kind: str
+    fields: dict[str, object]
+
+
+class WholeSession(Session):
+    """A session with its events."""
+
+    events: list[SessionEvent] = msgspec.field(default_factory=list)
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Filter(msgspec.Struct, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Which messages: text within a field, a glob of the whole (`*@t1.test`), or `/a regular expression/`."""
+
+    to: str | None = None
+    from_: str | None = None
+    subject: str | None = None
+
+
+class MessagesQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """A page of messages; `cursor` comes from the last page's Link field."""
+
+    limit: Limit = 100
+    cursor: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,18}$")] | None = None
+
+
+class WaitQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """What to wait for.
+
+    Attributes:
+        count: So many messages that fit; 0 waits the whole time for nothing to come.
+        timeout: Seconds.
+    """
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+    timeout: Annotated[float, msgspec.Meta(ge=0, le=300)] = 5.0
+
+
+class SessionsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """A page of sessions; `before` is the id of the last page's last one."""
+
+    room: str | None = None
+    limit: Limit = 100
+    before: str | None = None

@@ -1,0 +1,84 @@
+"""Pages for people: everything escaped, nothing fetched, a message's HTML in a frame that can do nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.asyncio_tests import run
+from tests.support.console import RICH, console
+
+NASTY = "<script>alert('x')</script>"
+
+
+def test_the_first_page(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            page, _ = await client.page("/")
+            assert "No mail yet" in page
+            key = await client.deliver(NASTY, sender=f"{NASTY}@x.test")
+            page, response = await client.page("/")
+            assert "<script" not in page
+            assert "&lt;script&gt;alert" in page
+            assert f'href="/sandboxes/default/messages/{key}"' in page
+            assert f"127.0.0.1:{client.served.port('console')}" in page
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'")
+            assert "unsafe" not in policy
+            assert response.headers["X-Frame-Options"] == "DENY"
+            assert "http://" not in page
+            assert "https://" not in page
+            _, style = await client.page("/style.css")
+            assert style.content_type == "text/css"
+
+    run(main())
+
+
+def test_a_messages_html_is_framed_and_powerless(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            key = await client.put(RICH)
+            page, _ = await client.page(f"/sandboxes/default/messages/{key}")
+            assert "alert(1)" not in page
+            assert '<iframe sandbox=""' in page
+            assert "Grüße &amp; &lt;b&gt;" in page
+            assert "../../€ report.pdf" in page
+            html, response = await client.page(f"/sandboxes/default/messages/{key}/html")
+            assert html.startswith("<p>Hello</p>")
+            policy = [part.strip() for part in response.headers["Content-Security-Policy"].split(";")]
+            assert "sandbox" in policy
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'self'" in policy
+            assert not any(part.startswith(("script-src", "sandbox allow")) for part in policy)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "path", ["/sandboxes/nope", "/sandboxes/default/messages/1", "/sandboxes/default/sessions/1", "/no"]
+)
+def test_what_is_not_there(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.page(path, 404)
+
+    run(main())
+
+
+def test_a_message_with_nothing_in_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for octets in (
+                b"",
+                b"\r\n",
+                b"no header at all",
+                b"\0\xff\r\n\r\n\xff",
+                b"Content-Type: multipart/mixed\r\n\r\nx",
+            ):
+                key = await client.put(octets)
+                await client.page(f"/sandboxes/default/messages/{key}")
+                await client.get(f"sandboxes/default/messages/{key}")
+            await client.page("/")
+
+    run(main())

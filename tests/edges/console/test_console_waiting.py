@@ -1,0 +1,99 @@
+"""Waiting is the server's job."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.asyncio_tests import run
+from tests.support.console import console
+
+WAIT = "sandboxes/default/messages/wait"
+
+
+def test_what_is_there_already_is_answered_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.deliver("hello")
+            key = await client.deliver("your code 123456")
+            waited = await client.get(f"{WAIT}?subject=code&count=1&timeout=60")
+            assert waited["satisfied"] is True
+            assert [message["id"] for message in waited["messages"]] == [key]
+            assert [miss["because"] for miss in waited["near_misses"]] == ["subject differs"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_comes_ends_the_wait(tmp_path: Path, loop: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            waiting = asyncio.create_task(client.get(f"{WAIT}?to=alice&count=2&timeout=60"))
+            await client.deliver("one")
+            await client.deliver("not for her", "bob@portyard.test")
+            assert not waiting.done()
+            await client.deliver("two")
+            waited = await waiting
+            assert waited["satisfied"] is True
+            assert [message["subject"] for message in waited["messages"]] == ["two", "one"]
+
+    run(main(), loop)
+
+
+def test_what_comes_to_a_new_account_ends_the_wait(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            waiting = asyncio.create_task(client.get(f"{WAIT}?timeout=60"))
+            await client.yard.accounts.create("default", "new@foreign.example", "x")
+            account = await client.yard.accounts.by_address("default", "new@foreign.example")
+            assert account is not None
+            await client.yard.mail.append(account.id, "INBOX", b"Subject: x\r\n\r\n")
+            assert (await waiting)["messages"][0]["account"] == "new@foreign.example"
+
+    run(main())
+
+
+def test_a_wait_that_times_out_tells_the_nearest_misses_first(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.deliver("nothing fits", "bob@portyard.test", "x@y.test")
+            await client.deliver("code", "alice@portyard.test", "x@y.test")
+            fitting = await client.deliver("code")
+            waited = await client.get(f"{WAIT}?subject=code&from=bob@*&to=alice@*&count=2&timeout=0.05")
+            assert waited["satisfied"] is False
+            assert [message["id"] for message in waited["messages"]] == [fitting]
+            assert [(miss["subject"], miss["because"]) for miss in waited["near_misses"]] == [
+                ("code", "from differs"),
+                ("nothing fits", "to differs, from differs, subject differs"),
+            ]
+
+    run(main())
+
+
+def test_nothing_arrives(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.deliver("hello")
+            quiet = await client.get(f"{WAIT}?subject=code&count=0&timeout=0.05")
+            assert (quiet["satisfied"], quiet["messages"]) == (True, [])
+            waiting = asyncio.create_task(client.get(f"{WAIT}?subject=code&count=0&timeout=60"))
+            await client.deliver("code")
+            disturbed = await waiting
+            assert disturbed["satisfied"] is False
+            assert len(disturbed["messages"]) == 1
+
+    run(main())
+
+
+def test_a_client_that_gives_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            waiting = asyncio.create_task(client.get(f"{WAIT}?timeout=300"))
+            await client.get("sandboxes")
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    run(main())
