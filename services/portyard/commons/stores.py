@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,28 +51,23 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
     Raises:
         StateDirectoryError: The directory, or a file in it, can't be used.
     """
-    generations = _page(state)
-    mail_database = await SqliteDatabase.open(state / "mail.db", MAIL_SCHEMA, generations)
-    try:
+    async with AsyncExitStack() as opened:
+        generations = _page(state)
+        opened.callback(generations.close)
+        mail_database = await SqliteDatabase.open(state / "mail.db", MAIL_SCHEMA, generations)
+        opened.push_async_callback(mail_database.close)
         control_database = await SqliteDatabase.open(state / "control.db", CONTROL_SCHEMA, generations)
-    except BaseException:
-        await mail_database.close()
-        raise
-    sandboxes = SqlSandboxes(control_database)
-    accounts = SqlAccounts(control_database, sandboxes)
-    mail = SqlMailstore(mail_database, state / "bodies", clock)
-    stores = Stores(
-        generations, mail_database, control_database, mail, accounts, sandboxes, CounterWatcher(generations)
-    )
-    try:
+        opened.push_async_callback(control_database.close)
         generations.bump_all()  # what a killed process committed without saying so
+        sandboxes = SqlSandboxes(control_database)
         await sandboxes.seed(settings)
+        accounts = SqlAccounts(control_database, sandboxes)
         await accounts.seed(settings)
+        mail = SqlMailstore(mail_database, state / "bodies", clock)
         await mail.start()
-    except BaseException:
-        await stores.close()
-        raise
-    return stores
+        watcher = CounterWatcher(generations)
+        opened.pop_all()
+        return Stores(generations, mail_database, control_database, mail, accounts, sandboxes, watcher)
 
 
 def _page(state: Path) -> Generations:

@@ -285,10 +285,11 @@ def _prepare(path: Path, schema: Schema) -> sqlite3.Connection:
 
 
 def _open_lock(path: Path) -> int:
+    lock = path.with_suffix(".lock")
     try:
-        return os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateDirectoryError.of(path.parent, error) from error
+        raise StateDirectoryError.of(lock, error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

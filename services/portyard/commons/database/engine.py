@@ -33,10 +33,8 @@ class StateDirectoryError(StorageError):
     def of(cls, path: Path, error: Exception) -> StateDirectoryError:
         """The error for a path and what the system said of it."""
         why = getattr(error, "strerror", None) or str(error)
-        who = f"uid {os.geteuid()}"
-        return cls(
-            f"{path}: {why[:1].lower()}{why[1:]}; make it a directory that {who} can write, or set `state` to another"
-        )
+        remedy = f"let uid {os.geteuid()} write it, or set `state` to another directory"
+        return cls(f"{path}: {why[:1].lower()}{why[1:]}; {remedy}")
 
 
 class Transaction(Protocol):

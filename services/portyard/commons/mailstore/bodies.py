@@ -34,6 +34,8 @@ class BodyFiles:
         self.folder = folder
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise StateDirectoryError.of(folder, error) from error
 
