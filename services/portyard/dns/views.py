@@ -6,6 +6,8 @@ A query from the host comes through Docker's published port and shows the bridge
 from __future__ import annotations
 
 import ipaddress
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from portyard.commons.directory import Directory, Endpoint
 from portyard.dns.core.zones import Place, View
 
 ROUTES = Path("/proc/net/route")
+LOOK_S = 0.05  # a look at the directory costs more than an answer, so queries that come together share one
 
 _GATEWAY_FLAG = 0x2  # RTF_GATEWAY of the kernel's route flags
 
@@ -48,10 +51,13 @@ class Views:
     Args:
         directory: Where the services are.
         routes: The kernel's route table.
+        now: Monotonic seconds.
     """
 
-    def __init__(self, directory: Directory, routes: Path = ROUTES) -> None:
+    def __init__(self, directory: Directory, routes: Path = ROUTES, now: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
+        self._now = now
+        self._look_at = float("-inf")
         self._network = Network.of(routes.read_text()) if routes.exists() else Network()
         self._seen: list[Endpoint] = []
         self._places: dict[View, tuple[Place, ...]] = {}
@@ -63,7 +69,8 @@ class Views:
             peer: Its IP address.
             service: Our name, by which our own address is known.
         """
-        ours = next((_parsed(endpoint.address) for endpoint in self._directory.of(service)), None)
+        self._look()
+        ours = next((_parsed(endpoint.address) for endpoint in self._seen if endpoint.service == service), None)
         theirs = _parsed(peer)
         if theirs is None or ours is None or theirs.is_loopback or ours.is_loopback or theirs in self._network.gateways:
             return View.HOST
@@ -72,13 +79,19 @@ class Views:
 
     def places(self, view: View) -> tuple[Place, ...]:
         """Every service that is up, as the view reaches it; the same tuple while nothing moved."""
+        self._look()
+        if view not in self._places:
+            self._places[view] = tuple(_places(self._seen, view))
+        return self._places[view]
+
+    def _look(self) -> None:
+        if self._now() < self._look_at:
+            return
+        self._look_at = self._now() + LOOK_S
         endpoints = self._directory.all()
         if endpoints != self._seen:
             self._seen = endpoints
             self._places.clear()
-        if view not in self._places:
-            self._places[view] = tuple(_places(endpoints, view))
-        return self._places[view]
 
 
 def _places(endpoints: list[Endpoint], view: View) -> list[Place]:

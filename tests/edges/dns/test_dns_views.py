@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from portyard.commons.card import Service
 from portyard.commons.directory import Directory, Endpoint
 from portyard.dns.core.zones import View
-from portyard.dns.views import Network, Views
+from portyard.dns.views import LOOK_S, Network, Views
 
 # A container's: everybody else through 172.20.0.1, the bridge 172.20.0.0/16 directly.
 ROUTES = """\
@@ -18,13 +19,13 @@ eth0\t000014AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 """
 
 
-def views_of(folder: Path, address: str, host: str = "127.0.0.1") -> Views:
+def views_of(folder: Path, address: str, host: str = "127.0.0.1", now: Callable[[], float] = lambda: 0.0) -> Views:
     directory = Directory(folder / "endpoints")
     for service, port, number in (("dns", "dns-udp", 53), ("imap", "imap", 143)):
         endpoint = Endpoint(service, port, address, number, host, 3000 + number, "none", "tcp")
         directory.announce(Service(service, service, (), ""), [endpoint])
     (folder / "route").write_text(ROUTES)
-    return Views(directory, folder / "route")
+    return Views(directory, folder / "route", now)
 
 
 def test_the_route_table_is_read() -> None:
@@ -69,9 +70,11 @@ def test_a_host_that_is_told_by_name_is_known_by_our_loopback_address_only(tmp_p
 
 
 def test_places_are_made_anew_only_when_something_moved(tmp_path: Path) -> None:
-    views = views_of(tmp_path, "127.0.0.1")
+    moments = iter((0.0, 0.0, LOOK_S, LOOK_S, 2 * LOOK_S - 0.001, 2 * LOOK_S, 2 * LOOK_S))
+    views = views_of(tmp_path, "127.0.0.1", now=lambda: next(moments))
     first = views.places(View.HOST)
     assert views.places(View.HOST) is first
     pop3 = Endpoint("pop3", "pop3", "127.0.0.1", 110, "127.0.0.1", 3110, "none", "tcp")
     Directory(tmp_path / "endpoints").announce(Service("pop3", "pop3", (), ""), [pop3])
+    assert views.places(View.HOST) is first  # looked at a moment ago
     assert [place.service for place in views.places(View.HOST)] == ["dns", "imap", "pop3"]
