@@ -25,7 +25,15 @@ def test_the_seeds_exist_and_log_in_by_each_name(engine: str, tmp_path: Path) ->
                 account = await stores.accounts.verify(login, "alice-secret")
                 assert account is not None
                 assert account.address == "alice@portyard.test"
-            for login, password in (("alice", "wrong"), ("alice", ""), ("nobody", "alice-secret"), ("", ""), ("@", "")):
+            for login, password in (
+                ("alice", "wrong"),
+                ("alice", ""),
+                ("nobody", "alice-secret"),
+                ("", ""),
+                ("@", ""),
+                ("\udcff", "x"),
+                ("a@\udcff", "\udcff"),
+            ):
                 assert await stores.accounts.verify(login, password) is None
             assert "alice-secret" not in repr(account)
 
@@ -76,6 +84,7 @@ def test_create_refuses_a_taken_or_malformed_address_and_ensure_takes_the_first(
                 "alice@",
                 "a b@portyard.test",
                 "a\n@portyard.test",
+                "\udcff@portyard.test",
                 "a" * 400 + "@b",
             ):
                 with pytest.raises(ValueError, match="no address"):

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.database.embedded import Schema, SqliteDatabase
-from portyard.commons.database.engine import ConstraintError, StateDirectoryError, StorageError, Transaction
+from portyard.commons.database.engine import (
+    ConstraintError,
+    StateDirectoryError,
+    StorageError,
+    StorageFullError,
+    Transaction,
+)
 from portyard.commons.database.generations import Generations, slot
 from tests.contracts.engines import opened
 from tests.support.asyncio_tests import run
@@ -46,6 +52,48 @@ def test_a_job_that_raises_is_rolled_back_alone(engine: str, tmp_path: Path) -> 
             assert [type(outcome) for outcome in outcomes] == [list] * 3 + [LookupError] + [list] * 3
             assert await database.read(NAMES) == [(f"n{n}",) for n in range(6)]
             assert database.generation("half") == before
+
+    run(main())
+
+
+def test_a_job_that_ruins_the_transaction_takes_no_other_with_it(engine: str, tmp_path: Path) -> None:
+    def ruinous(work: Transaction) -> None:
+        work.execute(ADD, ("half",))
+        work.execute("ROLLBACK")
+        raise LookupError("no")
+
+    def ending(work: Transaction) -> None:
+        work.execute("COMMIT")
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            jobs = [lambda work, n=n: work.execute(ADD, (f"n{n}",)) for n in range(4)]
+            outcomes = await asyncio.gather(
+                *(database.write(job) for job in (jobs[0], ruinous, jobs[1], ending, jobs[2])), return_exceptions=True
+            )
+            assert [type(outcome) for outcome in outcomes] == [list, LookupError, list, StorageError, list]
+            await database.write(jobs[3])
+            assert await database.read(NAMES) == [("n0",), ("n1",), ("n2",), ("n3",)]
+
+    run(main())
+
+
+def test_a_job_without_room_takes_no_other_with_it(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            database = stores.control_database
+            ((pages,),) = await database.read("PRAGMA page_count")
+            await database.write(lambda work: work.execute(f"PRAGMA max_page_count = {pages + 5}"))
+            outcomes = await asyncio.gather(
+                *(
+                    database.write(lambda work, n=n: work.execute(ADD, ("x" * 10 ** (n % 6) + str(n),)))
+                    for n in range(12)
+                ),
+                return_exceptions=True,
+            )
+            assert [type(outcome) for outcome in outcomes] == ([list] * 5 + [StorageFullError]) * 2
+            assert len(await database.read(NAMES)) == 10
 
     run(main())
 

@@ -65,6 +65,7 @@ def test_an_account_starts_with_inbox_and_the_special_use_mailboxes(engine: str,
             assert await stores.mail.mailbox(ME, "iNbOx") == standing["INBOX"]
             assert await stores.mail.mailbox_by_id(standing["INBOX"].id) == standing["INBOX"]
             assert await stores.mail.mailbox(ME, "inbox/none") is None
+            assert await stores.mail.mailbox(ME, "\udc80") is None
             assert await stores.mail.mailbox_by_id(999) is None
 
     run(main())
@@ -202,6 +203,8 @@ def test_subscriptions_outlive_mailboxes(engine: str, tmp_path: Path) -> None:
             await stores.mail.subscribe(ME, "not/there", True)
             await stores.mail.subscribe(ME, "Junk", False)
             await stores.mail.delete(ME, "Trash")
+            with pytest.raises(InvalidMailboxNameError):
+                await stores.mail.subscribe(ME, "a\nb", True)
             assert await stores.mail.subscriptions(ME) == ["Archive", "Drafts", "INBOX", "Sent", "Trash", "not/there"]
             subscribed = {mailbox.name: mailbox.subscribed for mailbox in await stores.mail.mailboxes(ME)}
             assert subscribed["INBOX"]

@@ -65,6 +65,8 @@ class SqlAccounts:
             self._cache = {}
             self._seen = generation
         key = (sandbox, address.lower())
+        if not is_text(key[0]) or not is_text(key[1]):
+            return None
         if key in self._cache:
             return self._cache[key]
         rows = await self._database.read(
@@ -159,9 +161,18 @@ def split_address(address: str) -> tuple[str, str]:
     local_part, at, domain = address.rpartition("@")
     if not at or not local_part or not domain:
         raise ValueError(f"{address!r} is no address; expected local-part@domain")
-    if len(address) > MAX_ADDRESS or any(character.isspace() or ord(character) < 32 for character in address):
+    if (
+        not is_text(address)
+        or len(address) > MAX_ADDRESS
+        or any(character.isspace() or ord(character) < 32 for character in address)
+    ):
         raise ValueError(f"{address[:MAX_ADDRESS]!r} is no address: too long, or spaces or control characters in it")
     return local_part, domain.lower()
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can hold it; half of a surrogate pair, which a lax decoder may leave, it can't."""
+    return text.isascii() or not any(0xD800 <= ord(character) < 0xE000 for character in text)
 
 
 def same_secret(one: str, other: str) -> bool:

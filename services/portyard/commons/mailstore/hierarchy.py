@@ -140,9 +140,10 @@ def rename(work: Transaction, account_id: int, name: str, new_name: str, seconds
 
 def subscribe(work: Transaction, account_id: int, name: str, subscribed: bool) -> None:
     """See `Mailstore.subscribe`."""
+    name = checked(name) if subscribed else canonical(name)
     if subscribed:
         sql = "INSERT INTO subscriptions (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
     else:
         sql = "DELETE FROM subscriptions WHERE account_id = ? AND name = ?"
-    work.execute(sql, (account_id, canonical(name)))
+    work.execute(sql, (account_id, name))
     work.bump(mailboxes_counter(account_id))

@@ -184,7 +184,10 @@ class Mailstore(Protocol):
         """Rename with all below; INBOX moves its messages and stays (RFC 3501 §6.3.5). Raises as create and delete."""
 
     async def subscribe(self, account_id: int, name: str, subscribed: bool) -> None:
-        """Set or clear the subscription; a name may be subscribed without existing (RFC 3501 §6.3.6)."""
+        """Set or clear the subscription; a name may be subscribed without existing (RFC 3501 §6.3.6).
+
+        Raises InvalidMailboxNameError for a name that no mailbox could have.
+        """
 
     async def subscriptions(self, account_id: int) -> list[str]:
         """Subscribed names, those without a mailbox included."""

@@ -73,7 +73,12 @@ def date_of(micros: int, zone: int) -> datetime:
 
 
 def canonical(name: str) -> str:
-    """The name under which the store keeps a mailbox: INBOX in any case is INBOX, also as the first component (RFC 3501 §5.1)."""
+    """The name under which the store keeps a mailbox: INBOX in any case is INBOX, also as the first component (RFC 3501 §5.1).
+
+    A name that UTF-8 can't hold (half of a surrogate pair) becomes one that no mailbox has.
+    """
+    if not name.isascii() and any(0xD800 <= ord(character) < 0xE000 for character in name):
+        return "\0"
     first, delimiter, rest = name.partition(DELIMITER)
     return INBOX + delimiter + rest if first.upper() == INBOX else name
 
@@ -90,9 +95,7 @@ def checked(name: str) -> str:
         raise InvalidMailboxNameError(f"mailbox name {name!r}: an empty component")
     if len(name) > MAX_NAME or len(components) > MAX_COMPONENTS:
         raise InvalidMailboxNameError(f"mailbox name of {len(name)} characters, {len(components)} levels: too long")
-    if any(
-        ord(character) < 32 or 0x7F <= ord(character) < 0xA0 or 0xD800 <= ord(character) < 0xE000 for character in name
-    ):
+    if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name):
         raise InvalidMailboxNameError(f"mailbox name {name!r}: control characters")
     return name
 
