@@ -247,6 +247,7 @@ def test_tls_inside_tls(authority: Authority, run: Run) -> None:
             inner_server = asyncio.create_task(
                 upgrade_server(server.transport, server, lambda _: authority.context("tls12_only"), events)
             )
+            await asyncio.sleep(0)  # the server waits for the inner hello now
             app.heard.clear()
             inner = await upgrade_client(outer, app, authority.client_context(), "localhost")
             server.transport = await inner_server
