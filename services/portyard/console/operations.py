@@ -197,6 +197,12 @@ async def wait_for_messages(call: Call) -> shapes.Waited:
     return await Wait(call.desk.queries, sandbox.name, criteria_of(query), query.count, query.timeout).outcome()
 
 
+async def list_queue(call: Call) -> list[shapes.QueueEntry]:
+    """What waits and what failed, oldest first."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    return await call.desk.queries.queue(sandbox.name)
+
+
 def criteria_of(query: shapes.Filter) -> Criteria:
     """The checks of a filter.
 
@@ -346,5 +352,6 @@ ROUTES = (
         shapes.SessionsQuery,
     ),
     Route("GET", f"{_SANDBOX}/sessions/{{id}}", get_session, "One session with its events", shapes.WholeSession),
+    Route("GET", f"{_SANDBOX}/queue", list_queue, "Mail that waits or failed", list[shapes.QueueEntry]),
     Route("GET", f"{_SANDBOX}/sessions/{{id}}/talk", get_talk, "One session as a talk", TALK),
 )

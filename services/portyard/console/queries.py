@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.database.engine import Row, StorageError
 from portyard.commons.mailstore.model import Message
 from portyard.commons.mailstore.structure import decode
 from portyard.commons.mailstore.summary import bare, summarise
 from portyard.commons.yard import Yard
 from portyard.console import shapes
 
+QUEUE_LIMIT = 1000  # recipients that one look at the queue shows
 _SLICE = 500  # parameters of one statement
+_NO_TABLE = re.compile("no such table|does not exist")  # the engines' words for it
 
 Place = tuple[int, int]  # when a message came, in microseconds, and its key: where it stands in a list
 
@@ -89,6 +93,21 @@ class MailQueries:
         account = next((account for account in accounts if account.id == mailbox.account_id), None)
         return Found(message, account, mailbox.name) if account else None
 
+    async def queue(self, sandbox: str) -> list[shapes.QueueEntry]:
+        """What the mail hops hold for a sandbox, oldest first; nothing where no hop has ever run."""
+        try:
+            rows = await self._database.read(
+                "SELECT r.id, r.hop, m.reverse_path, r.address, r.state, r.attempts, m.accepted_at, r.due, m.size, r.reason "
+                "FROM spool_recipients r JOIN spool_messages m ON m.hop = r.hop AND m.id = r.id "
+                "WHERE r.state IN ('queued', 'failed') AND r.sandbox = ? ORDER BY m.accepted_at, r.address LIMIT ?",
+                (sandbox, QUEUE_LIMIT),
+            )
+        except StorageError as error:
+            if _NO_TABLE.search(str(error)):
+                return []
+            raise
+        return [_queue_entry(row) for row in rows]
+
     async def shown(self, found: Found) -> shapes.Message:
         """The message as a list shows it."""
         message, structure = found.message, decode(found.message.structure)
@@ -121,6 +140,22 @@ class MailQueries:
         exact = [str(recipient) for recipient, key in rows if key == found.message.id]
         own = [str(recipient) for recipient, _ in rows if str(recipient).lower() == found.account.address.lower()]
         return next(iter([*exact, *own]), None)
+
+
+def _queue_entry(row: Row) -> shapes.QueueEntry:
+    key, hop, path, address, state, attempts, accepted, due, size, reason = row
+    return shapes.QueueEntry(
+        id=key,
+        hop=hop,
+        sender=path.strip("<>"),
+        recipient=address.strip("<>"),
+        state=state,
+        attempts=attempts,
+        accepted_at=datetime.fromtimestamp(accepted, UTC),
+        due_at=datetime.fromtimestamp(due, UTC) if state == "queued" and due > 0 else None,
+        size=size,
+        reason=reason,
+    )
 
 
 def _slices(items: Sequence[int], size: int) -> Iterable[Sequence[int]]:

@@ -161,6 +161,31 @@ class Waited(msgspec.Struct):
     near_misses: list[NearMiss]
 
 
+class QueueEntry(msgspec.Struct):
+    """A recipient that a hop has not got rid of.
+
+    Attributes:
+        id: The message's delivery id, the same at every hop.
+        hop: The service that has it.
+        sender: The envelope's sender; empty for a bounce.
+        state: "queued" or "failed".
+        attempts: Tries so far.
+        due_at: When it is tried next; None when it is being tried, or never will be.
+        reason: What the last try came to.
+    """
+
+    id: str
+    hop: str
+    sender: str
+    recipient: str
+    state: str
+    attempts: int
+    accepted_at: datetime
+    due_at: datetime | None
+    size: int
+    reason: str
+
+
 class Session(msgspec.Struct):
     """A session of the journal."""
 
