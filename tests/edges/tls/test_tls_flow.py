@@ -121,6 +121,7 @@ def test_a_reader_that_stops_stops_the_sender(authority: Authority, run: Run) ->
             # One write that is bigger than every buffer waits as plaintext, by reference.
             transport.write(b"x" * SIZE)
             assert SIZE < transport.get_write_buffer_size() < SIZE + BOUND
+            assert transport._tls.plain.get_write_buffer_size() < BOUND  # nothing is encrypted ahead of the peer
             transport.abort()
             await app.lost
             stopped.transport.abort()
