@@ -227,6 +227,21 @@ def test_forget_leaves_nothing_of_an_account(engine: str, tmp_path: Path) -> Non
     run(main())
 
 
+def test_a_forgotten_account_starts_afresh_in_every_process(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+            await one.mail.append(ME, "INBOX", MESSAGE)
+            before = await inbox(other)
+            await one.mail.forget(ME)
+            assert (await other.mail.append(ME, "INBOX", MESSAGE)).uid == 1
+            after = await inbox(one)
+            assert after.messages == 1
+            assert after.id > before.id
+            assert after.uid_validity > before.uid_validity
+
+    run(main())
+
+
 # -- messages
 
 

@@ -102,3 +102,15 @@ def test_a_closed_watch_ends(tmp_path: Path) -> None:
             assert await waiting == "ended"
 
     run(main())
+
+
+def test_every_watch_ends_with_its_watcher(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pages(tmp_path) as (watcher, *_):
+            waiting = [asyncio.ensure_future(anext(watcher.watch(number), "ended")) for number in range(3)]
+            await asyncio.sleep(0)
+            watcher.close()
+            assert await asyncio.gather(*waiting) == ["ended"] * 3
+            assert await anext(watcher.watch(1), "ended") == "ended"
+
+    run(main())

@@ -113,8 +113,8 @@ class SqliteDatabase:
         Raises:
             StateDirectoryError: The file can't be used.
         """
-        writer = await asyncio.to_thread(_prepare, path, schema)
-        return cls(path, generations, _connect(path), writer)
+        reader, writer = await asyncio.to_thread(_prepare, path, schema)
+        return cls(path, generations, reader, writer)
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows as of the last commit."""
@@ -266,22 +266,25 @@ class _Writer:
         self._generations.announce(moved)
 
 
-def _prepare(path: Path, schema: Schema) -> sqlite3.Connection:
-    """Make or migrate the file under an exclusive lock (switching to WAL ignores the busy timeout), and open the writer's connection."""
+def _prepare(path: Path, schema: Schema) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Make or migrate the file under an exclusive lock (switching to WAL ignores the busy timeout); reader's and writer's connection."""
+    opened: list[sqlite3.Connection] = []
     descriptor = _open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        connection = _connect(path)
-        try:
-            _migrate(connection, path, schema)
-        except BaseException:
+        opened.append(_connect(path))
+        _migrate(opened[0], path, schema)
+        opened.append(_connect(path))
+    except BaseException as error:
+        for connection in opened:
             connection.close()
-            raise
-        return connection
-    except sqlite3.Error as error:
-        raise StateDirectoryError.of(path, error) from error
+        if isinstance(error, sqlite3.Error):
+            raise StateDirectoryError.of(path, error) from error
+        raise
     finally:
         os.close(descriptor)  # unlocks
+    writer, reader = opened
+    return reader, writer
 
 
 def _open_lock(path: Path) -> int:

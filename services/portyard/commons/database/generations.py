@@ -25,9 +25,10 @@ NAMED = 64  # slots for counters by name; the others are for numbered ones such 
 @lru_cache(maxsize=4096)
 def slot(counter: str) -> int:
     """The counter's place in the page, the same in every process."""
-    _, found, number = counter.rpartition(":")
+    kind, found, number = counter.rpartition(":")
     if found and number.isdecimal():
-        return NAMED + int(number) % (SLOTS - NAMED)
+        # Neighbours never share; kinds begin at places of their own, so that account 1 doesn't share with mailbox 1.
+        return NAMED + (zlib.crc32(kind.encode()) + int(number)) % (SLOTS - NAMED)
     return zlib.crc32(counter.encode()) % NAMED
 
 

@@ -26,6 +26,7 @@ class CounterWatcher:
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._last = b""
+        self.closed = False
         generations.listen(self._moved)
 
     def watch(self, mailbox_id: int) -> AsyncIterator[None]:
@@ -67,13 +68,16 @@ class CounterWatcher:
         return self._timer is not None
 
     def close(self) -> None:
-        """Stop polling; whoever still waits is cancelled."""
+        """Stop polling; every watch ends. A second call does nothing."""
+        if self.closed:
+            return
+        self.closed = True
         self._generations.unlisten(self._moved)
         if self._timer is not None:
             self._timer.cancel()
-        for waiters in list(self._waiters.values()):
-            for future in waiters:
-                future.cancel()
+            self._timer = None
+        for number in list(self._waiters):
+            self.wake(number)
 
     def _poll_soon(self) -> None:
         if self._timer is None:
@@ -110,7 +114,7 @@ class CounterWatch:
         return self
 
     async def __anext__(self) -> None:
-        while not self._closed:
+        while not (self._closed or self._watcher.closed):
             now = self._watcher.value(self._slot)
             if now != self._seen:
                 self._seen = now

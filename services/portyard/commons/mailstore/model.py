@@ -256,7 +256,7 @@ class Mailstore(Protocol):
         """A header field's raw value of each message that has it, without reading bodies; a repeated field is yielded each time."""
 
     async def forget(self, account_id: int) -> None:
-        """Remove all of an account's mail: its mailboxes, INBOX too, and subscriptions."""
+        """Remove all of an account's mail: its mailboxes, INBOX too, and subscriptions. It starts afresh when it is used again."""
 
     def generation(self, mailbox_id: int) -> int:
         """A number that moves with each change of the mailbox, in any process; a memory read."""

@@ -63,7 +63,7 @@ class SqlMailstore:
         self._database = database
         self._files = BodyFiles(folder)
         self._clock = clock
-        self._known_accounts: set[int] = set()
+        self._known_accounts: dict[int, int] = {}
         self._modseqs: dict[int, tuple[int, int]] = {}
 
     async def start(self) -> None:
@@ -145,10 +145,11 @@ class SqlMailstore:
         """See `Mailstore.forget`."""
         seconds = self._seconds()
         await self._write(lambda work: hierarchy.forget(work, account_id, seconds))
-        self._known_accounts.discard(account_id)
 
     async def _ensure(self, account_id: int) -> None:
-        if account_id in self._known_accounts:
+        """Make the account's standing mailboxes unless it has them; looked at again when any process changed the account's set."""
+        generation = self._database.generation(hierarchy.mailboxes_counter(account_id))
+        if self._known_accounts.get(account_id) == generation:
             return
         rows = await self._database.read(
             "SELECT 1 FROM mailboxes WHERE account_id = ? AND name = 'INBOX'", (account_id,)
@@ -156,7 +157,7 @@ class SqlMailstore:
         if not rows:
             seconds = self._seconds()
             await self._write(lambda work: hierarchy.ensure_account(work, account_id, seconds))
-        self._known_accounts.add(account_id)
+        self._known_accounts[account_id] = generation
 
     # -- messages
 
