@@ -1,10 +1,11 @@
 """The private MAIL parameter by which one hop of the testbed tells the next what it delivers. Never announced.
 
-Its proof is an HMAC with the state directory's secret: whoever can't make it is answered as if the parameter didn't exist.
+Its proof is a keyed hash with the state directory's secret: whoever can't make it is answered as if the parameter didn't exist.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Final
 from urllib.parse import quote, unquote
@@ -30,4 +31,5 @@ def parse_hop(value: str, secret: bytes) -> Hop | None:
 
 
 def _proof(fields: str, secret: bytes) -> str:
-    return hmac.digest(secret, b"smtp hop " + fields.encode(), "sha256").hex()
+    # BLAKE2 is keyed by design (RFC 7693 §2.5) and, unlike OpenSSL's HMAC, small inputs don't give up the interpreter's lock.
+    return hashlib.blake2b(fields.encode(), key=secret, digest_size=32, person=b"smtp hop").hexdigest()

@@ -22,15 +22,23 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
-_HELLO: Final[dict[type[Command], Phase]] = {
+class Settled:
+    """Message data or an AUTH exchange came to its end, well or not."""
+
+
+class Encrypted:
+    """TLS began."""
+
+
+_HELLO: Final[dict[type[Command | Settled | Encrypted], Phase]] = {
     model.Ehlo: Phase.READY,
     model.Helo: Phase.READY,
     model.Lhlo: Phase.READY,
     model.Quit: Phase.CLOSED,
 }
 
-# Phase → command → the phase after it succeeded. A command that isn't listed is out of order.
-RULES: Final[dict[Phase, dict[type[Command], Phase]]] = {
+# Phase → command (or what else happens) → the phase after it succeeded. A command that isn't listed is out of order.
+RULES: Final[dict[Phase, dict[type[Command | Settled | Encrypted], Phase]]] = {
     Phase.GREETED: {
         **_HELLO,
         model.Rset: Phase.GREETED,
@@ -69,9 +77,9 @@ RULES: Final[dict[Phase, dict[type[Command], Phase]]] = {
         model.Vrfy: Phase.RCPT,
         model.Expn: Phase.RCPT,
     },
-    Phase.DATA: {},
-    Phase.AUTH: {},
-    Phase.TLS: {},
+    Phase.DATA: {Settled: Phase.READY},
+    Phase.AUTH: {Settled: Phase.READY},
+    Phase.TLS: {Encrypted: Phase.GREETED},  # everything learned before is void (RFC 3207 §4.2)
     Phase.CLOSED: {},
 }
 
@@ -104,12 +112,12 @@ class Machine:
         self.phase = RULES[self.phase][type(command)]
 
     def settle(self) -> None:
-        """Message data or an AUTH exchange came to its end, well or not: back to where a transaction may begin."""
-        self.phase = Phase.READY
+        """Message data or an AUTH exchange came to its end: back to where a transaction may begin."""
+        self.phase = RULES[self.phase][Settled]
 
     def restart(self) -> None:
-        """TLS began: everything learned before is void (RFC 3207 §4.2)."""
-        self.phase = Phase.GREETED
+        """TLS began."""
+        self.phase = RULES[self.phase][Encrypted]
 
     def finish(self) -> None:
         """Nothing more is answered."""

@@ -7,7 +7,7 @@ Nothing of the message itself is touched: every addition stands above its first 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from portyard.smtp.core.grammar import parse_path, print_mailbox
@@ -26,7 +26,9 @@ _MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTI
 def date_time(moment: datetime) -> str:
     """A date-time (RFC 5322 §3.3), in the moment's own zone."""
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
-    return f"{day}, {moment.day} {month} {moment.year:04} {moment:%H:%M:%S} {moment:%z}"
+    time = f"{moment.hour:02}:{moment.minute:02}:{moment.second:02}"
+    zone = "+0000" if moment.tzinfo is UTC else f"{moment:%z}"
+    return f"{day}, {moment.day} {month} {moment.year:04} {time} {zone}"
 
 
 def header_of(octets: bytes) -> bytes:

@@ -1,0 +1,28 @@
+"""The private parameter proves itself, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from portyard.smtp.core.grammar import parse_command
+from portyard.smtp.core.hop import KEYWORD, parse_hop, print_hop
+from portyard.smtp.core.model import Hop, Mail
+
+SECRET = b"s" * 32
+
+
+@pytest.mark.parametrize("hop", [Hop("abc", "default", 1), Hop("a=b:c", "t 1/ü+", 0)])
+def test_there_and_back(hop: Hop) -> None:
+    value = print_hop(hop, SECRET)
+    command = parse_command(f"MAIL FROM:<a@b> {KEYWORD}={value}".encode())
+    assert isinstance(command, Mail)
+    assert command.parameters[0].value == value
+    assert parse_hop(value, SECRET) == hop
+
+
+def test_who_has_another_secret_is_not_believed() -> None:
+    value = print_hop(Hop("abc", "default", 1), SECRET)
+    assert parse_hop(value, b"t" * 32) is None
+    assert parse_hop(value.replace("default", "other"), SECRET) is None
+    for odd in ("", ":", "a:b:c:d", "é", value[:-1], value + "0"):
+        assert parse_hop(odd, SECRET) is None

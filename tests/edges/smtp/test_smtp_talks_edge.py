@@ -1,0 +1,36 @@
+"""The mail chain's talks over real sockets and real TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portyard.smtp.card import CARD
+from tests.support.asyncio_tests import run
+from tests.support.smtp import PORTS, PRELUDES, bindings, settings_of
+from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.yard import open_yard, serve
+
+CASES = [
+    pytest.param(path, feeding, id=f"{path.stem}-{feeding}")
+    for path in talk_files("smtp")
+    if read_talk(path).headers.get("heights", "edge") != "core"
+    for feeding in read_talk(path).headers.get("edge-feedings", " ".join(FEEDINGS)).split()
+]
+
+
+@pytest.mark.parametrize(("path", "feeding"), CASES)
+def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
+    talk = read_talk(path)
+    role = talk.headers["role"]
+
+    async def go() -> None:
+        async with open_yard(tmp_path, **settings_of(talk)) as yard, serve(yard, CARD, names=[role]) as served:
+
+            async def connect(_: Talk) -> SocketPeer:
+                return await SocketPeer.connect(served.port(PORTS[role]), served.client_context())
+
+            await run_talk(TalkRoom(connect, PRELUDES, await bindings(yard)), yard, talk, feeding)
+
+    run(go())

@@ -1,0 +1,102 @@
+"""What the mail chain's talks share at every height, and a spool without a relay."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+
+from portyard.commons.settings import Limits as SettingLimits
+from portyard.commons.talk.model import Talk
+from portyard.commons.yard import Yard
+from portyard.smtp.backlog import Backlog
+from portyard.smtp.core.context import Context, Limits, Role
+from portyard.smtp.core.framing import Framing
+from portyard.smtp.core.hop import print_hop
+from portyard.smtp.core.model import Hop, Peer
+from portyard.smtp.core.roles.mda import Delivery
+from portyard.smtp.core.roles.msa import Submission
+from portyard.smtp.core.roles.mta import Exchange
+from portyard.smtp.core.session import Session
+from portyard.smtp.core.stores import Door
+from portyard.smtp.spool import SqlSpool
+from tests.support.talks import CorePeer
+
+PORTS = {"msa": "submission", "mta": "smtp", "mda": "lmtp"}
+PRELUDES = {
+    "greeted": "S: 220 $\n",
+    "ready": "S: 220 $\nC: EHLO client.test\nS: ...\nS: 250 HELP\n",
+    "lmtp": "S: 220 $\nC: LHLO client.test\nS: ...\nS: 250 HELP\n",
+}
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def public_bindings() -> dict[str, str]:
+    """What talks may name that any client knows."""
+    return {
+        "plain": base64_of("\0alice@portyard.test\0alice-secret"),
+        "short_plain": base64_of("\0alice\0alice-secret"),
+        "wrong_plain": base64_of("\0alice@portyard.test\0wrong"),
+        "other_authzid": base64_of("bob@portyard.test\0alice@portyard.test\0alice-secret"),
+        "name64": base64_of("alice@portyard.test"),
+        "password64": base64_of("alice-secret"),
+        "wrong64": base64_of("wrong"),
+        "received": "Received: from a by b; Thu, 1 Jan 1970 00:00:00 +0000\r\n" * 101,
+    }
+
+
+async def bindings(yard: Yard) -> dict[str, str]:
+    """What talks may name."""
+    sandbox = await yard.sandboxes.get("default")
+    assert sandbox is not None
+    return public_bindings() | {
+        "hop": print_hop(Hop("one", "default", sandbox.generation), yard.secret),
+        "old_hop": print_hop(Hop("two", "default", sandbox.generation - 1), yard.secret),
+    }
+
+
+def settings_of(talk: Talk) -> dict[str, object]:
+    """The settings that a talk's headers ask for."""
+    changes: dict[str, object] = {"require_tls": "require-tls" in talk.headers}
+    if "capture" in talk.headers:
+        changes["capture"] = talk.headers["capture"]
+    if "message-limit" in talk.headers:
+        changes["limits"] = SettingLimits(message=int(talk.headers["message-limit"]))
+    return changes
+
+
+async def open_spool(yard: Yard, hop: str) -> SqlSpool:
+    """A spool that nobody relays."""
+    return await SqlSpool.open(
+        yard.mail_database, hop, yard.state / "spool", lambda: yard.clock.now().timestamp(), Backlog(), lambda: None
+    )
+
+
+async def door_of(yard: Yard, role: str) -> Door:
+    host = f"{role}.portyard.test"
+    if role == "mda":
+        return Delivery(yard.sandboxes, yard.accounts, yard.mail, yard.clock, host)
+    spool = await open_spool(yard, role)
+    if role == "msa":
+        return Submission(yard.sandboxes, spool, yard.clock, host)
+    return Exchange(yard.sandboxes, yard.accounts, spool, yard.clock, host)
+
+
+async def core_peer(yard: Yard, role: str) -> CorePeer:
+    """A client's end of a role's core."""
+    ids = itertools.count(1)
+    context = Context(
+        role=Role(
+            role, f"{role}.portyard.test", lmtp=role == "mda", auth=role == "msa", require_tls=yard.settings.require_tls
+        ),
+        limits=Limits(message=yard.settings.limits.message),
+        accounts=yard.accounts,
+        door=await door_of(yard, role),
+        secret=yard.secret,
+        mint=lambda: f"id{next(ids)}",
+        join=lambda sandbox: None,
+        peer=Peer("192.0.2.1"),
+    )
+    return CorePeer(Session(context), Framing(), yard)
