@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.control import Console
 from tests.support.containers import Containers
+from tests.support.control import Console
 
 MESSAGES = 200
 KILL_AT = 60  # when so many are answered, the others still under way

@@ -13,25 +13,23 @@ from portyard.pop3.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.pop3 import BINDINGS, PRELUDES
 from tests.support.talks import (
-    FEEDINGS,
     PASSWORD,
     USER,
     SocketPeer,
     Talk,
     TalkRoom,
+    cases,
     deliver,
     messages_of,
     read_talk,
     run_talk,
-    talk_files,
 )
 from tests.support.yard import open_yard, serve
 
-TALKS = [path for path in talk_files("pop3") if read_talk(path).headers.get("heights", "edge") != "core"]
+CASES = [pytest.param(path, feeding, id=f"{path.stem}-{feeding}") for path, feeding in cases("pop3", "edge")]
 
 
-@pytest.mark.parametrize("feeding", FEEDINGS)
-@pytest.mark.parametrize("path", TALKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "feeding"), CASES)
 def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
     talk = read_talk(path)
 

@@ -1,0 +1,79 @@
+"""The spoken rooms' talks against the containers, through their published ports."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import imap, pop3, smtp
+from tests.support.asyncio_tests import run
+from tests.support.containers import Containers
+from tests.support.control import Console
+from tests.support.talks import PASSWORD, USER, SocketPeer, Talk, TalkRoom, cases, messages_of, read_talk, run_talk
+
+PASSWORDS = {USER: PASSWORD, "bob@portyard.test": "bob-secret"}
+PRELUDES = {"pop3": pop3.PRELUDES, "imap": imap.PRELUDES, "smtp": smtp.PRELUDES}
+CASES = [
+    pytest.param(path, feeding, id=f"{room}-{path.stem}-{feeding}")
+    for room in PRELUDES
+    for path, feeding in cases(room, "container")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedStores:
+    """The stores as IMAP shows them. Implements `talks.Stores`."""
+
+    port: int
+
+    async def deliver(self, name: str) -> None:
+        await asyncio.to_thread(self._append, name)
+
+    async def check(self, fact: str) -> None:
+        await asyncio.to_thread(self._check, fact)
+
+    def _append(self, name: str) -> None:
+        client = self._client(USER)
+        for octets in messages_of(name):
+            assert client.append("INBOX", None, None, octets)[0] == "OK"
+        client.logout()
+
+    def _check(self, fact: str) -> None:
+        what, _, login = fact.partition(" for ")
+        name, _, count = what.rpartition(" has ")
+        client = self._client(login or USER)
+        assert client.status(name, "(MESSAGES)")[1][0].endswith(f"(MESSAGES {count})".encode())
+        client.logout()
+
+    def _client(self, login: str) -> imaplib.IMAP4:
+        client = imaplib.IMAP4("127.0.0.1", self.port, timeout=20)
+        client.login(login, PASSWORDS.get(login, "portyard"))
+        return client
+
+
+def port_of(talk: Talk) -> str:
+    return smtp.PORTS[talk.headers["role"]] if talk.room == "smtp" else talk.room
+
+
+def bindings_of(talk: Talk) -> dict[str, str]:
+    return smtp.public_bindings() if talk.room == "smtp" else {}
+
+
+@pytest.mark.parametrize(("path", "feeding"), CASES)
+def test_talk(path: Path, feeding: str, yard: Containers) -> None:
+    talk = read_talk(path)
+    console = Console(yard.ports["console"])
+    for login, password in PASSWORDS.items():
+        console.renew(login, password)
+    context = ssl.create_default_context(cadata=console.ask("ca.pem").decode())
+
+    async def connect(_: Talk) -> SocketPeer:
+        return await SocketPeer.connect(yard.ports[port_of(talk)], context)
+
+    room = TalkRoom(connect, PRELUDES[talk.room], bindings_of(talk))
+    run(run_talk(room, PublishedStores(yard.ports["imap"]), talk, feeding))
