@@ -16,7 +16,6 @@ T = TypeVar("T")
 
 MEDIA_TYPE = "application/problem+json"  # RFC 9457 §6.1
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`")
 
 
 class ProblemError(Exception):
@@ -38,6 +37,9 @@ def converted(values: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
     Raises:
         ProblemError: 400 for an unknown or missing key, 422 for a wrong value.
     """
+    names = names_of(kind)
+    for key in values.keys() - set(names):
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"no such key: {key}", key=key, value=values[key], allowed=names)
     try:
         return msgspec.convert(dict(values), kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -59,16 +61,16 @@ def decoded(body: bytes, kind: type[T]) -> T:
     return converted(values, kind, strict=True)
 
 
+def names_of(kind: type) -> list[str]:
+    """The keys that a struct takes."""
+    return [field.encode_name for field in msgspec.structs.fields(kind)]
+
+
 def _problem_of(error: msgspec.ValidationError, values: Mapping[str, Any], kind: type) -> ProblemError:
     text = str(error)
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
     if missing := _MISSING.match(text):
-        return ProblemError(HTTPStatus.BAD_REQUEST, f"{missing['key']} is missing", key=missing["key"], allowed=names)
-    if unknown := _UNKNOWN.match(text):
-        key = unknown["key"]
-        return ProblemError(
-            HTTPStatus.BAD_REQUEST, f"no such key: {key}", key=key, value=values.get(key), allowed=names
-        )
+        detail = f"{missing['key']} is missing"
+        return ProblemError(HTTPStatus.BAD_REQUEST, detail, key=missing["key"], allowed=names_of(kind))
     expected, _, path = text.partition(" - at `$.")
     key = path.rstrip("`")
     value = values.get(re.split(r"[.\[]", key)[0])
