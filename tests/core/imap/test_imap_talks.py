@@ -8,12 +8,13 @@ import pytest
 
 from tests.support.asyncio_tests import run
 from tests.support.imap import BINDINGS, PRELUDES, core
-from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.talks import CorePeer, Talk, TalkRoom, cases, read_talk, run_talk
 from tests.support.yard import open_yard
 
+CASES = [pytest.param(path, feeding, id=f"{path.stem}-{feeding}") for path, feeding in cases("imap", "core")]
 
-@pytest.mark.parametrize("feeding", FEEDINGS)
-@pytest.mark.parametrize("path", talk_files("imap"), ids=lambda path: path.stem)
+
+@pytest.mark.parametrize(("path", "feeding"), CASES)
 def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
     talk = read_talk(path)
 

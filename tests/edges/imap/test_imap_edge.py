@@ -16,30 +16,20 @@ from portyard.imap.edge import PARTING
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.imap import BINDINGS, PRELUDES
 from tests.support.talks import (
-    FEEDINGS,
     PASSWORD,
     USER,
     SocketPeer,
     Talk,
     TalkRoom,
+    cases,
     deliver,
     messages_of,
     read_talk,
     run_talk,
-    talk_files,
 )
 from tests.support.yard import open_yard, serve
 
-TALKS = [path for path in talk_files("imap") if read_talk(path).headers.get("heights", "edge") != "core"]
-# Over a socket, octets that come behind the server's invitation are the ClientHello; only those before it are dropped, so these must
-# come in one piece.
-IN_ONE_PIECE = {"starttls-drops-plaintext"}
-CASES = [
-    pytest.param(path, feeding, id=f"{path.stem}-{feeding}")
-    for path in TALKS
-    for feeding in FEEDINGS
-    if feeding != "bytes" or path.stem not in IN_ONE_PIECE
-]
+CASES = [pytest.param(path, feeding, id=f"{path.stem}-{feeding}") for path, feeding in cases("imap", "edge")]
 
 
 @pytest.mark.parametrize(("path", "feeding"), CASES)
