@@ -144,7 +144,7 @@ class Stream(asyncio.Protocol):
         """The peer is done sending; we may still answer."""
         self._eof = True
         self._wake_reader()
-        return self.info("sslcontext") is None  # TLS has no half-closed state worth keeping
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""

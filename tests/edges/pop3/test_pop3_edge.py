@@ -125,3 +125,17 @@ def test_shutdown_says_goodbye(tmp_path: Path) -> None:
             await writer.wait_closed()
 
     run(go())
+
+
+def test_a_client_that_ends_its_input_still_gets_its_answers(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await deliver(yard, "two-short.mbox")
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("pop3"))
+            writer.write(b"USER alice\r\nPASS alice-secret\r\nRETR 1\r\nQUIT\r\n")
+            writer.write_eof()
+            assert (await reader.read()).count(b"+OK") == 5
+            writer.close()
+            await writer.wait_closed()
+
+    run(go())
