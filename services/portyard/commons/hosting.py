@@ -8,15 +8,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import string
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, cast
+from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParserPy
 
 from portyard.commons.card import TlsMode
 from portyard.commons.yard import Connection
 
 SERVER = "Portyard"
+_FIRST_OCTETS = frozenset(
+    b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
+)  # a token's, and an empty line's
+_READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
 LOGGER = logging.getLogger("portyard.hosting")
 
 
@@ -25,23 +33,66 @@ class HostingLimits:
     """What one connection may ask of us.
 
     Attributes:
-        request_line: Octets of a request target; beyond it 414. Differs from `field`, which tells the two errors apart.
-        field: Octets of one header field, name and value; beyond it 431.
+        line: Octets of a request's first line, beyond it 414, or of one header field, beyond it 431.
         fields: Header fields of one request; beyond it 431.
         idle_s: Seconds without a request, or with half of one, until the connection is closed.
-        linger_s: Seconds in which the rest of a refused body is read and dropped, so that the refusal is read by its client.
+        linger_s: Seconds in which what still comes is read and dropped, so that the last answer is read by its client.
         grace_s: Seconds that running requests get when the room closes.
     """
 
-    request_line: int = 16 * 1024
-    field: int = 32 * 1024
+    line: int = 32 * 1024
     fields: int = 200
     idle_s: float = 300.0
-    linger_s: float = 5.0
+    linger_s: float = 3.0
     grace_s: float = 2.0
 
 
 DEFAULT_LIMITS = HostingLimits()
+
+
+class GentleTransport:
+    """A transport whose `close` lets the peer read to the end.
+
+    A socket that is closed with unread octets sends a reset, which can overtake the last answer. So: half-close, read and drop until the
+    peer closes too, give up after a while. Where there is no half-close, below TLS, that is the layer's duty.
+
+    Args:
+        below: The real transport.
+        linger_s: How long the peer may take.
+    """
+
+    def __init__(self, below: asyncio.Transport, linger_s: float) -> None:
+        self._below = below
+        self._linger_s = linger_s
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a transport has
+        return getattr(self._below, name)
+
+    @property
+    def lingering(self) -> bool:
+        """Whether we closed and only wait for the peer to see it."""
+        return self._timer is not None
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.lingering or self._below.is_closing()
+
+    def close(self) -> None:
+        """Half-close, and read on a little until the peer closes too."""
+        if self.is_closing():
+            return
+        if not self._below.can_write_eof():
+            self._below.close()
+            return
+        self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._below.abort)
+        self._below.write_eof()
+        self._below.resume_reading()
+
+    def ended(self) -> None:
+        """The connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class HostedProtocol(web.RequestHandler):
@@ -60,19 +111,43 @@ class HostedProtocol(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             keepalive_timeout=limits.idle_s,
             lingering_time=limits.linger_s,
-            max_line_size=limits.request_line,
-            max_field_size=limits.field,
+            max_line_size=limits.line,
+            max_field_size=limits.line,
             max_headers=limits.fields,
             access_log=None,  # type: ignore[arg-type]  # documented: None turns the access log off
             logger=LOGGER,
         )
+        self._parser = _careful_parser(self, limits)
+        self._max_msg_queue_size = 1
+        self._msg_queue_resume_size = 0
         self.connection = connection
         self.journalled = journalled
         self.logins: set[str] = set()
+        self.gentle: GentleTransport | None = None
+        self._linger_s = limits.linger_s
+
+    def over(self, transport: asyncio.Transport) -> GentleTransport:
+        """What is put between a transport and this protocol."""
+        return GentleTransport(transport, self._linger_s)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve."""
+        self.gentle = self.over(cast("asyncio.Transport", transport))
+        super().connection_made(cast("asyncio.Transport", self.gentle))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on, unless we only wait for the peer to close."""
+        if self.gentle is None or self.gentle.lingering:
+            return
+        if self._request_count == 0 and data[0] not in _FIRST_OCTETS:
+            data = data[:64] + b"\r\n\r\n"  # TLS, say: no request line will ever end, so let it be refused now
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Close the session's record with the connection."""
         super().connection_lost(exc)
+        if self.gentle is not None:
+            self.gentle.ended()
         self.connection.log.close("" if exc is None else type(exc).__name__)
 
     def authenticated(self, account: str, mechanism: str) -> None:
@@ -80,6 +155,11 @@ class HostedProtocol(web.RequestHandler):
         if account not in self.logins:
             self.logins.add(account)
             self.connection.log.authenticated(account, mechanism)
+
+    def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
+        """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""
+        if not isinstance(more.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **more)
 
     def handle_error(
         self,
@@ -109,6 +189,25 @@ class HostedProtocol(web.RequestHandler):
         return super().handle_error(request, status, exc, message)
 
 
+def _careful_parser(protocol: HostedProtocol, limits: HostingLimits) -> Any:  # noqa: ANN401 - aiohttp keeps its type to itself
+    """A parser that takes one request at a time.
+
+    aiohttp's own, in C, takes a batch of pipelined requests; an error in the last one loses the whole ones before it, what comes
+    after `Connection: close` loses the request that said so, and a chunked body's last trailer field turns up among the next
+    request's header fields, where a stranger's words could pass for a client's. The one in Python, request by request, does none of it.
+    """
+    return HttpRequestParserPy(
+        protocol,
+        asyncio.get_running_loop(),
+        _READ_OCTETS,
+        max_line_size=limits.line,
+        max_field_size=limits.line,
+        max_headers=limits.fields,
+        payload_exception=web.RequestPayloadError,
+        max_msg_queue_size=1,
+    )
+
+
 class Hosting:
     """An application that runs without sockets of its own.
 
@@ -132,6 +231,7 @@ class Hosting:
         self._limits = limits
         self._journalled = journalled
         self._protocol_class = protocol_class
+        self._protocols: WeakSet[HostedProtocol] = WeakSet()
         app.on_response_prepare.append(_before_response)
         app.middlewares.insert(0, _exchange)
         # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
@@ -145,7 +245,9 @@ class Hosting:
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """The protocol of one accepted connection."""
         assert self._runner.server is not None
-        return self._protocol_class(self._runner.server, connection, self._limits, journalled=self._journalled)
+        protocol = self._protocol_class(self._runner.server, connection, self._limits, journalled=self._journalled)
+        self._protocols.add(protocol)
+        return protocol
 
     def adopt(self, connection: Connection, sock: object) -> None:
         """Not used: connections come as transports."""
@@ -158,6 +260,9 @@ class Hosting:
     async def close(self) -> None:
         """Give running requests `grace_s`, then end them."""
         await self._runner.cleanup()
+        for protocol in list(self._protocols):
+            if protocol.gentle is not None:
+                protocol.gentle.abort()
 
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -198,11 +303,21 @@ async def _exchange(request: web.Request, handler: Handle) -> web.StreamResponse
     if protocol.journalled:
         note_request(protocol.connection, request)
     try:
+        if request.method == "CONNECT":
+            return _no_tunnel(request)
         return await handler(request)
     except web.RequestPayloadError as error:
         refusal = web.Response(status=400, text=f"400: {_reason_of(error, None)}\n")
         refusal.force_close()  # where the next request would begin isn't known
         return refusal
+
+
+def _no_tunnel(request: web.Request) -> web.Response:
+    """Nothing is fetched for a client; what follows the request would be the tunnel's."""
+    request.content.feed_eof()
+    response = web.Response(status=501, text="501: there is no way through here\n")
+    response.force_close()
+    return response
 
 
 def note_request(connection: Connection, request: web.BaseRequest) -> None:
@@ -254,10 +369,13 @@ def _shown(text: str) -> str:
 # ── errors of the peer ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_REQUEST_LINE = re.compile(rb"[^\s:]+ ")
+
+
 def _refusal_of(exc: BaseException | None, status: int) -> int:
-    if type(exc).__name__ == "LineTooLong":
-        assert exc is not None
-        return 414 if exc.args[1] == DEFAULT_LIMITS.request_line else 431  # RFC 9110 §15.5.15, RFC 6585 §5
+    if type(exc).__name__ == "LineTooLong" and exc is not None:
+        # RFC 9110 §15.5.15, RFC 6585 §5; the parser tells the beginning of the line: a field's name ends with a colon, a method doesn't
+        return 414 if _REQUEST_LINE.match(exc.args[0]) else 431
     if "Too many headers" in str(exc):
         return 431  # RFC 6585 §5
     return status

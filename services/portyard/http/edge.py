@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import hdrs, web
 
 from portyard.commons.card import Service
@@ -23,6 +25,7 @@ GROUPS: tuple[Group, ...] = (
     *caching.GROUPS,
     *files.GROUPS,
 )
+_PLAIN_VARIABLE = re.compile(r"\{(\w+)\}")  # aiohttp wouldn't match braces in it, which a password may have
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -48,7 +51,7 @@ def sandbox_of(request: web.BaseRequest) -> str:
 
 
 def _add(app: web.Application, route: Route) -> None:
-    resource = app.router.add_resource(route.path)
+    resource = app.router.add_resource(_PLAIN_VARIABLE.sub(r"{\1:[^/]+}", route.path))
     methods = (*route.methods, "HEAD") if "GET" in route.methods else route.methods
     for method in methods:
         resource.add_route(method, route.handler, expect_handler=route.expect)

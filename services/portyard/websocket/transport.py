@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from portyard.commons.hosting import HostedProtocol, HostingLimits, hosted
+from portyard.commons.hosting import GentleTransport, HostedProtocol, HostingLimits, hosted
 from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
@@ -22,27 +22,19 @@ LINGER_S = 2.0  # how long a closed connection is read after our Close, so that 
 _POISON = b"\xff\x80\0\0\0\0"
 
 
-class FrameTransport:
-    """A transport that notes the frames written to it and closes gently.
+class FrameTransport(GentleTransport):
+    """A transport that notes the frames written to it.
 
     Args:
         below: The real transport.
+        linger_s: How long the peer may take to close after us.
         note: Told of each frame that goes out.
     """
 
-    def __init__(self, below: asyncio.Transport, note: Callable[[Frame], None]) -> None:
-        self._below = below
+    def __init__(self, below: asyncio.Transport, linger_s: float, note: Callable[[Frame], None]) -> None:
+        super().__init__(below, linger_s)
         self._note = note
         self._scanner: FrameScanner | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a transport has
-        return getattr(self._below, name)
-
-    @property
-    def lingering(self) -> bool:
-        """Whether we closed and only wait for the peer to see it."""
-        return self._timer is not None
 
     def begin(self) -> None:
         """What is written from now on is frames."""
@@ -58,29 +50,6 @@ class FrameTransport:
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
         self.write(b"".join(pieces))
-
-    def is_closing(self) -> bool:
-        """Whether nothing more can be written."""
-        return self.lingering or self._below.is_closing()
-
-    def close(self) -> None:
-        """Half-close, and read on a little until the peer closes too.
-
-        A socket closed with unread octets sends a reset, which can overtake our Close frame.
-        """
-        if self.lingering or self._below.is_closing():
-            return
-        if self._scanner is None or not self._below.can_write_eof():
-            self._below.close()
-            return
-        self._below.write_eof()
-        self._below.resume_reading()
-        self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._below.abort)
-
-    def ended(self) -> None:
-        """The connection is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 class GatedReader:
@@ -129,21 +98,10 @@ class FramedProtocol(HostedProtocol):
         self.extended = False
         self._frames: FrameTransport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def over(self, transport: asyncio.Transport) -> FrameTransport:
         """Put the transport that knows frames on top."""
-        self._frames = FrameTransport(cast("asyncio.Transport", transport), self._note_sent)
-        super().connection_made(cast("asyncio.Transport", self._frames))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone."""
-        if self._frames is not None:
-            self._frames.ended()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the host, unless we only wait for the peer to see our Close."""
-        if self._frames is None or not self._frames.lingering:
-            super().data_received(data)
+        self._frames = FrameTransport(transport, LINGER_S, self._note_sent)
+        return self._frames
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:  # noqa: ANN401
         """The upgrade is done: from here on there are frames in both directions."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from portyard.commons.hosting import connection_of, scheme_of
 from portyard.commons.yard import Yard
@@ -140,8 +141,9 @@ async def body_of(request: web.Request) -> Body:
 async def _multipart(request: web.Request) -> Body:
     try:
         parts = await request.post()
-    except (ValueError, LookupError, AssertionError) as error:
-        raise bad_request(f"not a multipart form: {error}") from None
+    except (ValueError, LookupError, AssertionError, HttpProcessingError) as error:
+        reason = error.message if isinstance(error, HttpProcessingError) else str(error)
+        raise bad_request(f"not a multipart form: {reason}") from None
     fields: list[tuple[str, str]] = []
     files: list[tuple[str, str]] = []
     for name, value in parts.items():

@@ -16,7 +16,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { margin-bottom: 0 } h2 { margin: 2rem 0 .3rem; font-size: 1.1rem; color: var(--accent) }
 table { width: 100%; border-collapse: collapse } td { padding: .3rem .6rem .3rem 0; border-top: 1px solid var(--line) }
-td:first-child { width: 9rem; font-size: .8rem; opacity: .75 } td:nth-child(2) { width: 24rem } code { font-size: .9rem } a { color: inherit }
+td:first-child { width: 9rem; font-size: .8rem; opacity: .75 } td:nth-child(2) { width: 24rem }
+code { font-size: .9rem } a { color: inherit }
 """
 
 

@@ -1,0 +1,39 @@
+"""An HTTP room for a test, its client, and a raw connection for octets that no client sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from portyard.commons.settings import Limits
+from portyard.http.card import CARD
+from portyard.http.edge import open_service
+from tests.support.hosted import Served, served
+
+
+@contextlib.asynccontextmanager
+async def room(folder: Path, limits: Limits | None = None) -> AsyncIterator[tuple[Served, aiohttp.ClientSession]]:
+    """The room, and a client that follows nothing and decodes nothing by itself."""
+    async with (
+        served(CARD, open_service, folder, limits) as place,
+        aiohttp.ClientSession(place.url, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as client,
+    ):
+        yield place, client
+
+
+async def exchange(place: Served, octets: bytes, *, piecewise: bool = False) -> bytes:
+    """Send octets, half-close, and return all that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+    pieces = [octets[at : at + 1] for at in range(len(octets))] if piecewise else [octets]
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    answer = await reader.read()
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return answer
