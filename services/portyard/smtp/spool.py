@@ -43,6 +43,9 @@ _INSERT_MESSAGE: Final = "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?
 IN_HAND: Final = -1.0
 """`due` of a new recipient that the relay has in memory: it needn't be found."""
 
+QUEUE_COUNTER: Final = "queue"
+"""The generation counter that moves whenever a queue of any hop looks different."""
+
 
 class State(StrEnum):
     """Where a recipient stands."""
@@ -204,6 +207,7 @@ class SqlSpool:
     def _insert(self, arrival: Arrival, file: str | None, due: float, transaction: Transaction) -> list[Queued]:
         """Take over what is new: those recipients."""
         transaction.bump(self._counter)
+        transaction.bump(QUEUE_COUNTER)
         taken = []
         for r in arrival.recipients:
             address = print_mailbox(r.mailbox)
@@ -262,6 +266,7 @@ class SqlSpool:
         ]
 
         def job(transaction: Transaction) -> None:
+            transaction.bump(QUEUE_COUNTER)
             transaction.execute_many(
                 "UPDATE spool_recipients SET state = ?, attempts = ?, due = ?, reason = ? WHERE hop = ? AND id = ? AND recipient = ?",
                 rows,

@@ -37,6 +37,9 @@ _PARAMETER = re.compile(rf"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~{_UTF8}]+))?")
 _IS_DOT_STRING = re.compile(_DOT_STRING)
 _HELLO = re.compile(rf"[!-~{_UTF8}]{{1,{DOMAIN_LIMIT}}}")  # RFC 5321 §4.1.4: a wrong name is no ground to refuse
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")  # a tab is white space
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
+# sasl-mech = 1*20mech-char; mech-char = %x41-5A / DIGIT / "-" / "_"                          RFC 4422 §3.1
+_MECHANISM = re.compile(r"[A-Za-z0-9\-_]{1,20}")
 
 UNKNOWN_COMMAND: Final = reply(500, "5.5.1", "command not recognised")
 
@@ -57,6 +60,8 @@ def parse_command(line: bytes) -> Command:
     parse = _PARSERS.get(verb.upper())
     if parse is None:
         raise PeerError(UNKNOWN_COMMAND)
+    if _NO_UTF8.search(text) and parse not in (_mail, _rcpt):  # those two say which path it is
+        raise PeerError(reply(501, "5.5.2", "the line is no UTF-8"))
     return parse(argument.rstrip(" \t"))  # RFC 5321 §4.1.1: white space before the CRLF is tolerated
 
 
@@ -193,7 +198,7 @@ def _parameters(text: str) -> tuple[Parameter, ...]:
 
 def _auth(argument: str) -> Command:
     mechanism, _, initial = argument.strip().partition(" ")
-    if not mechanism or " " in initial:
+    if not _MECHANISM.fullmatch(mechanism) or " " in initial:
         raise PeerError(reply(501, "5.5.4", "syntax: AUTH mechanism [initial-response]"))
     return model.Auth(mechanism.upper(), initial or None)
 
