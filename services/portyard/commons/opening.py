@@ -46,11 +46,15 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
     """
     clock = clock or SystemClock()
     with _state_directory(settings.state) as state:
-        stores = await open_stores(state, settings, clock)
-        database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
-        journal = StoredJournal(database, clock, settings.limits.journal_events, settings.limits.journal_bytes)
-        background = Background()
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            stores = await open_stores(state, settings, clock)
+            stack.push_async_callback(stores.close)
+            database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
+            stack.push_async_callback(database.close)
+            journal = StoredJournal(database, clock, settings.limits.journal_events, settings.limits.journal_bytes)
+            stack.push_async_callback(journal.close)
+            background = Background()
+            stack.push_async_callback(background.close)
             yield Yard(
                 settings=settings,
                 clock=clock,
@@ -69,11 +73,6 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 control_database=stores.control_database,
                 spawn=background.spawn,
             )
-        finally:
-            await background.close()
-            await journal.close()
-            await database.close()
-            await stores.close()
 
 
 class Background:

@@ -76,12 +76,14 @@ class SqlMailstore:
         await asyncio.to_thread(self._files.remove_all, orphans)
         await self.sweep()
 
-    async def sweep(self, keep_s: int = writing.KEEP_UNREFERENCED_S) -> None:
-        """Remove bodies that no message references."""
+    async def sweep(self, keep_s: int = writing.KEEP_UNREFERENCED_S) -> bool:
+        """Remove bodies that no message references; whether there was something to look at."""
+        swept = False
         if await self._database.read("SELECT 1 FROM garbage LIMIT 1"):
             folder, now_s = self._files.folder, self._seconds()
             while await self._write(lambda work: writing.sweep(work, folder, now_s, keep_s)):
-                pass
+                swept = True
+        return swept
 
     # -- mailboxes
 
@@ -177,20 +179,27 @@ class SqlMailstore:
         chosen = flags_of(flags_text(flags))
         date = micros_of(internal_date or self._clock.now())
         delivery = Delivery(delivery_id, recipient) if delivery_id is not None and recipient is not None else None
-        body = await self._body(octets)
         job = partial(
             writing.append,
             account_id=account_id,
             name=canonical(mailbox),
-            body=body,
             flags=chosen,
             date=date,
             delivery=delivery,
             delivery_id=delivery_id,
         )
+        try:
+            return await self._append(octets, job)
+        except StoreFullError:
+            if not await self.sweep(keep_s=0):  # what was expunged is kept for its readers, but not at this price
+                raise
+            return await self._append(octets, job)
+
+    async def _append(self, octets: bytes, job: Callable[..., tuple[Appended, bool]]) -> Appended:
+        body = await self._body(octets)
         stored = False
         try:
-            appended, stored = await self._write(job)
+            appended, stored = await self._write(partial(job, body=body))
         except asyncio.CancelledError:
             stored = True  # perhaps; a file that isn't referenced is swept later
             raise
