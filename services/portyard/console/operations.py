@@ -126,14 +126,16 @@ async def page(desk: Desk, sandbox: str, query: shapes.MessagesQuery) -> tuple[l
     while True:
         size = LIST_SLICE if criteria.checks else query.limit - len(found)
         places = await desk.queries.newest(mailboxes, size, place)
-        for place in places:
-            async for message in desk.queries.listed(sandbox, mailboxes, [place[1]]):
-                if not criteria.differences(fields_of(message)):
-                    found.append(message)
+        dates = {key: date for date, key in places}
+        async for message in desk.queries.listed(mailboxes, dates):
+            if not criteria.differences(fields_of(message)):
+                found.append(message)
             if len(found) == query.limit:
-                return found, place
+                key = int(message.id)
+                return found, (dates[key], key)
         if len(places) < size:
             return found, None
+        place = places[-1]
 
 
 async def get_message(call: Call) -> shapes.WholeMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -9,14 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.accounts.sql import COUNTER
 from portyard.commons.database.engine import Row, StorageError
 from portyard.commons.mailstore.model import Message
+from portyard.commons.mailstore.schema import UID_MASK, message_key
 from portyard.commons.mailstore.structure import decode
 from portyard.commons.mailstore.summary import bare, summarise
 from portyard.commons.yard import Yard
 from portyard.console import shapes
 
 QUEUE_LIMIT = 1000  # recipients that one look at the queue shows
+_TURN = 32  # messages that are read in one go
 _SLICE = 500  # parameters of one statement
 _NO_TABLE = re.compile("no such table|does not exist")  # the engines' words for it
 
@@ -32,6 +36,18 @@ class Found:
     mailbox: str
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A mailbox with whose it is, and the UID that its next message will get."""
+
+    account: Account
+    name: str
+    uid_next: int
+
+
+Boxes = Mapping[int, Box]
+
+
 class MailQueries:
     """The mail of sandboxes.
 
@@ -42,17 +58,39 @@ class MailQueries:
     def __init__(self, yard: Yard) -> None:
         self._yard = yard
         self._database = yard.mail_database
+        self._accounts: dict[str, dict[int, Account]] = {}
+        self._seen: int | None = None
 
     async def token(self) -> object:
         """Something that is another once any mailbox has changed, whichever process changed it."""
         (row,) = await self._database.read("SELECT COUNT(*), COALESCE(SUM(highest_modseq), 0) FROM mailboxes")
         return row
 
-    async def mailboxes(self, sandbox: str) -> dict[int, tuple[Account, str]]:
+    async def mailboxes(self, sandbox: str) -> Boxes:
         """The mailboxes of a sandbox that hold messages, by id."""
-        accounts = {account.id: account for account in await self._yard.accounts.list(sandbox)}
-        rows = await self._database.read("SELECT id, account_id, name FROM mailboxes WHERE messages > 0")
-        return {number: (accounts[owner], name) for number, owner, name in rows if owner in accounts}
+        accounts = await self._accounts_of(sandbox)
+        rows = await self._database.read("SELECT id, account_id, name, uid_next FROM mailboxes WHERE messages > 0")
+        return {key: Box(accounts[owner], name, following) for key, owner, name, following in rows if owner in accounts}
+
+    async def _accounts_of(self, sandbox: str) -> dict[int, Account]:
+        """A sandbox's accounts by id, read again only when any account changed."""
+        generation = self._yard.control_database.generation(COUNTER)
+        if generation != self._seen:
+            self._accounts.clear()
+            self._seen = generation
+        known = self._accounts.get(sandbox)
+        if known is None:
+            known = {account.id: account for account in await self._yard.accounts.list(sandbox)}
+            self._accounts[sandbox] = known
+        return known
+
+    async def arrived(self, mailbox_id: int, since_uid: int) -> list[Place]:
+        """The messages of a mailbox with this UID or a later one."""
+        rows = await self._database.read(
+            "SELECT internal_date, id FROM messages WHERE id >= ? AND id <= ?",
+            (message_key(mailbox_id, since_uid), message_key(mailbox_id, UID_MASK)),
+        )
+        return [(date, key) for date, key in rows]
 
     async def newest(self, mailboxes: Iterable[int], limit: int, before: Place | None = None) -> list[Place]:
         """The newest messages of these mailboxes, newest first."""
@@ -71,15 +109,15 @@ class MailQueries:
             found = heapq.nlargest(limit, [*found, *((date, key) for date, key in rows)])
         return found
 
-    async def listed(
-        self, sandbox: str, mailboxes: Mapping[int, tuple[Account, str]], ids: Iterable[int]
-    ) -> AsyncIterator[shapes.Message]:
+    async def listed(self, mailboxes: Boxes, ids: Iterable[int]) -> AsyncIterator[shapes.Message]:
         """These messages as a list shows them; those that are gone meanwhile are passed over."""
-        for key in ids:
+        for number, key in enumerate(ids):
+            if number % _TURN == _TURN - 1:
+                await asyncio.sleep(0)  # the stores answer without ever waiting: others want their turn
             message = await self._yard.mail.message(key)
-            if message is not None and message.mailbox_id in mailboxes:
-                account, name = mailboxes[message.mailbox_id]
-                yield await self.shown(Found(message, account, name))
+            box = mailboxes.get(message.mailbox_id) if message else None
+            if message is not None and box is not None:
+                yield await self.shown(Found(message, box.account, box.name))
 
     async def find(self, sandbox: str, message_id: str) -> Found | None:
         """A message of the sandbox, or None."""
@@ -89,8 +127,7 @@ class MailQueries:
         mailbox = await self._yard.mail.mailbox_by_id(message.mailbox_id) if message else None
         if message is None or mailbox is None:
             return None
-        accounts = await self._yard.accounts.list(sandbox)
-        account = next((account for account in accounts if account.id == mailbox.account_id), None)
+        account = (await self._accounts_of(sandbox)).get(mailbox.account_id)
         return Found(message, account, mailbox.name) if account else None
 
     async def queue(self, sandbox: str) -> list[shapes.QueueEntry]:

@@ -10,11 +10,12 @@ import msgspec
 
 from portyard.console import shapes
 from portyard.console.core.matching import Criteria, because
-from portyard.console.queries import MailQueries
+from portyard.console.queries import Boxes, MailQueries, Place
 
 LOOK_S = 0.02  # between two looks at whether any mailbox moved; what comes is heard of within 50 ms
 NEAR_MISSES = 10  # shown, those with the fewest differences first
-MESSAGES_LIMIT = 10_000  # the newest messages of a sandbox that are looked at
+MESSAGES_LIMIT = 10_000  # messages that were there before the wait, the newest, that are looked at
+SLICE = 200  # messages that are read before it is asked whether enough fit
 
 
 @dataclass(slots=True)
@@ -34,7 +35,8 @@ class Wait:
     criteria: Criteria
     count: int
     timeout_s: float
-    _known: dict[int, tuple[shapes.Message, list[str]]] = field(default_factory=dict)
+    _known: dict[Place, tuple[shapes.Message, list[str]]] = field(default_factory=dict)
+    _uid_next: dict[int, int] | None = None
 
     async def outcome(self) -> shapes.Waited:
         """What came of it."""
@@ -42,12 +44,10 @@ class Wait:
         deadline = loop.time() + self.timeout_s
         while True:
             token = await self.queries.token()  # before the look: what comes during it is seen by the next one
-            present = await self._look()
-            fitting = [message for message, differences in present if not differences]
-            if fitting and len(fitting) >= self.count:
-                return self._waited(present, satisfied=self.count > 0)
+            if await self._look():
+                return await self._waited(satisfied=self.count > 0)
             if not await self._moved(token, deadline):
-                return self._waited(present, satisfied=self.count == 0)
+                return await self._waited(satisfied=self.count == 0)
 
     async def _moved(self, token: object, deadline: float) -> bool:
         """True once something moved, False when the time is up."""
@@ -58,27 +58,56 @@ class Wait:
                 return True
         return False
 
-    async def _look(self) -> list[tuple[shapes.Message, list[str]]]:
-        """Every message that is there now, newest first, with its differences; each is read only once."""
+    async def _look(self) -> bool:
+        """Read what hasn't been read yet, newest first and in slices; True as soon as enough fit and are still there."""
         mailboxes = await self.queries.mailboxes(self.sandbox)
-        keys = [key for _, key in await self.queries.newest(mailboxes, MESSAGES_LIMIT)]
-        fresh = [key for key in keys if key not in self._known]
-        async for message in self.queries.listed(self.sandbox, mailboxes, fresh):
-            self._known[int(message.id)] = (message, self.criteria.differences(fields_of(message)))
-        return [self._known[key] for key in keys if key in self._known]
+        fresh, wanted = await self._fresh(mailboxes), max(self.count, 1)
+        for start in range(0, max(len(fresh), 1), SLICE):
+            dates = {key: date for date, key in fresh[start : start + SLICE]}
+            async for message in self.queries.listed(mailboxes, dates):
+                key = int(message.id)
+                self._known[dates[key], key] = (message, self.criteria.differences(fields_of(message)))
+            if len(self._candidates()) >= wanted and len(await self._fitting()) >= wanted:
+                return True
+        return False
 
-    def _waited(self, present: list[tuple[shapes.Message, list[str]]], *, satisfied: bool) -> shapes.Waited:
-        missed = sorted(
-            ((m, d) for m, d in present if d), key=lambda miss: len(miss[1])
-        )  # stable: newest first among equals
+    async def _fresh(self, mailboxes: Boxes) -> list[Place]:
+        """The messages that came since the last look, at first the newest ones."""
+        before = self._uid_next
+        self._uid_next = {key: box.uid_next for key, box in mailboxes.items()}
+        if before is None:
+            return await self.queries.newest(mailboxes, MESSAGES_LIMIT)
+        grown = {key: before.get(key, 1) for key, box in mailboxes.items() if box.uid_next != before.get(key, 1)}
+        return sorted([p for key, uid in grown.items() for p in await self.queries.arrived(key, uid)], reverse=True)
+
+    def _candidates(self) -> list[int]:
+        """The keys of those that fitted when they were read, newest first."""
+        return [
+            key
+            for (_, key), (_, differences) in sorted(self._known.items(), key=_place, reverse=True)
+            if not differences
+        ]
+
+    async def _fitting(self) -> list[shapes.Message]:
+        """Those of them that weren't removed meanwhile, as they are now."""
+        mailboxes = await self.queries.mailboxes(self.sandbox)
+        return [message async for message in self.queries.listed(mailboxes, self._candidates())]
+
+    async def _waited(self, *, satisfied: bool) -> shapes.Waited:
+        missed = [self._known[place] for place in sorted(self._known, reverse=True) if self._known[place][1]]
+        missed.sort(key=lambda miss: len(miss[1]))  # stable: newest first among equals
         return shapes.Waited(
             satisfied=satisfied,
-            messages=[message for message, differences in present if not differences],
+            messages=await self._fitting(),
             near_misses=[
                 shapes.NearMiss(**msgspec.structs.asdict(message), because=because(differences))
                 for message, differences in missed[:NEAR_MISSES]
             ],
         )
+
+
+def _place(item: tuple[Place, object]) -> Place:
+    return item[0]
 
 
 def fields_of(message: shapes.Message) -> Mapping[str, list[str]]:

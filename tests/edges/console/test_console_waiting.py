@@ -97,3 +97,51 @@ def test_a_client_that_gives_up_leaves_nothing_behind(tmp_path: Path) -> None:
                 await waiting
 
     run(main())
+
+
+def test_what_is_removed_meanwhile_doesnt_count(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            gone = await client.deliver("one")
+            waiting = asyncio.create_task(client.get(f"{WAIT}?count=2&timeout=60"))
+            await client.get(f"{WAIT}?count=1")
+            async with client.http.delete(f"{client.api}/sandboxes/default/messages/{gone}") as response:
+                assert response.status == 204
+            stays = [await client.deliver("two")]
+            assert not waiting.done()
+            stays.append(await client.deliver("three", "bob@portyard.test"))
+            assert [message["id"] for message in (await waiting)["messages"]] == stays[::-1]
+
+    run(main())
+
+
+def test_a_moved_message_is_found_where_it_lies_now(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            key = await client.deliver("one")
+            message = await client.yard.mail.message(int(key))
+            alice = await client.yard.accounts.find("alice")
+            assert message is not None
+            assert alice is not None
+            waiting = asyncio.create_task(client.get(f"{WAIT}?count=2&timeout=60"))
+            await client.get(f"{WAIT}?count=1")
+            await client.yard.mail.move(message.mailbox_id, [1], alice.id, "Archive")
+            await client.deliver("two")
+            found = {(each["subject"], each["mailbox"]) for each in (await waiting)["messages"]}
+            assert found == {("one", "Archive"), ("two", "INBOX")}
+
+    run(main())
+
+
+def test_among_many_the_newest_answer_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for start in range(0, 600, 100):
+                await asyncio.gather(*(client.deliver(f"number {start + each}") for each in range(100)))
+            last = await client.deliver("number last")
+            waited = await client.get(f"{WAIT}?subject=last&timeout=60")
+            assert [message["id"] for message in waited["messages"]] == [last]
+            assert (await client.get(f"{WAIT}?subject=number 0&timeout=0"))["satisfied"] is True
+            assert (await client.get(f"{WAIT}?subject=number&count=601&timeout=0"))["satisfied"] is True
+
+    run(main())
