@@ -177,11 +177,7 @@ class _One:
         for run in runs:
             for start in range(run.start, run.end, PIECE):
                 end = min(run.end, start + PIECE)
-                piece = (
-                    run.own
-                    if run.own is not None
-                    else await self._context.mail.octets(self._message, start, end - start)
-                )
+                piece = await self._read(run, start, end)
                 if len(piece) != end - start:
                     raise EOFError(f"message {self._message.id} has {len(piece)} octets at {start}, not {end - start}")
                 if size <= PLAIN_PIECE:
@@ -189,6 +185,11 @@ class _One:
                 else:
                     yield Send(piece, f"«{len(piece)} bytes»")
                     await give_way()
+
+    async def _read(self, run: _Run, start: int, end: int) -> bytes:
+        if run.own is not None:
+            return run.own[start - run.start : end - run.start]
+        return await self._context.mail.octets(self._message, start, end - start)
 
     async def _runs(self, wanted: Section) -> list[_Run] | None:
         """Where the section lies; None when there is no such part."""
@@ -212,7 +213,8 @@ class _One:
         header = await self._context.mail.octets(self._message, span[0], span[1] - span[0])
         fields = mime.header_fields(header)
         chosen_spans = select_fields(fields, wanted.fields, exclude=wanted.text == "HEADER.FIELDS.NOT")
-        own = b"".join(header[start:end] for start, end in chosen_spans) + b"\r\n"
+        empty_line = header[fields[-1].end if fields else 0 :]  # §6.4.5: left out where the message has none
+        own = b"".join(header[start:end] for start, end in chosen_spans) + empty_line
         return [_Run(0, len(own), own)]
 
 
