@@ -30,7 +30,7 @@ from portyard.ftp.core.listing import (
 )
 from portyard.ftp.core.replies import file_refused
 from portyard.ftp.data import Producer
-from portyard.ftp.hosted import BufferedIteratorProducer, TLS_FTPHandler
+from portyard.ftp.hosted import BufferedIteratorProducer, FTPHandler
 from portyard.ftp.login import Login
 
 ASCII_SIZE_LIMIT = 4 << 20  # octets that are read to answer SIZE under TYPE A: some milliseconds
@@ -47,11 +47,14 @@ def _entry(text: str, *, auth: bool = False, arg: bool | None = True) -> dict[st
 class Commands(Login):
     """A whole control connection."""
 
-    proto_cmds = TLS_FTPHandler.proto_cmds | {
+    proto_cmds = FTPHandler.proto_cmds | {
         "ACCT": _entry("ACCT <SP> account-information (none is needed)."),
+        "AUTH": _entry("AUTH <SP> TLS | TLS-C | TLS-P | SSL (turn to TLS)."),
+        "PBSZ": _entry("PBSZ <SP> 0 (protection buffer size)."),
+        "PROT": _entry("PROT <SP> C | P (data connections clear or private)."),
         "CCC": _entry("CCC (never granted).", arg=False),
         "HOST": _entry("HOST <SP> host-name (name the virtual host)."),
-        "OPTS": TLS_FTPHandler.proto_cmds["OPTS"] | {"auth": False},  # clients say OPTS UTF8 ON before they log in
+        "OPTS": FTPHandler.proto_cmds["OPTS"] | {"auth": False},  # clients say OPTS UTF8 ON before they log in
     }
 
     _restart_position: int
@@ -132,7 +135,7 @@ class Commands(Login):
             self.respond("501 EPSV takes a protocol's number or ALL.")
 
     def _over_ipv6(self) -> bool:
-        return self._raw.family == socket.AF_INET6 and ":" in self.remote_ip
+        return self.family == socket.AF_INET6 and ":" in self.remote_ip
 
     def _wrong_protocol(self) -> str:
         return f"522 Network protocol not supported, use ({'2' if self._over_ipv6() else '1'})."  # RFC 2428 §2

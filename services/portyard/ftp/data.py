@@ -12,8 +12,6 @@ import socket
 import sys
 from typing import Any
 
-from OpenSSL import SSL
-
 from portyard.ftp.core.addresses import HostPort, extended_passive_reply, passive_reply, same_host
 from portyard.ftp.core.ascii import FromNetwork, ToNetwork
 from portyard.ftp.core.replies import storing_failed
@@ -26,9 +24,8 @@ from portyard.ftp.hosted import (
     FileReadWriteError,
     PassiveDTP,
     RetryError,
-    TLS_DTPHandler,
 )
-from portyard.ftp.tls import handshake_fields
+from portyard.ftp.tls import TlsChannel
 
 CHUNK = 256 * 1024  # octets of one read, write or sendfile: large files go at the disk's pace, small ones are one turn
 READS_A_TURN = 8  # so that one fast upload doesn't keep the loop from the others
@@ -38,13 +35,12 @@ CONNECT_S = 30  # how long a passive port waits for its client
 _logger = logging.getLogger("portyard.ftp")
 
 
-class Data(DTPHandler):  # type: ignore[misc]
-    """A data connection."""
+class PlainData(DTPHandler):  # type: ignore[misc]
+    """A data connection without TLS."""
 
     timeout = STALLED_S
     ac_in_buffer_size = CHUNK
     ac_out_buffer_size = CHUNK
-    _error = False
     _lastdata: int
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
@@ -113,8 +109,7 @@ class Data(DTPHandler):  # type: ignore[misc]
         self._fail("426 Data connection broken off; transfer aborted.")
 
     def abort(self, reply: str = "") -> None:
-        """End it now, without a TLS goodbye, which might wait."""
-        self._error = True
+        """End it now."""
         self._told = True
         self._fail(reply)
 
@@ -134,7 +129,6 @@ class Data(DTPHandler):  # type: ignore[misc]
     def handle_error(self) -> None:
         """Something raised: a file that can't be read, or a bug."""
         error = sys.exc_info()[1]
-        self._error = True
         if isinstance(error, FileReadWriteError) and isinstance(error.__cause__, OSError):
             self._fail(storing_failed(error.__cause__))
         else:
@@ -176,51 +170,36 @@ class Data(DTPHandler):  # type: ignore[misc]
             self._resp = (storing_failed(error), None)
 
 
-class TlsData(TLS_DTPHandler, Data):  # type: ignore[misc]
-    """A data connection that is private when PROT P was said (RFC 4217 §9)."""
+class Data(TlsChannel, PlainData):
+    """A data connection, private when PROT P was said (RFC 4217 §9)."""
 
-    def recv(self, buffer_size: int) -> bytes:
-        """As `Data.recv`; an end without close_notify is a truncation."""
-        try:
-            return Data.recv(self, buffer_size)
-        except SSL.WantReadError as error:
-            self._ssl_want_read = True
-            raise RetryError from error
-        except SSL.WantWriteError as error:
-            self._ssl_want_write = True
-            raise RetryError from error
-        except SSL.ZeroReturnError:
-            Data.handle_close(self)
-        except SSL.Error:
-            self._error = True  # no goodbye on a broken stream
-            self.broken()
-        return b""
+    def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        super().__init__(sock, cmd_channel)
+        if self.connected and cmd_channel.private_data:
+            self.secure_connection(cmd_channel.room.tls_context, tickets=0)
 
-    def send(self, data: bytes) -> int:
-        """As pyftpdlib's, but a broken stream is no internal error."""
-        try:
-            sent: int = super().send(data)
-        except SSL.Error:
-            self._error = True
-            self.broken()
-            return 0
-        return sent
+    def use_sendfile(self) -> bool:
+        """Not under TLS."""
+        return bool(not self.tls_requested and super().use_sendfile())
 
-    def handle_ssl_established(self) -> None:
+    def broken(self) -> None:
+        """The peer broke off; under TLS also by an end without close_notify, which is a truncation."""
+        self.secured = False
+        PlainData.broken(self)
+
+    def abort(self, reply: str = "") -> None:
+        """End it now, without a goodbye, which might wait."""
+        self.secured = False
+        super().abort(reply)
+
+    def handle_tls_established(self) -> None:
         """The handshake is done."""
-        self.cmd_channel.note_handshake("data", handshake_fields(self.socket))
+        self.cmd_channel.note_handshake("data", self.handshake_fields())
 
-    def handle_failed_ssl_handshake(self) -> None:
+    def handle_tls_failed(self, error: OSError) -> None:
         """It failed (RFC 4217 §10.2: 522)."""
-        error = sys.exc_info()[1]
         self.cmd_channel.note_failed_handshake("data", error)
-        self._error = True
-        self._told = True
-        self._fail("522 TLS handshake failed on the data connection.")
-
-    def handle_error(self) -> None:
-        """The library's would close without a reply."""
-        Data.handle_error(self)
+        self.abort("522 TLS handshake failed on the data connection.")
 
 
 class Passive(PassiveDTP):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyftpdlib.ioloop  # first, see above
 from pyftpdlib.exceptions import _FileReadWriteError as FileReadWriteError
 from pyftpdlib.exceptions import _RetryError as RetryError
-from pyftpdlib.handlers import DTPHandler, TLS_DTPHandler, TLS_FTPHandler
+from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.handlers.ftp.dispatchers import PassiveDTP
 from pyftpdlib.handlers.ftp.producers import BufferedIteratorProducer
 
@@ -23,9 +23,8 @@ __all__ = [
     "AsyncChat",
     "BufferedIteratorProducer",
     "DTPHandler",
+    "FTPHandler",
     "FileReadWriteError",
     "PassiveDTP",
     "RetryError",
-    "TLS_DTPHandler",
-    "TLS_FTPHandler",
 ]

@@ -18,7 +18,7 @@ class Login(Session):
 
     def process_command(self, cmd: str, *args: object, **kwargs: object) -> None:
         """Plaintext logins are refused where the settings say so."""
-        if cmd in ("USER", "PASS", "ACCT") and self.room.yard.settings.require_tls and not self._ssl_established:
+        if cmd in ("USER", "PASS", "ACCT") and self.room.yard.settings.require_tls and not self.secured:
             self.respond("530 Logins need TLS here: send AUTH TLS first.")
             return
         super().process_command(cmd, *args, **kwargs)
@@ -98,12 +98,10 @@ class Login(Session):
 
     def flush_account(self) -> None:
         """Forget who it was."""
-        data_prot, data_pbsz = self._prot, self._pbsz
         if self.data_channel is not None:
             self.data_channel.abort()
         super().flush_account()
         self._epsvall = False
-        self._prot, self._pbsz = data_prot, data_pbsz
 
     def ftp_QUIT(self, line: str) -> None:
         """Goodbye."""
@@ -115,7 +113,7 @@ class Login(Session):
     def ftp_AUTH(self, line: str) -> None:
         """Upgrade (RFC 4217 §4)."""
         mechanism = line.upper()
-        if self._ssl_requested:
+        if self.tls_requested:
             self.respond("503 TLS is on already.")
         elif mechanism not in ("TLS", "TLS-C", "SSL", "TLS-P"):
             self.respond("504 Known mechanisms are TLS, TLS-C, TLS-P and SSL.")  # RFC 2228 §3
@@ -126,39 +124,39 @@ class Login(Session):
                 self.reason = "tls handshake failed"
                 self.close()
                 return
-            self._pbsz = self._prot = mechanism == "TLS-P"
+            self.sized = self.private_data = mechanism == "TLS-P"
             self.secure()
 
     def ftp_PBSZ(self, line: str) -> None:
         """Protection buffer size: TLS needs none (RFC 4217 §8)."""
-        if not self._ssl_established:
+        if not self.secured:
             self.respond("503 AUTH TLS comes first.")
         elif not line.isdecimal() or int(line) >= 1 << 32:
             self.respond("501 A size is a decimal number of 32 bits.")
         else:
-            self._pbsz = True
+            self.sized = True
             self.respond("200 PBSZ=0")
 
     def ftp_PROT(self, line: str) -> None:
         """The data connection's protection (RFC 4217 §9)."""
         level = line.upper()
-        if not self._ssl_established:
+        if not self.secured:
             self.respond("503 AUTH TLS comes first.")
-        elif not self._pbsz:
+        elif not self.sized:
             self.respond("503 PBSZ comes first.")
         elif level in ("S", "E"):
             self.respond("536 TLS protects wholly or not at all: C or P.")
         elif level not in ("C", "P"):
             self.respond("504 Levels are C and P.")
         else:
-            self._prot = level == "P"
+            self.private_data = level == "P"
             self.respond(
-                "200 Data connections are private." if self._prot else "200 Data connections are in the clear."
+                "200 Data connections are private." if self.private_data else "200 Data connections are in the clear."
             )
 
     def ftp_CCC(self, line: str) -> None:
         """Never back to plaintext (RFC 4217 §12.3 leaves it to the server)."""
-        if self._ssl_established:
+        if self.secured:
             self.respond("534 The control connection stays protected.")
         else:
             self.respond("533 The control connection isn't protected.")

@@ -13,16 +13,14 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
-
 from portyard.commons.card import TlsMode
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.listing import one_line
 from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
-from portyard.ftp.data import Data, Passive, TlsData
-from portyard.ftp.hosted import AsyncChat, RetryError, TLS_FTPHandler
-from portyard.ftp.tls import handshake_fields
+from portyard.ftp.data import Data, Passive
+from portyard.ftp.hosted import AsyncChat, FTPHandler, RetryError
+from portyard.ftp.tls import CONTROL_TICKETS, TlsChannel, half_close, peek, take_raw
 
 if TYPE_CHECKING:
     from portyard.ftp.edge import Room
@@ -56,20 +54,25 @@ class Everything:
         """See `impersonate_user`."""
 
 
-class Session(TLS_FTPHandler):  # type: ignore[misc]
+class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     """A control connection.
 
     Args:
         room: The room's handler.
         connection: What the listener knows of it.
         sock: The accepted socket.
+
+    Attributes:
+        family: The connection's address family.
+        sized: PBSZ was said (RFC 4217 §8).
+        private_data: Data connections turn to TLS: PROT P was said (RFC 4217 §9).
     """
 
     banner = BANNER
     timeout = IDLE_S
     unicode_errors = "surrogateescape"  # a name that isn't UTF-8 goes out as the octets that it is
     authorizer = Everything()
-    dtp_handler = TlsData
+    dtp_handler = Data
     passive_dtp = Passive
     remote_ip: str
     _out_dtp_queue: Any
@@ -80,7 +83,9 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
         self.connection = connection
         self.pen = connection.log
         self.reason = "peer closed"
-        self._raw = sock
+        self.family = sock.family
+        self.sized = False
+        self.private_data = False
         self._held: deque[bytes | None] = deque()
         self._held_octets = 0
         self._waiting = False
@@ -110,35 +115,30 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
 
     # TLS
 
-    def get_ssl_context(self) -> SSL.Context:
-        """The room's: one for every connection."""
-        return self.room.tls_context
-
     def secure(self) -> None:
         """TLS from here; what was read in plaintext is dropped."""
         self._partial = b""
         self._held.clear()
         self._held_octets = 0
         self._handshake_timer = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
-        self.secure_connection(self.ssl_context)
+        self.secure_connection(self.room.tls_context, CONTROL_TICKETS)
 
-    def handle_ssl_established(self) -> None:
+    def handle_tls_established(self) -> None:
         """The handshake is done."""
         self._handshake_timer.cancel()
-        self.note_handshake("control", handshake_fields(self.socket))
+        self.note_handshake("control", self.handshake_fields())
         if not self._greeted:
             # Implicit FTPS protects data from the start: its clients expect it, and say PBSZ and PROT P merely to be sure.
-            self._pbsz = self._prot = True
+            self.sized = self.private_data = True
             self.greet()
 
-    def handle_failed_ssl_handshake(self) -> None:
+    def handle_tls_failed(self, error: OSError) -> None:
         """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
-        self.note_failed_handshake("control", None)
+        self.note_failed_handshake("control", error)
         self.reason = "tls handshake failed"
-        self._error = True
         self._lingering = True
         with contextlib.suppress(OSError):
-            self._raw.shutdown(socket.SHUT_WR)
+            half_close(self.socket)
         self._handshake_timer.cancel()
         self._handshake_timer = self.ioloop.call_later(LINGER_S, self.close)
 
@@ -148,7 +148,7 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
             super().handle_read_event()
             return
         try:
-            rest = self._raw.recv(self.ac_in_buffer_size)
+            rest = take_raw(self.socket, self.ac_in_buffer_size)
         except BlockingIOError:
             return
         except OSError:
@@ -157,29 +157,9 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
             self.close()
 
     def _handshake_late(self) -> None:
-        if self._ssl_accepting:
+        if self.handshaking:
             self.reason = "tls handshake timed out"
             self.close()
-
-    def recv(self, buffer_size: int) -> bytes:
-        """Octets; a TLS stream that breaks off is an end like any other."""
-        try:
-            data: bytes = super().recv(buffer_size)
-        except SSL.Error:
-            self._error = True
-            self.close()
-            return b""
-        return data
-
-    def send(self, data: bytes) -> int:
-        """As `recv`."""
-        try:
-            sent: int = super().send(data)
-        except SSL.Error:
-            self._error = True
-            self.close()
-            return 0
-        return sent
 
     # Lines
 
@@ -301,7 +281,7 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
         if self._closed:
             return True
         try:
-            return self._raw.recv(1, socket.MSG_PEEK) == b""
+            return peek(self.socket) == b""
         except BlockingIOError:
             return False
         except OSError:
@@ -324,7 +304,7 @@ class Session(TLS_FTPHandler):  # type: ignore[misc]
 
     def respond(self, resp: str, logfun: object = None) -> None:
         """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
-        if not (self._closed or self._ssl_accepting):
+        if not (self._closed or self.handshaking):
             self._last_response = resp
             self.push(one_line(resp) + "\r\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -130,5 +131,48 @@ def test_a_client_that_distrusts_us_ends_cleanly(tmp_path: Path) -> None:
                     "127.0.0.1", ftp.served.port("ftps"), ssl=ssl.create_default_context(), server_hostname="localhost"
                 )
             assert (await (await ftp.logged_in()).ask("NOOP")).startswith("200")
+
+    run(go())
+
+
+def test_a_data_connection_resumes_the_control_connections_session_and_sends_no_ticket(tmp_path: Path) -> None:
+    """A client that uploads and never reads would leave tickets unread, and its system would answer with a RST in place of the end."""
+
+    def errand(port: int, context: ssl.SSLContext) -> list[tuple[bool, bool]]:
+        with (
+            socket.create_connection(("localhost", port), LIMIT_S) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as control,
+            control.makefile("rw", newline="") as lines,
+        ):
+
+            def ask(command: str) -> str:
+                lines.write(f"{command}\r\n")
+                lines.flush()
+                return lines.readline()
+
+            def fetch(session: ssl.SSLSession | None) -> tuple[bool, bool]:
+                number = int(ask("EPSV").split("|")[3])
+                with socket.create_connection(("localhost", number), LIMIT_S) as unwrapped:
+                    ask("NLST")
+                    with context.wrap_socket(unwrapped, server_hostname="localhost", session=session) as data:
+                        assert data.recv(10) == b""
+                        lines.readline()
+                        ticket = session is None and data.session is not None and data.session.has_ticket
+                        return ticket, bool(data.session_reused)
+
+            lines.readline()
+            ask("USER alice")
+            ask("PASS alice-secret")
+            session = control.session
+            assert session is not None
+            assert session.has_ticket
+            return [fetch(None), fetch(session)]
+
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            port, context = ftp.served.port("ftps"), ftp.served.client_context()
+            assert await asyncio.to_thread(errand, port, context) == [(False, False), (False, True)]
+            reused = [event.fields["session_reused"] for event in await ftp.events("tls")]
+            assert reused == [False, False, True]
 
     run(go())
