@@ -15,5 +15,4 @@ CARD = Card(
         ),
     ),
     factory="portyard.console.edge:open_service",
-    capabilities=("REST",),
 )
