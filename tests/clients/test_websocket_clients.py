@@ -92,9 +92,11 @@ def test_wsproto(tmp_path: Path, scheme: str, deflate: bool) -> None:
             assert isinstance(closed, CloseConnection)
             assert closed.code == 4321
         with Client(place, scheme, "/close/4000?reason=so+long") as client:
-            _, closed = client.events()
+            _, closed = itertools.islice(client.events(), 2)
             assert isinstance(closed, CloseConnection)
             assert (closed.code, closed.reason) == (4000, "so long")
+            client.send(closed.response())
+            assert client.sock.recv(1) == b""
         for status in (401, 403):
             with Client(place, scheme, f"/deny/{status}") as client:
                 (refused,) = itertools.islice(client.events(), 1)

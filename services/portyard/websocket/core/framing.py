@@ -62,10 +62,10 @@ class FrameScanner:
             return scan
         octets = self._held + data if self._held else data
         at = 0
-        while not self.closed:
+        while True:
             if self._header is not None:
                 at = self._pass_payload(octets, at, scan)
-                if self._header is not None:
+                if self._header is not None or self.closed:
                     break
             header = self._next_header(octets, at)
             if isinstance(header, Violation):

@@ -1,0 +1,159 @@
+"""Frames, handshakes and outboxes as pure values; the scanner against wsproto's frames, cut anywhere."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from wsproto.frame_protocol import FrameProtocol
+from wsproto.frame_protocol import Opcode as Theirs
+
+from portyard.websocket.core.framing import HEAD_OCTETS, FrameScanner, Scan
+from portyard.websocket.core.handshake import check, subprotocols
+from portyard.websocket.core.model import Frame, Opcode, may_be_sent
+from portyard.websocket.core.outbox import Outbox
+
+GOOD = {
+    "Upgrade": "WebSocket",
+    "Connection": "keep-alive, upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+def test_handshakes() -> None:
+    assert check(CIMultiDict(GOOD), (1, 1)) is None
+    for missing, status in (
+        ("Upgrade", 426),
+        ("Connection", 426),
+        ("Sec-WebSocket-Version", 426),
+        ("Sec-WebSocket-Key", 400),
+    ):
+        refusal = check(CIMultiDict({name: value for name, value in GOOD.items() if name != missing}), (1, 1))
+        assert refusal is not None
+        assert refusal.status == status
+        assert (status == 426) is (refusal.headers.get("Sec-WebSocket-Version") == "13")
+    for key in ("AAAA", "!" * 24, "AAAAAAAAAAAAAAAAAAAAAAA="):
+        assert check(CIMultiDict(GOOD | {"Sec-WebSocket-Key": key}), (1, 1)) is not None
+    assert check(CIMultiDict(GOOD), (1, 0)) is not None
+    assert subprotocols(CIMultiDict({"Sec-WebSocket-Protocol": " a ,, b"})) == ["a", "b"]
+    assert subprotocols(CIMultiDict()) == []
+
+
+def test_close_codes() -> None:
+    allowed = {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}
+    assert {code for code in range(70_000) if may_be_sent(code)} == allowed
+
+
+def feed(scanner: FrameScanner, octets: bytes, cuts: list[int]) -> Scan:
+    whole = Scan()
+    edges = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
+    for start, end in itertools.pairwise(edges):
+        scan = scanner.feed(octets[start:end])
+        whole.frames += scan.frames
+        whole.passed += scan.passed
+        whole.violation = whole.violation or scan.violation
+    return whole
+
+
+CUTS = st.lists(st.integers(0, 100_000), max_size=12)
+PAYLOADS = st.one_of(st.binary(max_size=300), st.sampled_from([125, 126, 65535, 65536]).map(bytes))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["text", "binary", "ping", "parts"]), PAYLOADS), max_size=6), CUTS, st.booleans()
+)
+def test_another_librarys_frames_pass_unchanged(
+    messages: list[tuple[str, bytes]], cuts: list[int], client: bool
+) -> None:
+    theirs = FrameProtocol(client=client, extensions=[])
+    octets, expected = b"", []
+    for kind, payload in messages:
+        if kind == "ping":
+            octets += theirs.ping(payload[:125])
+            expected.append((Opcode.PING, True, payload[:125]))
+        elif kind == "parts":
+            octets += theirs.send_data(payload, fin=False) + theirs.ping(b"!") + theirs.send_data(payload, fin=True)
+            expected += [
+                (Opcode.BINARY, False, payload),
+                (Opcode.PING, True, b"!"),
+                (Opcode.CONTINUATION, True, payload),
+            ]
+        else:
+            octets += theirs.send_data(payload.hex() if kind == "text" else payload)
+            expected.append(
+                (Opcode.TEXT, True, payload.hex().encode()) if kind == "text" else (Opcode.BINARY, True, payload)
+            )
+    octets += theirs.close(3000, "done")
+    scan = feed(FrameScanner(from_client=client, extended=False), octets + b"what follows a Close is nobody's", cuts)
+    assert scan.violation is None
+    assert scan.passed == octets
+    *frames, close = scan.frames
+    assert [(f.opcode, f.fin, f.length, f.head) for f in frames] == [
+        (opcode, fin, len(payload), payload[:HEAD_OCTETS]) for opcode, fin, payload in expected
+    ]
+    assert (close.opcode, close.close_code, close.head[2:]) == (Opcode.CLOSE, 3000, b"done")
+    assert Theirs(int(close.opcode)) is Theirs.CLOSE
+
+
+@given(st.binary(max_size=600), CUTS, st.booleans(), st.booleans())
+def test_whatever_comes_the_cuts_change_nothing(octets: bytes, cuts: list[int], client: bool, extended: bool) -> None:
+    whole = FrameScanner(from_client=client, extended=extended).feed(octets)
+    cut = feed(FrameScanner(from_client=client, extended=extended), octets, cuts)
+    assert (cut.frames, cut.passed, cut.violation) == (whole.frames, whole.passed, whole.violation)
+    assert octets.startswith(whole.passed)
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"\x81\x00", "unmasked"),
+        (b"\xc1\x80", "reserved bit"),
+        (b"\x83\x80", "opcode 3"),
+        (b"\x08\x80", "fragmented control"),
+        (b"\x89\xfe", "more than 125"),
+        (b"\x80\x80", "continuation of no message"),
+        (b"\x01\x80\0\0\0\0\x81\x80", "inside a fragmented one"),
+        (b"\x81\xfe\x00\x7d", "shortest"),
+        (b"\x81\xff\0\0\0\0\0\0\xff\xff", "shortest"),
+        (b"\x81\xff\x80\0\0\0\0\0\0\0", "highest bit"),
+        (b"\x88\x81\0\0\0\0\x03", "half a code"),
+        (b"\x88\x82\0\0\0\0\x03\xed", "1005"),
+    ],
+)
+def test_violations(octets: bytes, reason: str) -> None:
+    scanner = FrameScanner(from_client=True, extended=False)
+    violation = scanner.feed(octets).violation
+    assert violation is not None
+    assert reason in violation.reason
+    assert scanner.feed(b"\x81\x80\0\0\0\0") == Scan()
+
+
+def test_rsv1_needs_an_extension_and_a_first_frame() -> None:
+    assert FrameScanner(from_client=True, extended=True).feed(b"\xc1\x80\0\0\0\0").frames == [
+        Frame(Opcode.TEXT, True, 0, True, b"")
+    ]
+    for octets in (b"\xc9\x80", b"\x01\x80\0\0\0\0\xc0\x80"):
+        assert FrameScanner(from_client=True, extended=True).feed(octets).violation is not None
+    assert FrameScanner(from_client=False, extended=False).feed(b"\x81\x80").violation is not None
+
+
+def test_an_empty_close_has_no_code() -> None:
+    (frame,) = FrameScanner(from_client=True, extended=False).feed(b"\x88\x80\0\0\0\0").frames
+    assert frame.close_code is None
+
+
+def test_outboxes() -> None:
+    outbox = Outbox(most_messages=2, most_octets=10)
+    assert outbox.put(b"x" * 50)  # alone, however long
+    assert not outbox.put(b"")
+    assert outbox.take() == b"x" * 50
+    assert outbox.put("four")
+    assert outbox.put("five5")
+    assert not outbox.put("")
+    assert (len(outbox), outbox.take(), outbox.take(), outbox.take()) == (2, "four", "five5", None)
+    assert outbox.put("four")
+    assert not outbox.put("sevenoo")
