@@ -1,0 +1,29 @@
+"""A session channel that takes only the environment that is welcome (RFC 4254 §6.4)."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+from asyncssh.channel import SSHServerChannel
+from asyncssh.packet import SSHPacket
+
+WELCOME = ("LANG", "LC_*", "TZ", "COLORTERM", "NO_COLOR", "GIT_PROTOCOL", "PORTYARD_*")  # names that a client may set
+VARIABLES = 64  # how many
+VALUE = 4096  # octets of a value
+
+
+class Channel(SSHServerChannel[Any]):
+    """asyncssh's channel with a list of welcome variables, as sshd's AcceptEnv has."""
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        name = packet.get_string()
+        value = packet.get_string()
+        packet.check_end()
+        text = name.decode("utf-8", "replace")
+        if not any(fnmatch.fnmatchcase(text, pattern) for pattern in WELCOME):
+            return False
+        if len(value) > VALUE or len(self._env) >= VARIABLES:
+            return False
+        self._env[name] = value
+        return True

@@ -1,0 +1,307 @@
+"""One connection: who logs in, by what, and which channels it gets. Nothing is forwarded anywhere (RFC 4254 §6.3, §7).
+
+Knows asyncssh's connection and its hooks; knows no shell and no file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+
+import asyncssh
+from asyncssh.constants import DISC_PROTOCOL_ERROR, OPEN_ADMINISTRATIVELY_PROHIBITED
+from asyncssh.packet import SSHPacket
+
+from portyard.commons.accounts.model import Account
+from portyard.commons.accounts.sasl import blank
+from portyard.commons.yard import Connection, Yard
+from portyard.ssh.channel import Channel
+from portyard.ssh.core.words import printable
+from portyard.ssh.session import Session
+
+AUTH_TRIES = 6  # failures until a peer is sent away, OpenSSH's MaxAuthTries
+SESSIONS = 10  # channels of one connection at once, OpenSSH's MaxSessions
+KEYS_FILE = "/.ssh/authorized_keys"
+KEYS_SIZE = 256 * 1024  # octets of that file that are read
+PROMPT = "Password: "
+
+_logger = logging.getLogger("portyard.ssh")
+
+
+class Link(asyncssh.SSHServerConnection):
+    """asyncssh's connection, with limits and the journal.
+
+    Args:
+        loop: The loop.
+        options: Its options; `protocol_factory` makes its owner.
+        yard: The yard.
+        connection: What the listener knows of it; its log is closed with the connection.
+        gone: Called when it has ended.
+
+    Attributes:
+        account: Who is logged in, or whom the claimed name means; None when nobody.
+        sessions: Those that run.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+        yard: Yard,
+        connection: Connection,
+        gone: Callable[[Link], None],
+    ) -> None:
+        super().__init__(loop, options)
+        self.yard = yard
+        self.pen = connection.log
+        self.account: Account | None = None
+        self.sessions: set[Session] = set()
+        self.method = ""
+        self._detail: dict[str, object] = {}
+        self._tries = 0
+        self._asked = 0
+        self._reason = ""
+        self._gone = gone
+
+    # The end
+
+    def part(self, reason: str, words: str) -> None:
+        """Disconnect with a message (RFC 4253 §11.1); `reason` goes into the journal."""
+        self._reason = reason
+        if self._transport is not None:
+            self.disconnect(asyncssh.DISC_BY_APPLICATION, words)
+
+    async def ended(self) -> None:
+        """Return once the connection and what ran on it has ended."""
+        await self.wait_closed()
+        tasks = [session.task for session in self.sessions if session.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def lost(self, error: Exception | None) -> None:
+        """Close the session's record with the connection."""
+        for session in list(self.sessions):
+            session.abandon()
+        if error is not None and not isinstance(error, (asyncssh.Error, OSError)):
+            _logger.error("session %s failed", self.pen.id, exc_info=error)
+        if isinstance(error, asyncssh.ConnectionLost) and not self._reason:
+            self._reason = "peer closed" if error.reason == "Connection lost" else error.reason.lower()
+        elif error is not None and not self._reason:
+            self._reason = str(error) or type(error).__name__
+            self.pen.event("error", text=self._reason)
+        self.pen.close(self._reason or "peer closed")
+        self._gone(self)
+
+    # Key exchange
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        """Note what was agreed on, once it is."""
+        first = not self._session_id
+        kex = self._kex.algorithm.decode() if self._kex is not None else ""
+        super().send_newkeys(k, h)
+        if first:
+            host_key = self.get_server_host_key()
+            self.pen.event(
+                "greeting",
+                text=printable(self._client_version.decode("ascii", "replace")),
+                role="client",
+                kex=kex,
+                host_key=host_key.algorithm.decode() if host_key is not None else "",
+                cipher=self.get_extra_info("recv_cipher"),
+                mac=self.get_extra_info("recv_mac"),
+                compression=self.get_extra_info("recv_compression"),
+            )
+
+    # Authentication (RFC 4252)
+
+    async def reload_config(self) -> None:
+        """There is no configuration file whose options depend on the user."""
+
+    async def _finish_userauth(self, begin_auth: bool, method: bytes, packet: SSHPacket) -> None:
+        self.method = method.decode("ascii", "replace")[:64]
+        self._detail = {}
+        self._asked += 1
+        await super()._finish_userauth(begin_auth, method, packet)
+
+    def send_userauth_failure(self, partial_success: bool) -> None:
+        """Count and note a failure; too many end the connection."""
+        if self.method != "none" or self._asked > 1:  # RFC 4252 §5.2: "none" asks which methods there are
+            self._tries += 1
+        self._note_auth("refused")
+        if self._tries >= AUTH_TRIES:
+            raise asyncssh.DisconnectError(DISC_PROTOCOL_ERROR, "Too many authentication failures")
+        super().send_userauth_failure(partial_success)
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        """Whether the key may log in, and with `msg` whether the signature is good."""
+        digest = base64.b64encode(hashlib.sha256(key_data).digest()).decode().rstrip("=")
+        self._detail = {"key": f"SHA256:{digest}"}
+        good = self.account is not None and await super().validate_public_key(username, key_data, msg, signature)
+        if good and not msg:
+            self._note_auth("acceptable")  # RFC 4252 §7: the client only asked
+        return good
+
+    async def check_password(self, username: str, password: str) -> bool:
+        """Whether the password is right."""
+        self._detail = {"secret": blank(len(password.encode()))}
+        account = await self.yard.accounts.verify(username, password)
+        if account is not None:
+            self.account = account
+        return account is not None
+
+    async def claim(self, username: str) -> None:
+        """A name was claimed: join its sandbox and have its keys at hand."""
+        self.account = await self.yard.accounts.find(username)
+        sandbox = await self._sandbox_of(username)
+        if sandbox is not None:
+            self.pen.join(sandbox)
+        self.set_authorized_keys(authorized_keys(self.yard, self.account) if self.account is not None else None)
+
+    def welcome(self) -> None:
+        """Somebody logged in."""
+        assert self.account is not None
+        if self._detail:
+            self._note_auth("accepted")
+        self.pen.join(self.account.sandbox)
+        self.pen.authenticated(self.account.address, self.method)
+
+    async def _sandbox_of(self, login: str) -> str | None:
+        if self.account is not None:
+            return self.account.sandbox
+        named, slash, _ = login.partition("/")
+        if slash:
+            sandbox = await self.yard.sandboxes.get(named)
+        else:
+            sandbox = await self.yard.sandboxes.owner(login.rpartition("@")[2].lower())
+        return sandbox.name if sandbox is not None else None
+
+    def _note_auth(self, outcome: str) -> None:
+        fields = {"method": self.method, "user": printable(self._username), "outcome": outcome, **self._detail}
+        shown = " ".join(str(value) for value in fields.values())
+        self.pen.event("auth", text=shown, **fields)
+
+    # Channels (RFC 4254 §5.1)
+
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> Channel:
+        """A channel of our own kind."""
+        self._update_recv_pktlen(max_pktsize or self._max_pktsize)
+        return Channel(
+            self,
+            self._loop,
+            self._allow_pty,
+            self._line_editor,
+            self._line_echo,
+            self._line_history,
+            self._max_line_length,
+            self._encoding if encoding == "" else encoding,
+            errors or self._errors,
+            window or self._window,
+            max_pktsize or self._max_pktsize,
+        )
+
+    def open_session(self) -> tuple[Channel, Session]:
+        """A session for a channel that the peer opens.
+
+        Raises:
+            ChannelOpenError: There are too many.
+        """
+        if len(self.sessions) >= SESSIONS:
+            raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, f"more than {SESSIONS} sessions")
+        assert self.account is not None
+        session = Session(self.yard, self.account, self.pen, self.sessions.discard)
+        self.sessions.add(session)
+        return self.create_server_channel(), session
+
+
+class Owner(asyncssh.SSHServer):
+    """What asyncssh asks of a server object; whatever it doesn't define, forwarding before all, is refused.
+
+    Args:
+        link: The connection.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Note our own version line."""
+        self._link.pen.event("greeting", text=f"SSH-2.0-{self._link._version.decode()}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over, in whatever way."""
+        self._link.lost(exc)
+
+    async def begin_auth(self, username: str) -> bool:
+        """Everybody has to prove themselves."""
+        await self._link.claim(username)
+        return True
+
+    def auth_completed(self) -> None:
+        """Somebody logged in."""
+        self._link.welcome()
+
+    def public_key_auth_supported(self) -> bool:
+        """Announced to everybody, whether the name has keys or not."""
+        return True
+
+    def password_auth_supported(self) -> bool:
+        """Announced to everybody."""
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        """RFC 4252 §8."""
+        return await self._link.check_password(username, password)
+
+    def kbdint_auth_supported(self) -> bool:
+        """Announced to everybody."""
+        return True
+
+    def get_kbdint_challenge(
+        self, username: str, lang: str, submethods: str
+    ) -> tuple[str, str, str, list[tuple[str, bool]]]:
+        """One prompt, without echo (RFC 4256 §3.2)."""
+        return "", "", "", [(PROMPT, False)]
+
+    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
+        """The password is the answer (RFC 4256 §3.4)."""
+        return len(responses) == 1 and await self._link.check_password(username, responses[0])
+
+    def session_requested(self) -> tuple[Channel, Session]:
+        """A channel for a shell, a command or a subsystem."""
+        return self._link.open_session()
+
+
+def authorized_keys(yard: Yard, account: Account) -> asyncssh.SSHAuthorizedKeys | None:
+    """The keys that may log in: the account's own, and those of its `.ssh/authorized_keys`, options and all (sshd(8)).
+
+    A line that can't be read is passed over, as sshd does.
+    """
+    lines = [*account.public_keys, *_lines_of(yard, account)]
+    known: asyncssh.SSHAuthorizedKeys | None = None
+    good = [line for line in lines if _readable(line)]
+    if good:
+        known = asyncssh.import_authorized_keys("\n".join(good) + "\n")
+    return known
+
+
+def _readable(line: str) -> bool:
+    if not line.strip() or line.lstrip().startswith("#"):
+        return False
+    try:
+        asyncssh.import_authorized_keys(line + "\n")
+    except (ValueError, asyncssh.KeyImportError):
+        return False
+    return True
+
+
+def _lines_of(yard: Yard, account: Account) -> list[str]:
+    try:
+        with yard.files.root(account).open(KEYS_FILE) as file:
+            return file.read(KEYS_SIZE).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
