@@ -356,6 +356,23 @@ def test_a_full_disk_leaves_the_old_file(root: FileRoot, tmp_path: Path, monkeyp
     assert drafts(tmp_path) == []
 
 
+def test_drafts_that_killed_processes_left_are_swept_and_those_of_running_ones_stay(tmp_path: Path) -> None:
+    root = DiskFilestore(tmp_path / "files").root(ALICE)
+    folder = tmp_path / "files" / ".drafts"
+    with root.replace("/f") as held:
+        (old, young) = (folder / "old", folder / "young")
+        for path in (old, young):
+            path.write_bytes(b"half")
+        for path in (old, *(path for path in folder.iterdir() if path != young)):
+            os.utime(path, (0, 0))
+        DiskFilestore(tmp_path / "files")
+        assert not old.exists()
+        assert young.exists()
+        assert len(drafts(tmp_path)) == 2
+        held.write(b"new")
+    assert read(root, "/f") == b"new"
+
+
 def test_a_link_is_replaced_where_it_leads(root: FileRoot) -> None:
     root.mkdir("/d")
     root.symlink("d/f", "/l")

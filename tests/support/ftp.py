@@ -28,10 +28,13 @@ PRELUDES = {
 class Client:
     """A control connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext, host: str
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.context = context
+        self.host = host
 
     async def reply(self) -> str:
         """The next reply, lines joined by LF; empty when the server closed."""
@@ -67,10 +70,10 @@ class Client:
         assert match, reply
         return int(match[1])
 
-    async def data(self, *, tls: bool = False, source: str = "127.0.0.1") -> Pipe:
+    async def data(self, *, tls: bool = False) -> Pipe:
         """A data connection."""
         port = await self.passive()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        reader, writer = await asyncio.open_connection(self.host, port)
         pipe = Pipe(reader, writer)
         if tls:
             await writer.start_tls(self.context, server_hostname="localhost")
@@ -141,18 +144,18 @@ class Ftp:
         self.served = served
         self._clients: list[Client] = []
 
-    async def client(self, *, implicit: bool = False) -> Client:
+    async def client(self, *, implicit: bool = False, host: str = "127.0.0.1") -> Client:
         """A greeted client."""
         context = self.served.client_context()
         port = self.served.port("ftps" if implicit else "ftp")
         options = {"ssl": context, "server_hostname": "localhost"} if implicit else {}
-        client = Client(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 22, **options), context)
+        client = Client(*await asyncio.open_connection(host, port, limit=1 << 22, **options), context, host)
         self._clients.append(client)
         assert (await client.reply()).startswith("220 Portyard")
         return client
 
-    async def logged_in(self, *, implicit: bool = False) -> Client:
-        client = await self.client(implicit=implicit)
+    async def logged_in(self, *, implicit: bool = False, host: str = "127.0.0.1") -> Client:
+        client = await self.client(implicit=implicit, host=host)
         await client.login()
         return client
 

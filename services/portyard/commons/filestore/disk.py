@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from portyard.commons.accounts.model import Account
-from portyard.commons.filestore.draft import Draft
+from portyard.commons.filestore.draft import Draft, sweep
 from portyard.commons.filestore.walk import Place, find
 
 PERMISSION_BITS = 0o777  # set-user, set-group and sticky bits are never set
@@ -46,6 +46,7 @@ class DiskFilestore:
         self._folder = folder
         self._drafts = folder / ".drafts"
         self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(self._drafts)
 
     def root(self, account: Account) -> DiskRoot:
         """The account's root, made when missing."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
+ABANDONED_S = 3600  # a draft of this age that no process holds is removed
 _BUFFER = 256 * 1024  # octets gathered before a write reaches the disk
 
 
@@ -30,6 +33,7 @@ class Draft(io.BufferedWriter):
         except OSError:
             os.close(directory)
             raise
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a draft that nobody holds is one that its process left behind
         if permissions is not None:
             os.fchmod(fd, permissions)
         super().__init__(io.FileIO(fd, "wb"), _BUFFER)
@@ -76,3 +80,20 @@ class Draft(io.BufferedWriter):
         # Without this, the interpreter would `close`, and so publish, a draft that was merely forgotten.
         with contextlib.suppress(AttributeError, ValueError):  # not yet made
             self.discard()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left behind; the drafts of running ones stay.
+
+    Args:
+        folder: Where drafts grow.
+    """
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # published or removed meanwhile, or held
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if time.time() - os.fstat(fd).st_mtime > ABANDONED_S:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            finally:
+                os.close(fd)
