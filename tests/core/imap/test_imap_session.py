@@ -72,6 +72,44 @@ def test_the_card_announces_what_sessions_announce() -> None:
     assert set(EXTENSIONS) < set(CARD.capabilities)
 
 
+# Each announced capability, a command that needs it, and what the answer holds when it is served.
+SERVED = {
+    "IMAP4rev1": ("NOOP", "OK"),
+    "LITERAL+": ("STATUS {5+}", "STATUS"),
+    "ID": ("ID NIL", "* ID ("),
+    "ENABLE": ("ENABLE X", "* ENABLED"),
+    "IDLE": ("IDLE", "+ idling"),
+    "NAMESPACE": ("NAMESPACE", "* NAMESPACE"),
+    "UIDPLUS": ("UID EXPUNGE 1", "OK Expunge"),
+    "MOVE": ("UID MOVE 9 Trash", "OK"),
+    "UNSELECT": ("UNSELECT", "OK Unselect"),
+    "CHILDREN": ('LIST "" *', "\\HasNoChildren"),
+    "SPECIAL-USE": ('LIST "" *', "\\Sent"),
+    "SASL-IR": ("AUTHENTICATE PLAIN AGFsaWNlAGFsaWNlLXNlY3JldA==", "OK"),
+    "AUTH=PLAIN": ("AUTHENTICATE PLAIN", "+ \r\n"),
+    "AUTH=LOGIN": ("AUTHENTICATE LOGIN", "+ VXNlcm5hbWU6"),
+    "STARTTLS": ("STARTTLS", "OK Begin TLS"),
+    "LOGINDISABLED": ("LOGIN alice alice-secret", "NO [PRIVACYREQUIRED]"),
+}
+
+
+@pytest.mark.parametrize("capability", CARD.capabilities)
+def test_every_announced_capability_is_served(tmp_path: Path, capability: str) -> None:
+    line, answer = SERVED[capability]
+
+    async def test(yard: Yard) -> None:
+        offer = Offer(starttls=True, require_tls=capability == "LOGINDISABLED", extensions=EXTENSIONS)
+        session = ImapSession(yard.accounts, yard.mail, offer)
+        if "AUTH" not in capability and capability not in ("SASL-IR", "STARTTLS", "LOGINDISABLED"):
+            await said(session, "a LOGIN alice alice-secret")
+            await said(session, *([] if capability == "ENABLE" else ["b SELECT INBOX"]))
+        assert capability in text_of(await said(session, "c CAPABILITY")).split()
+        rest = (Literal(b"INBOX"), " (MESSAGES)") if capability == "LITERAL+" else ()
+        assert answer in text_of(await said(session, f"d {line}", *rest))
+
+    in_yard(tmp_path, test)
+
+
 def test_a_full_disk_is_told_and_the_session_goes_on(tmp_path: Path) -> None:
     async def full(*_: object, **__: object) -> None:
         raise StoreFullError("no space left on device")

@@ -16,7 +16,7 @@ _DELIMITER = string(DELIMITER.encode())
 async def list_mailboxes(context: Context, command: List) -> AsyncIterator[Answer]:
     """LIST (RFC 3501 §6.3.8), with the attributes of RFC 3348 and, without being asked (RFC 6154 §2), of RFC 6154."""
     if not command.pattern:
-        yield _line("LIST", ["\\Noselect"], "")  # the delimiter and the root's name
+        yield _line("LIST", ["\\Noselect"], "")  # §6.3.8: the delimiter and the root's name
         yield Tagged("OK", "List completed")
         return
     special = {box.name: box.special_use for box in await context.mail.mailboxes(context.account_id)}
