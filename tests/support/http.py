@@ -25,13 +25,16 @@ async def room(folder: Path, limits: Limits | None = None) -> AsyncIterator[tupl
         yield place, client
 
 
-async def exchange(place: Served, octets: bytes, *, piecewise: bool = False) -> bytes:
-    """Send octets, half-close, and return all that comes back."""
+async def exchange(place: Served, octets: bytes, *, piecewise: bool = False, half_close: bool = False) -> bytes:
+    """Send octets and return all that comes back until the room closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    pieces = [octets[at : at + 1] for at in range(len(octets))] if piecewise else [octets]
+    size = max(1, len(octets) // 500) if piecewise else len(octets) or 1
+    pieces = [octets[at : at + size] for at in range(0, len(octets), size)]
     for piece in pieces:
         writer.write(piece)
         await writer.drain()
+    if half_close:
+        writer.write_eof()
     answer = await reader.read()
     writer.close()
     with contextlib.suppress(ConnectionError):

@@ -65,6 +65,7 @@ class GentleTransport:
         self._below = below
         self._linger_s = linger_s
         self._timer: asyncio.TimerHandle | None = None
+        self.peer_ended = False  # nothing is left to be read
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a transport has
         return getattr(self._below, name)
@@ -82,7 +83,7 @@ class GentleTransport:
         """Half-close, and read on a little until the peer closes too."""
         if self.is_closing():
             return
-        if not self._below.can_write_eof():
+        if self.peer_ended or not self._below.can_write_eof():
             self._below.close()
             return
         self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._below.abort)
@@ -125,6 +126,7 @@ class HostedProtocol(web.RequestHandler):
         self.logins: set[str] = set()
         self.gentle: GentleTransport | None = None
         self._linger_s = limits.linger_s
+        self._answered = 0
 
     def over(self, transport: asyncio.Transport) -> GentleTransport:
         """What is put between a transport and this protocol."""
@@ -139,9 +141,28 @@ class HostedProtocol(web.RequestHandler):
         """Hand on, unless we only wait for the peer to close."""
         if self.gentle is None or self.gentle.lingering:
             return
-        if self._request_count == 0 and data[0] not in _FIRST_OCTETS:
+        if data and self._request_count == 0 and data[0] not in _FIRST_OCTETS:
             data = data[:64] + b"\r\n\r\n"  # TLS, say: no request line will ever end, so let it be refused now
         super().data_received(data)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp's closes at once, and its answers are lost
+        """The peer sends no more; what it asked for as a whole is still answered."""
+        assert self.gentle is not None
+        self.gentle.peer_ended = True
+        if self.gentle.lingering or self._parser is None or self._parser._payload_parser is not None:
+            return False  # the last answer is out, or half a body was in
+        return not self._upgraded and self._answered < self._request_count
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of a response; the last one that a half-closed peer waits for ends the connection."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answered += 1
+            if self.gentle is not None and self.gentle.peer_ended and self._answered >= self._request_count:
+                self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Close the session's record with the connection."""

@@ -47,6 +47,24 @@ def test_pipelined_requests_are_answered_in_order(tmp_path: Path, loop: str, pie
     run(go(), loop)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_ends_its_input_is_still_answered(tmp_path: Path, loop: str) -> None:
+    async def go() -> None:
+        async with room(tmp_path) as (place, _):
+            for octets, statuses in (
+                (b"GET /delay/0.05 HTTP/1.1\r\nHost: y\r\n\r\n" * 3, 3),
+                (b"POST /post HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\nhi", 1),
+                (b"GET /ip HTTP/1.1\r\nHost: y\r\n\r\nGET /i", 1),
+                (b"GET /ip HTTP/1.1\r\nHost: y\r\n\r\nPOST /post HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\nh", 0),
+                (b"", 0),
+            ):
+                answer = await exchange(place, octets, half_close=True)
+                assert answer.count(b"HTTP/1.1 200 OK") >= statuses, octets
+                await place.logs[-1].closed.wait()
+
+    run(go(), loop, limit_s=10)
+
+
 def test_http_1_0(tmp_path: Path) -> None:
     async def go() -> None:
         async with room(tmp_path) as (place, _):
@@ -85,7 +103,7 @@ def test_http_1_0(tmp_path: Path) -> None:
 def test_odd_requests_get_their_status(tmp_path: Path, octets: bytes, status: int, piecewise: bool) -> None:
     async def go() -> None:
         async with room(tmp_path) as (place, client):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 answer = await exchange(place, octets, piecewise=piecewise)
             assert answer.startswith(f"HTTP/1.1 {status} ".encode()) or answer.startswith(
                 f"HTTP/1.0 {status} ".encode()
