@@ -268,13 +268,24 @@ def the_console_tells(target: Target) -> None:
     maildrop.user(target.address)
     maildrop.pass_(PASSWORD)
     maildrop.quit()
-    sessions = target.console.get("sessions", room="pop3")
-    talks = [
-        target.console.ask(f"sandboxes/default/sessions/{session['id']}/talk").decode() for session in sessions[:5]
-    ]
-    (mine,) = [talk for talk in talks if target.address in talk]
+    mine = until(lambda: next((talk for talk in talks_of(target, "pop3") if target.address in talk), None))
     assert "C: PASS «secret" in mine
     assert PASSWORD not in mine
+
+
+def talks_of(target: Target, room: str) -> Iterator[str]:
+    """The talks of the latest sessions that have ended."""
+    for session in target.console.get("sessions", room=room)[:5]:
+        if session["closed_at"]:
+            yield target.console.ask(f"sandboxes/default/sessions/{session['id']}/talk").decode()
+
+
+def until(ask: Callable[[], str | None]) -> str:
+    """What `ask` answers once it does; the journal writes some milliseconds behind the wire."""
+    for _ in range(2000):
+        if answer := ask():
+            return answer
+    raise AssertionError("it never came")
 
 
 ERRANDS: tuple[Callable[[Target], None], ...] = (

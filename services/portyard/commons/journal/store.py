@@ -90,6 +90,7 @@ class Pen:
         if self.closed_at is None:
             self.closed_at = self._journal.clock.now()
             self.event("closed", reason=reason)
+            self._journal.hurry()
             if self._on_close is not None:
                 self._on_close()
 
@@ -135,6 +136,10 @@ class StoredJournal:
         self._pending.append((pen, seq, self.clock.now(), kind, fields))
         if self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._start_writing)
+
+    def hurry(self) -> None:
+        """Write now: whoever ended a session asks for its transcript next."""
+        self._start_writing()
 
     async def flush(self) -> None:
         """See Journal."""
