@@ -163,3 +163,38 @@ def test_a_forest_of_pointers_is_cheap() -> None:
     outcome = asyncio.run(DnsBed().resolver.handle(octets, View.HOST, stream=True))
     assert outcome.lines == ("FORMERR",)
     assert "5000 records in a query" in outcome.asked
+
+
+written_types = st.sampled_from(
+    ["A", "CNAME", "SOA", "MX", "TXT", "SRV", "CAA", "TYPE41", "TYPE255", "TYPE65280", "NONSENSE"]
+)
+written_values = (
+    st.text(max_size=30)
+    | st.lists(
+        st.integers(-1, 1 << 33).map(str) | st.sampled_from(["a.", "*", "x" * 300, '"q"', "\\#"]), max_size=8
+    ).map(" ".join)
+    | st.binary(max_size=12).map(lambda octets: f"\\# {len(octets)} {octets.hex()}")
+)
+
+
+@given(
+    st.sampled_from(["portyard.test", "x.portyard.test", "*.portyard.test", "foreign.example", "", "a..b"]),
+    written_types,
+    written_values,
+    st.integers(-1, 1 << 33),
+    st.booleans(),
+)
+def test_whatever_is_written_never_breaks_an_answer(name: str, kind: str, value: str, ttl: int, stream: bool) -> None:
+    async def main() -> None:
+        bed = DnsBed()
+        await bed.write("default", name, kind, value, ttl=ttl)
+        for asked in (
+            "ANY portyard.test",
+            "A x.portyard.test",
+            "MX foreign.example",
+            "SOA portyard.test",
+            "TYPE65280 x.portyard.test",
+        ):
+            assert (await bed.ask(asked, stream=stream)).rcode in (0, 3)
+
+    asyncio.run(main())

@@ -50,7 +50,8 @@ def test_no_names(text: str) -> None:
         (Type.SOA, "a. b. 1 2 3 4 5", Soa((b"a",), (b"b",), 1, 2, 3, 4, 5)),
         (Type.CAA, '0 issue "ca.test"', Opaque(b"\0\5issueca.test")),
         (65280, r"\# 2 abcd", Opaque(b"\xab\xcd")),
-        (Type.A, r"\# 0", Opaque(b"")),
+        (65280, r"\# 0", Opaque(b"")),
+        (Type.MX, r"\# 5 000a016100", Mx(10, (b"a",))),
     ],
 )
 def test_data(kind: int, text: str, data: object) -> None:
@@ -74,6 +75,10 @@ def test_data(kind: int, text: str, data: object) -> None:
         (65280, "text"),
         (65280, r"\# 3 abcd"),
         (65280, r"\# x"),
+        (Type.A, r"\# 0"),
+        (Type.A, r"\# 3 7f0000"),
+        (Type.CNAME, r"\# 2 c000"),
+        (Type.MX, r"\# 6 000a01610000"),
         (Type.CAA, "256 issue x"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import ssl
@@ -320,3 +321,42 @@ def test_the_table_describes_each_operation(route: Route) -> None:
     assert route.summary
     assert (route.response is None) == (route.status == 204)
     assert route.operation.__doc__
+
+
+def test_a_failure_of_ours_is_a_problem_and_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.yard.mail_database.write(lambda work: work.execute("DROP TABLE deliveries"))
+            account = await client.yard.accounts.find("alice")
+            assert account is not None
+            await client.yard.mail.append(account.id, "INBOX", b"Subject: x\r\n\r\n", delivery_id="d1")
+            problem = await client.problem("GET", "sandboxes/default/messages", 500)
+            assert "see the console's log" in problem["detail"]
+            assert "deliveries" not in problem["detail"]
+
+    run(main())
+    assert "no such table: deliveries" in caplog.text
+
+
+def test_octets_that_are_gone_are_not_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            key = await client.deliver()
+            await client.yard.mail_database.write(lambda work: work.execute("UPDATE bodies SET id = id + 1000"))
+            await client.problem("GET", f"sandboxes/default/messages/{key}/raw", 404)
+
+    run(main())
+
+
+def test_anything_but_http_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.served.port("console"))
+            writer.write(b"HELP\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            await client.get("sandboxes")
+
+    run(main())

@@ -23,6 +23,7 @@ from portyard.dns.core.framing import framed
 from portyard.dns.core.grammar import parse, print_message
 from portyard.dns.core.presentation import query_of, reply_lines
 from portyard.dns.core.zones import View
+from portyard.dns.edge import WAITING_LIMIT, Inbox
 from tests.support.asyncio_tests import run
 from tests.support.dns import PORTS
 from tests.support.dns_talks import TALKS, bed_of, read, run_talk
@@ -230,5 +231,33 @@ def test_written_records_are_served_at_once(tmp_path: Path) -> None:
             assert serials[1] == serials[0] + 1
             await records.replace("default", "www.portyard.test", "A", 300, [])
             assert (await ask(port, "A www.portyard.test"))[0] == "NXDOMAIN aa"
+
+    run(main())
+
+
+def test_a_failure_of_ours_is_servfail_and_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with dns(tmp_path) as served:
+            await served.yard.control_database.write(lambda work: work.execute("DROP TABLE records"))
+            assert await ask(served.port("dns-udp"), "A www.portyard.test +rd") == ["SERVFAIL rd"]
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
+            writer.write(framed(print_message(query_of("A www.portyard.test", 1))))
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+            assert (await ask(served.port("dns-udp"), "AXFR portyard.test"))[0] == "REFUSED"
+
+    run(main())
+    assert caplog.text.count("no such table: records") >= 2
+
+
+def test_a_flood_is_dropped_beyond_what_may_wait() -> None:
+    async def main() -> None:
+        inbox = Inbox()
+        for number in range(WAITING_LIMIT + 10):
+            inbox.datagram_received(b"%d" % number, ("127.0.0.1", 1))
+        assert inbox.queue.qsize() == WAITING_LIMIT
+        inbox.error_received(ConnectionRefusedError())
+        inbox.send(b"nobody is there yet", ("127.0.0.1", 1))
 
     run(main())

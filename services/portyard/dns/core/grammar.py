@@ -91,6 +91,19 @@ def parse(octets: bytes) -> Message:
         raise
 
 
+def parse_data(kind: int, octets: bytes) -> Data:
+    """A record's data from its octets alone.
+
+    Raises:
+        MalformedError: It isn't data of that type.
+    """
+    reader = _Reader(octets, 0)
+    data = reader.data(kind, len(octets))
+    if reader.at != len(octets):
+        raise MalformedError(f"data of type {kind} that is longer than it says")
+    return data
+
+
 def print_message(message: Message) -> bytes:
     """The message's octets, names compressed where RFC 3597 §4 lets them be."""
     writer = _Writer()

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
+from portyard.dns.core.grammar import parse_data
 from portyard.dns.core.model import (
     LABEL_LIMIT,
     NAME_LIMIT,
@@ -44,6 +45,7 @@ _LABEL = re.compile(r"((?:[^.\\]|\\.)*)(?:\.|$)", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-9]{3}|.)", re.DOTALL)
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*/=:")
 _STRING_LIMIT = 255  # RFC 1035 §3.3
+_SPOKEN = frozenset({Type.A, Type.AAAA, Type.NS, Type.CNAME, Type.PTR, Type.MX, Type.TXT, Type.SOA, Type.SRV})
 _TYPES = {member.value: member.name for member in Type}
 _CLASSES = {member.value: member.name for member in Class}
 _OPCODES = {member.value: member.name for member in Opcode}
@@ -120,9 +122,9 @@ def data_of(kind: int, text: str) -> Data:
 def _data_of(kind: int, words: list[str]) -> Data:
     if words[:1] == ["\\#"]:
         octets = bytes.fromhex("".join(words[2:]))
-        if len(octets) != int(words[1]):
+        if len(octets) != int(words[1]) or (not octets and kind in _SPOKEN):
             raise ValueError
-        return Opaque(octets)
+        return parse_data(kind, octets)  # RFC 3597 §5: for a known type it means the same as its own form
     match kind, words:
         case Type.A, [address]:
             return Address(ipaddress.IPv4Address(address).packed)

@@ -5,6 +5,7 @@ Awaits the stores; knows no socket. Never asks anyone else: a name server withou
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -350,12 +351,15 @@ def _limit(query: Message, stream: bool) -> int:
 
 
 def _parsed(written: Sequence[WrittenRecord]) -> list[UserRecord]:
-    """The records that can be read; what can't be was refused when it was written, so passing it over hides nothing."""
+    """The records that can be served; what can't be was refused when it was written, so passing it over hides nothing."""
     found = []
     for record in written:
         try:
             kind = type_of(record.type)
-            found.append(UserRecord(name_of(record.name), kind, record.ttl, data_of(kind, record.value)))
-        except NotPresentableError:
+            made = Record(name_of(record.name), kind, record.ttl, data_of(kind, record.value))
+            print_message(Message(id=0, answers=(made,)))
+        except (NotPresentableError, struct.error, ValueError):
             continue
+        if kind not in _META and kind != Type.OPT:
+            found.append(UserRecord(made.name, kind, made.ttl, made.data))
     return found
