@@ -83,6 +83,8 @@ def _query(command: Search, view: View) -> Query:
         match leaf:
             case SequenceKey(messages, uid):
                 indexes = view.by_uid(messages) if uid else view.by_number(messages)
+                if not len(view):
+                    indexes = []  # clients that poll say "SEARCH 1:* UNSEEN" without looking whether there is anything
                 if indexes is None:
                     raise Refusal("No such sequence number", status="BAD")
                 numbers[leaf] = frozenset(indexes)
