@@ -34,6 +34,7 @@ from portyard.ftp.hosted import BufferedIteratorProducer, FTPHandler
 from portyard.ftp.login import Login
 
 ASCII_SIZE_LIMIT = 4 << 20  # octets that are read to answer SIZE under TYPE A: some milliseconds
+LINES_A_WRITE = 200  # of a listing: few writes, and still a short turn of the loop
 # What needs a data connection to be arranged first.
 _DATA_COMMANDS = frozenset({"RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"})
 # Known and not implemented (RFC 959 §4.2.2: 502), rather than not understood (500).
@@ -218,7 +219,9 @@ class Commands(Login):
 
     def _send_lines(self, lines: Iterator[str], cmd: str) -> None:
         octets = (f"{line}\r\n".encode("utf-8", "surrogateescape") for line in lines)
-        self.push_dtp_data(BufferedIteratorProducer(octets), isproducer=True, cmd=cmd)
+        producer = BufferedIteratorProducer(octets)
+        producer.loops = LINES_A_WRITE
+        self.push_dtp_data(producer, isproducer=True, cmd=cmd)
 
     def ftp_MLST(self, path: str) -> None:
         """One entry's facts, on the control connection."""

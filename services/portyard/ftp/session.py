@@ -325,8 +325,9 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self.part("421 Idle for too long, closing the control connection.", "idle")
 
     def note_handshake(self, channel: str, fields: dict[str, object]) -> None:
-        """A handshake is done."""
-        self.pen.event("tls", step="established", channel=channel, **fields)
+        """A handshake is done; "established" alone is the control connection's, where a talk has its upgrade."""
+        step = "established" if channel == "control" else f"{channel} established"
+        self.pen.event("tls", step=step, channel=channel, **fields)
 
     def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
         """A handshake failed."""
