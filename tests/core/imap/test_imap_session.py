@@ -200,10 +200,11 @@ def test_idle_ends_with_bye_when_the_mailbox_is_deleted(tmp_path: Path) -> None:
     in_yard(tmp_path, test)
 
 
-def test_a_deleted_account_is_shown_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [[], ["s SELECT INBOX"]])
+def test_a_deleted_account_is_shown_out(tmp_path: Path, before: list[str]) -> None:
     async def test(yard: Yard) -> None:
         session = session_of(yard)
-        await said(session, "a LOGIN alice alice-secret")
+        await said(session, "a LOGIN alice alice-secret", *before)
         await yard.accounts.delete("default", "alice@portyard.test")
         effects = await said(session, 'b LIST "" *')
         assert text_of(effects) == "* BYE Account was deleted\r\n"

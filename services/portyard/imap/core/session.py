@@ -24,7 +24,7 @@ from portyard.imap.core.grammar import parse_command, tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax, Frame
 from portyard.imap.core.model import Delete, Fetch, Request, Search, Store
 from portyard.imap.core.replies import Refusal, Tagged, status_line
-from portyard.imap.core.state import Happening, Machine, Outcome, Phase
+from portyard.imap.core.state import BY_NAME, Happening, Machine, Outcome, Phase
 
 AUTOLOGOUT_S = 30 * 60.0  # RFC 3501 §5.4: at least 30 minutes
 BAD_LIMIT = 20  # commands in a row that make no sense; whoever sends more isn't speaking IMAP
@@ -153,7 +153,7 @@ class ImapSession:
             async for effect in self._complain(request.tag, Tagged("BAD", reason)):
                 yield effect
             return
-        if await self._account_is_gone():
+        if type(request.command) in BY_NAME and await self._account_is_gone():
             async for effect in self._bye("Account was deleted"):
                 yield effect
             return
@@ -162,10 +162,9 @@ class ImapSession:
             yield effect
 
     async def _account_is_gone(self) -> bool:
-        """Asked while no mailbox is selected; with one, its own end tells."""
+        """Asked before its mailboxes are reached by name; the selected one tells its end by itself."""
         account = self._context.account
-        if self.phase is not Phase.AUTHENTICATED or account is None:
-            return False
+        assert account is not None, "the table lets only somebody who is logged in come here"
         found = await self._context.accounts.by_address(account.sandbox, account.address)
         return found is None or found.id != account.id
 

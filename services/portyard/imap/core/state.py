@@ -84,6 +84,7 @@ _AUTHENTICATED: dict[type[Command], Mapping[Outcome, Phase]] = {
         _STAY,
     ),
 }
+BY_NAME = frozenset(_AUTHENTICATED)  # the commands that reach the account's mailboxes by their names
 _LEAVE = {Outcome.OK: Phase.AUTHENTICATED}
 
 # Phase → command → outcome → the phase after it; an outcome that isn't named stays. A command that isn't named gets BAD.
