@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import string
 from datetime import date, datetime, timedelta, timezone
 
@@ -220,6 +221,16 @@ def test_every_name_matches_itself_and_the_star(name: str, pattern: str) -> None
     if not set("%*") & set(name):
         assert matches(encode_name(name), name)
     matches(pattern, name)
+
+
+@given(st.text("ab/", max_size=8), st.text("ab/*%", max_size=8))
+def test_wildcards_mean_what_their_expression_means(name: str, pattern: str) -> None:
+    expression = "".join({"*": ".*", "%": "[^/]*"}.get(character, character) for character in pattern)
+    assert matches(pattern, name) == bool(re.fullmatch(expression, name))
+
+
+def test_no_pattern_takes_long() -> None:
+    assert not matches("*a" * 2000 + "b", "a" * 1000)
 
 
 @given(sets)

@@ -41,6 +41,7 @@ _DATE_TIME = re.compile(
 )
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SYSTEM_FLAGS = {flag.lower(): flag for flag in SYSTEM_FLAGS}
+PATTERN_LIMIT = 4096  # characters of LIST's pattern; no mailbox has a name as long
 NUMBER_LIMIT = 2**32 - 1  # number is unsigned 32-bit (RFC 3501 §9)
 OCTETS_LIMIT = 2**63 - 1  # sizes and offsets may be larger (RFC 9051 number64)
 
@@ -191,10 +192,11 @@ class Cursor:
     def list_mailbox(self) -> str:
         """A pattern as on the wire: list-mailbox = 1*list-char / string."""
         found = _LIST_CHARS.match(self._text, self._at)
-        if found is None:
-            return _decode_ascii(self.string(), "A pattern must be modified UTF-7")
-        self._at = found.end()
-        return found[0].decode()
+        self._at = found.end() if found else self._at
+        pattern = found[0].decode() if found else _decode_ascii(self.string(), "A pattern must be modified UTF-7")
+        if len(pattern) > PATTERN_LIMIT:
+            raise BadSyntax("Pattern too long")
+        return pattern
 
     def sequence_set(self) -> SequenceSet:
         """sequence-set = (seq-number / seq-range) *("," sequence-set)."""

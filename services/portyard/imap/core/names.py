@@ -45,23 +45,40 @@ def _decode_run(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _pattern(wire_pattern: str) -> tuple[re.Pattern[str], bool]:
+def _collapsed(wire_pattern: str) -> str:
+    """The pattern with INBOX in the store's case (RFC 3501 §5.1), and each run of wildcards as its widest one."""
     if wire_pattern[: len(INBOX)].upper() == INBOX:
-        wire_pattern = INBOX + wire_pattern[len(INBOX) :]  # the store's INBOX has one case (RFC 3501 §5.1)
-    wild = {"*": ".*", "%": f"[^{re.escape(DELIMITER)}]*"}
-    # A run of wildcards means its widest one; collapsing it keeps the expression from backtracking for ever.
-    collapsed = re.sub(r"[*%]{2,}", lambda run: "*" if "*" in run[0] else "%", wire_pattern)
-    parts = [wild.get(piece, re.escape(piece)) for piece in re.split(r"([*%])", collapsed)]
-    expression = "".join(parts)
-    return re.compile(expression, re.DOTALL), re.fullmatch(expression, INBOX, re.DOTALL | re.IGNORECASE) is not None
+        wire_pattern = INBOX + wire_pattern[len(INBOX) :]
+    return re.sub(r"[*%]{2,}", lambda run: "*" if "*" in run[0] else "%", wire_pattern)
 
 
 def matches(wire_pattern: str, name: str) -> bool:
-    """Whether LIST's pattern (as on the wire, wildcards and modified UTF-7) means this decoded name; INBOX in any case."""
-    expression, means_inbox = _pattern(wire_pattern)
+    """Whether LIST's pattern (as on the wire, wildcards and modified UTF-7) means this decoded name; INBOX in any case.
+
+    All ways through the pattern are followed at once, so that no pattern takes longer than its length times the name's.
+    """
+    pattern = _collapsed(wire_pattern)
     if name == INBOX:
-        return means_inbox
-    return expression.fullmatch(encode_name(name)) is not None
+        pattern = pattern.upper()
+    end = len(pattern)
+    places = _with_skips(pattern, {0})
+    for character in encode_name(name):
+        moved: set[int] = set()
+        for place in places:
+            wanted = pattern[place] if place < end else ""
+            if wanted == "*" or (wanted == "%" and character != DELIMITER):
+                moved.add(place)
+            elif wanted == character and wanted != "%":
+                moved.add(place + 1)
+        places = _with_skips(pattern, moved)
+        if not places:
+            return False
+    return end in places
+
+
+def _with_skips(pattern: str, places: set[int]) -> set[int]:
+    """A wildcard may mean nothing: the place behind it is reached as well."""
+    return places | {place + 1 for place in places if pattern[place : place + 1] in ("*", "%")}
 
 
 def ancestors(name: str) -> list[str]:
