@@ -125,6 +125,20 @@ def test_a_full_disk_is_told_and_the_session_goes_on(tmp_path: Path) -> None:
     in_yard(tmp_path, test)
 
 
+def test_a_message_has_so_many_flags_and_no_more(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        await deliver(yard, "two-short.mbox")
+        session = session_of(yard)
+        await said(session, "a LOGIN alice alice-secret", "b SELECT INBOX")
+        hundred = " ".join(f"k{number}" for number in range(100))
+        assert "c OK" in text_of(await said(session, f"c STORE 1 +FLAGS.SILENT ({hundred})"))
+        assert "d NO [LIMIT]" in text_of(await said(session, "d STORE 1:2 +FLAGS.SILENT (one-more)"))
+        assert "e OK" in text_of(await said(session, "e STORE 1 FLAGS.SILENT (one-more)"))
+        assert "NO [LIMIT]" in text_of(await said(session, f"f APPEND INBOX ({hundred} x) {{2}}", Literal(b"x\n"), ""))
+
+    in_yard(tmp_path, test)
+
+
 def test_our_own_error_is_told_and_noted_with_its_traceback(tmp_path: Path) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("our fault")

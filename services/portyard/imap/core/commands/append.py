@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from portyard.commons.mailstore.model import NoSuchMailboxError
+from portyard.imap.core.commands.flags import check_count
 from portyard.imap.core.context import Answer, Context
 from portyard.imap.core.model import Append
 from portyard.imap.core.replies import Refusal, Tagged
@@ -12,6 +13,7 @@ from portyard.imap.core.replies import Refusal, Tagged
 
 async def append(context: Context, command: Append) -> AsyncIterator[Answer]:
     """APPEND: all of it or nothing; it is committed when OK is said."""
+    check_count(command.flags)
     try:
         appended = await context.mail.append(
             context.account_id,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from portyard.commons.mailstore.model import FlagChange
 from portyard.imap.core.commands.numbers import chosen
 from portyard.imap.core.context import Answer, Context, flags_fetch, flags_line
 from portyard.imap.core.model import Store
-from portyard.imap.core.replies import Tagged
+from portyard.imap.core.replies import Refusal, Tagged
 from portyard.imap.core.view import uids_at
+
+FLAGS_LIMIT = 100  # of one message (RFC 5530 §3, LIMIT); a mailbox of large flag lists would be slow for everybody
 
 
 async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
@@ -19,6 +21,7 @@ async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
     indexes, vanished = chosen(view, command.messages, uid=command.uid)
     flags = view.canonical(command.flags)
     expected = {index: _applied(view.flags[index], command.how, flags) for index in indexes}
+    check_count(*expected.values())
     keywords = len(view.keywords)
     if indexes:
         changed, _ = await context.mail.change_flags(view.mailbox_id, uids_at(view, indexes), command.how, flags)
@@ -33,6 +36,16 @@ async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
         yield Tagged("NO", "Some of the messages no longer exist", "EXPUNGEISSUED")  # RFC 2180 §4.2.1, RFC 5530 §3
     else:
         yield Tagged("OK", "Store completed")
+
+
+def check_count(*flags: Collection[str]) -> None:
+    """Refuse more flags than one message may have.
+
+    Raises:
+        Refusal: Too many.
+    """
+    if any(len(some) > FLAGS_LIMIT for some in flags):
+        raise Refusal(f"A message has {FLAGS_LIMIT} flags at most", "LIMIT")
 
 
 def _applied(flags: frozenset[str], how: FlagChange, given: frozenset[str]) -> frozenset[str]:
