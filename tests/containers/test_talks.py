@@ -38,17 +38,17 @@ class PublishedStores:
         await asyncio.to_thread(self._check, fact)
 
     def _append(self, name: str) -> None:
-        client = self._client(USER)
-        for octets in messages_of(name):
-            assert client.append("INBOX", None, None, octets)[0] == "OK"
-        client.logout()
+        with self._client(USER) as client:
+            for octets in messages_of(name):
+                assert client.append("INBOX", "", "", octets)[0] == "OK"
 
     def _check(self, fact: str) -> None:
         what, _, login = fact.partition(" for ")
         name, _, count = what.rpartition(" has ")
-        client = self._client(login or USER)
-        assert client.status(name, "(MESSAGES)")[1][0].endswith(f"(MESSAGES {count})".encode())
-        client.logout()
+        with self._client(login or USER) as client:
+            kind, answer = client.status(f'"{name}"', "(MESSAGES)")
+        assert kind == "OK"
+        assert answer[0].endswith(f"(MESSAGES {count})".encode()), f"{answer[0]!r}, wanted {count}"
 
     def _client(self, login: str) -> imaplib.IMAP4:
         client = imaplib.IMAP4("127.0.0.1", self.port, timeout=20)
@@ -68,8 +68,7 @@ def bindings_of(talk: Talk) -> dict[str, str]:
 def test_talk(path: Path, feeding: str, yard: Containers) -> None:
     talk = read_talk(path)
     console = Console(yard.ports["console"])
-    for login, password in PASSWORDS.items():
-        console.renew(login, password)
+    console.only(PASSWORDS)
     context = ssl.create_default_context(cadata=console.ask("ca.pem").decode())
 
     async def connect(_: Talk) -> SocketPeer:

@@ -45,7 +45,14 @@ class Console:
 
     def renew(self, name: str, password: str) -> None:
         """An account with nothing in it: whatever had the name is deleted."""
-        gone = {account["name"] for account in self.get("accounts")}
-        if name in gone:
-            self.ask(f"sandboxes/{self.sandbox}/accounts/{quote(name)}", method="DELETE")
+        for account in self.get("accounts"):
+            if name in (account["name"], account["address"]):
+                self.ask(f"sandboxes/{self.sandbox}/accounts/{quote(account['address'])}", method="DELETE")
         self.ask(f"sandboxes/{self.sandbox}/accounts", method="POST", body={"name": name, "password": password})
+
+    def only(self, passwords: dict[str, str]) -> None:
+        """These accounts with nothing in them, and no others."""
+        for account in self.get("accounts"):
+            self.ask(f"sandboxes/{self.sandbox}/accounts/{quote(account['address'])}", method="DELETE")
+        for name, password in passwords.items():
+            self.ask(f"sandboxes/{self.sandbox}/accounts", method="POST", body={"name": name, "password": password})
