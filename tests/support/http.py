@@ -33,6 +33,8 @@ async def exchange(place: Served, octets: bytes, *, piecewise: bool = False, hal
     for piece in pieces:
         writer.write(piece)
         await writer.drain()
+        if piecewise:
+            await asyncio.sleep(0)  # so that the room reads it before the next one comes
     if half_close:
         writer.write_eof()
     answer = await reader.read()

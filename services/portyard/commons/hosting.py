@@ -15,9 +15,11 @@ from typing import Any, cast
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParserPy
 
 from portyard.commons.card import TlsMode
+from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
 
 SERVER = "Portyard"
@@ -25,6 +27,7 @@ _FIRST_OCTETS = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
 )  # a token's, and an empty line's
 _READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
+_BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError)  # what reading a body raises when the peer got it wrong
 LOGGER = logging.getLogger("portyard.hosting")
 
 
@@ -124,9 +127,11 @@ class HostedProtocol(web.RequestHandler):
         self.connection = connection
         self.journalled = journalled
         self.logins: set[str] = set()
+        self.sandbox = DEFAULT
         self.gentle: GentleTransport | None = None
         self._linger_s = limits.linger_s
         self._answered = 0
+        self._begun = False
 
     def over(self, transport: asyncio.Transport) -> GentleTransport:
         """What is put between a transport and this protocol."""
@@ -141,8 +146,10 @@ class HostedProtocol(web.RequestHandler):
         """Hand on, unless we only wait for the peer to close."""
         if self.gentle is None or self.gentle.lingering:
             return
-        if data and self._request_count == 0 and data[0] not in _FIRST_OCTETS:
-            data = data[:64] + b"\r\n\r\n"  # TLS, say: no request line will ever end, so let it be refused now
+        if not self._begun and data:
+            self._begun = True
+            if data[0] not in _FIRST_OCTETS:
+                data = data[:64] + b"\r\n\r\n"  # TLS, say: no request line will ever end, so let it be refused now
         super().data_received(data)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp's closes at once, and its answers are lost
@@ -177,9 +184,15 @@ class HostedProtocol(web.RequestHandler):
             self.logins.add(account)
             self.connection.log.authenticated(account, mechanism)
 
+    def join(self, sandbox: str) -> None:
+        """Note which sandbox the requests are in, when it changes."""
+        if sandbox != self.sandbox:
+            self.sandbox = sandbox
+            self.connection.log.join(sandbox)
+
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""
-        if not isinstance(more.get("exc_info"), web.RequestPayloadError):
+        if not isinstance(more.get("exc_info"), _BROKEN_BODY):
             super().log_exception(*args, **more)
 
     def handle_error(
@@ -314,6 +327,7 @@ def is_secure(request: web.BaseRequest) -> bool:
 # ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+_SHOWN_CHARACTERS = 2000  # of one value in the journal
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 
@@ -327,8 +341,10 @@ async def _exchange(request: web.Request, handler: Handle) -> web.StreamResponse
         if request.method == "CONNECT":
             return _no_tunnel(request)
         return await handler(request)
-    except web.RequestPayloadError as error:
-        refusal = web.Response(status=400, text=f"400: {_reason_of(error, None)}\n")
+    except _BROKEN_BODY as error:
+        refusal = web.Response(
+            status=400, text=f"400: the body breaks its framing or its coding: {_reason_of(error, None)}\n"
+        )
         refusal.force_close()  # where the next request would begin isn't known
         return refusal
 
@@ -384,6 +400,8 @@ def _shown(text: str) -> str:
     """Text for the journal: a URL's user information blanked, octets that aren't UTF-8 replaced."""
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if len(text) > _SHOWN_CHARACTERS:
+        text = f"{text[:_SHOWN_CHARACTERS]}…"
     return _USERINFO.sub("«secret»@", text) if "@" in text else text
 
 
@@ -404,5 +422,6 @@ def _refusal_of(exc: BaseException | None, status: int) -> int:
 
 def _reason_of(exc: BaseException | None, message: str | None) -> str:
     """One line of it: the parser draws a picture of the place below."""
-    text = message or (str(exc) if exc is not None else "") or "malformed request"
-    return text.strip().splitlines()[0].rstrip(":")
+    text = message or (str(exc) if exc is not None else "")
+    lines = text.strip().removeprefix("400, message:").strip().splitlines() or ["malformed"]
+    return lines[0].rstrip(":")

@@ -7,7 +7,7 @@ import re
 from aiohttp import hdrs, web
 
 from portyard.commons.card import Service
-from portyard.commons.hosting import Hosting
+from portyard.commons.hosting import Hosting, hosted
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Yard
 from portyard.http.core.digest import NonceBook
@@ -36,7 +36,7 @@ async def open_service(yard: Yard, service: Service) -> Hosting:
 
 def build(yard: Yard) -> web.Application:
     """The application with every route."""
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_answer_options])
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_join_sandbox, _answer_options])
     app[ROOM] = Room(yard, NonceBook(yard.secret))
     app.on_response_prepare.append(_allow_origins)
     for group in with_index(GROUPS):
@@ -48,6 +48,12 @@ def build(yard: Yard) -> web.Application:
 def sandbox_of(request: web.BaseRequest) -> str:
     """The sandbox that a request is in. The one place that decides it."""
     return DEFAULT
+
+
+@web.middleware
+async def _join_sandbox(request: web.Request, handler: Handle) -> web.StreamResponse:
+    hosted(request).join(sandbox_of(request))
+    return await handler(request)
 
 
 def _add(app: web.Application, route: Route) -> None:

@@ -228,6 +228,20 @@ def test_an_upload_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
     run(go())
 
 
+def test_media_types(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with room(tmp_path) as (_, client):
+            for name, kind in (
+                ("a.png", "image/png"),
+                ("a.tar.gz", "application/gzip"),
+                ("a", "application/octet-stream"),
+            ):
+                await ask(client, "PUT", f"alice/{name}", data=b"x")
+                assert (await ask(client, "GET", f"alice/{name}"))[0].content_type == kind
+
+    run(go())
+
+
 def test_the_upload_limit(tmp_path: Path) -> None:
     async def go() -> None:
         async with room(tmp_path, Limits(upload=2048)) as (place, client):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.filestore.model import FileRoot
@@ -44,6 +44,7 @@ from portyard.http.routes.common import (
 _PIECE = 256 * 1024  # octets read from a file at a time
 _CODINGS = "gzip, deflate, br"
 _BOUNDARY = "portyard-byteranges"
+_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 
 class _Refused(Exception):
@@ -86,7 +87,9 @@ async def before_body(request: web.Request) -> web.StreamResponse | None:
         raise bad_request(str(error)) from None
     except OSError as error:
         return _refusal(status_of(error, writing=True), error.strerror or "")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if request.version >= HttpVersion11:  # RFC 9110 §10.1.1: an HTTP/1.0 client didn't mean it
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it isn't the response yet
     return None
 
 
@@ -99,6 +102,7 @@ async def _authorise(request: web.Request) -> tuple[FilePath, FileRoot]:
         refusal = _refusal(401, "the account's name and password, please")
         refusal.headers["WWW-Authenticate"] = 'Basic realm="Portyard files", charset="UTF-8"'
         raise _Refused(refusal)
+    hosted(request).join(account.sandbox)
     hosted(request).authenticated(account.address, "Basic")
     place = parse_target(request.raw_path.partition("#")[0].partition("?")[0])
     if not _owns(account, place.owner):
@@ -131,7 +135,7 @@ async def _get(request: web.Request, place: FilePath, root: FileRoot) -> web.Str
 async def _file(request: web.Request, place: FilePath, file: BinaryIO) -> web.StreamResponse:
     status = os.fstat(file.fileno())  # of what will be read, which may have been replaced since
     current = validators_of(status)
-    media_type = mimetypes.guess_type(place.path)[0] or "application/octet-stream"
+    media_type = _media_type_of(place.path)
     fields = _validator_fields(current) | {"Content-Type": media_type, "Accept-Ranges": "bytes"}
     verdict = evaluate(request.method, request.headers, current)
     if verdict is not Verdict.PROCEED:
@@ -149,6 +153,13 @@ async def _file(request: web.Request, place: FilePath, file: BinaryIO) -> web.St
     log = connection_of(request).log
     log.event("transfer", direction="out", path=place.path, octets=0 if request.method == "HEAD" else length)
     return answer
+
+
+def _media_type_of(path: str) -> str:
+    media_type, coding = mimetypes.guess_type(path)
+    if coding is not None:  # a compressed file is what is asked for, not what is in it
+        return _COMPRESSED.get(coding, "application/octet-stream")
+    return media_type or "application/octet-stream"
 
 
 def _parts(spans: list[Span] | None, size: int, media_type: str) -> tuple[list[Span | bytes], int, dict[str, str]]:
