@@ -1,4 +1,4 @@
-"""A session channel that takes only the environment that is welcome (RFC 4254 §6.4)."""
+"""A session channel that takes only the environment that is welcome (RFC 4254 §6.4), and any terminal (§6.2)."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ class Channel(SSHServerChannel[Any]):
             return False
         self._env[name] = value
         return True
+
+    def _process_pty_req_request(self, packet: SSHPacket) -> bool:
+        granted = super()._process_pty_req_request(packet)
+        if self._term_type == "":  # a client whose TERM isn't set; asyncssh would give it no line editor
+            self._term_type = "dumb"
+        return granted

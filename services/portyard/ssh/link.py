@@ -204,6 +204,12 @@ class Link(asyncssh.SSHServerConnection):
             max_pktsize or self._max_pktsize,
         )
 
+    def note_refusal(self, what: str) -> bool:
+        """Note that something was asked for that nobody gets; always False."""
+        self.pen.event("command", text=printable(what), request="forward")
+        self.pen.reply("refused")
+        return False
+
     def open_session(self) -> tuple[Channel, Session]:
         """A session for a channel that the peer opens.
 
@@ -274,6 +280,36 @@ class Owner(asyncssh.SSHServer):
     def session_requested(self) -> tuple[Channel, Session]:
         """A channel for a shell, a command or a subsystem."""
         return self._link.open_session()
+
+    # Forwarding (RFC 4254 §6.3, §7): refused, each attempt noted
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """TCP from the client's side (§7.2)."""
+        return self._refuse(f"direct-tcpip {dest_host}:{dest_port}")
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        """TCP from our side (§7.1)."""
+        return self._link.note_refusal(f"tcpip-forward {listen_host}:{listen_port}")
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        """A socket of the file system."""
+        return self._refuse(f"direct-streamlocal {dest_path}")
+
+    def unix_server_requested(self, listen_path: str) -> bool:
+        """A socket of the file system, from our side."""
+        return self._link.note_refusal(f"streamlocal-forward {listen_path}")
+
+    def tun_requested(self, unit: int | None) -> bool:
+        """A network interface."""
+        return self._refuse("tun")
+
+    def tap_requested(self, unit: int | None) -> bool:
+        """A network interface."""
+        return self._refuse("tap")
+
+    def _refuse(self, what: str) -> bool:
+        self._link.note_refusal(what)
+        raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is refused")
 
 
 def authorized_keys(yard: Yard, account: Account) -> asyncssh.SSHAuthorizedKeys | None:

@@ -161,14 +161,14 @@ class _Lexer:
         return Literal(text, quoted=True)
 
     def _double(self) -> list[Part]:
-        parts: list[Part] = [Literal("", quoted=True)]  # "" is a word too
+        parts: list[Part] = []
         text = self._text
         self._at += 1
         while self._at < len(text):
             char = text[self._at]
             if char == '"':
                 self._at += 1
-                return parts
+                return parts or [Literal("", quoted=True)]  # "" is a word too
             if char == "$":
                 parts.append(self._dollar(quoted=True))
             elif char == "`":
@@ -221,16 +221,15 @@ class _Lexer:
 
 
 def joined(parts: list[Part]) -> tuple[Part, ...]:
-    """Adjacent literals of equal quoting made one; empty ones dropped unless they are all there is of a quote."""
+    """Adjacent literals of equal quoting made one; empty ones dropped unless they were quoted: those make a word."""
     result: list[Part] = []
     for part in parts:
         last = result[-1] if result else None
         if isinstance(part, Literal) and isinstance(last, Literal) and last.quoted == part.quoted:
             result[-1] = Literal(last.text + part.text, part.quoted)
-        else:
+        elif isinstance(part, Parameter) or part.text or part.quoted:
             result.append(part)
-    kept = [part for part in result if not isinstance(part, Literal) or part.text]
-    return tuple(kept) or tuple(result[:1])
+    return tuple(result) or tuple(parts[:1])
 
 
 def _unsupported(what: str) -> BadSyntax:
