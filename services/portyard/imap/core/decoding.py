@@ -19,11 +19,11 @@ _FOLD = re.compile(r"\r?\n(?=[ \t])")
 def known_charset(name: str) -> str | None:
     """The codec's name when it is a text encoding that we have, else None."""
     try:
-        b"a".decode(name)
+        bytes(4).decode(name)  # whole in every encoding, UTF-32 too
         found = codecs.lookup(name).name
     except (LookupError, ValueError):  # also UnicodeDecodeError, and names with NUL
         return None
-    return None if found in _NOT_CHARSETS else found
+    return None if found.replace("-", "_") in _NOT_CHARSETS else found
 
 
 # Python's own notations, which no message or search is in.

@@ -56,7 +56,7 @@ STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN")
 ID_PAIRS_LIMIT = 30  # RFC 2971 §3.3
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
 _TAG_ONLY = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,256})(?: |\Z)')
-_VERB = re.compile(rb"[^ ]+ +(UID +)?([A-Za-z]+)")
+_VERB = re.compile(rb"[^ ]+ +(UID +)?([A-Za-z]+)", re.IGNORECASE)
 
 
 def parse_command(frame: Frame) -> Request:
