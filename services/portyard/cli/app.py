@@ -15,6 +15,7 @@ from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import SettingError, Settings, load
+from portyard.rooms import cards
 
 app = typer.Typer(
     name="portyard",
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+WIDE = 140  # columns of a table that goes to a file or a pipe
 _screen = Console()
 _errors = Console(stderr=True)
 
@@ -87,26 +89,43 @@ def _wait(engine: Engine) -> None:
 
 
 def _show(engine: Engine, settings: Settings) -> None:
-    _screen.print(_table(engine.endpoints()))
+    _print_table(engine.endpoints())
     for account in settings.accounts:
         _screen.print(f"account   {account.address}  password {account.password}", highlight=False)
     path = save_ca(engine.ca_pem())
     _screen.print(f"CA        {path}   (curl --cacert, openssl -CAfile …)", highlight=False, soft_wrap=True)
 
 
+def _print_table(endpoints: list[Endpoint]) -> None:
+    _screen.print(_table(endpoints), width=None if _screen.is_terminal else WIDE)
+
+
 def _table(endpoints: list[Endpoint]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("service", "port", "address", "TLS", ""):
-        table.add_column(name, no_wrap=True)
-    notes = {"none": "—", "upgrade": "upgrade", "implicit": "from the start"}
-    for endpoint in endpoints:
-        table.add_row(
+    """One row a port, in the rooms' order; only the summary gives way where the screen is narrow."""
+    order = {service.name: place for place, service in enumerate(s for card in cards() for s in card.services)}
+    notes = {"none": "-", "upgrade": "upgrade", "implicit": "implicit"}
+    rows = [
+        (
             endpoint.service,
             endpoint.port,
-            f"{endpoint.host}:{endpoint.host_number}{'/udp' if endpoint.transport == 'udp' else ''}",
+            f"{endpoint.host}:{endpoint.host_number}",
             notes[endpoint.tls],
             endpoint.summary,
         )
+        for endpoint in sorted(endpoints, key=lambda endpoint: order.get(endpoint.service, len(order)))
+    ]
+    titles = ("service", "port", "address", "TLS", "")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    left = (_screen.width if _screen.is_terminal else WIDE) - 2 * len(titles)
+    for column, title in enumerate(titles[:-1]):
+        width = max(len(title), *(len(row[column]) for row in rows)) if rows else len(title)
+        left -= width
+        table.add_column(title, no_wrap=True, min_width=width)
+    table.add_column("", no_wrap=True, overflow="ellipsis", width=max(left, 1))
+    last = ""
+    for row in rows:
+        table.add_row(row[0] if row[0] != last else "", *row[1:4], row[4] if row[0] != last else "")
+        last = row[0]
     return table
 
 
@@ -154,7 +173,7 @@ def endpoints(
 
         sys.stdout.write(json.dumps([entry_fields(endpoint) for endpoint in found], indent=2) + "\n")
     else:
-        _screen.print(_table(found))
+        _print_table(found)
 
 
 @app.command()
