@@ -25,8 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 WIDE = 140  # columns of a table that goes to a file or a pipe
-_screen = Console()
-_errors = Console(stderr=True)
+_screen = Console(width=None if sys.stdout.isatty() else WIDE)
+_errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
 def _settings() -> Settings:
@@ -89,15 +89,11 @@ def _wait(engine: Engine) -> None:
 
 
 def _show(engine: Engine, settings: Settings) -> None:
-    _print_table(engine.endpoints())
+    _screen.print(_table(engine.endpoints()))
     for account in settings.accounts:
         _screen.print(f"account   {account.address}  password {account.password}", highlight=False)
     path = save_ca(engine.ca_pem())
     _screen.print(f"CA        {path}   (curl --cacert, openssl -CAfile …)", highlight=False, soft_wrap=True)
-
-
-def _print_table(endpoints: list[Endpoint]) -> None:
-    _screen.print(_table(endpoints), width=None if _screen.is_terminal else WIDE)
 
 
 def _table(endpoints: list[Endpoint]) -> Table:
@@ -116,7 +112,7 @@ def _table(endpoints: list[Endpoint]) -> Table:
     ]
     titles = ("service", "port", "address", "TLS", "")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    left = (_screen.width if _screen.is_terminal else WIDE) - 2 * len(titles)
+    left = _screen.width - 2 * len(titles)
     for column, title in enumerate(titles[:-1]):
         width = max(len(title), *(len(row[column]) for row in rows)) if rows else len(title)
         left -= width
@@ -173,7 +169,7 @@ def endpoints(
 
         sys.stdout.write(json.dumps([entry_fields(endpoint) for endpoint in found], indent=2) + "\n")
     else:
-        _print_table(found)
+        _screen.print(_table(found))
 
 
 @app.command()
