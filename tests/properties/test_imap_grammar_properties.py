@@ -268,7 +268,23 @@ def test_header_text_takes_anything(raw: bytes) -> None:
     st.binary(max_size=300),
     st.lists(st.integers(0, 300), max_size=4),
     st.sampled_from([b"base64", b"quoted-printable", b"8bit", b"x-none"]),
-    st.sampled_from([None, b"utf-8", b"iso-2022-jp", b"utf-16", b"rot13", b"x\0y", b"idna"]),
+    st.sampled_from(
+        [
+            None,
+            b"utf-8",
+            b"iso-2022-jp",
+            b"utf-16",
+            b"utf-32",
+            b"utf-7",
+            b"hz",
+            b"gb18030",
+            b"shift_jis",
+            b"big5hkscs",
+            b"rot13",
+            b"x\0y",
+            b"idna",
+        ]
+    ),
 )
 def test_decoding_in_pieces_is_decoding_at_once(
     data: bytes, cuts: list[int], encoding: bytes, charset: bytes | None

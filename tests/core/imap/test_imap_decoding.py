@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import encodings.aliases
 import quopri
 
 import pytest
@@ -52,6 +53,25 @@ def test_a_body_without_or_with_an_unknown_charset_is_utf_8() -> None:
 @pytest.mark.parametrize("name", ["rot13", "base64", "x-none", "", "idna", "unicode_escape", "a\0b", "undefined"])
 def test_what_is_no_charset(name: str) -> None:
     assert known_charset(name) is None
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_missing_byte_order_mark_means_big_endian(charset: str, size: int) -> None:
+    octets = "Fähre".encode(f"{charset}-be")
+    decoder = PartDecoder(b"8bit", charset.encode())
+    pieces = [decoder.feed(octets[start : start + size]) for start in range(0, len(octets), size)]
+    assert "".join(pieces) + decoder.feed(b"", final=True) == "Fähre"
+
+
+@pytest.mark.parametrize("name", sorted(set(encodings.aliases.aliases.values())))
+def test_every_codec_takes_any_octets(name: str) -> None:
+    octets = bytes(range(256)) * 3 + b"+AAA-~{\x1b$B"
+    decoder = PartDecoder(b"8bit", name.encode())
+    for start in range(0, len(octets), 5):
+        decoder.feed(octets[start : start + 5])
+    decoder.feed(b"\xff", final=True)
+    header_text(b"=?%s?q?=FF=FE=00=80a?=" % name.encode())
 
 
 def test_a_needle_across_pieces_without_case() -> None:

@@ -42,12 +42,19 @@ class PartDecoder:
         self._encoding = encoding.strip().lower()
         name = known_charset(charset.decode("latin-1")) if charset else None
         # us-ascii with 8-bit octets in it is UTF-8 more often than not
-        self._text = codecs.getincrementaldecoder(name if name and name != "ascii" else "utf-8")("replace")
+        self._charset = name if name and name != "ascii" else "utf-8"
+        self._text = codecs.getincrementaldecoder(self._charset)("replace")
         self._rest = b""
 
     def feed(self, octets: bytes, *, final: bool = False) -> str:
         """The text of the next octets; some may wait for more unless these are the last."""
-        return self._text.decode(self._transfer(octets, final), final)
+        decoded = self._transfer(octets, final)
+        try:
+            return self._text.decode(decoded, final)
+        except UnicodeError:  # UTF-16 or UTF-32 without a byte order mark, which Python's decoder wants
+            waiting = self._text.getstate()[0]
+            self._text = codecs.getincrementaldecoder(f"{self._charset}-be")("replace")  # RFC 2781 §4.3
+            return self._text.decode(waiting + decoded, final)
 
     def _transfer(self, octets: bytes, final: bool) -> bytes:
         if self._encoding == b"base64":

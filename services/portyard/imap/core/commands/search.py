@@ -96,7 +96,7 @@ def _query(command: Search, view: View) -> Query:
 def _decoded(value: bytes, charset: str) -> str:
     try:
         return value.decode(charset)
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise Refusal(f"A search string isn't {charset}", status="BAD") from None
 
 
