@@ -95,6 +95,7 @@ def test_http_1_0(tmp_path: Path) -> None:
         (b"POST /post HTTP/1.1\r\nHost: y\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
         (b"POST /post HTTP/1.1\r\nHost: y\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST /post HTTP/1.1\r\nHost: y\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST /post HTTP/1.1\r\nHost: y\r\nContent-Length: 90000000\r\n\r\nab", 413),
         (b"CONNECT example.com:443 HTTP/1.1\r\nHost: y\r\n\r\n", 501),
         (b"GET http://yard.test/nowhere HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n", 404),
         (b"OPTIONS * HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n", 200),

@@ -131,6 +131,9 @@ async def body_of(request: web.Request) -> Body:
     """
     if not request.body_exists:
         return Body()
+    length = request.content_length or 0
+    if length > BODY_LIMIT:  # said before it is sent
+        raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=length)
     if request.content_type == "application/x-www-form-urlencoded":
         return Body(form=form_of(await request.read()))
     if request.content_type == "multipart/form-data" and request.method in request.POST_METHODS:
