@@ -44,7 +44,7 @@ class DockerEngine:
         while True:
             health = self.health()
             waiting = [name for name in self._services() if not health.get(name)]
-            tell(", ".join(waiting), len(health) - len(waiting) if health else 0, len(self._services()))
+            tell(", ".join(waiting), len(self._services()) - len(waiting), len(self._services()))
             if not waiting:
                 break
             if started.poll() not in (None, 0):
