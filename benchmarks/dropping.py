@@ -20,9 +20,9 @@ class Dropping:
 def main() -> None:
     """Serve on the port that is given until told to stop."""
     controller = Controller(Dropping(), hostname="127.0.0.1", port=int(sys.argv[1]))
-    controller.start()  # type: ignore[no-untyped-call]
+    controller.start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    controller.stop()  # type: ignore[no-untyped-call]
+    controller.stop()
 
 
 if __name__ == "__main__":
