@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from portyard.commons.card import Port
@@ -171,7 +172,10 @@ class Conversation:
         assert self._upgrade is not None, "the core upgrades but the edge gave no way to"
         self._write_down("reply")
         self._framing.clear()  # RFC 3207 §4.2, RFC 2595 §4, RFC 3501 §6.2.1: nothing read in plaintext is a command
-        await self._stream.upgrade(self._upgrade)
+        try:
+            await self._stream.upgrade(self._upgrade)
+        except ssl.SSLError as error:  # the peer's alert, or ours on its way to the peer: nothing to add in plaintext
+            raise ConnectionAbortedError(f"tls handshake failed: {error.reason}") from error
         ssl_object = self._stream.info("ssl_object")
         name, *_ = ssl_object.cipher() or ("",)
         self._upgraded = TlsStarted(ssl_object.version() or "", name)

@@ -139,3 +139,26 @@ def test_a_client_that_ends_its_input_still_gets_its_answers(tmp_path: Path) -> 
             await writer.wait_closed()
 
     run(go())
+
+
+def test_a_handshake_that_the_client_breaks_off_is_nobody_elses_trouble(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            stranger = ssl.create_default_context()  # it doesn't know the testbed's CA
+            client = await asyncio.to_thread(poplib.POP3, "localhost", served.port("pop3"), 20)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await asyncio.to_thread(client.stls, stranger)
+            client.close()
+            talk = ""
+            while "closed" not in talk:
+                await yard.journal.flush()
+                (record,) = await yard.journal.sessions("default")
+                talk = " ".join(f"{event.kind} {event.fields}" for event in await yard.journal.events(record.id))
+            assert "unknown_ca" in talk
+            assert "tls handshake failed" in talk
+            assert "stopping or failed" not in talk
+
+    run(go())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
