@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -243,5 +244,23 @@ def test_an_escape_leads_nowhere(tmp_path: Path) -> None:
             assert outside.read_text() == "the host's\n"
             assert (await client.scp("-O", client.remote("out"), str(tmp_path / "got"))).status == 1
             assert not (tmp_path / "got").exists()
+
+    run(main())
+
+
+def test_shutdown_says_why(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with openssh(tmp_path) as client:
+            command = "echo running; sleep 1000"
+            words = ["ssh", *client.options("BatchMode=yes"), "-p", str(client.port), "-l", "alice"]
+            words[words.index("LogLevel=ERROR")] = "LogLevel=INFO"
+            process = await asyncio.create_subprocess_exec(
+                *words, "127.0.0.1", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"running\n"
+        _, err = await process.communicate()
+        assert b":11: the server is stopping" in err
+        assert process.returncode == 255
 
     run(main())

@@ -72,7 +72,9 @@ class Link(asyncssh.SSHServerConnection):
         """Disconnect with a message (RFC 4253 §11.1); `reason` goes into the journal."""
         self._reason = reason
         if self._transport is not None:
-            self.disconnect(asyncssh.DISC_BY_APPLICATION, words)
+            # Not `disconnect`: it closes the channels first, and a client whose channel is closed doesn't hear the message.
+            self._send_disconnect(asyncssh.DISC_BY_APPLICATION, words, "en")
+            self._force_close(None)
 
     async def ended(self) -> None:
         """Return once the connection and what ran on it has ended."""

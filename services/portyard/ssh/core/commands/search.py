@@ -13,7 +13,7 @@ _Found = dict[str, str]
 
 
 async def grep(p: Process) -> AsyncGenerator[bytes, None]:
-    """Pass on lines that match: -i -v -n -c -r -l -L -q -w -x -o -h -H -s -F -E -e -m."""
+    """Pass on lines that match: -i -v -n -c -r -l -L -q -w -x -h -H -s -F -E -e -m."""
     found, names = p.options("ivncrRlLqwxhHsFEGa", "em")
     if p.name == "fgrep":
         found["F"] = ""
