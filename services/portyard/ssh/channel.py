@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Callable
 from typing import Any
 
 from asyncssh.channel import SSHServerChannel
@@ -14,7 +15,19 @@ VALUE = 4096  # octets of a value
 
 
 class Channel(SSHServerChannel[Any]):
-    """asyncssh's channel with a list of welcome variables, as sshd's AcceptEnv has."""
+    """asyncssh's channel with a list of welcome variables, as sshd's AcceptEnv has.
+
+    Attributes:
+        told: Hears the status that the peer is told (RFC 4254 §6.10).
+    """
+
+    told: Callable[[int], None] | None = None
+
+    def exit(self, status: int) -> None:
+        """Tell the status and close."""
+        if self.told is not None and self._send_state not in {"close_pending", "closed"}:
+            self.told(status)
+        super().exit(status)
 
     def _process_env_request(self, packet: SSHPacket) -> bool:
         name = packet.get_string()

@@ -17,6 +17,7 @@ from portyard.ssh.link import Link, Owner
 LOGIN_S = 120  # seconds until who hasn't logged in is sent away, OpenSSH's LoginGraceTime
 PARTING_S = 5.0  # seconds that connections get to end when the room closes
 VERSION = "Portyard"
+LINE = 4096  # characters of a line that is typed, a terminal's N_TTY_BUF_SIZE
 
 _logger = logging.getLogger("portyard.ssh")
 
@@ -79,8 +80,7 @@ class Room:
         assert options is not None, "open() comes first"
         links: list[Link] = []
         options.protocol_factory = lambda: Owner(links[0])
-        links.append(Link(asyncio.get_running_loop(), options, self.yard, connection, self._links.discard))
-        self._links.add(links[0])
+        links.append(Link(asyncio.get_running_loop(), options, self.yard, connection, self._links))
         return links[0]
 
     def adopt(self, connection: Connection, sock: object) -> None:
@@ -121,4 +121,5 @@ def build_options(host_keys: list[asyncssh.SSHKey]) -> asyncssh.SSHServerConnect
         encoding="utf-8",
         errors="surrogateescape",  # octets that aren't UTF-8 pass a terminal unharmed
         line_history=200,
+        max_line_length=LINE,
     )

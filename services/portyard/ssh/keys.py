@@ -16,6 +16,8 @@ from pathlib import Path
 
 import asyncssh
 
+from portyard.commons.database.engine import StateDirectoryError
+
 _SECRET = 0o600
 _PUBLIC = 0o644
 
@@ -43,7 +45,7 @@ SLOW = (KeyKind("ssh_host_rsa_key", "ssh-rsa", 3072),)
 KINDS = QUICK + SLOW
 
 
-class HostKeyError(Exception):
+class HostKeyError(StateDirectoryError):
     """A host key can't be read or written; the message names the file and the remedy."""
 
 

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import asyncssh
 from asyncssh.constants import DISC_PROTOCOL_ERROR, OPEN_ADMINISTRATIVELY_PROHIBITED
@@ -39,7 +39,7 @@ class Link(asyncssh.SSHServerConnection):
         options: Its options; `protocol_factory` makes its owner.
         yard: The yard.
         connection: What the listener knows of it; its log is closed with the connection.
-        gone: Called when it has ended.
+        open_links: Where it is while it is open.
 
     Attributes:
         account: Who is logged in, or whom the claimed name means; None when nobody.
@@ -52,7 +52,7 @@ class Link(asyncssh.SSHServerConnection):
         options: asyncssh.SSHServerConnectionOptions,
         yard: Yard,
         connection: Connection,
-        gone: Callable[[Link], None],
+        open_links: set[Link],
     ) -> None:
         super().__init__(loop, options)
         self.yard = yard
@@ -64,9 +64,14 @@ class Link(asyncssh.SSHServerConnection):
         self._tries = 0
         self._asked = 0
         self._reason = ""
-        self._gone = gone
+        self._open_links = open_links
 
-    # The end
+    # Beginning and end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._open_links.add(self)
+        super().connection_made(transport)
 
     def part(self, reason: str, words: str) -> None:
         """Disconnect with a message (RFC 4253 §11.1); `reason` goes into the journal."""
@@ -95,7 +100,7 @@ class Link(asyncssh.SSHServerConnection):
             self._reason = str(error) or type(error).__name__
             self.pen.event("error", text=self._reason)
         self.pen.close(self._reason or "peer closed")
-        self._gone(self)
+        self._open_links.discard(self)
 
     # Key exchange
 
@@ -223,7 +228,9 @@ class Link(asyncssh.SSHServerConnection):
         assert self.account is not None
         session = Session(self.yard, self.account, self.pen, self.sessions.discard)
         self.sessions.add(session)
-        return self.create_server_channel(), session
+        channel = self.create_server_channel()
+        channel.told = session.told
+        return channel, session
 
 
 class Owner(asyncssh.SSHServer):

@@ -51,6 +51,7 @@ class Session(SSHServerStreamSession[Any]):
         self._ended = ended
         self._pty = False
         self._closed = False
+        self._abandoned = False
         self._work: Callable[[], Any] = self._shell
         self._command = ""
         self._files: Files | None = None
@@ -108,7 +109,8 @@ class Session(SSHServerStreamSession[Any]):
         try:
             await self._work()
         except (OSError, EOFError, asyncssh.Error) as error:
-            self._pen.event("error", text=str(error) or type(error).__name__)
+            if not self._abandoned:
+                self._pen.event("error", text=str(error) or type(error).__name__)
         except Exception as error:
             _logger.exception("session %s failed", self._pen.id)
             self._pen.event("error", text=f"{type(error).__name__}: {error}")
@@ -165,9 +167,13 @@ class Session(SSHServerStreamSession[Any]):
             self._terminal.become_interactive(channel)
         return self._terminal
 
+    def told(self, status: int) -> None:
+        """The peer is being told a status."""
+        if not self._abandoned:
+            self._pen.reply(f"exit {status}")
+
     def _exit(self, status: int) -> None:
         channel: Any = self._chan
-        self._pen.reply(f"exit {status}")
         if channel is not None:
             channel.exit(status)
 
@@ -205,7 +211,8 @@ class Session(SSHServerStreamSession[Any]):
         self._settle()
 
     def abandon(self) -> None:
-        """Nobody listens any more: stop what runs."""
+        """Nobody listens any more: stop what runs, and note nothing more."""
+        self._abandoned = True
         if self._files is not None:
             self._files.abandon()
         elif self.task is not None:

@@ -20,7 +20,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.sftp import MAX_SFTP_READ_LEN, SFTPServerHandler, SFTPVFSAttrs
+from asyncssh.packet import SSHPacket
+from asyncssh.sftp import (
+    MAX_SFTP_PACKET_LEN,
+    MAX_SFTP_READ_LEN,
+    MAX_SFTP_WRITE_LEN,
+    SFTPLimits,
+    SFTPServerHandler,
+    SFTPVFSAttrs,
+)
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.filestore.model import FileRoot
@@ -32,6 +40,7 @@ HANDLES = 256  # files and directories of one channel that are open at once
 OWNER_ID = 1000  # what user and group number each account's files show
 VOLUME = 1 << 40  # octets that `df` shows; nothing is really set aside
 BLOCK = 4096
+COPIED = 256 * 1024  # octets that copy-data moves at a time
 _PERMISSION_BITS = 0o777
 
 
@@ -345,11 +354,44 @@ class Files(asyncssh.SFTPServer):
 
 
 class Handler(SFTPServerHandler):
-    """asyncssh's conversation, which also reports how it ended, and what we really grant."""
+    """asyncssh's conversation, which also reports how it ended, and what we really grant.
+
+    Args:
+        files: The files.
+        reader: From the client.
+        writer: To the client.
+    """
 
     def __init__(self, files: Files, reader: Any, writer: Any) -> None:  # noqa: ANN401 - asyncssh's streams of octets
         super().__init__(files, reader, writer, VERSION)
         self._files = files
+        own: dict[int | bytes, Any] = {
+            b"limits@openssh.com": Handler._process_limits,
+            b"copy-data": Handler._process_copy_data,
+        }
+        self._packet_handlers = {**self._packet_handlers, **own}
+
+    async def _process_limits(self, packet: SSHPacket) -> SFTPLimits:
+        packet.check_end()
+        return SFTPLimits(MAX_SFTP_PACKET_LEN, MAX_SFTP_READ_LEN, MAX_SFTP_WRITE_LEN, HANDLES)
+
+    async def _process_copy_data(self, packet: SSHPacket) -> None:
+        """draft-ietf-secsh-filexfer-extensions-00 §7, letting others run between pieces."""
+        source, start, length = packet.get_string(), packet.get_uint64(), packet.get_uint64()
+        target, goal = packet.get_string(), packet.get_uint64()
+        packet.check_end()
+        if source == target:  # §7 allows ranges that don't overlap; one that grows while it is read never ends
+            raise asyncssh.SFTPInvalidParameter("a file can't be copied into itself")
+        origin, copy = self._file_handles.get(source), self._file_handles.get(target)
+        if origin is None or copy is None:
+            raise asyncssh.SFTPInvalidHandle("Invalid file handle")
+        if os.path.samestat(os.fstat(_handle(origin).fd), os.fstat(_handle(copy).fd)):
+            raise asyncssh.SFTPInvalidParameter("a file can't be copied into itself")
+        left = length or sys.maxsize  # §7: 0 means up to the end
+        while left and (data := _handle(origin).read(start, min(left, COPIED))):
+            _handle(copy).write(goal, data)
+            start, goal, left = start + len(data), goal + len(data), left - len(data)
+            await asyncio.sleep(0)
 
     async def _cleanup(self, exc: Exception | None) -> None:
         self._files.abandon()

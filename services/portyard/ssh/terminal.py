@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-from asyncssh.misc import SoftEOFReceived
 from asyncssh.stream import SSHReader, SSHWriter
 
 from portyard.commons.clock import Clock
@@ -71,10 +70,7 @@ class Terminal:
         if self._editor is None:
             octets: bytes = await self._stdin.read(PIECE)
             return octets
-        try:
-            text: str = await self._stdin.readline()
-        except SoftEOFReceived:
-            return b""
+        text: str = await self._stdin.readline()
         return text.encode("utf-8", "surrogateescape")
 
     async def write(self, data: bytes) -> None:

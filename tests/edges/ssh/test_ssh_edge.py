@@ -74,7 +74,7 @@ def test_an_errand(loop: str, tmp_path: Path) -> None:
                 "sftp rename f g",
                 "sftp stat f",
             ]
-            assert texts(events, "reply") == ["exit 9", "ok", "ok", "No such file or directory"]
+            assert texts(events, "reply") == ["exit 9", "ok", "ok", "No such file or directory", "exit 0"]
             assert PASSWORD not in str([event.fields for event in events])
             (record,) = await room.yard.journal.sessions("default")
             assert record.account == USER
@@ -227,6 +227,22 @@ def test_the_environment_that_is_welcome(tmp_path: Path) -> None:
             assert (got["LC_ALL"], got["LANG"], got["PORTYARD_X"]) == ("C", "de", "1")
             assert "/evil" not in got.values()
             assert "SSH_CONNECTION" in got
+
+    run(main())
+
+
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_copying_at_the_far_end(length: int, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client, client.start_sftp_client() as files:
+            blob = os.urandom(700_000)
+            home = await folder_of(room.yard)
+            (home / "from").write_bytes(blob)
+            async with files.open("from", "rb") as origin, files.open("to", "wb") as copy:
+                await files.remote_copy(origin, copy, 10, length, 5)
+                with pytest.raises(asyncssh.SFTPError, match="into itself"):
+                    await files.remote_copy(copy, copy, 0, 0, 10)
+            assert (home / "to").read_bytes() == bytes(5) + blob[10 : 10 + length if length else None]
 
     run(main())
 

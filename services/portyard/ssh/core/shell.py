@@ -35,10 +35,10 @@ class Input:
         """A line with its ending; what is left at the end; b"" when nothing is."""
         while (end := self._held.find(b"\n")) < 0:
             piece = await self._io.read()
+            self._held += piece
             if not piece or len(self._held) > LINE:
                 end = len(self._held) - 1
                 break
-            self._held += piece
         line = bytes(self._held[: end + 1])
         del self._held[: end + 1]
         return line
