@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         require_tls: Refuse plaintext logins.
         accounts: The accounts that exist from the start.
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
+        retry_s: Seconds between tries to hand a message over; empty for the built-in schedule, which ends after four days.
         console_hosts: Host names beyond loopback and service names to which the console answers.
         seed: Of the testbed's chance.
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
@@ -95,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         AccountSeed("bob@portyard.test", "bob-secret"),
     )
     relay_allow: tuple[str, ...] = ()
+    retry_s: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
     console_hosts: tuple[str, ...] = ()
     seed: int = 0
     ready_dir: str = ""
@@ -158,7 +160,7 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
     elif key == "host_ports":
         values[key] = dict(part.partition("=")[::2] for part in value.split())
-    elif key in ("domains", "relay_allow", "console_hosts"):
+    elif key in ("domains", "relay_allow", "retry_s", "console_hosts"):
         values[key] = [part.strip() for part in value.split(",") if part.strip()]
     else:
         values[key] = value

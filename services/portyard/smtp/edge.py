@@ -29,7 +29,7 @@ from portyard.smtp.courier import LocalCourier, MxCourier
 from portyard.smtp.hooks import HookedDoor
 from portyard.smtp.outlet import Outlets
 from portyard.smtp.relay import SCHEDULE_S, Plan, Relay
-from portyard.smtp.resolver import DnsResolver, Resolver
+from portyard.smtp.resolver import DnsResolver, Resolver, load_dns
 from portyard.smtp.spool import SqlSpool
 
 PARTING = b"421 4.3.2 the service is stopping or failed\r\n"
@@ -41,7 +41,7 @@ async def open_service(
     service: Service,
     *,
     resolver: Resolver | None = None,
-    schedule_s: Sequence[float] = SCHEDULE_S,
+    schedule_s: Sequence[float] = (),
     handler: object = None,
 ) -> Handler:
     """The room's factory, see its card.
@@ -50,7 +50,7 @@ async def open_service(
         yard: The yard.
         service: "msa", "mta" or "mda".
         resolver: Finds a domain's servers; the DNS room's when None.
-        schedule_s: Seconds between tries, on the testbed's clock.
+        schedule_s: Seconds between tries, on the testbed's clock; the settings' when empty, or else the built-in ones.
         handler: An aiosmtpd handler whose hooks are asked first.
     """
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own talk of what it would do
@@ -64,7 +64,7 @@ async def open_service(
         return yard.clock.now().timestamp()
 
     relay = Relay(
-        Plan(service.role, yard.secret, now, schedule_s),
+        Plan(service.role, yard.secret, now, schedule_s or yard.settings.retry_s or SCHEDULE_S),
         LocalCourier(yard.directory)
         if service.role == "mta"
         else MxCourier(
@@ -81,6 +81,8 @@ async def open_service(
         door = Submission(yard.sandboxes, spool, yard.clock, host)
     room = SmtpService(yard, service, host, door, handler)
     room.start(relay.run(spool))
+    if service.role == "msa" and resolver is None:
+        yard.spawn(asyncio.to_thread(load_dns))
     return room
 
 

@@ -105,6 +105,7 @@ class Relay:
             lock = self._locks.take(f"relay-{self._plan.hop}")
             if lock is not None:
                 return lock
+            self._wakened.clear()  # or the wait would end at once, for ever
             await self._rest()
 
     async def _relay(self, spool: SqlSpool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -113,6 +114,11 @@ class DnsResolver:
         if answer.flags & dns.flags.TC and tcp is not None:  # RFC 2181 §9
             return await dns.asyncquery.tcp(question, tcp.address, TIMEOUT_S, tcp.number)
         return answer
+
+
+def load_dns() -> None:
+    """Import the DNS library; done in a thread after the start, so that neither the start nor the first message waits for it."""
+    importlib.import_module("dns.asyncquery")
 
 
 def _data_of(answer: dns.message.Message, kind: dns.rdatatype.RdataType) -> list[str]:

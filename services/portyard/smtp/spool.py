@@ -39,7 +39,9 @@ _TABLES: Final = (
 _INSERT_RECIPIENT: Final = (
     "INSERT INTO spool_recipients VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '') ON CONFLICT DO NOTHING RETURNING 1"
 )
-_INSERT_MESSAGE: Final = "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_INSERT_MESSAGE: Final = (
+    "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
+)
 IN_HAND: Final = -1.0
 """`due` of a new recipient that the relay has in memory: it needn't be found."""
 
@@ -189,23 +191,32 @@ class SqlSpool:
         if len(arrival.octets) > INLINE:
             file = await asyncio.to_thread(self._files.write, arrival.octets)
         reserved = self._desk.reserve(arrival.id)
-        taken: list[Queued] = []
         try:
-            taken = await self._database.write(partial(self._insert, arrival, file, IN_HAND if reserved else 0.0))
-        except StorageFullError as error:
-            raise StoreFullError(str(error)) from error
-        finally:
-            if file and not taken:
-                self._files.remove(file)
-            if reserved and not taken:
-                self._desk.release(arrival.id)
+            job = partial(self._insert, arrival, file, IN_HAND if reserved else 0.0)
+            taken, first = await self._database.write(job)
+        except Exception as error:
+            self._let_go(arrival.id, file, reserved)
+            if isinstance(error, StorageFullError):
+                raise StoreFullError(str(error)) from error
+            raise
+        # Whoever is cancelled doesn't know whether the commit came to pass, so nothing is let go then.
+        if not first:
+            self._let_go(arrival.id, file, reserved and not taken)
         if reserved and taken:
             letter = Letter(arrival.reverse_path, arrival.eight_bit, arrival.smtputf8, arrival.octets)
             self._desk.take(arrival.id, taken, None if file else letter)
         self._committed()
 
-    def _insert(self, arrival: Arrival, file: str | None, due: float, transaction: Transaction) -> list[Queued]:
-        """Take over what is new: those recipients."""
+    def _let_go(self, delivery_id: str, file: str | None, reserved: bool) -> None:
+        if file:
+            self._files.remove(file)
+        if reserved:
+            self._desk.release(delivery_id)
+
+    def _insert(
+        self, arrival: Arrival, file: str | None, due: float, transaction: Transaction
+    ) -> tuple[list[Queued], bool]:
+        """Take over what is new: those recipients, and whether the message is (one with many recipients comes in several transactions)."""
         transaction.bump(self._counter)
         transaction.bump(QUEUE_COUNTER)
         taken = []
@@ -214,12 +225,12 @@ class SqlSpool:
             key = (self._hop, arrival.id, canonical(r.mailbox))
             if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due)):
                 taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0))
-        if taken:
-            facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now())
-            body = (None, file) if file else (arrival.octets, None)
-            path = print_mailbox(arrival.reverse_path)
-            transaction.execute(_INSERT_MESSAGE, (self._hop, arrival.id, path, *facts, *body))
-        return taken
+        if not taken:
+            return taken, False
+        facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now())
+        body = (None, file) if file else (arrival.octets, None)
+        path = print_mailbox(arrival.reverse_path)
+        return taken, bool(transaction.execute(_INSERT_MESSAGE, (self._hop, arrival.id, path, *facts, *body)))
 
     async def recover(self) -> None:
         """What another process had in hand when it ended is in nobody's hand now. Called by whoever begins to relay."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from portyard.commons.settings import AccountSeed
+from portyard.commons.settings import AccountSeed, load
 from portyard.smtp.spool import queue
 from tests.support.asyncio_tests import LOOPS, run
-from tests.support.mail_chain import MESSAGE, arrived, chain, inbox, settled, submit, untraced
+from tests.support.mail_chain import MESSAGE, arrived, chain, inbox, queue_changes, settled, submit, untraced
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -166,5 +166,21 @@ def test_settings_of_limits_are_announced(tmp_path: Path) -> None:
         limits = msgspec.structs.replace(Limits(), message=123_456)
         async with chain(tmp_path, names=["mta"], limits=limits) as served:
             assert await asyncio.to_thread(sizes, served.port("smtp")) == "123456"
+
+    run(go())
+
+
+def test_the_retry_schedule_is_a_setting(tmp_path: Path) -> None:
+    assert load({"PORTYARD_RETRY_S": "2, 30"}).retry_s == (2.0, 30.0)
+
+    async def go() -> None:
+        async with chain(tmp_path, names=["msa"], retry_s=(3600.0,)) as served:
+            await asyncio.to_thread(submit, served, ["bob@portyard.test"])
+            async for _ in queue_changes(served.yard):
+                (entry,) = await queue(served.yard.mail_database)
+                if entry.attempts:
+                    break
+            assert entry.reason == "451 4.4.3 the testbed's DNS service isn't up"
+            assert 3000 < entry.due - served.yard.clock.now().timestamp() <= 3600
 
     run(go())
