@@ -47,6 +47,7 @@ class Service:
         role: What a room with several roles calls it ("msa"); else the room's name.
         ports: Its listeners.
         summary: One line for endpoint tables.
+        journalled: False where connections are no sessions: the testbed's own steering isn't what it watches.
         overload: What a connection beyond the limit is told before it is closed, in the protocol's own words; empty for nothing.
     """
 
@@ -55,6 +56,7 @@ class Service:
     ports: tuple[Port, ...]
     summary: str
     overload: bytes = b""
+    journalled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import socket
 from dataclasses import dataclass, field
 
 from portyard.commons.card import Card, Port, Service, TlsMode
-from portyard.commons.journal.model import Journal
+from portyard.commons.journal.model import Journal, SessionLog
+from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.yard import Connection, Handler, Tls
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
@@ -150,14 +151,7 @@ class Listener:
             _logger.warning("%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0])
             self._refuse(sock)
             return
-        log = self.journal.open_session(
-            room=self.bound.card.name,
-            service=service.name,
-            peer=f"{peer[0]}:{peer[1]}",
-            local=f"{local[0]}:{local[1]}",
-            port=port.name,
-            closed=self._closed,
-        )
+        log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
         self.open_count += 1
         connection = Connection(service, port, peer, local, log)
         if self.handler.adopts:
@@ -166,6 +160,19 @@ class Listener:
         task = self._loop.create_task(self._connect(connection, sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _open_log(self, peer: str, local: str) -> SessionLog:
+        service = self.bound.service
+        if not service.journalled:
+            return UnheardLog(self._closed)
+        return self.journal.open_session(
+            room=self.bound.card.name,
+            service=service.name,
+            peer=peer,
+            local=local,
+            port=self.bound.port.name,
+            closed=self._closed,
+        )
 
     def _refuse(self, sock: socket.socket) -> None:
         if self.bound.service.overload and self.bound.port.tls is not TlsMode.IMPLICIT:

@@ -63,20 +63,35 @@ def bind_all(settings: Settings, pairs: Sequence[Pair]) -> list[Bound]:
         PortTakenError: One can't be bound; the others are released.
     """
     bounds: list[Bound] = []
-    by_number: dict[tuple[str, int], int] = {}
     try:
         for card, service in pairs:
-            for port in service.ports:
-                number = number_for(settings, port)
-                key = (service.name, port.inside)
-                number = number or by_number.get(key, 0)  # one number for UDP and TCP of the same port
-                bounds.append(bind(card, service, port, settings.listen, number))
-                by_number[key] = bounds[-1].number
+            bounds += _bind_service(settings, card, service)
     except PortTakenError:
-        for bound in bounds:
-            bound.sock.close()
+        _release(bounds)
         raise
     return bounds
+
+
+def _bind_service(settings: Settings, card: Card, service: Service, tries: int = 10) -> list[Bound]:
+    """A service's ports; UDP and TCP of one standard port get one number, so a number that only one of them could have is given back."""
+    bounds: list[Bound] = []
+    chosen: dict[int, int] = {}
+    try:
+        for port in service.ports:
+            number = number_for(settings, port) or chosen.get(port.inside, 0)
+            bounds.append(bind(card, service, port, settings.listen, number))
+            chosen[port.inside] = bounds[-1].number
+    except PortTakenError:
+        _release(bounds)
+        if tries and settings.ports == "ephemeral" and bounds:
+            return _bind_service(settings, card, service, tries - 1)
+        raise
+    return bounds
+
+
+def _release(bounds: Sequence[Bound]) -> None:
+    for bound in bounds:
+        bound.sock.close()
 
 
 class Serving:

@@ -12,6 +12,7 @@ CARD = Card(
             role="console",
             ports=(standard("console", 8025, host=8025),),
             summary="Console: control API under /api/v1, and pages for people",
+            journalled=False,
         ),
     ),
     factory="portyard.console.edge:open_service",
