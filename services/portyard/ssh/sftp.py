@@ -409,11 +409,16 @@ def attributes(found: os.stat_result) -> asyncssh.SFTPAttrs:
         uid=OWNER_ID,
         gid=OWNER_ID,
         permissions=found.st_mode,
-        atime=int(found.st_atime),
-        mtime=int(found.st_mtime),
+        atime=_seconds(found.st_atime),
+        mtime=_seconds(found.st_mtime),
         nlink=found.st_nlink,
         type=_kind(found.st_mode),
     )
+
+
+def _seconds(moment: float) -> int:
+    """§5: a time is a 32-bit number; what lies outside of it is shown as its nearest end."""
+    return min(max(int(moment), 0), 0xFFFF_FFFF)
 
 
 def volume() -> SFTPVFSAttrs:

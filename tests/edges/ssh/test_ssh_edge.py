@@ -93,13 +93,33 @@ def test_files_are_the_accounts_own(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_sandbox_is_joined_by_its_name(tmp_path: Path) -> None:
+def test_a_stranger_is_refused_and_journalled(tmp_path: Path) -> None:
     async def main() -> None:
-        async with served(tmp_path, domains=("other.test",)) as room:
+        async with served(tmp_path) as room:
             with pytest.raises(asyncssh.PermissionDenied):
                 await connect(room, username="nobody@portyard.test")
             events = await events_of(room.yard)
             assert any(event.fields.get("user") == "nobody@portyard.test" for event in events)
+
+    run(main())
+
+
+def test_a_listing_names_no_user_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(number: int) -> None:
+        raise AssertionError(f"the host's user {number} was looked up")
+
+    monkeypatch.setattr("asyncssh.sftp._lookup_user", never)
+    monkeypatch.setattr("asyncssh.sftp._lookup_group", never)
+
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client:
+            (await folder_of(room.yard) / "f").write_text("x")
+            os.utime(await folder_of(room.yard) / "f", (1 << 40, 1 << 40))
+            async with client.start_sftp_client() as files:
+                (entry,) = [entry for entry in await files.readdir(".") if entry.filename == "f"]
+            assert str(entry.longname).split()[2:4] == ["alice", "alice"]
+            assert (entry.attrs.uid, entry.attrs.mtime) == (1000, 0xFFFF_FFFF)
+            assert "alice alice" in (await client.run("ls -l f")).stdout
 
     run(main())
 

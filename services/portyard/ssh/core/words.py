@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 def printable(text: str) -> str:
     """The text with what would end or garble a line shown by escapes: controls, and octets that aren't UTF-8."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def moment(seconds: float) -> datetime:
+    """A file's time, in UTC; one that no calendar has is shown as the epoch."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def one_line(name: str) -> str:
+    """A name in a listing: controls, which would end or garble its line, as "?"; all else as it is."""
+    return "".join("?" if char < " " or char == "\x7f" else char for char in name)
 
 
 def _escape(char: str) -> str:

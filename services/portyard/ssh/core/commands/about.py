@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portyard.ssh.core.process import Process, UsageError, encode
+from portyard.ssh.core.words import moment
 
 ID = 1000  # every account's user and group number
 _RELEASE = "Portyard"
@@ -66,28 +67,28 @@ async def date(p: Process) -> AsyncGenerator[bytes, None]:
     yield encode(formatted(now, form[:_SHOWN]) + "\n")
 
 
-def formatted(moment: datetime, form: str) -> str:
+def formatted(at: datetime, form: str) -> str:
     """A moment by strftime's letters; the host's locale and zone have no say."""
 
     def one(match: re.Match[str]) -> str:
         letter = match[1]
         known: dict[str, Callable[[], str]] = {
-            "s": lambda: str(int(moment.timestamp())),
-            "N": lambda: f"{moment.microsecond * 1000:09d}",
+            "s": lambda: str(int(at.timestamp())),
+            "N": lambda: f"{at.microsecond * 1000:09d}",
             "Z": lambda: "UTC",
             "z": lambda: "+0000",
-            "e": lambda: f"{moment.day:2d}",
-            "F": lambda: f"{moment:%Y-%m-%d}",
-            "T": lambda: f"{moment:%H:%M:%S}",
-            "R": lambda: f"{moment:%H:%M}",
-            "D": lambda: f"{moment:%m/%d/%y}",
+            "e": lambda: f"{at.day:2d}",
+            "F": lambda: f"{at:%Y-%m-%d}",
+            "T": lambda: f"{at:%H:%M:%S}",
+            "R": lambda: f"{at:%H:%M}",
+            "D": lambda: f"{at:%m/%d/%y}",
             "n": lambda: "\n",
             "t": lambda: "\t",
             "%": lambda: "%",
         }
         if letter in known:
             return known[letter]()
-        return moment.strftime(f"%{letter}") if letter in "aAbBdHIjmMpSuUVwWyYh" else match[0]
+        return at.strftime(f"%{letter}") if letter in "aAbBdHIjmMpSuUVwWyYh" else match[0]
 
     return re.sub(r"%(.)", one, form)
 
@@ -161,8 +162,8 @@ def _kind(entry: Any) -> str:  # noqa: ANN401
 
 
 def _moment(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond * 1000:09d} +0000"
+    at = moment(seconds)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond * 1000:09d} +0000"
 
 
 async def basename(p: Process) -> AsyncGenerator[bytes, None]:

@@ -7,10 +7,10 @@ import posixpath
 import stat
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from portyard.ssh.core.process import Gather, Process, encode
-from portyard.ssh.core.words import printable
+from portyard.ssh.core.words import moment, one_line
 
 _RECENT = timedelta(days=182)  # within half a year the time of day is shown, else the year
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -125,7 +125,7 @@ def _ordered(entries: list[_Entry], style: _Style) -> list[_Entry]:
 
 
 def _lines(p: Process, folder: str, entries: list[_Entry], style: _Style) -> list[str]:
-    shown = [(_marked(name, entry) if style.marked else printable(name), name, entry) for name, entry in entries]
+    shown = [(_marked(name, entry) if style.marked else one_line(name), name, entry) for name, entry in entries]
     if not style.long:
         return [f"{text}\n" for text, _, _ in shown]
     sizes = [_human(entry.st_size) if style.human else str(entry.st_size) for _, _, entry in shown]
@@ -142,25 +142,25 @@ def _lines(p: Process, folder: str, entries: list[_Entry], style: _Style) -> lis
 
 def clock(seconds: float, now: datetime) -> str:
     """A time of modification as `ls -l` shows it, in UTC."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    recent = -timedelta(days=1) <= now - moment < _RECENT
-    rest = f"{moment:%H:%M}" if recent else f" {moment.year:04d}"
-    return f"{_MONTHS[moment.month - 1]} {moment.day:>2} {rest}"
+    at = moment(seconds)
+    recent = -timedelta(days=1) <= now - at < _RECENT
+    rest = f"{at:%H:%M}" if recent else f" {at.year:04d}"
+    return f"{_MONTHS[at.month - 1]} {at.day:>2} {rest}"
 
 
 def _target(p: Process, folder: str, name: str, entry: os.stat_result) -> str:
     if not stat.S_ISLNK(entry.st_mode):
         return ""
     try:
-        return f" -> {printable(p.root.readlink(p.path(posixpath.join(folder, name))))}"
+        return f" -> {one_line(p.root.readlink(p.path(posixpath.join(folder, name))))}"
     except OSError:
         return ""
 
 
 def _marked(name: str, entry: os.stat_result) -> str:
     if stat.S_ISDIR(entry.st_mode):
-        return printable(name) + "/"
-    return printable(name) + ("@" if stat.S_ISLNK(entry.st_mode) else "*" if entry.st_mode & 0o111 else "")
+        return one_line(name) + "/"
+    return one_line(name) + ("@" if stat.S_ISLNK(entry.st_mode) else "*" if entry.st_mode & 0o111 else "")
 
 
 def _human(size: float) -> str:
