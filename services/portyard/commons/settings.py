@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         domains: Further domains that `default` owns.
         capture: "any" or "own", for `default`.
         default_password: The password of accounts that capture makes.
+        magic: Whether `default` hears magic words in addresses, paths and file names.
         require_tls: Refuse plaintext logins.
         accounts: The accounts that exist from the start.
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
@@ -90,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domains: tuple[str, ...] = ()
     capture: Annotated[str, msgspec.Meta(pattern="^(any|own)$")] = "any"
     default_password: str = "portyard"  # noqa: S105 - documented, a testbed's
+    magic: bool = False
     require_tls: bool = False
     accounts: tuple[AccountSeed, ...] = (
         AccountSeed("alice@portyard.test", "alice-secret"),

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from portyard.commons.accounts.sql import SqlAccounts
 from portyard.commons.clock import Clock
+from portyard.commons.clocks import SqlClocks
 from portyard.commons.database.control import CONTROL_SCHEMA
 from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.engine import StateDirectoryError
 from portyard.commons.database.generations import Generations
 from portyard.commons.database.watcher import CounterWatcher
+from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.mailstore.schema import MAIL_SCHEMA
 from portyard.commons.mailstore.sql import SqlMailstore
 from portyard.commons.sandbox.sql import SqlSandboxes
+from portyard.commons.sandbox.sweeping import Sweeper
+from portyard.commons.scenario.engine import Gate
+from portyard.commons.scenario.store import SqlRules
 from portyard.commons.settings import Settings
 
 
@@ -27,6 +32,10 @@ class Stores:
         generations: The state directory's page of counters, for further databases (the journal's).
         mail_database: mail.db.
         control_database: control.db.
+        rules: Every sandbox's rules.
+        gate: What rooms ask before they act.
+        clocks: Every sandbox's time.
+        sweeper: Removes what resets left behind; sweeping since the stores were opened.
     """
 
     generations: Generations
@@ -36,10 +45,16 @@ class Stores:
     accounts: SqlAccounts
     sandboxes: SqlSandboxes
     watcher: CounterWatcher
+    rules: SqlRules
+    gate: Gate
+    clocks: SqlClocks
+    sweeper: Sweeper
 
     async def close(self) -> None:
         """Finish the writes under way and close everything."""
         self.watcher.close()
+        await self.sweeper.close()
+        await self.rules.close()
         await self.mail_database.close()
         await self.control_database.close()
         self.generations.close()
@@ -59,15 +74,32 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
         control_database = await SqliteDatabase.open(state / "control.db", CONTROL_SCHEMA, generations)
         opened.push_async_callback(control_database.close)
         generations.bump_all()  # what a killed process committed without saying so
-        sandboxes = SqlSandboxes(control_database)
+        sandboxes = SqlSandboxes(control_database, control_database.read_now)
         await sandboxes.seed(settings)
         accounts = SqlAccounts(control_database, sandboxes)
         await accounts.seed(settings)
         mail = SqlMailstore(mail_database, state / "bodies", clock)
         await mail.start()
         watcher = CounterWatcher(generations)
+        clocks = SqlClocks(control_database, watcher, read_now=control_database.read_now)
+        rules = SqlRules(control_database, clock, settings.seed)
+        sweeper = Sweeper(control_database, mail, DiskFilestore(state / "files"))
+        sandboxes.emptied = sweeper.start
+        sweeper.start()
         opened.pop_all()
-        return Stores(generations, mail_database, control_database, mail, accounts, sandboxes, watcher)
+        return Stores(
+            generations,
+            mail_database,
+            control_database,
+            mail,
+            accounts,
+            sandboxes,
+            watcher,
+            rules,
+            Gate(rules, settings.seed),
+            clocks,
+            sweeper,
+        )
 
 
 def _page(state: Path) -> Generations:

@@ -11,12 +11,13 @@ class Account:
     """Somebody who can log in and receive.
 
     Attributes:
-        id: The store's key, never reused.
+        id: The store's key, never reused. A reset of the sandbox gives another one; mail and files hang on it.
         sandbox: The sandbox it lives in.
         local_part: As registered, e.g. "alice".
         domain: In lower case, e.g. "portyard.test".
         password: Kept as given, because challenge-response mechanisms need it; never shown in a repr or the journal.
         public_keys: OpenSSH public key lines that may log in.
+        generation: The sandbox's when this was read, in the same glance as `id`; what was accepted for another one isn't for it.
     """
 
     id: int
@@ -25,6 +26,7 @@ class Account:
     domain: str
     password: str = field(repr=False)
     public_keys: tuple[str, ...] = ()
+    generation: int = 1
 
     @property
     def address(self) -> str:
@@ -56,7 +58,7 @@ class Accounts(Protocol):
 
         Raises:
             AccountTakenError: The address exists in the sandbox.
-            ValueError: The address is malformed.
+            ValueError: The address is malformed, or there is no such sandbox (NoSuchSandboxError).
         """
 
     async def list(self, sandbox: str) -> list[Account]:

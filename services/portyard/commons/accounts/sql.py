@@ -12,12 +12,15 @@ import secrets
 
 from portyard.commons.accounts.model import Account, AccountTakenError
 from portyard.commons.database.engine import Database, Row, Transaction
-from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.commons.sandbox.model import DEFAULT, NoSuchSandboxError, Sandboxes
 from portyard.commons.settings import Settings
 
 COUNTER = "accounts"
 MAX_ADDRESS = 320  # characters: RFC 5321 §4.5.3.1 gives 64 for the local part and 255 for the domain
-_COLUMNS = "id, sandbox, local_part, domain, password, public_keys"
+_COLUMNS = (
+    "a.id, a.sandbox, a.local_part, a.domain, a.password, a.public_keys, "
+    "COALESCE((SELECT generation FROM sandboxes WHERE name = a.sandbox), 0)"
+)
 _CACHED = 10_000  # lookups remembered between two changes
 
 
@@ -70,7 +73,7 @@ class SqlAccounts:
         if key in self._cache:
             return self._cache[key]
         rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? AND address_key = ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM accounts a WHERE a.sandbox = ? AND a.address_key = ?",  # noqa: S608
             key,
         )
         account = _account(rows[0]) if rows else None
@@ -106,7 +109,7 @@ class SqlAccounts:
     async def list(self, sandbox: str) -> builtins.list[Account]:
         """See `Accounts.list`."""
         rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? ORDER BY address_key",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM accounts a WHERE a.sandbox = ? ORDER BY a.address_key",  # noqa: S608
             (sandbox,),
         )
         return [_account(row) for row in rows]
@@ -135,19 +138,22 @@ class SqlAccounts:
 
         def job(work: Transaction) -> tuple[Account, bool]:
             known = work.execute(
-                f"SELECT {_COLUMNS} FROM accounts WHERE sandbox = ? AND address_key = ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM accounts a WHERE a.sandbox = ? AND a.address_key = ?",  # noqa: S608
                 (sandbox, address.lower()),
             )
             if known:
                 return _account(known[0]), False
+            standing = work.execute("SELECT generation FROM sandboxes WHERE name = ?", (sandbox,))
+            if not standing:
+                raise NoSuchSandboxError(sandbox)
             number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")[0][0]
-            row = work.execute(
-                "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "  # noqa: S608
-                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+            work.execute(
+                "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (number, sandbox, address.lower(), local_part, domain, password, keys),
-            )[0]
+            )
             work.bump(COUNTER)
-            return _account(row), True
+            return _account((number, sandbox, local_part, domain, password, keys, standing[0][0])), True
 
         return await self._database.write(job)
 
@@ -182,5 +188,5 @@ def same_secret(one: str, other: str) -> bool:
 
 
 def _account(row: Row) -> Account:
-    number, sandbox, local_part, domain, password, keys = row
-    return Account(number, sandbox, local_part, domain, password, tuple(keys.split("\n")) if keys else ())
+    number, sandbox, local_part, domain, password, keys, generation = row
+    return Account(number, sandbox, local_part, domain, password, tuple(keys.split("\n")) if keys else (), generation)

@@ -1,4 +1,4 @@
-"""The tables of control.db: sandboxes with their domains, accounts with their keys. Each later store adds a script of its own below."""
+"""The tables of control.db: sandboxes with their domains, accounts with their keys, rules, clocks. Each later store adds a script below."""
 
 from __future__ import annotations
 
@@ -34,4 +34,61 @@ CREATE TABLE accounts (
 )
 """
 
-CONTROL_SCHEMA = Schema("control", (_FIRST,))
+_SECOND = """
+ALTER TABLE sandboxes ADD COLUMN magic INTEGER NOT NULL DEFAULT 0;
+INSERT INTO counters VALUES ('rule', 0), ('rule_set', 0);
+INSERT INTO counters SELECT 'generation', COALESCE(MAX(generation), 1) FROM sandboxes;
+
+CREATE TABLE rules (
+    id BIGINT PRIMARY KEY,
+    sandbox TEXT NOT NULL,
+    name TEXT,
+    rule TEXT NOT NULL,
+    revision BIGINT NOT NULL DEFAULT 0,
+    matched BIGINT NOT NULL DEFAULT 0,
+    hits BIGINT NOT NULL DEFAULT 0,
+    scopes BIGINT NOT NULL DEFAULT 0,
+    last_session TEXT,
+    last_at TEXT,
+    UNIQUE (sandbox, name)
+);
+CREATE INDEX rules_by_sandbox ON rules (sandbox, id);
+CREATE TABLE rule_scopes (
+    rule_id BIGINT NOT NULL,
+    scope TEXT NOT NULL,
+    ordinal BIGINT NOT NULL,
+    matched BIGINT NOT NULL,
+    hits BIGINT NOT NULL,
+    PRIMARY KEY (rule_id, scope)
+) WITHOUT ROWID;
+CREATE TABLE rule_sets (sandbox TEXT PRIMARY KEY, version BIGINT NOT NULL) WITHOUT ROWID;
+CREATE TABLE magic_counts (
+    sandbox TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    hits BIGINT NOT NULL,
+    PRIMARY KEY (sandbox, scope)
+) WITHOUT ROWID;
+
+CREATE TABLE clocks (sandbox TEXT PRIMARY KEY, frozen_us BIGINT, ahead_us BIGINT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS records (
+    sandbox TEXT NOT NULL,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    ttl INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (sandbox, name, type, place)
+);
+
+CREATE TABLE retired (
+    account_id BIGINT PRIMARY KEY,
+    sandbox TEXT NOT NULL,
+    address TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    since BIGINT NOT NULL,
+    purged INTEGER NOT NULL DEFAULT 0
+)
+"""
+
+CONTROL_SCHEMA = Schema("control", (_FIRST, _SECOND))

@@ -10,9 +10,10 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote
@@ -50,9 +51,22 @@ class DiskFilestore:
 
     def root(self, account: Account) -> DiskRoot:
         """The account's root, made when missing."""
-        folder = self._folder / safe_name(account.sandbox) / safe_name(account.address.lower())
+        folder = self._place(account)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return DiskRoot(folder, self._drafts)
+
+    def forget(self, account: Account) -> None:
+        """Remove an account's root with all that is in it; another generation's root of the same address stays."""
+        folder = self._place(account)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others live there
+            folder.parent.rmdir()
+
+    def _place(self, account: Account) -> Path:
+        """Where the root lies. Once a sandbox was reset (or begun anew) the account's number tells its roots apart."""
+        name = safe_name(account.address.lower())
+        mark = f"~{account.id}" if account.generation > 1 else ""
+        return self._folder / safe_name(account.sandbox) / f"{name}{mark}"
 
 
 class DiskRoot:

@@ -79,3 +79,6 @@ class Filestore(Protocol):
 
     def root(self, account: Account) -> FileRoot:
         """The account's root, made when missing."""
+
+    def forget(self, account: Account) -> None:
+        """Remove an account's root with all that is in it; another generation's root of the same address stays."""

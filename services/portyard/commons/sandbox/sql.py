@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import time
+from collections.abc import Callable
 
-from portyard.commons.database.engine import Database, Transaction
+from portyard.commons.database.engine import Database, Row
+from portyard.commons.sandbox import lifecycle
+from portyard.commons.sandbox.lifecycle import COUNTER, put
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.settings import Settings
 
-COUNTER = "sandboxes"
+_DOMAINS = "SELECT domain, sandbox FROM domains ORDER BY sandbox, place"
+_SANDBOXES = "SELECT name, generation, capture, default_password, magic FROM sandboxes"
 
 
 class SqlSandboxes:
@@ -16,13 +21,16 @@ class SqlSandboxes:
 
     Args:
         database: control.db, with CONTROL_SCHEMA.
+        read_now: Reads it without waiting, where the engine can; else `generation_now` knows what was read last.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, read_now: Callable[[str], builtins.list[Row]] | None = None) -> None:
         self._database = database
+        self._read_now = read_now
         self._seen: int | None = None
         self._by_name: dict[str, Sandbox] = {}
         self._by_domain: dict[str, Sandbox] = {}
+        self.emptied: Callable[[], object] = lambda: None  # told after a reset or delete: there is something to sweep
 
     async def get(self, name: str) -> Sandbox | None:
         """See `Sandboxes.get`."""
@@ -39,45 +47,88 @@ class SqlSandboxes:
         await self._refresh()
         return [self._by_name[name] for name in sorted(self._by_name)]
 
+    def generation_now(self, name: str) -> int:
+        """See `Sandboxes.generation_now`."""
+        generation = self._database.generation(COUNTER)
+        if generation != self._seen and self._read_now is not None:
+            self._take(generation, self._read_now(_DOMAINS), self._read_now(_SANDBOXES))
+        found = self._by_name.get(name)
+        return found.generation if found else 0
+
+    async def create(
+        self,
+        name: str,
+        *,
+        capture: str = "any",
+        domains: tuple[str, ...] = (),
+        default_password: str = "portyard",  # noqa: S107 - documented, a testbed's
+        magic: bool = False,
+    ) -> Sandbox:
+        """See `Sandboxes.create`."""
+        wanted = lifecycle.checked(name, capture, domains, default_password, magic)
+        return await self._database.write(lambda work: lifecycle.insert(work, wanted))
+
+    async def change(
+        self,
+        name: str,
+        *,
+        capture: str | None = None,
+        domains: tuple[str, ...] | None = None,
+        default_password: str | None = None,
+        magic: bool | None = None,
+    ) -> Sandbox:
+        """See `Sandboxes.change`."""
+        changes: dict[str, object] = {}
+        if capture is not None:
+            changes["capture"] = lifecycle.checked_capture(capture)
+        if domains is not None:
+            changes["domains"] = lifecycle.with_own(name, domains)
+        if default_password is not None:
+            changes["default_password"] = lifecycle.checked_password(default_password)
+        if magic is not None:
+            changes["magic"] = magic
+        return await self._database.write(lambda work: lifecycle.change(work, name, changes))
+
+    async def reset(self, name: str) -> Sandbox:
+        """See `Sandboxes.reset`."""
+        now_s = int(time.time())  # the machine's own: sweeping goes on while the testbed's clock is frozen
+        sandbox = await self._database.write(lambda work: lifecycle.reset(work, name, now_s))
+        self.emptied()
+        return sandbox
+
+    async def delete(self, name: str) -> None:
+        """See `Sandboxes.delete`."""
+        now_s = int(time.time())
+        await self._database.write(lambda work: lifecycle.delete(work, name, now_s))
+        self.emptied()
+
     async def seed(self, settings: Settings) -> None:
         """Make `default`, or bring it to what the settings say; its generation stays."""
         domains = tuple(dict.fromkeys(name.lower() for name in (settings.domain, *settings.domains)))
         current = await self.get(DEFAULT)
-        wanted = Sandbox(
-            DEFAULT, current.generation if current else 1, settings.capture, domains, settings.default_password
-        )
+        generation = current.generation if current else 1
+        wanted = Sandbox(DEFAULT, generation, settings.capture, domains, settings.default_password, settings.magic)
         if wanted != current:
             await self._database.write(lambda work: put(work, wanted))
 
     async def _refresh(self) -> None:
         generation = self._database.generation(
             COUNTER
-        )  # before the SQL: a change in between is read twice, never missed
-        if generation == self._seen:
-            return
+        )  # before the SQL: what changes in between is read twice, never missed
+        if generation != self._seen:
+            self._take(generation, await self._database.read(_DOMAINS), await self._database.read(_SANDBOXES))
+
+    def _take(self, generation: int, owned: builtins.list[Row], rows: builtins.list[Row]) -> None:
         domains: dict[str, builtins.list[str]] = {}
-        for domain, name in await self._database.read("SELECT domain, sandbox FROM domains ORDER BY sandbox, place"):
+        for domain, name in owned:
             domains.setdefault(name, []).append(domain)
-        rows = await self._database.read("SELECT name, generation, capture, default_password FROM sandboxes")
         found = [
-            Sandbox(name, number, capture, tuple(domains.get(name, ())), word) for name, number, capture, word in rows
+            Sandbox(name, number, capture, tuple(domains.get(name, ())), word, bool(magic))
+            for name, number, capture, word, magic in rows
         ]
         self._by_name = {sandbox.name: sandbox for sandbox in found}
         self._by_domain = {domain: sandbox for sandbox in found for domain in sandbox.domains}
         self._seen = generation
 
 
-def put(work: Transaction, sandbox: Sandbox) -> None:
-    """Write a sandbox as it shall be, its domains too; a domain that another one owns goes over to it."""
-    work.execute(
-        "INSERT INTO sandboxes (name, generation, capture, default_password) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
-        "SET generation = excluded.generation, capture = excluded.capture, default_password = excluded.default_password",
-        (sandbox.name, sandbox.generation, sandbox.capture, sandbox.default_password),
-    )
-    work.execute("DELETE FROM domains WHERE sandbox = ?", (sandbox.name,))
-    work.execute_many(
-        "INSERT INTO domains (domain, sandbox, place) VALUES (?, ?, ?) ON CONFLICT (domain) DO UPDATE "
-        "SET sandbox = excluded.sandbox, place = excluded.place",
-        [(domain, sandbox.name, place) for place, domain in enumerate(sandbox.domains)],
-    )
-    work.bump(COUNTER)
+__all__ = ["COUNTER", "SqlSandboxes", "put"]

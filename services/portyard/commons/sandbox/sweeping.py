@@ -1,0 +1,106 @@
+"""Removes what a reset or a deletion left behind: mail and files of retired account numbers.
+
+Nobody sees them any more, so there is no hurry. Each is swept twice: soon, and once more when even the slowest session that knew the old
+number has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from portyard.commons.accounts.model import Account
+from portyard.commons.database.engine import Database, Row, Transaction
+
+LATE_S = 3600  # a session that logged in before the reset may write as long as it lives; what it wrote goes after this
+_SLICE = 50  # accounts of one look
+
+_logger = logging.getLogger(__name__)
+
+
+class Mail(Protocol):
+    """What is swept of the mailstore."""
+
+    async def forget(self, account_id: int) -> None:
+        """Remove all of an account's mail."""
+
+
+class Files(Protocol):
+    """What is swept of the filestore."""
+
+    def forget(self, account: Account) -> None:
+        """Remove an account's root."""
+
+
+class Sweeper:
+    """The sweeper of one process; several may sweep at once.
+
+    Args:
+        database: control.db.
+        mail: The mailstore.
+        files: The filestore.
+        now_s: The machine's time in seconds.
+    """
+
+    def __init__(self, database: Database, mail: Mail, files: Files, now_s: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._mail = mail
+        self._files = files
+        self._now_s = now_s
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def start(self) -> None:
+        """Sweep in the background; a call while it sweeps has it look again."""
+        self._again = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def sweep(self) -> int:
+        """Sweep what is due; how many accounts were swept."""
+        count = 0
+        while rows := await self._due():
+            for row in rows:
+                await self._sweep_one(row)
+            count += len(rows)
+        return count
+
+    async def close(self) -> None:
+        """End; what is left is swept by the next process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._again:
+            self._again = False
+            try:
+                await self.sweep()
+            except Exception:  # a full disk, say: nobody sees what is left, and the next look tries again
+                _logger.exception("what a reset left behind could not be removed")
+
+    async def _due(self) -> list[Row]:
+        sql = (
+            "SELECT account_id, sandbox, address, generation, since FROM retired "
+            "WHERE purged = 0 OR since <= ? ORDER BY account_id LIMIT ?"
+        )
+        return await self._database.read(sql, (int(self._now_s()) - LATE_S, _SLICE))
+
+    async def _sweep_one(self, row: Row) -> None:
+        number, sandbox, address, generation, since = row
+        local_part, _, domain = address.rpartition("@")
+        account = Account(number, sandbox, local_part, domain, "", (), generation)
+        last = since <= int(self._now_s()) - LATE_S
+        await self._mail.forget(number)
+        await asyncio.to_thread(self._files.forget, account)
+        done = (
+            "DELETE FROM retired WHERE account_id = ?" if last else "UPDATE retired SET purged = 1 WHERE account_id = ?"
+        )
+
+        def job(work: Transaction) -> None:
+            work.execute(done, (number,))
+
+        await self._database.write(job)

@@ -1,0 +1,204 @@
+"""Holds a rule against what the rooms declare: what can't be honoured, or can't ever match, is refused with the reason. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Tls, action_name
+from portyard.commons.scenario.model import Rule, RuleError, Scalar
+from portyard.commons.scenario.parsing import did_you_mean
+from portyard.commons.scenario.patterns import (
+    Flag,
+    Glob,
+    Pattern,
+    Range,
+    Shape,
+    as_number,
+    is_ambiguous_path,
+    parse_pattern,
+)
+from portyard.commons.scenario.templates import names_in, texts_of
+from portyard.commons.scenario.vocabulary import Field, FieldKind, Vocabulary
+
+Place = tuple[str, str]  # a room and a verb
+
+
+def check(
+    rule: Rule,
+    vocabularies: Mapping[str, Vocabulary],
+    *,
+    recipes: Iterable[str] | None = None,
+    personas: Iterable[str] | None = None,
+    key: str = "",
+) -> frozenset[Place]:
+    """The rooms and verbs at which the rule can fire.
+
+    Args:
+        rule: It.
+        vocabularies: What the rooms declare, by room.
+        recipes: The certificates' names; None to take any.
+        personas: The personas' names; None to take any.
+        key: What the rule is called in errors ("rule[2]").
+
+    Raises:
+        RuleError: There is none: an unknown room or verb, a field that the event doesn't have, an action that can't be honoured, a
+            pattern that can't match.
+    """
+    places = _places(rule, vocabularies, key)
+    found: set[Place] = set()
+    first: RuleError | None = None
+    for room, verb in places:
+        try:
+            _check_at(rule, vocabularies[room], verb, key)
+        except RuleError as error:
+            first = first or error
+        else:
+            found.add((room, verb))
+    if not found and first is not None:
+        raise first
+    _check_names(rule, recipes, personas, key)
+    return frozenset(found)
+
+
+def honours(rule: Rule, vocabulary: Vocabulary | None, verb: str) -> bool:
+    """Whether a rule, checked once, may fire at a verb: what `*` covers must still be able to obey."""
+    if vocabulary is None or verb not in vocabulary.verbs:
+        return "*" not in rule.on
+    try:
+        _check_at(rule, vocabulary, verb, "")
+    except RuleError:
+        return False
+    return True
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a part of `on` means a room or a verb."""
+    if "*" not in pattern:
+        return pattern == name
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) is not None
+
+
+def _places(rule: Rule, vocabularies: Mapping[str, Vocabulary], key: str) -> list[Place]:
+    where = f"{key}.on" if key else "on"
+    rooms = [room for room in vocabularies if covers(rule.room, room)]
+    if not rooms:
+        raise RuleError(
+            where, rule.on, ", ".join(vocabularies), f"no room {rule.room}{did_you_mean(rule.room, vocabularies)}"
+        )
+    verbs = {verb for room in rooms for verb in vocabularies[room].verbs}
+    places = [(room, verb) for room in rooms for verb in vocabularies[room].verbs if covers(rule.verb, verb)]
+    if not places:
+        reason = f"{rule.room} has no verb {rule.verb}{did_you_mean(rule.verb, verbs)}"
+        raise RuleError(where, rule.on, ", ".join(sorted(verbs)), reason)
+    return places
+
+
+def _check_at(rule: Rule, vocabulary: Vocabulary, verb: str, key: str) -> None:
+    fields = vocabulary.fields_of(verb)
+    at = f"{key}." if key else ""
+    place = f"{vocabulary.room}.{verb}"
+    for name, patterns in rule.where.items():
+        if name not in fields:
+            reason = f"{place} has no field {name}{did_you_mean(name, fields)}"
+            raise RuleError(f"{at}where.{name}", _shown(patterns), ", ".join(fields), reason)
+        for written in patterns:
+            _check_pattern(written, fields[name], f"{at}where.{name}", place)
+    for action in rule.then:
+        _check_action(action, vocabulary, verb, fields, f"{at}then")
+
+
+def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Mapping[str, Field], key: str) -> None:
+    name, place = action_name(action), f"{vocabulary.room}.{verb}"
+    declared = vocabulary.verbs[verb]
+    if name not in declared.actions:
+        why = declared.why_not.get(name, f"{place} can't honour {name}")
+        raise RuleError(f"{key}.{name}", _plain(action), ", ".join(sorted(declared.actions)) or "nothing", why)
+    for text in texts_of(action):
+        for unknown in sorted(names_in(text) - fields.keys()):
+            allowed = ", ".join(f"${field}" for field in fields) + "; $$ is a dollar"
+            raise RuleError(
+                f"{key}.{name}", text, allowed, f"{place} has no field {unknown}{did_you_mean(unknown, fields)}"
+            )
+    if isinstance(action, Respond):
+        asked = {
+            part
+            for part, given in (
+                ("status", action.status is not None),
+                ("headers", bool(action.headers)),
+                ("body", bool(action.body)),
+                ("stderr", bool(action.stderr)),
+            )
+            if given
+        }
+        for part in sorted(asked - vocabulary.respond):
+            allowed = ", ".join(sorted(vocabulary.respond))
+            raise RuleError(f"{key}.respond.{part}", getattr(action, part), allowed, f"{place} knows no such part")
+
+
+def _check_pattern(written: Scalar, field: Field, key: str, place: str) -> None:
+    pattern = parse_pattern(written)
+    match field.kind:
+        case FieldKind.FLAG:
+            if not isinstance(pattern, Flag):
+                raise RuleError(key, written, "true or false", "this field is a flag")
+        case FieldKind.NUMBER:
+            _check_number(written, pattern, field, key)
+        case _:
+            _check_text(written, pattern, field, key, place)
+
+
+def _check_number(written: Scalar, pattern: Pattern, field: Field, key: str) -> None:
+    number = as_number(written) if isinstance(written, str) else None
+    found = number or pattern
+    if isinstance(found, Glob) and found.shape is Shape.ANY:
+        return
+    if not isinstance(found, Range):
+        raise RuleError(key, written, 'a number, or bounds such as "<5" and ">=10 <20"', "this field is a number")
+    high = field.high
+    beyond = high is not None and (found.low > high or (found.low == high and not found.low_in))
+    if beyond or found.high < field.low or (found.high == field.low and not found.high_in):
+        allowed = f"from {field.low:g}" + (f" to {high:g}" if high is not None else " on")
+        raise RuleError(key, written, allowed, "no value lies there")
+
+
+def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place: str) -> None:
+    if not isinstance(pattern, Glob) and isinstance(pattern, Range | Flag):
+        raise RuleError(key, written, "a glob or /regex/", "this field is text")
+    if field.kind is FieldKind.PATH and isinstance(written, str) and is_ambiguous_path(written):
+        inner = written.strip("/").replace("/", "\\/")
+        allowed = f"/^\\/{inner}\\/$/ for this path alone, {written}* for all below, or another expression"
+        raise RuleError(key, written, allowed, "a path, or an expression between slashes?")
+    if field.values and not any(pattern.matches(value) for value in field.values):
+        near = did_you_mean(str(written), field.values)
+        raise RuleError(key, written, ", ".join(field.values), f"no value of {place} matches{near}")
+    if isinstance(pattern, Glob) and pattern.shape is Shape.EXACT and field.holds.lower() not in pattern.anchor:
+        reason = f"this can't match: every value holds {field.holds!r}"
+        raise RuleError(key, written, f'text with {field.holds!r}, or a glob such as "{pattern.text}*"', reason)
+
+
+def _check_names(rule: Rule, recipes: Iterable[str] | None, personas: Iterable[str] | None, key: str) -> None:
+    at = f"{key}.then" if key else "then"
+    for action in rule.then:
+        for kind, name, known in (
+            (Tls, getattr(action, "recipe", ""), recipes),
+            (Persona, getattr(action, "name", ""), personas),
+        ):
+            if isinstance(action, kind) and known is not None and name not in (names := sorted(known)):
+                word = action_name(action)
+                reason = f"no {word} of this name{did_you_mean(name, names)}"
+                raise RuleError(f"{at}.{word}", name, ", ".join(names) or "none", reason)
+
+
+def asks_for_bytes(rule: Rule) -> bool:
+    """Whether the wire has to be ready for it."""
+    return any(action_name(action) in BYTES for action in rule.then)
+
+
+def _shown(patterns: tuple[Scalar, ...]) -> object:
+    return patterns[0] if len(patterns) == 1 else list(patterns)
+
+
+def _plain(action: Action) -> object:
+    values = [getattr(action, name) for name in action.__struct_fields__]
+    return values[0] if len(values) == 1 else values or True

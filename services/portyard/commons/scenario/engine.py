@@ -1,0 +1,268 @@
+"""The gate: every event of a room is held against the rules of its sandbox before the state moves. Pure.
+
+While no rule is set anywhere an event costs one comparison of counters. Rules are read again when their counter moved, so that a rule is
+in force at the next event once the call that set it has returned. The first rule that fires wins; later ones are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from portyard.commons.scenario.actions import Action, action_name
+from portyard.commons.scenario.counting import chance
+from portyard.commons.scenario.index import Bucket, CompiledRule, RuleSet
+from portyard.commons.scenario.magic import parse_magic
+from portyard.commons.scenario.model import Event, Rule, Scalar, StoredRule, Verdict, verdict_of
+from portyard.commons.scenario.templates import filled
+from portyard.commons.scenario.vocabulary import Vocabulary
+
+_SANDBOXES = 4096  # whose rules are kept ready
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The outcome of counting a match.
+
+    Attributes:
+        fires: Whether the rule fires now.
+        spent: Whether it never will again (for this scope).
+        count: Which match it was.
+    """
+
+    fires: bool
+    spent: bool
+    count: int
+
+
+class RuleBook(Protocol):
+    """Where the rules are kept, and counted for all processes together."""
+
+    def generation(self) -> int:
+        """Moves when any rule, or any sandbox's magic switch, does; a memory read."""
+
+    async def anything(self) -> bool:
+        """Whether there is a rule or magic in any sandbox."""
+
+    async def state(self, sandbox: str) -> tuple[int, bool]:
+        """A number that no other state of this sandbox's rules has had, and whether magic addresses are on."""
+
+    async def load(self, sandbox: str) -> tuple[StoredRule, ...]:
+        """The sandbox's rules in their order."""
+
+    async def claim(self, stored: StoredRule, identity: str, scope: str, session: str) -> Claim:
+        """Count a match of a counted rule, and say whether it fires; committed on return."""
+
+    async def claim_magic(self, sandbox: str, scope: str, times: int) -> bool:
+        """Whether a counted magic address has something left; committed on return."""
+
+    def note_hit(self, stored: StoredRule, session: str) -> None:
+        """Count a hit of a rule that isn't counted; written behind."""
+
+
+class Gate:
+    """The gate of one process.
+
+    Args:
+        rules: The rule book.
+        seed: Of the testbed's chance.
+    """
+
+    def __init__(self, rules: RuleBook, seed: int = 0) -> None:
+        self._rules = rules
+        self._seed = seed
+        self._seen: int | None = None
+        self._anything = True
+        self._sets: dict[str, tuple[int, RuleSet, bool]] = {}
+        self.vocabularies: dict[str, Vocabulary] = {}
+
+    def learn(self, vocabulary: Vocabulary) -> None:
+        """Take a room's vocabulary: from then on nothing is asked of it that it can't honour, and its magic is known."""
+        self.vocabularies[vocabulary.room] = vocabulary
+        self._sets.clear()
+
+    @property
+    def armed(self) -> bool:
+        """False while there is no rule and no magic anywhere; then nobody need ask."""
+        return self._anything or self._rules.generation() != self._seen
+
+    def session(
+        self,
+        room: str,
+        *,
+        session: str,
+        peer: str,
+        role: str = "",
+        port: str = "",
+        sandbox: str = "default",
+        internal: bool = False,
+    ) -> SessionGate:
+        """The gate as one session has it; see Event for the arguments."""
+        return SessionGate(self, room, role or room, sandbox, session, peer, port, internal)
+
+    async def ask(self, event: Event) -> Verdict | None:
+        """What is to be done about an event; None for what always happens."""
+        if not self.armed:
+            return None
+        rules, magic = await self._current(event.sandbox)
+        verdict = None
+        bucket = rules.bucket(event.room, event.verb)
+        if bucket is not None:
+            verdict = await self._judge(bucket, event)
+        if verdict is None and magic and not event.internal:
+            verdict = await self._conjure(event)
+        return verdict
+
+    async def asks_for_bytes(self, room: str, sandbox: str = "default") -> bool:
+        """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on."""
+        if not self.armed:
+            return False
+        rules, magic = await self._current(sandbox)
+        return magic or rules.asks_for_bytes(room)
+
+    async def _current(self, sandbox: str) -> tuple[RuleSet, bool]:
+        generation = self._rules.generation()  # before the reading: a change in between is read twice, never missed
+        known = self._sets.get(sandbox)
+        if known is not None and known[0] == generation:
+            return known[1], known[2]
+        if generation != self._seen:
+            self._anything = await self._rules.anything()
+            self._seen = generation
+        version, magic = await self._rules.state(sandbox)
+        if known is None or known[1].version != version:
+            rules = RuleSet(await self._rules.load(sandbox), version, self.vocabularies)
+        else:
+            rules = known[1]
+        if len(self._sets) >= _SANDBOXES:
+            self._sets.clear()
+        self._sets[sandbox] = (generation, rules, magic)
+        return rules, magic
+
+    async def _judge(self, bucket: Bucket, event: Event) -> Verdict | None:
+        values = event.values()
+        for rule in bucket.find(values):
+            if event.internal and not rule.inside:
+                continue
+            if not rule.counted:
+                self._rules.note_hit(rule.stored, event.session)
+                rule.rolled += 1
+                return self._verdict(rule, values, rule.rolled)
+            claim = await self._claim(rule, event)
+            if claim is not None and claim.fires:
+                return self._verdict(rule, values, claim.count)
+        return None
+
+    async def _claim(self, rule: CompiledRule, event: Event) -> Claim | None:
+        scope = _scope(rule.rule, event)
+        if scope is None or scope in rule.spent:
+            return None
+        claim = await self._rules.claim(rule.stored, rule.identity, scope, event.session)
+        if claim.spent:
+            if len(rule.spent) >= _SANDBOXES:
+                rule.spent.clear()  # they are claimed once more, and told again that nothing is left
+            rule.spent.add(scope)
+        return claim
+
+    def _verdict(self, rule: CompiledRule, values: Mapping[str, Scalar], count: int) -> Verdict:
+        if rule.fixed is not None:
+            return rule.fixed
+        actions = tuple(filled(action, values) for action in rule.rule.then)
+        verdict = verdict_of(rule.label, actions)
+        if not rule.jitter_s:
+            return verdict
+        jitter_s = rule.jitter_s * chance(self._seed, f"{rule.identity} jitter", 0, count)
+        return verdict_of(rule.label, actions, verdict.delay_s + jitter_s)
+
+    async def _conjure(self, event: Event) -> Verdict | None:
+        vocabulary = self.vocabularies.get(event.room)
+        verb = vocabulary.verbs.get(event.verb) if vocabulary else None
+        text = event.fields.get(verb.magic) if verb and verb.magic else None
+        if verb is None or not isinstance(text, str):
+            return None
+        magic = parse_magic(text, f"{event.room}.{event.verb}")
+        actions = _honoured(magic.rule.then, verb.actions) if magic else ()
+        if magic is None or not actions:
+            return None
+        if magic.rule.times is not None:
+            scope = f"{event.room} {event.role} {event.verb} {text.lower()}"
+            if not await self._rules.claim_magic(event.sandbox, scope, magic.rule.times):
+                return None
+        return verdict_of(magic.words, actions)
+
+
+class SessionGate:
+    """What one session asks; made by `Gate.session`.
+
+    Attributes:
+        sandbox: Set it when the session joins one.
+        account: Set it when somebody logged in.
+    """
+
+    __slots__ = ("_gate", "_internal", "_peer", "_port", "_role", "_room", "_session", "account", "sandbox")
+
+    def __init__(
+        self, gate: Gate, room: str, role: str, sandbox: str, session: str, peer: str, port: str, internal: bool
+    ) -> None:
+        self._gate = gate
+        self._room = room
+        self._role = role
+        self._session = session
+        self._peer = peer
+        self._port = port
+        self._internal = internal
+        self.sandbox = sandbox
+        self.account = ""
+
+    @property
+    def armed(self) -> bool:
+        """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
+        return self._gate.armed
+
+    def trust(self) -> None:
+        """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
+        self._internal = True
+
+    async def ask(self, verb: str, /, **fields: Scalar) -> Verdict | None:
+        """What is to be done about something that the session is about to do; None for what always happens.
+
+        Args:
+            verb: Of the room's vocabulary.
+            **fields: The verb's own fields.
+        """
+        if not self._gate.armed:
+            return None
+        return await self.ask_in(self.sandbox, verb, fields)
+
+    async def ask_in(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> Verdict | None:
+        """The same in a sandbox that this event alone belongs to (a recipient's)."""
+        event = Event(
+            self._room,
+            verb,
+            self._role,
+            sandbox,
+            self._session,
+            self._peer,
+            self.account,
+            self._port,
+            self._internal,
+            fields,
+        )
+        return await self._gate.ask(event)
+
+
+def _scope(rule: Rule, event: Event) -> str | None:
+    """Whose count a match is; None where there is nobody to count for."""
+    match rule.per:
+        case "session":
+            return event.session or None
+        case "peer":
+            return event.peer or None
+        case "account":
+            return event.account or None
+        case _:
+            return ""
+
+
+def _honoured(actions: tuple[Action, ...], words: frozenset[str]) -> tuple[Action, ...]:
+    return tuple(action for action in actions if action_name(action) in words)

@@ -1,0 +1,102 @@
+"""What a room declares that it can honour: its verbs, their fields, and the actions that each may be asked for.
+
+Data only, and light to import: cards may hold one. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class FieldKind(Enum):
+    """What a field's values are."""
+
+    TEXT = "text"
+    PATH = "path"
+    """Text that begins with "/", so that "/…/" may be meant as a path."""
+    NUMBER = "number"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an event.
+
+    Attributes:
+        summary: One line for tables.
+        kind: What its values are.
+        values: All that there are, when they can be listed; compared without case.
+        holds: Text that every value holds ("@"), or "".
+        low: The least number.
+        high: The greatest number; None where there is none.
+    """
+
+    summary: str
+    kind: FieldKind = FieldKind.TEXT
+    values: tuple[str, ...] = ()
+    holds: str = ""
+    low: float = 0
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One event of a room.
+
+    Attributes:
+        summary: When it happens, for tables.
+        fields: Its own fields; the common ones go without saying.
+        actions: The actions that it can honour, by name.
+        magic: The field in which magic words are looked for, or None.
+        why_not: Why it can't honour an action that one might expect, by the action's name.
+    """
+
+    summary: str
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    actions: frozenset[str] = frozenset()
+    magic: str | None = None
+    why_not: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A room's words.
+
+    Attributes:
+        room: The room's name.
+        verbs: Verbs and phases, by name.
+        roles: Its services' roles; empty for the room's name alone.
+        respond: The parts of `respond` that it knows ("status", "headers", "body", "stderr").
+    """
+
+    room: str
+    verbs: Mapping[str, Verb]
+    roles: tuple[str, ...] = ()
+    respond: frozenset[str] = frozenset({"body"})
+
+    def fields_of(self, verb: str) -> dict[str, Field]:
+        """Every field of a verb's events, the common ones too."""
+        role = Field("The service's role.", values=self.roles or (self.room,))
+        return {**COMMON, "role": role, **self.verbs[verb].fields}
+
+
+COMMON: Mapping[str, Field] = {
+    "role": Field("The service's role."),
+    "peer": Field("The client's address."),
+    "account": Field("Who logged in; empty before."),
+    "port": Field("The listener's name."),
+}
+
+ANSWERS = frozenset({"refuse", "say", "silence", "delay", "hang_up"})
+"""What most verbs can honour."""
+FAULTS = frozenset({"latency", "bandwidth", "slice", "stall", "cut_after", "reset", "half_close", "corrupt"})
+"""What every listener can honour, at connect or armed by an event."""
+CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls", "persona"}
+"""What every listener can honour when a connection comes."""
+
+
+def by_room(vocabularies: Iterable[Vocabulary]) -> dict[str, Vocabulary]:
+    """Them by their rooms' names."""
+    return {vocabulary.room: vocabulary for vocabulary in vocabularies}
