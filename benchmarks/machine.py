@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import resource
 import shutil
 import sqlite3
 import ssl
@@ -30,6 +31,31 @@ def facts() -> dict[str, str]:
     }.items():
         found[name] = _version(command)
     return found
+
+
+class Neighbours:
+    """What others on this machine used of its processors meanwhile; the containers' work counts among the others'."""
+
+    def __init__(self) -> None:
+        self._busy, self._all = _ticks()
+        self._own = _own_s()
+
+    def share(self) -> float:
+        """Since this was made, of all processors; our children count once they have ended."""
+        busy, every = _ticks()
+        own = (_own_s() - self._own) * os.sysconf("SC_CLK_TCK")
+        return max(0.0, (busy - self._busy - own) / max(1, every - self._all))
+
+
+def _ticks() -> tuple[int, int]:
+    """Busy and all ticks of all processors since the start of the machine."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4], sum(fields)
+
+
+def _own_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _processor() -> str:

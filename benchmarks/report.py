@@ -13,6 +13,27 @@ from rich.console import Console
 
 from benchmarks.figures import Outcome, Table
 
+PUBLISHED = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+INTRODUCTION = """# Benchmarks
+
+`make bench` measures the testbed beside other servers; `python -m benchmarks --quick` is a coarse version of under a minute,
+`--only smtp,startup,memory,containers,imap` selects, `--publish` writes this page. What follows is one run as it came.
+
+How to read it:
+
+- **Ratios first.** All servers of a table run at the same time and have their turns round after round, so that whatever else the
+  machine does hits all alike; a ratio is the median of the rounds' own ratios. Absolute figures are this machine's, and that hour's.
+- **One load generator** drives every server: an asyncio client on uvloop in a process of its own, 4 KiB messages with one recipient,
+  eight connections, one command at a time (pipelined only where the table says so, and only at servers that announce it). Its own
+  share of a processor stands beside its figures.
+- **The peers** listen on loopback and do less: aiosmtpd alone, with a handler that drops every message; mail-devel, which keeps
+  messages in memory; MailDev 2 (Node), which parses them and writes files; Postfix's smtp-sink (C), which reads and forgets. A peer
+  that can't be had is listed with the reason.
+- **Ours** is `portyard serve all` on a state directory on disk: one process holds all eleven services. 250 after DATA means committed.
+  Behind the MTA and the MSA the chain delivers the same messages on the same processors while the next are accepted; the MSA's also
+  ask the DNS room, and go from hop to hop through TLS.
+
+"""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -53,11 +74,13 @@ def _rows(table: Table) -> list[str]:
     return heads + [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in cells]
 
 
-def write(facts: Mapping[str, str], outcomes: Mapping[str, Outcome]) -> Path:
-    """Write `latest.md` and `latest.json`; the first one's path."""
+def write(facts: Mapping[str, str], outcomes: Mapping[str, Outcome], *, publish: bool = False) -> Path:
+    """Write `latest.md` and `latest.json`, and docs/benchmarks.md where it is asked for; the first one's path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "latest.md"
     path.write_text("# Benchmarks\n\n" + markdown(facts, outcomes))
     data: dict[str, Any] = {"facts": facts, **{name: outcome.data for name, outcome in outcomes.items()}}
     (RESULTS / "latest.json").write_text(json.dumps(data, indent=1) + "\n")
+    if publish:
+        PUBLISHED.write_text(INTRODUCTION + markdown(facts, outcomes))
     return path

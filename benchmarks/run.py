@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -36,14 +38,20 @@ def main(argv: Sequence[str]) -> int:
     facts = machine.facts()
     outcomes: dict[str, Outcome] = {}
     failed = False
+    busy: list[str] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     for name in options.only:
+        neighbours = machine.Neighbours()
         try:
             outcomes[name] = _one(name, plan, screen)
         except (BenchmarkError, OSError, RuntimeError, TimeoutError) as error:
             failed = True
             outcomes[name] = Outcome((Table(name, ("failed", ""), (("not measured", str(error)),)),))
         report.show(outcomes[name], screen)
-    path = report.write(facts, outcomes)
+        if name != "containers":
+            busy.append(f"{name} {neighbours.share():.0%}")
+    facts["others' share of the processors meanwhile"] = ", ".join(busy) or "–"
+    path = report.write(facts, outcomes, publish=options.publish)
     screen.print(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return int(failed)
 
@@ -70,6 +78,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks", description="Measure the testbed beside other servers."
     )
     parser.add_argument("--quick", action="store_true", help="a small version: under a minute, coarse figures")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md, too")
     parser.add_argument(
         "--only",
         type=_names,
