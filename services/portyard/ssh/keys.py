@@ -111,7 +111,8 @@ def _make(folder: Path, kind: KeyKind) -> asyncssh.SSHKey:
 
 def _load(path: Path) -> asyncssh.SSHKey:
     try:
-        return asyncssh.read_private_key(path)
+        # We made it: its primes needn't be proved at every start, which takes 0.2 s and holds everybody up.
+        return asyncssh.read_private_key(path, unsafe_skip_rsa_key_validation=True)
     except (asyncssh.KeyImportError, ValueError) as error:
         raise HostKeyError(f"host key {path}: {error}; remove it and a new one is made") from None
 

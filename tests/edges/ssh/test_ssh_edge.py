@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -430,6 +432,20 @@ def test_host_keys_are_made_once_and_private(tmp_path: Path) -> None:
     }
     for kind in keys.QUICK:
         assert (folder / kind.file).stat().st_mode & 0o777 == 0o600
+
+
+def test_two_processes_make_one_set(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from portyard.ssh import keys; "
+        "print([key.get_fingerprint() for key in keys.ensure(pathlib.Path(sys.argv[1]), keys.KINDS)])"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "ssh")], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert told[0] == told[1]
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
