@@ -16,7 +16,7 @@ from portyard.commons.yard import Yard
 from portyard.imap.card import CARD, EXTENSIONS
 from portyard.imap.core.commands import HANDLERS
 from portyard.imap.core.context import Offer
-from portyard.imap.core.framing import TakeLiteral
+from portyard.imap.core.framing import SkipLiteral, TakeLiteral
 from portyard.imap.core.model import Command
 from portyard.imap.core.session import ImapSession
 from portyard.imap.core.state import RULES, Phase
@@ -135,6 +135,26 @@ def test_a_message_has_so_many_flags_and_no_more(tmp_path: Path) -> None:
         assert "d NO [LIMIT]" in text_of(await said(session, "d STORE 1:2 +FLAGS.SILENT (one-more)"))
         assert "e OK" in text_of(await said(session, "e STORE 1 FLAGS.SILENT (one-more)"))
         assert "NO [LIMIT]" in text_of(await said(session, f"f APPEND INBOX ({hundred} x) {{2}}", Literal(b"x\n"), ""))
+
+    in_yard(tmp_path, test)
+
+
+def test_a_command_of_endless_literals_is_refused_and_forgotten(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        session = session_of(yard)
+        effects: list[Effect] = []
+        lines = 0
+        while Expect(SkipLiteral(30_000)) not in effects:
+            effects = await said(session, f"{'a SEARCH SUBJECT' if not lines else ''} {{30000+}}")
+            if Expect(TakeLiteral(30_000)) in effects:
+                await said(session, Literal(b"x" * 30_000))
+            lines += 1
+        assert 30 < lines < 40
+        for _ in range(1000):
+            await said(session, " {30000+}")
+        assert len(session._lines) <= lines
+        assert text_of(await said(session, "")) == "a BAD [TOOBIG] Command too large\r\n"
+        assert text_of(await said(session, "b NOOP")) == "b OK Noop completed\r\n"
 
     in_yard(tmp_path, test)
 

@@ -50,6 +50,7 @@ class ImapSession:
         self._lines: list[bytes] = []
         self._literals: list[bytes] = []
         self._refused: Tagged | None = None
+        self._gathered = 0  # octets of the command so far
         self._request: Request | None = None
         self._dialogue: Dialogue | None = None
         self._bad = 0
@@ -85,6 +86,7 @@ class ImapSession:
                 answers = self._take_line(event)
             case Literal(data):
                 self._literals.append(data)
+                self._gathered += len(data)
                 return
             case TooLong(_, head):
                 answers = self._over_long(head)
@@ -105,7 +107,9 @@ class ImapSession:
     # Lines and literals to commands.
 
     async def _take_line(self, line: Line) -> AsyncIterator[Effect]:
-        self._lines.append(line.data)
+        if self._refused is None or not self._lines:  # of a refused command only the tag is wanted
+            self._lines.append(line.data)
+        self._gathered += len(line.data)
         if line.bare_lf and self._refused is None:
             self._refused = Tagged("BAD", "A line must end in CRLF")  # RFC 3501 §2.2
         need = literal_at_end(line.data)
@@ -124,7 +128,7 @@ class ImapSession:
                 yield Expect(SkipLiteral(need.size))
                 return
         frame, refused = Frame(b"\r\n".join(self._lines), tuple(self._literals)), self._refused
-        self._lines, self._literals, self._refused = [], [], None
+        self._forget_parts()
         async for effect in self._command(frame, refused):
             yield effect
 
@@ -135,8 +139,11 @@ class ImapSession:
             return Tagged("NO", "Message too large", "TOOBIG")
         if not message and need.size > LITERAL_LIMIT:
             return Tagged("BAD", "Literal too large", "TOOBIG")
-        gathered = sum(map(len, self._lines)) + sum(map(len, self._literals)) + (0 if message else need.size)
+        gathered = self._gathered + (0 if message else need.size)
         return Tagged("BAD", "Command too large", "TOOBIG") if gathered > COMMAND_LIMIT else None
+
+    def _forget_parts(self) -> None:
+        self._lines, self._literals, self._refused, self._gathered = [], [], None, 0
 
     async def _command(self, frame: Frame, refused: Tagged | None) -> AsyncIterator[Effect]:
         try:
@@ -183,7 +190,7 @@ class ImapSession:
 
     async def _over_long(self, head: bytes) -> AsyncIterator[Effect]:
         line = self._lines[0] if self._lines else head
-        self._lines, self._literals, self._refused = [], [], None
+        self._forget_parts()
         answer = Tagged("BAD", "Line too long", "TOOBIG")
         if self._dialogue is not None:
             watching, self._dialogue = self._dialogue.watching, None
