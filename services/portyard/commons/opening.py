@@ -51,7 +51,13 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
             stack.push_async_callback(stores.close)
             database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
             stack.push_async_callback(database.close)
-            journal = StoredJournal(database, clock, settings.limits.journal_events, settings.limits.journal_bytes)
+            journal = StoredJournal(
+                database,
+                clock,
+                settings.limits.journal_events,
+                settings.limits.journal_bytes,
+                stores.sandboxes.generation_now,
+            )
             stack.push_async_callback(journal.close)
             background = Background()
             stack.push_async_callback(background.close)
@@ -71,6 +77,8 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 directory=Directory(state / "endpoints"),
                 mail_database=stores.mail_database,
                 control_database=stores.control_database,
+                rules=stores.rules,
+                gate=stores.gate,
                 spawn=background.spawn,
             )
 

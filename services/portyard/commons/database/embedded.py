@@ -142,6 +142,10 @@ class SqliteDatabase:
         """A counter's value now; compare with `!=` only."""
         return self._generations.read(counter)
 
+    def reader(self, counter: str) -> Callable[[], int]:
+        """`generation` of one counter as a function, for those who ask at every event."""
+        return self._generations.reader(counter)
+
     async def close(self) -> None:
         """Finish the writes under way and close; a second call does nothing."""
         if self._closed:

@@ -73,5 +73,8 @@ class Database(Protocol):
     def generation(self, counter: str) -> int:
         """A counter's value now, moved by any process's `bump`; a memory read."""
 
+    def reader(self, counter: str) -> Callable[[], int]:
+        """`generation` of one counter as a function, for those who ask at every event."""
+
     async def close(self) -> None:
         """Finish the writes under way and close."""

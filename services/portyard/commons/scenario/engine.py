@@ -6,7 +6,7 @@ in force at the next event once the call that set it has returned. The first rul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,8 +39,9 @@ class Claim:
 class RuleBook(Protocol):
     """Where the rules are kept, and counted for all processes together."""
 
-    def generation(self) -> int:
-        """Moves when any rule, or any sandbox's magic switch, does; a memory read."""
+    @property
+    def generation(self) -> Callable[[], int]:
+        """Reads a number that moves when any rule, or any sandbox's magic switch, does; a memory read."""
 
     async def anything(self) -> bool:
         """Whether there is a rule or magic in any sandbox."""
@@ -71,6 +72,7 @@ class Gate:
 
     def __init__(self, rules: RuleBook, seed: int = 0) -> None:
         self._rules = rules
+        self._generation = rules.generation
         self._seed = seed
         self._seen: int | None = None
         self._anything = True
@@ -85,7 +87,7 @@ class Gate:
     @property
     def armed(self) -> bool:
         """False while there is no rule and no magic anywhere; then nobody need ask."""
-        return self._anything or self._rules.generation() != self._seen
+        return self._anything or self._generation() != self._seen
 
     def session(
         self,
@@ -121,8 +123,18 @@ class Gate:
         rules, magic = await self._current(sandbox)
         return magic or rules.asks_for_bytes(room)
 
+    def nothing_for(self, sandbox: str, room: str, verb: str) -> bool:
+        """True when it is known, without asking the rule book, that no rule and no magic can mean such an event."""
+        generation = self._generation()
+        if not self._anything and generation == self._seen:
+            return True
+        known = self._sets.get(sandbox)
+        if known is None or known[0] != generation or known[2]:
+            return False
+        return known[1].bucket(room, verb) is None
+
     async def _current(self, sandbox: str) -> tuple[RuleSet, bool]:
-        generation = self._rules.generation()  # before the reading: a change in between is read twice, never missed
+        generation = self._generation()  # before the reading: a change in between is read twice, never missed
         known = self._sets.get(sandbox)
         if known is not None and known[0] == generation:
             return known[1], known[2]
@@ -230,11 +242,11 @@ class SessionGate:
             verb: Of the room's vocabulary.
             **fields: The verb's own fields.
         """
-        if not self._gate.armed:
+        if self._gate.nothing_for(self.sandbox, self._room, verb):
             return None
         return await self.ask_in(self.sandbox, verb, fields)
 
-    async def ask_in(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> Verdict | None:
+    async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         """The same in a sandbox that this event alone belongs to (a recipient's)."""
         event = Event(
             self._room,

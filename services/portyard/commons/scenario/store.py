@@ -42,6 +42,7 @@ class SqlRules:
 
     def __init__(self, database: Database, clock: Clock, seed: int = 0) -> None:
         self._database = database
+        self.generation = database.reader(COUNTER)
         self._clock = clock
         self._seed = seed
         self._hits: dict[tuple[int, int], tuple[int, str, str]] = {}
@@ -115,10 +116,6 @@ class SqlRules:
         return await self._database.write(lambda work: clear_rules(work, sandbox))
 
     # -- what the gate asks
-
-    def generation(self) -> int:
-        """See RuleBook."""
-        return self._database.generation(COUNTER)
 
     async def anything(self) -> bool:
         """See RuleBook."""
