@@ -1,0 +1,50 @@
+"""Stall: nothing more is carried, and the connection stays open. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from portyard.commons.wire.units import FOREVER, End, Flow, Piece, Unit, at_least
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A line that goes quiet behind its nth octet. Ends wait like octets; what waits is bounded, then the sender waits in TCP.
+
+    Attributes:
+        after_octets: So many are carried first, exactly.
+        for_s: It goes on after so many seconds; None for never.
+    """
+
+    name: ClassVar[str] = "stall"
+    after_octets: int = 0
+    for_s: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least("after_octets", self.after_octets, 0)
+        if self.for_s is not None:
+            at_least("for_s", self.for_s, 0)
+
+    def flow(self, rng: random.Random) -> Flow:
+        """See Fault."""
+        left = self.after_octets
+        until: float | None = None
+
+        def carry(unit: Unit) -> Iterator[Unit]:
+            nonlocal left, until
+            if until is None:
+                if isinstance(unit, End) or len(unit.data) < left:
+                    left -= 0 if isinstance(unit, End) else len(unit.data)
+                    yield unit
+                    return
+                if left:
+                    yield Piece(unit.at, unit.data[:left])
+                until = FOREVER if self.for_s is None else unit.at + self.for_s
+                unit = Piece(unit.at, unit.data[left:])
+            if isinstance(unit, End) or unit.data:
+                yield replace(unit, at=max(unit.at, until))
+
+        return carry
