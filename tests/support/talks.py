@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import mailbox
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,12 +17,16 @@ from typing import Protocol
 
 from portyard.commons.effects import (
     Abort,
+    Arm,
     Authenticated,
     Close,
     Effect,
     Expect,
     Framing,
+    Hush,
+    Joins,
     Note,
+    Pause,
     Send,
     Session,
     StartTls,
@@ -29,6 +34,7 @@ from portyard.commons.effects import (
     Watch,
 )
 from portyard.commons.events import Gone, MailboxChanged, Timeout, TlsStarted
+from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.talk.match import Bindings, Expectation, Turn, turns
 from portyard.commons.talk.model import CLOSE, CLOSED, SILENCE, TLS, Step, Talk, TalkLine
 from portyard.commons.talk.parse import parse_talk, raw_octets
@@ -90,6 +96,9 @@ class Stores(Protocol):
     async def check(self, fact: str) -> None:
         """Assert a fact: `INBOX has 2`, `INBOX has 2 for bob@portyard.test`."""
 
+    async def rule(self, text: str) -> None:
+        """Set a rule, given as JSON, in `default`."""
+
 
 class TalkFailure(AssertionError):
     """The server said something else; the message shows the talk so far."""
@@ -133,6 +142,8 @@ class Runner:
             await self.stores.check(self.bindings.fill(first.text))
         elif first.step is Step.DELIVER:
             await self.stores.deliver(first.text)
+        elif first.step is Step.RULE:
+            await self.stores.rule(first.text)
         else:
             await self._exchange(await self._peer(first.session), first.session, turn, after)
 
@@ -208,6 +219,9 @@ class YardStores:
     async def check(self, fact: str) -> None:
         await check_store(self.yard, fact)
 
+    async def rule(self, text: str) -> None:
+        await self.yard.rules.add("default", parse_rule(json.loads(text)))
+
 
 # Headers that ask for settings of the talk's own; a testbed that runs already can't follow them.
 SETTINGS_HEADERS = frozenset({"require-tls", "capture", "message-limit", "view", "down", "records"})
@@ -268,6 +282,8 @@ class CorePeer:
         self._upgrading = False
         self._watching: AsyncIterator[None] | None = None
         self._opened = False
+        self._hushed = False
+        self.paused_s = 0.0
         self._stale = False
 
     async def send(self, data: bytes) -> None:
@@ -279,7 +295,7 @@ class CorePeer:
         await self._turn()
 
     async def _turn(self) -> None:
-        while not self._closed and not self._upgrading:
+        while not self._closed and not self._upgrading and not self._hushed:
             event = self._framing.next_event()
             if event is None:
                 return
@@ -338,10 +354,15 @@ class CorePeer:
                     self._watching = self._yard.watcher.watch(mailbox_id)
                 case Unwatch():
                     await self._unwatch()
-                case Authenticated() | Note():
+                case Pause(seconds):
+                    self.paused_s += seconds
+                case Hush():
+                    self._hushed = True
+                case Authenticated() | Note() | Joins() | Arm():
                     pass
                 case Close() | Abort():
                     self._closed = True
+                    break
 
     async def _unwatch(self) -> None:
         watching, self._watching = self._watching, None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from portyard.commons.scenario.vocabulary import Vocabulary
+
 HOST_OFFSET = 3000  # host port = 3000 + the standard port, out of the privileged range and easy to remember
 
 
@@ -68,12 +70,14 @@ class Card:
         services: The processes it runs as.
         factory: "module:callable" of `async (yard, service) -> Handler`; imported only after the ports are bound.
         capabilities: What it announces, for tables and docs.
+        vocabulary: What rules may ask of it; None for a room that obeys none.
     """
 
     name: str
     services: tuple[Service, ...]
     factory: str
     capabilities: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
 
 def standard(

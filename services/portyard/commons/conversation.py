@@ -13,12 +13,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from portyard.commons.card import Port
 from portyard.commons.effects import (
     Abort,
+    Arm,
     Authenticated,
     Close,
     Effect,
     Expect,
     Framing,
+    Hush,
+    Joins,
     Note,
+    Pause,
     Send,
     Session,
     StartTls,
@@ -28,6 +32,8 @@ from portyard.commons.effects import (
 from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsStarted
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.mailstore.model import Watcher
+from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.obeying import ruled
 from portyard.commons.stream import Stream, Upgrade
 from portyard.commons.yard import Connection, Yard
 
@@ -47,6 +53,8 @@ class Conversation:
         upgrade: Puts TLS below the stream; None where the room never upgrades.
         watcher: Where `Watch` is heard; None where the room never watches.
         parting: What the peer is told when we fail or shut down, in the protocol's own words.
+        gate: The session's gate: asked for the greeting here, for the rest by the core.
+        arm: Puts faults of bytes on the connection.
     """
 
     def __init__(
@@ -59,7 +67,12 @@ class Conversation:
         upgrade: Upgrade | None = None,
         watcher: Watcher | None = None,
         parting: bytes = b"",
+        gate: SessionGate | None = None,
+        arm: Callable[[tuple[object, ...]], None] = lambda _: None,
     ) -> None:
+        self._gate = gate
+        self._arm = arm
+        self._hushed = False
         self._stream = stream
         self._session = session
         self._framing = framing
@@ -79,7 +92,7 @@ class Conversation:
     async def run(self) -> None:
         """Talk until somebody closes; never raises but when cancelled."""
         try:
-            await self._obey(self._session.open())
+            await self._obey(ruled(self._gate, "greeting", self._session.open(), _last_line, _line))
             self._write_down("greeting")
             while not self._over:
                 await self._handle(await self._next_event())
@@ -114,6 +127,9 @@ class Conversation:
                 pass
 
     async def _next_event(self) -> Event:
+        while self._hushed:
+            if await self._stream.read() == b"":
+                return Gone()
         while True:
             if self._upgraded is not None:
                 event, self._upgraded = self._upgraded, None
@@ -150,8 +166,18 @@ class Conversation:
                 case Unwatch():
                     self._unwatch()
                 case Authenticated(account, mechanism, sandbox):
-                    self._log.join(sandbox)
+                    self._join(sandbox)
                     self._log.authenticated(account, mechanism)
+                    if self._gate is not None:
+                        self._gate.account = account
+                case Joins(sandbox):
+                    self._join(sandbox)
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                case Hush():
+                    self._hushed = True
+                case Arm(faults):
+                    self._arm(faults)
                 case Note(kind, fields):
                     self._log.event(kind, **fields)
                 case Close():
@@ -167,6 +193,11 @@ class Conversation:
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason
         self._over = True
+
+    def _join(self, sandbox: str) -> None:
+        self._log.join(sandbox)
+        if self._gate is not None:
+            self._gate.sandbox = sandbox
 
     async def _start_tls(self) -> None:
         assert self._upgrade is not None, "the core upgrades but the edge gave no way to"
@@ -264,6 +295,8 @@ class Conversations:
                 upgrade=upgrade,
                 watcher=self._yard.watcher,
                 parting=self._parting,
+                gate=connection.gate,
+                arm=connection.arm,
             ).run()
 
         return Stream(main, self._started)
@@ -291,3 +324,14 @@ class Conversations:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("a conversation failed", exc_info=task.exception())
+
+
+async def _line(text: str) -> AsyncIterator[Effect]:
+    """A greeting that a rule wrote."""
+    yield Send(text.encode() + b"\r\n")
+
+
+async def _last_line(text: str) -> AsyncIterator[Effect]:
+    """A greeting that refuses: nothing follows it."""
+    yield Send(text.encode() + b"\r\n")
+    yield Close()

@@ -82,6 +82,36 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Joins:
+    """The session belongs to this sandbox from now on: its name was claimed, whether or not what follows is granted."""
+
+    sandbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing for so long, by monotonic time; what comes meanwhile waits."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Say nothing any more, whatever comes, until the peer leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Put these faults of bytes on the connection from now on.
+
+    Attributes:
+        faults: Actions of `commons.scenario.actions` of the kind that the wire obeys.
+    """
+
+    faults: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Flush, then close cleanly."""
 
@@ -91,7 +121,7 @@ class Abort:
     """Drop the connection with a RST."""
 
 
-Effect = Send | Expect | StartTls | Watch | Unwatch | Authenticated | Note | Close | Abort
+Effect = Send | Expect | StartTls | Watch | Unwatch | Authenticated | Note | Joins | Pause | Hush | Arm | Close | Abort
 
 
 class Framing(Protocol):

@@ -6,14 +6,19 @@ Knows sockets and the loop; knows no protocol.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from portyard.commons.card import Card, Port, Service, TlsMode
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
+from portyard.commons.scenario.actions import action_name
+from portyard.commons.scenario.engine import Gate
 from portyard.commons.yard import Connection, Handler, Tls
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
@@ -92,6 +97,7 @@ class Listener:
         handler: The room's.
         journal: Where each connection's session is opened.
         tls: The one TLS setup.
+        gate: The process's gate; every connection gets its session's.
         limit: Connections at once; those beyond get the service's `overload` words and a close.
         open_count: Connections that are open now.
     """
@@ -100,6 +106,7 @@ class Listener:
     handler: Handler
     journal: Journal
     tls: Tls
+    gate: Gate
     limit: int
     open_count: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -117,6 +124,8 @@ class Listener:
             self._stopped = True
             self._loop.remove_reader(self.bound.sock)
             self.bound.sock.close()
+            for task in self._tasks:
+                task.cancel()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -153,13 +162,49 @@ class Listener:
             return
         log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
         self.open_count += 1
-        connection = Connection(service, port, peer, local, log)
+        gate = self.gate.session(self.bound.card.name, session=log.id, peer=peer[0], role=service.role, port=port.name)
+        connection = Connection(service, port, peer, local, log, gate)
+        if self.gate.armed and service.journalled:
+            self._spawn(self._consider(connection, sock))
+        else:
+            self._hand_over(connection, sock)
+
+    def _hand_over(self, connection: Connection, sock: socket.socket) -> None:
         if self.handler.adopts:
             self.handler.adopt(connection, sock)
-            return
-        task = self._loop.create_task(self._connect(connection, sock))
+        else:
+            self._spawn(self._connect(connection, sock))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _consider(self, connection: Connection, sock: socket.socket) -> None:
+        """Do with a connection what the rules want of it before anybody says a word."""
+        assert connection.gate is not None
+        verdict = await connection.gate.ask("connect")
+        if verdict is None:
+            self._hand_over(connection, sock)
+            return
+        connection.log.event("fault", verb="connect", rule=verdict.rule, does=[action_name(a) for a in verdict.actions])
+        if verdict.delay_s:
+            await asyncio.sleep(verdict.delay_s)
+        if verdict.hang_up:
+            sock.close()
+            connection.log.close("hung up by a rule")
+        elif verdict.silence:
+            await self._hold(connection, sock)
+        else:
+            self._hand_over(connection, sock)
+
+    async def _hold(self, connection: Connection, sock: socket.socket) -> None:
+        """Keep the connection open, read and say nothing of it, until the peer leaves."""
+        with contextlib.suppress(OSError):
+            while await self._loop.sock_recv(sock, 65536):
+                pass
+        sock.close()
+        connection.log.close("peer closed")
 
     def _open_log(self, peer: str, local: str) -> SessionLog:
         service = self.bound.service

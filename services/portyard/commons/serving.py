@@ -126,7 +126,9 @@ class Serving:
 
     async def open(self) -> None:
         """Import the rooms and begin to accept."""
-        for card, service in dict.fromkeys((bound.card, bound.service) for bound in self.bounds):
+        for service, card in {bound.service: bound.card for bound in self.bounds}.items():
+            if card.vocabulary is not None:
+                self.yard.gate.learn(card.vocabulary)
             handler = await self._handler(card, service)
             self._handlers.append(handler)
             for bound in self.bounds:
@@ -150,7 +152,7 @@ class Serving:
             self._datagrams.append(transport)
             return
         limit = self.yard.settings.limits.connections
-        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, limit)
+        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, self.yard.gate, limit)
         listener.start()
         self._listeners.append(listener)
 

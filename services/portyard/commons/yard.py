@@ -19,6 +19,8 @@ from portyard.commons.filestore.model import Filestore
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.mailstore.model import Mailstore, Watcher
 from portyard.commons.sandbox.model import Sandboxes
+from portyard.commons.scenario.engine import Gate, SessionGate
+from portyard.commons.scenario.store import SqlRules
 from portyard.commons.settings import Settings
 
 
@@ -32,6 +34,8 @@ class Connection:
         peer: The client's address and port.
         local: Our address and port.
         log: The session's pen; `opened` is noted already, `close` is the room's duty when the connection ends.
+        gate: The session's gate: what the rules want of it.
+        arm: Puts faults of bytes (`commons.scenario.actions`) on the connection.
     """
 
     service: Service
@@ -39,6 +43,8 @@ class Connection:
     peer: tuple[str, int]
     local: tuple[str, int]
     log: SessionLog
+    gate: SessionGate | None = None
+    arm: Callable[[tuple[object, ...]], None] = lambda _: None
 
 
 class Tls(Protocol):
@@ -113,6 +119,8 @@ class Yard:
         rng: Seeded chance.
         state: The state directory.
         secret: 32 octets of the state directory by which testbed processes prove themselves to each other.
+        rules: The rules of every sandbox.
+        gate: The process's gate.
         spawn: Starts a background task that is awaited (cancelled) at close and whose failure is logged.
     """
 
@@ -131,4 +139,6 @@ class Yard:
     directory: Directory
     mail_database: Database
     control_database: Database
+    rules: SqlRules
+    gate: Gate
     spawn: Callable[[Coroutine[Any, Any, None]], None]

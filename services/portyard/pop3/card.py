@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.pop3.core.verbs import VOCABULARY
 
 CARD = Card(
     name="pop3",
@@ -28,4 +29,5 @@ CARD = Card(
         "STLS",
         "IMPLEMENTATION Portyard",
     ),
+    vocabulary=VOCABULARY,
 )

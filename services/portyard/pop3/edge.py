@@ -31,6 +31,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             timestamp=f"<{os.getpid()}.{next(serial)}.{yard.clock.now().timestamp():.6f}@{yard.settings.domain}>",
             upgradable=connection.port.tls is TlsMode.UPGRADE,
             require_tls=yard.settings.require_tls,
+            gate=connection.gate,
         )
         return Session(house, tls=connection.port.tls is TlsMode.IMPLICIT), LineFraming()
 

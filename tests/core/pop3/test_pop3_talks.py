@@ -32,6 +32,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
                     timestamp="<1896.697170952@portyard.test>",
                     upgradable=True,
                     require_tls=yard.settings.require_tls,
+                    gate=yard.gate.session("pop3", session="core", peer="192.0.2.1"),
                 )
                 return CorePeer(Session(house), LineFraming(), yard)
 

@@ -20,6 +20,7 @@ class Step(StrEnum):
     SERVER_NEVER = "!S"  # no line of this answer may look like this
     STORE = "store"  # a fact about a store, checked when the line is reached
     DELIVER = "deliver"  # a message arrives from outside
+    RULE = "rule"  # a rule is set, as JSON
 
 
 # Words in angle brackets stand for what isn't a line.

@@ -6,7 +6,7 @@ import re
 
 from portyard.commons.talk.model import Step, Talk, TalkError, TalkLine
 
-_LINE = re.compile(r"(?:(?P<session>[1-9]\d?) )?(?P<step>C~|C|S\*|!S|S|store|deliver):(?: (?P<text>.*))?\Z")
+_LINE = re.compile(r"(?:(?P<session>[1-9]\d?) )?(?P<step>C~|C|S\*|!S|S|store|deliver|rule):(?: (?P<text>.*))?\Z")
 _HEADER = re.compile(r"(?P<key>[a-z][a-z-]*): *(?P<value>.*?)\Z")
 _HEADER_GAP = re.compile(r"\s{2,}(?=[a-z][a-z-]*:)")
 

@@ -9,14 +9,17 @@ from typing import Protocol
 
 from portyard.commons.accounts.model import Account, Accounts
 from portyard.commons.accounts.sasl import Mechanism, blank
-from portyard.commons.effects import Authenticated, Close, Effect, Send, StartTls
+from portyard.commons.effects import Authenticated, Close, Effect, Joins, Send, StartTls
 from portyard.commons.events import Event, Gone, Line, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import Mailstore
+from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.obeying import ruled
 from portyard.pop3.core.commands import authorization, transaction
 from portyard.pop3.core.grammar import parse_command, print_reply
 from portyard.pop3.core.maildrop import Maildrop
-from portyard.pop3.core.model import Apop, Auth, BadSyntax, Pass, PeerError, Reply, User
+from portyard.pop3.core.model import Apop, Auth, BadSyntax, Command, Pass, PeerError, Reply, User
 from portyard.pop3.core.state import Machine, Phase
+from portyard.pop3.core.verbs import fields_of, verb_of
 
 AUTOLOGOUT_S = 600.0  # RFC 1939 §3: at least 10 minutes
 ERRORS_ALLOWED = 50  # a client this lost is not talking POP3
@@ -41,6 +44,7 @@ class House:
         timestamp: The greeting's msg-id, never the same twice (RFC 1939 §7, APOP).
         upgradable: STLS is to be had on this listener.
         require_tls: Refuse plaintext logins.
+        gate: What the rules want of this session; None for nothing.
     """
 
     accounts: Accounts
@@ -49,6 +53,7 @@ class House:
     timestamp: str
     upgradable: bool
     require_tls: bool = False
+    gate: SessionGate | None = None
 
 
 class Session:
@@ -130,13 +135,29 @@ class Session:
         command = parse_command(line)
         if not self.machine.allows(command):
             raise PeerError(self._why_not(type(command).__name__.upper()))
-        handler = authorization.HANDLERS.get(type(command)) or transaction.HANDLERS[type(command)]
+        claimed = await self.claimed(command)
+        if claimed is not None:
+            yield Joins(claimed)
         try:
-            async for effect in handler(self, command):
+            async for effect in ruled(
+                self.house.gate, verb_of(command), self._answer(command), said, **fields_of(command)
+            ):
                 yield effect
         except PeerError:
             self.machine.refused(command)
             raise
+
+    async def _answer(self, command: Command) -> AsyncIterator[Effect]:
+        handler = authorization.HANDLERS.get(type(command)) or transaction.HANDLERS[type(command)]
+        async for effect in handler(self, command):
+            yield effect
+
+    async def claimed(self, command: Command) -> str | None:
+        """The sandbox whose name a login claims, before anything is proved."""
+        if not isinstance(command, User | Apop):
+            return None
+        account = await self.house.accounts.find(command.name)
+        return None if account is None else account.sandbox
 
     def _why_not(self, keyword: str) -> str:
         if self.machine.phase is Phase.TRANSACTION:
@@ -196,6 +217,11 @@ class Session:
 def reply(value: Reply) -> Send:
     """A status line as an effect."""
     return Send(print_reply(value))
+
+
+async def said(line: str) -> AsyncIterator[Effect]:
+    """A whole reply line that a rule wrote."""
+    yield Send(line.encode() + b"\r\n")
 
 
 async def _effects(*effects: Effect) -> AsyncIterator[Effect]:

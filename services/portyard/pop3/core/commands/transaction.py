@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from portyard.commons.effects import Close, Effect, Send
 from portyard.commons.mailstore.model import Message
+from portyard.commons.scenario.obeying import interrupted
 from portyard.pop3.core.grammar import print_reply
 from portyard.pop3.core.maildrop import PIECE, Maildrop
 from portyard.pop3.core.model import Dele, List, Noop, PeerError, Quit, Reply, Retr, Rset, Stat, Top, Uidl
@@ -71,7 +72,7 @@ async def retr(session: Session, command: Retr) -> AsyncIterator[Effect]:
     """RFC 1939 §5: the whole message."""
     message = _drop(session).message(command.message)
     yield _ok(f"{message.size} octets")
-    async for send in _message(_drop(session), message, None):
+    async for send in _message(session, message, None):
         yield send
 
 
@@ -79,18 +80,22 @@ async def top(session: Session, command: Top) -> AsyncIterator[Effect]:
     """RFC 1939 §7: the header, a blank line and some lines of the body."""
     message = _drop(session).message(command.message)
     yield _ok("top of message follows")
-    async for send in _message(_drop(session), message, command.lines):
+    async for send in _message(session, message, command.lines):
         yield send
 
 
-async def _message(drop: Maildrop, message: Message, lines: int | None) -> AsyncIterator[Effect]:
+async def _message(session: Session, message: Message, lines: int | None) -> AsyncIterator[Effect]:
     note: str | None = f"«message, {message.size} octets»"
-    async for piece in drop.stuffed(message, lines):
+    sent = 0
+    async for piece in _drop(session).stuffed(message, lines):
+        async for effect in interrupted(session.house.gate, "message", octets=sent):
+            yield effect
         if piece.endswith(b".\r\n") and len(piece) <= 5:
             yield Send(piece, note=".")
         else:
             yield Send(piece, note=note)
             note = ""
+        sent += len(piece)
 
 
 async def dele(session: Session, command: Dele) -> AsyncIterator[Effect]:

@@ -1,0 +1,67 @@
+"""What rules may ask of POP3: each command by its keyword, and the moments between."""
+
+from __future__ import annotations
+
+from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary
+from portyard.pop3.core.model import Apop, Auth, Command, Dele, List, Retr, Top, Uidl, User
+
+_ANY = ANSWERS | FAULTS | {"script"}
+_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
+_LOGIN = {"login": Field("The name that is claimed.")}
+_MESSAGE = {"message": Field("The message's number; 0 where none was given.", FieldKind.NUMBER)}
+
+
+def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
+    return Verb(summary, fields or {}, _ANY, magic=magic)
+
+
+VOCABULARY = Vocabulary(
+    room="pop3",
+    verbs={
+        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "greeting": _verb("The server is about to greet."),
+        "tls": Verb("A ClientHello came.", {"server_name": Field("Its SNI.")}, frozenset({"tls", "delay", "silence"})),
+        "user": _verb("USER", _LOGIN, magic="login"),
+        "pass": _verb("PASS"),
+        "apop": _verb("APOP", _LOGIN, magic="login"),
+        "auth": _verb("AUTH", {"mechanism": Field("In capitals.")}),
+        "capa": _verb("CAPA"),
+        "stls": _verb("STLS"),
+        "stat": _verb("STAT"),
+        "list": _verb("LIST", _MESSAGE),
+        "uidl": _verb("UIDL", _MESSAGE),
+        "retr": _verb("RETR", _MESSAGE),
+        "top": _verb("TOP", _MESSAGE),
+        "dele": _verb("DELE", _MESSAGE),
+        "noop": _verb("NOOP"),
+        "rset": _verb("RSET"),
+        "quit": _verb("QUIT"),
+        "message": Verb(
+            "A piece of a message is about to be sent.",
+            {"octets": Field("Sent of it so far.", FieldKind.NUMBER)},
+            _MIDST,
+        ),
+    },
+)
+
+
+def verb_of(command: Command) -> str:
+    """The command's verb."""
+    return type(command).__name__.lower()
+
+
+def fields_of(command: Command) -> dict[str, Scalar]:
+    """The command's fields."""
+    match command:
+        case User(name) | Apop(name, _):
+            return {"login": name}
+        case Auth(mechanism, _):
+            return {"mechanism": mechanism or ""}
+        case List(message) | Uidl(message):
+            return {"message": message or 0}
+        case Retr(number) | Dele(number):
+            return {"message": number}
+        case Top(number, _):
+            return {"message": number}
+    return {}
