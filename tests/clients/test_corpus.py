@@ -45,12 +45,16 @@ async def until_stored(yard: Yard, login: str, count: int) -> None:
         await asyncio.sleep(0)
     inbox = await yard.mail.mailbox(account.id, "INBOX")
     assert inbox is not None
-    changes = yard.watcher.watch(inbox.id)
-    while inbox.messages < count:
+    changes = yard.watcher.watch(inbox.id)  # before the counting, so that nothing comes unheard between the two
+    while await messages_in(yard, account.id) < count:
         await anext(changes)
-        inbox = await yard.mail.mailbox(account.id, "INBOX")
-        assert inbox is not None
     await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def messages_in(yard: Yard, account_id: int) -> int:
+    inbox = await yard.mail.mailbox(account_id, "INBOX")
+    assert inbox is not None
+    return inbox.messages
 
 
 def fetched_by_imap(port: int, context: ssl.SSLContext) -> list[bytes]:
