@@ -21,6 +21,8 @@ WARM_S = 10.0
 """Wanted of `make up` when the image is built."""
 LIMIT_S = 900.0
 STARTS = 3
+FILES = ("compose.yaml", "pyproject.toml", "README.md", ".dockerignore")
+"""What beside services/, scripts/ and the locks the image and the command need."""
 Tell = Callable[[str], None]
 
 
@@ -97,33 +99,10 @@ def _copy(folder: Path) -> Path:
     """The tree as the image sees it, so that notes under `.portyard` and edits under way don't meet a running testbed."""
     tree = folder / "tree"
     tree.mkdir()
-    names = subprocess.run(
-        [
-            "git",
-            "ls-files",
-            "-z",
-            "compose.yaml",
-            "services",
-            "scripts",
-            "pyproject.toml",
-            "README.md",
-            "*.lock",
-            ".dockerignore",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
-    if not (tree / "compose.yaml").exists():  # no git metadata here
-        for name in ("services", "scripts"):
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        for path in (*ROOT.glob("*.lock"), *(ROOT / n for n in ("compose.yaml", "pyproject.toml", "README.md"))):
-            shutil.copy2(path, tree / path.name)
+    for name in ("services", "scripts"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for path in (*ROOT.glob("*.lock"), *(ROOT / name for name in FILES)):
+        shutil.copy2(path, tree / path.name)
     return tree
 
 

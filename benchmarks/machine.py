@@ -28,6 +28,7 @@ def facts() -> dict[str, str]:
     for name, command in {
         "Node": ["node", "--version"],
         "Docker": ["docker", "version", "--format", "{{.Server.Version}}"],
+        "commit": ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
     }.items():
         found[name] = _version(command)
     return found
@@ -80,4 +81,4 @@ def _version(command: list[str]) -> str:
     if shutil.which(command[0]) is None:
         return "not installed"
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    return done.stdout.strip().removeprefix("v") or "doesn't answer"
+    return done.stdout.strip().removeprefix("v") or "unknown"
