@@ -320,10 +320,8 @@ def _table(values: object, key: str, known: Iterable[str], impossible: Mapping[s
     for name, value in values.items():
         if name in names:
             continue
-        if name in impossible:
-            raise RuleError(_join(key, name), value, ", ".join(names), impossible[name])
-        reason = f"no such key{did_you_mean(str(name), names)}"
-        raise RuleError(_join(key, str(name)), value, ", ".join(names), reason)
+        reason = impossible.get(name) or f"no such key{did_you_mean(str(name), names)}"
+        raise RuleError(_join(key, str(name)), value, ", ".join(names) or "true", reason)
     return dict(values)
 
 
@@ -338,8 +336,10 @@ def _field(kind: type[msgspec.Struct], name: str, value: object, key: str) -> An
         return msgspec.convert(value, _TYPES[kind, name])
     except msgspec.ValidationError as error:
         found = _EXPECTED.match(str(error))
-        allowed = found[1].replace("`", "") if found else _allowed_values(kind, name)
-        raise RuleError(key, value, _allowed_values(kind, name) or allowed, _first_small(str(error))) from None
+        allowed = found[1].replace("`", "") if found else "another value"
+        closed = _CLOSED.get(name)
+        reason = f"none of {closed}" if closed else _first_small(str(error))
+        raise RuleError(key, value, closed or allowed, reason) from None
 
 
 _STRUCTS: tuple[type[msgspec.Struct], ...] = (Rule, *(spec.type for spec in ACTIONS.values()))
@@ -347,10 +347,6 @@ _TYPES: dict[tuple[type[msgspec.Struct], str], Any] = {
     (kind, field.encode_name): field.type for kind in _STRUCTS for field in msgspec.structs.fields(kind)
 }
 _CLOSED = {"direction": '"up", "down" or "both"', "per": '"session", "peer" or "account"'}
-
-
-def _allowed_values(kind: type[msgspec.Struct], name: str) -> str:
-    return _CLOSED.get(name, "")
 
 
 def _allowed(spec: Spec) -> str:

@@ -1,0 +1,107 @@
+"""A rule that a room can't honour is refused when it is set."""
+
+from __future__ import annotations
+
+import pytest
+
+from portyard.commons.scenario.checking import check, covers, honours
+from portyard.commons.scenario.model import RuleError
+from portyard.commons.scenario.parsing import make_rule
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary, by_room
+
+MAIL = Vocabulary(
+    "mail",
+    {
+        "connect": Verb("A connection comes.", actions=CONNECT),
+        "rcpt": Verb(
+            "A recipient is named.",
+            {
+                "recipient": Field("The address.", holds="@"),
+                "size": Field("Octets.", FieldKind.NUMBER, high=1000),
+                "tls": Field("Encrypted.", FieldKind.FLAG),
+                "body": Field("BODY=.", values=("7BIT", "8BITMIME")),
+            },
+            ANSWERS | FAULTS,
+            why_not={"respond": "a mail server gives replies, not responses: say or refuse"},
+        ),
+    },
+    roles=("msa", "mta"),
+)
+WEB = Vocabulary(
+    "web",
+    {
+        "connect": Verb("A connection comes.", actions=CONNECT),
+        "request": Verb("", {"path": Field("", FieldKind.PATH)}, ANSWERS | {"respond"}),
+    },
+    respond=frozenset({"status", "body"}),
+)
+ROOMS = by_room([MAIL, WEB])
+
+
+@pytest.mark.parametrize(
+    ("on", "where", "then", "places"),
+    [
+        ("mail.rcpt", {"recipient": "*@x.test", "role": "mta"}, {"refuse": "550 $recipient"}, {("mail", "rcpt")}),
+        ("mail.rcpt", {"size": [">5", "17", "*"], "tls": True, "body": "8bit*"}, {"delay": 1}, {("mail", "rcpt")}),
+        ("*.connect", {}, {"reset": True}, {("mail", "connect"), ("web", "connect")}),
+        ("mail.*", {}, {"refuse": "550"}, {("mail", "rcpt")}),
+        ("*", {"path": "/a/*"}, {"respond": {"status": 404}}, {("web", "request")}),
+        ("w*.re*", {"path": "/^x/"}, {"refuse": 404}, {("web", "request")}),
+        ("mail.connect", {"peer": "127.*", "port": "smtp*"}, {"tls": "wrong-host"}, {("mail", "connect")}),
+    ],
+)
+def test_where_a_rule_can_fire(on: str, where: object, then: object, places: set[tuple[str, str]]) -> None:
+    assert check(make_rule(on, then, where=where), ROOMS, recipes=["wrong_host"]) == places
+
+
+@pytest.mark.parametrize(
+    ("on", "where", "then", "key", "words"),
+    [
+        ("mial.rcpt", {}, {"refuse": "x"}, "on", "did you mean mail"),
+        ("mail.rctp", {}, {"refuse": "x"}, "on", "did you mean rcpt"),
+        ("mail.rcpt", {"recipiant": "*"}, {"refuse": "x"}, "where.recipiant", "did you mean recipient"),
+        ("mail.rcpt", {"recipient": "bob"}, {"refuse": "x"}, "where.recipient", "every value holds '@'"),
+        ("mail.rcpt", {"recipient": 5}, {"refuse": "x"}, "where.recipient", "this field is text"),
+        ("mail.rcpt", {"recipient": "<5"}, {"refuse": "x"}, "where.recipient", "this field is text"),
+        ("mail.rcpt", {"recipient": True}, {"refuse": "x"}, "where.recipient", "this field is text"),
+        ("mail.rcpt", {"size": "big"}, {"refuse": "x"}, "where.size", "this field is a number"),
+        ("mail.rcpt", {"size": "/1/"}, {"refuse": "x"}, "where.size", "this field is a number"),
+        ("mail.rcpt", {"size": ">1000"}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"size": "<0"}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"size": -1}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"tls": "yes"}, {"refuse": "x"}, "where.tls", "a flag"),
+        ("mail.rcpt", {"body": "binary*"}, {"refuse": "x"}, "where.body", "no value of mail.rcpt matches"),
+        ("mail.rcpt", {"role": "mda"}, {"refuse": "x"}, "where.role", "did you mean"),
+        ("mail.rcpt", {}, {"respond": "x"}, "then.respond", "say or refuse"),
+        ("mail.connect", {}, {"refuse": "x"}, "then.refuse", "mail.connect can't honour refuse"),
+        ("mail.*", {}, {"respond": "x"}, "then.respond", "can't honour"),
+        ("mail.rcpt", {}, {"refuse": "$recipent"}, "then.refuse", "did you mean recipient"),
+        ("web.request", {"path": "/api/"}, {"refuse": 404}, "where.path", "a path, or an expression"),
+        ("web.request", {}, {"respond": {"headers": {"a": "b"}}}, "then.respond.headers", "no such part"),
+        ("web.connect", {}, {"tls": "expird"}, "then.tls", "did you mean expired"),
+        ("web.connect", {}, {"persona": "x"}, "then.persona", "no persona"),
+    ],
+)
+def test_what_no_room_can_honour(on: str, where: object, then: object, key: str, words: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        check(make_rule(on, then, where=where), ROOMS, recipes=["expired"], personas=[])
+    assert caught.value.key == key
+    assert words in caught.value.reason
+    with pytest.raises(RuleError, match=r"^rule\[3\]\."):
+        check(make_rule(on, then, where=where), ROOMS, recipes=["expired"], personas=[], key="rule[3]")
+
+
+def test_a_star_fires_only_where_it_can_be_obeyed() -> None:
+    rule = make_rule("*", {"refuse": "550"})
+    assert honours(rule, MAIL, "rcpt")
+    assert not honours(rule, MAIL, "connect")
+    assert not honours(rule, None, "rcpt")
+    assert honours(make_rule("mail.rcpt", {"refuse": "550"}), None, "rcpt")
+    assert not honours(make_rule("mail.connect", {"refuse": "550"}), MAIL, "connect")
+
+
+def test_what_a_star_covers() -> None:
+    assert covers("re*t", "request")
+    assert not covers("re*t", "requests")
+    assert not covers("a.c", "abc")
+    assert covers("*", "anything")

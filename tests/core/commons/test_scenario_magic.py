@@ -1,0 +1,52 @@
+"""Magic words in addresses, paths and file names."""
+
+from __future__ import annotations
+
+import pytest
+
+from portyard.commons.scenario.actions import Action, Delay, HangUp, Refuse, Reset, Silence
+from portyard.commons.scenario.magic import parse_magic
+
+
+@pytest.mark.parametrize(
+    ("text", "actions", "times"),
+    [
+        ("anyone+550@x.test", [Refuse("550 as the address asks")], None),
+        ("anyone+451x2@x.test", [Refuse("451 as the address asks")], 2),
+        ("anyone+delay5@x.test", [Delay(5.0)], None),
+        ("anyone+delay250ms@x.test", [Delay(0.25)], None),
+        ("anyone+hangup@x.test", [HangUp()], None),
+        ("anyone+HANGUP@x.test", [HangUp()], None),
+        ("anyone+delay2+451x3@x.test", [Delay(2.0), Refuse("451 as the address asks")], 3),
+        ("anyone+450+delay2+silence@x.test", [Delay(2.0), Refuse("450 as the address asks")], None),
+        ("anyone+silence+hangup@x.test", [Silence()], None),
+        ("/files/alice/report+503.txt", [Refuse("503 as the address asks")], None),
+        ("/files/a+reset/report.txt", [Reset()], None),
+        ("/get+503?x=1", [Refuse("503 as the address asks")], None),
+        ("a+delay99999", [Delay(86400.0)], None),
+    ],
+)
+def test_what_is_magic(text: str, actions: list[Action], times: int | None) -> None:
+    magic = parse_magic(text, "a.b")
+    assert magic is not None
+    assert list(magic.rule.then) == actions
+    assert magic.rule.times == times
+    assert magic.words.startswith("+")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "anyone@x.test",
+        "a+tag@x.test",
+        "a+5500@x.test",
+        "a+250@x.test",
+        "a+550x0@x.test",
+        "a+delay@x.test",
+        "a@x+550.test",
+        "a+hangups@x",
+    ],
+)
+def test_what_is_none(text: str) -> None:
+    assert parse_magic(text, "a.b") is None
