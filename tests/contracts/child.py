@@ -79,7 +79,36 @@ async def fill_limited(stores: Stores, state: Path) -> None:
     await fill(stores, state)
 
 
-ERRANDS = {"append-one": append_one, "append-for-ever": append_for_ever, "fill": fill, "fill-limited": fill_limited}
+async def ask_hundred(stores: Stores, state: Path) -> None:
+    """Hold a hundred events against the rules, many at once, and tell how many fired."""
+    gate = stores.gate.session("mail", session="child", peer="10.0.0.2")
+    verdicts = await asyncio.gather(*(gate.ask("rcpt", recipient="bob@x.test") for _ in range(100)))
+    say("fired", sum(verdict is not None for verdict in verdicts))
+
+
+async def deliver_late(stores: Stores, state: Path) -> None:
+    """Until killed: deliver as the delivery agent does, for the generation that was read first, and tell what went in."""
+    sandbox = await stores.sandboxes.get("t1")
+    assert sandbox is not None
+    number = 0
+    while True:
+        account = await stores.accounts.by_address("t1", "u@t1.test")
+        if account is None or account.generation != sandbox.generation:
+            say("dropped")
+        else:
+            await stores.mail.append(account.id, "INBOX", octets_of(number), delivery_id=f"d{number}", recipient="u")
+            say("stored")
+        number += 1
+
+
+ERRANDS = {
+    "append-one": append_one,
+    "append-for-ever": append_for_ever,
+    "fill": fill,
+    "fill-limited": fill_limited,
+    "ask-hundred": ask_hundred,
+    "deliver-late": deliver_late,
+}
 
 
 async def main(errand: str, engine: str, state: Path) -> None:

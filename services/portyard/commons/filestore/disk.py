@@ -35,6 +35,8 @@ _ALLOWED_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEN
 _FORCED_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _NAME_LIMIT = 200  # octets of a folder's name before it is cut and told apart by a digest; file systems take 255
 
+_ATTEMPTS = 10
+
 
 class DiskFilestore:
     """Every account's root under one folder.
@@ -52,7 +54,10 @@ class DiskFilestore:
     def root(self, account: Account) -> DiskRoot:
         """The account's root, made when missing."""
         folder = self._place(account)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            with suppress(FileNotFoundError):  # somebody swept the sandbox's empty folder away in between
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                break
         return DiskRoot(folder, self._drafts)
 
     def forget(self, account: Account) -> None:

@@ -1,0 +1,199 @@
+"""The contract of the rule book: kept whole, counted once for every process, in force when the call returns."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.sandbox.model import NoSuchSandboxError
+from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.model import Rule, RuleError
+from portyard.commons.scenario.parsing import make_rule
+from portyard.commons.stores import Stores
+from tests.contracts.engines import NOON, opened
+from tests.contracts.test_processes import child, go, line_of
+from tests.support.asyncio_tests import run
+
+TO_BOB = {"recipient": "bob@x.test"}
+
+
+def refuse(name: str = "", **fields: object) -> Rule:
+    return make_rule("mail.rcpt", {"refuse": "550"}, name=name, **fields)
+
+
+def session(stores: Stores, name: str = "s1", peer: str = "10.0.0.1") -> SessionGate:
+    return stores.gate.session("mail", session=name, peer=peer)
+
+
+async def fired(gate: SessionGate, count: int) -> list[str]:
+    verdicts = [await gate.ask("rcpt", **TO_BOB) for _ in range(count)]
+    return [verdict.rule if verdict else "" for verdict in verdicts]
+
+
+def test_rules_come_back_as_they_were_in_their_order(engine: str, tmp_path: Path) -> None:
+    rules = [
+        refuse(
+            "greylist", where={"recipient": ["*@a.test", "/^b/"], "size": [">=10 <20", 5]}, times=2, skip=1, per="peer"
+        ),
+        make_rule(
+            "*.connect", [{"delay": "150ms"}, {"script": [{"say": "ünï"}, {"expect": "/x/"}]}], chance=0.25, every=2
+        ),
+    ]
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            added = await stores.rules.add("default", *rules)
+            assert [stored.rule for stored in added] == rules
+        async with opened(engine, tmp_path) as stores:
+            listed = await stores.rules.list("default")
+            assert listed == added
+            assert [(stored.hits, stored.matched, stored.last_at, stored.spent) for stored in listed] == [
+                (0, 0, None, False)
+            ] * 2
+            assert await stores.rules.get("default", added[1].id) == added[1]
+            assert await stores.rules.get("t1", added[1].id) is None
+
+    run(main())
+
+
+def test_hits_are_told_counted_or_not(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.rules.add("default", refuse("twice", times=2), refuse("ever"), refuse("never"))
+            gate = session(stores)
+            assert await fired(gate, 4) == ["twice", "twice", "ever", "ever"]
+            twice, ever, never = await stores.rules.list("default")
+            assert (twice.hits, twice.matched, twice.spent) == (2, 2, True)
+            assert (ever.hits, ever.matched, ever.spent) == (2, 2, False)
+            assert (ever.last_session, ever.last_at) == (twice.last_session, twice.last_at) == ("s1", NOON)
+            assert (never.hits, never.last_session) == (0, None)
+
+    run(main())
+
+
+def test_hits_are_written_behind_and_at_the_end(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores, opened(engine, tmp_path) as other:
+            await stores.rules.add("default", refuse())
+            await fired(session(stores), 3)
+            assert (await stores.rules.list("default"))[0].hits == 3  # its own it writes before it lists
+            assert (await other.rules.list("default"))[0].hits == 3
+            await fired(session(other), 2)
+        async with opened(engine, tmp_path) as stores:
+            assert (await stores.rules.list("default"))[0].hits == 5
+
+    run(main())
+
+
+def test_another_process_obeys_at_its_next_event(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+            gate = session(other)
+            assert await fired(gate, 1) == [""]
+            assert not other.gate.armed
+            (stored,) = await one.rules.add("default", refuse("x", times=3))
+            assert other.gate.armed
+            assert await fired(gate, 1) == ["x"]
+            assert await fired(session(one), 1) == ["x"]
+            assert await fired(gate, 3) == ["x", "", ""]
+            assert await fired(session(one), 1) == [""]
+            replaced = await one.rules.replace("default", stored.id, refuse("y", times=1))
+            assert replaced is not None
+            assert (replaced.id, replaced.hits, replaced.revision) == (stored.id, 0, 1)
+            assert await fired(gate, 2) == ["y", ""]
+            assert await one.rules.delete("default", stored.id)
+            assert await fired(gate, 1) == [""]
+            assert not other.gate.armed
+
+    run(main())
+
+
+def test_a_claim_for_a_rule_that_went_fires_nothing(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            old, gone = await stores.rules.add("default", refuse("a", times=1), refuse("b", times=1))
+            await stores.rules.replace("default", old.id, refuse("a", times=5))
+            await stores.rules.delete("default", gone.id)
+            for stored in (old, gone):
+                claim = await stores.rules.claim(stored, "x", "", "s")
+                assert (claim.fires, claim.spent) == (False, True)
+            assert (await stores.rules.list("default"))[0].matched == 0
+
+    run(main())
+
+
+def test_each_scope_counts_for_itself_in_all_processes_together(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+            await one.rules.add("default", refuse("x", times=2, per="peer"))
+            assert await fired(session(one, peer="p1"), 1) == ["x"]
+            assert await fired(session(other, peer="p1"), 2) == ["x", ""]
+            assert await fired(session(other, peer="p2"), 3) == ["x", "x", ""]
+            (stored,) = await one.rules.list("default")
+            assert (stored.hits, stored.spent) == (4, False)
+
+    run(main())
+
+
+def test_what_may_fire_so_often_fires_so_often_whoever_asks(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.rules.add("default", refuse("x", times=37, skip=5))
+            async with contextlib.AsyncExitStack() as stack:
+                children = [await stack.enter_async_context(child("ask-hundred", engine, tmp_path)) for _ in range(2)]
+                for process in children:
+                    go(process)
+                told = [int((await line_of(process)).removeprefix("fired ")) for process in children]
+            assert sum(told) == 37
+            (stored,) = await stores.rules.list("default")
+            assert stored.hits == 37
+            assert stored.matched >= 42
+
+    run(main())
+
+
+def test_names_are_taken_once_and_a_set_is_added_whole_or_not(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.sandboxes.create("t1")
+            (x,) = await stores.rules.add("default", refuse("x"))
+            await stores.rules.add("t1", refuse("x"))
+            with pytest.raises(RuleError, match="taken") as caught:
+                await stores.rules.add("default", refuse("y"), refuse("x"))
+            assert caught.value.key == "name"
+            assert [stored.rule.name for stored in await stores.rules.list("default")] == ["x"]
+            await stores.rules.add("default", refuse(), refuse(), refuse("y"))
+            with pytest.raises(RuleError, match="taken"):
+                await stores.rules.replace("default", x.id, refuse("y"))
+            assert (await stores.rules.replace("default", x.id, refuse("x", times=1))) is not None
+            assert await stores.rules.replace("t1", x.id, refuse("z")) is None
+            assert not await stores.rules.delete("t1", x.id)
+            with pytest.raises(NoSuchSandboxError):
+                await stores.rules.add("t2", refuse())
+            with pytest.raises(RuleError, match="too many"):
+                await stores.rules.add("default", *[refuse()] * 10_000)
+            assert await stores.rules.clear("default") == 4
+            assert await stores.rules.list("default") == []
+            assert len(await stores.rules.list("t1")) == 1
+
+    run(main())
+
+
+def test_magic_is_counted_for_all_processes(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+            assert await one.rules.state("default") == (0, False)
+            await one.sandboxes.change("default", magic=True)
+            assert (await other.rules.state("default"))[1]
+            assert await other.rules.anything()
+            taken = [
+                await stores.rules.claim_magic("default", "rcpt a+451x2@x", 2) for stores in (one, other, one, other)
+            ]
+            assert taken == [True, True, False, False]
+            assert await one.rules.claim_magic("default", "rcpt b+451x2@x", 2)
+            await one.sandboxes.reset("default")
+            assert await other.rules.claim_magic("default", "rcpt a+451x2@x", 2)
+
+    run(main())
