@@ -96,6 +96,13 @@ FAULTS = frozenset({"latency", "bandwidth", "slice", "stall", "cut_after", "rese
 CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls", "persona"}
 """What every listener can honour when a connection comes."""
 
+HANDSHAKE = Verb(
+    "A ClientHello came; `refuse` names the alert that is sent.",
+    {"server_name": Field("The name that the client asks for (SNI).")},
+    frozenset({"tls", "refuse", "delay", "silence"}),
+)
+"""The verb `tls` of every room whose ports meet TLS."""
+
 
 def by_room(vocabularies: Iterable[Vocabulary]) -> dict[str, Vocabulary]:
     """Them by their rooms' names."""

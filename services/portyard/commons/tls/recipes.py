@@ -83,6 +83,8 @@ class Recipe:
     security_level: int | None = None
     """OpenSSL's; None leaves the library's default, 0 allows what is broken."""
     session_tickets: bool = True
+    close_notify: bool = True
+    """False: the connection ends without it, as a truncation would."""
 
     @property
     def files(self) -> str:
@@ -127,6 +129,7 @@ _ALL: Final = (
     Recipe("tls12_only", "TLS 1.2 only", maximum=TLSVersion.TLSv1_2),
     Recipe("tls13_only", "TLS 1.3 only", minimum=TLSVersion.TLSv1_3),
     Recipe("no_tickets", "never resumes a session", session_tickets=False),
+    Recipe("no_close_notify", "closes without saying so", close_notify=False),
     Recipe(
         "client_certificate_required",
         "refuses clients without a certificate of our CA",

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.commons.scenario.actions import action_name
+from portyard.commons.tls.alerts import Alert
 from portyard.commons.tls.authority import Authority
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.layer import serve_tls, upgrade_client, upgrade_server
+from portyard.commons.tls.recipes import GOOD, RECIPES, recipe_for_host
+from portyard.commons.tls.terms import Choice, Choose, Refused, Terms
 from portyard.commons.yard import Connection
+
+MOST_NAMES = 1000  # on the leaf: a ClientHello may name any sandbox, and each takes two
 
 
 class TlsSetup:
@@ -20,10 +27,12 @@ class TlsSetup:
     Args:
         folder: `tls/` of the state directory.
         names: What the leaf names beyond localhost and its addresses.
+        sandboxes: Who owns the domain that a client names by SNI.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], sandboxes: Sandboxes) -> None:
         self._authority = Authority.open(folder, names)
+        self._sandboxes = sandboxes
 
     @property
     def ca_pem(self) -> bytes:
@@ -51,7 +60,7 @@ class TlsSetup:
             if kind == "failed" and fields.get("stage") != "open":
                 connection.log.close("tls handshake failed")
 
-        return serve_tls(protocol, self._choose, heard)
+        return serve_tls(protocol, self._chooser(connection), heard)
 
     async def upgrade(
         self,
@@ -61,7 +70,9 @@ class TlsSetup:
         pending: bytes = b"",
     ) -> asyncio.Transport:
         """See Tls."""
-        return await upgrade_server(transport, protocol, self._choose, hearing(connection), prelude=pending)
+        return await upgrade_server(
+            transport, protocol, self._chooser(connection), hearing(connection), prelude=pending
+        )
 
     async def upgrade_client(
         self, transport: asyncio.Transport, protocol: asyncio.Protocol, server_hostname: str
@@ -69,8 +80,60 @@ class TlsSetup:
         """See Tls."""
         return await upgrade_client(transport, protocol, self.client_context(), server_hostname)
 
-    def _choose(self, hello: ClientHello) -> ssl.SSLContext:
-        return self._authority.context("good")
+    def _chooser(self, connection: Connection) -> Choose:
+        """The answer to a ClientHello: by rule, by SNI, or the good one; without a rule and a strange name it costs no task."""
+
+        def choose(hello: ClientHello) -> Choice | Awaitable[Choice]:
+            recipe = recipe_for_host(hello.server_name)
+            gate = connection.gate
+            if recipe is None and self._ours(hello.server_name) and (gate is None or not gate.armed):
+                return self._authority.context()
+            return self._consider(connection, hello.server_name or "", GOOD if recipe is None else recipe.name)
+
+        return choose
+
+    def _ours(self, server_name: str | None) -> bool:
+        """Whether a name stands on the leaf, so that no sandbox need be looked for."""
+        if not server_name:
+            return True
+        names = self._authority.names
+        return server_name.lower() in names or f"*.{parent(server_name)}" in names
+
+    async def _consider(self, connection: Connection, server_name: str, recipe: str) -> Choice:
+        await self._join(connection, server_name)
+        verdict = None
+        if connection.gate is not None:
+            verdict = await connection.gate.ask("tls", server_name=server_name)
+        if verdict is not None:
+            does = [action_name(action) for action in verdict.actions]
+            connection.log.event("fault", verb="tls", rule=verdict.rule, does=does)
+            await asyncio.sleep(verdict.delay_s)
+            if verdict.silence:
+                await asyncio.get_running_loop().create_future()  # the handshake stalls until the layer's patience ends
+            if verdict.refuse is not None:
+                raise Refused(Alert[verdict.refuse.upper()])
+            recipe = verdict.recipe or recipe
+        # Off the loop: a certificate that is made for the first time takes a while.
+        context = await asyncio.to_thread(self._authority.context, recipe)
+        return Terms(context, close_notify=RECIPES[recipe].close_notify)
+
+    async def _join(self, connection: Connection, server_name: str) -> None:
+        """Join the sandbox whose domain the client names, and put that domain on the leaf."""
+        for domain in (server_name.lower(), parent(server_name)):
+            sandbox = await self._sandboxes.owner(domain) if domain else None
+            if sandbox is not None and sandbox.name != DEFAULT:
+                connection.log.join(sandbox.name)
+                if connection.gate is not None:
+                    connection.gate.sandbox = sandbox.name
+                names = {domain, f"*.{domain}"}
+                if not names <= self._authority.names and len(self._authority.names) < MOST_NAMES:
+                    self._authority.add_names(names)
+                return
+
+
+def parent(server_name: str) -> str:
+    """The name without its first label, in lower case."""
+    return server_name.lower().partition(".")[2]
 
 
 def hearing(connection: Connection) -> Callable[..., None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, Field, FieldKind, Verb, Vocabulary
 from portyard.pop3.core.model import Apop, Auth, Command, Dele, List, Retr, Top, Uidl, User
 
 _ANY = ANSWERS | FAULTS | {"script"}
@@ -21,7 +21,7 @@ VOCABULARY = Vocabulary(
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT),
         "greeting": _verb("The server is about to greet."),
-        "tls": Verb("A ClientHello came.", {"server_name": Field("Its SNI.")}, frozenset({"tls", "delay", "silence"})),
+        "tls": HANDSHAKE,
         "user": _verb("USER", _LOGIN, magic="login"),
         "pass": _verb("PASS"),
         "apop": _verb("APOP", _LOGIN, magic="login"),
