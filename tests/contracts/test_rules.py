@@ -156,7 +156,7 @@ def test_what_may_fire_so_often_fires_so_often_whoever_asks(engine: str, tmp_pat
 
 def test_names_are_taken_once_and_a_set_is_added_whole_or_not(engine: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(engine, tmp_path) as stores:
+        async with opened(engine, tmp_path) as stores, opened(engine, tmp_path) as other:
             await stores.sandboxes.create("t1")
             (x,) = await stores.rules.add("default", refuse("x"))
             await stores.rules.add("t1", refuse("x"))
@@ -174,7 +174,10 @@ def test_names_are_taken_once_and_a_set_is_added_whole_or_not(engine: str, tmp_p
                 await stores.rules.add("t2", refuse())
             with pytest.raises(RuleError, match="too many"):
                 await stores.rules.add("default", *[refuse()] * 10_000)
+            gate = session(other)
+            assert await fired(gate, 1) == ["x"]
             assert await stores.rules.clear("default") == 4
+            assert await fired(gate, 1) == [""]
             assert await stores.rules.list("default") == []
             assert len(await stores.rules.list("t1")) == 1
 
