@@ -79,6 +79,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 control_database=stores.control_database,
                 rules=stores.rules,
                 gate=stores.gate,
+                clocks=stores.clocks,
                 spawn=background.spawn,
             )
 

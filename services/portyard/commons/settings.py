@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
         retry_s: Seconds between tries to hand a message over; empty for the built-in schedule, which ends after four days.
         console_hosts: Host names beyond loopback and service names to which the console answers.
+        token: What requests to the console must carry (`Authorization: Bearer …`); empty for nothing.
         seed: Of the testbed's chance.
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
         host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
@@ -100,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_allow: tuple[str, ...] = ()
     retry_s: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
     console_hosts: tuple[str, ...] = ()
+    token: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._~+/-]*=*$")] = ""  # RFC 6750 §2.1
     seed: int = 0
     ready_dir: str = ""
     host_ports: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
@@ -143,8 +145,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 # What PORTYARD_* names mean to the command line and the scripts, not to the processes.
 _NOT_SETTINGS = frozenset(
-    {"config", "engine", "project", "url", "token", "loop"}
-    | {"image", "venv", "python", "registry_wait", "debian_mirror"}
+    {"config", "engine", "project", "url", "loop"} | {"image", "venv", "python", "registry_wait", "debian_mirror"}
 )
 _NESTED = {"limits": Limits, "log": Logging}
 

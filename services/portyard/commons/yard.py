@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.card import Port, Service
 from portyard.commons.clock import Clock
+from portyard.commons.clocks import SqlClocks
 from portyard.commons.database.engine import Database
 from portyard.commons.directory import Directory
 from portyard.commons.filestore.model import Filestore
@@ -121,6 +122,7 @@ class Yard:
         secret: 32 octets of the state directory by which testbed processes prove themselves to each other.
         rules: The rules of every sandbox.
         gate: The process's gate.
+        clocks: Every sandbox's time.
         spawn: Starts a background task that is awaited (cancelled) at close and whose failure is logged.
     """
 
@@ -141,4 +143,5 @@ class Yard:
     control_database: Database
     rules: SqlRules
     gate: Gate
+    clocks: SqlClocks
     spawn: Callable[[Coroutine[Any, Any, None]], None]

@@ -41,6 +41,16 @@ SCHEMA = Schema(
         """
         ALTER TABLE sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 1;
         """,
+        # Who follows the journal asks for the sessions of later batches than the last one that it saw.
+        """
+        ALTER TABLE sessions ADD COLUMN batch BIGINT NOT NULL DEFAULT 0;
+        CREATE INDEX sessions_by_batch ON sessions (batch);
+        CREATE TABLE batches (one INTEGER PRIMARY KEY, last BIGINT NOT NULL);
+        INSERT INTO batches VALUES (1, 0);
+        CREATE TABLE tallies (
+            room TEXT NOT NULL, service TEXT NOT NULL, kind TEXT NOT NULL, events BIGINT NOT NULL,
+            PRIMARY KEY (room, service, kind)) WITHOUT ROWID;
+        """,
     ),
 )
 
@@ -265,10 +275,13 @@ def _job(batch: list[tuple[Pen, int, datetime, str, dict[str, object]]]) -> Call
     """A write job for the batch: sessions first, so that no event lacks its session."""
     rows = []
     pens: dict[str, Pen] = {}
+    tally: dict[tuple[str, str, str], int] = {}
     opened: dict[str, tuple[str, str]] = {}
     for pen, seq, at, kind, fields in batch:
         text = json.dumps(fields, default=str)
         pens[pen.id] = pen
+        counted = (pen.record.room, pen.record.service, kind)
+        tally[counted] = tally.get(counted, 0) + 1
         pen.events += 1
         pen.octets += len(text) + 32
         if kind == "opened":
@@ -300,9 +313,16 @@ def _job(batch: list[tuple[Pen, int, datetime, str, dict[str, object]]]) -> Call
             fresh,
         )
         transaction.execute_many("INSERT INTO events (session_id, seq, at, kind, fields) VALUES (?, ?, ?, ?, ?)", rows)
+        ((number,),) = transaction.execute("UPDATE batches SET last = last + 1 WHERE one = 1 RETURNING last")
         transaction.execute_many(
-            "UPDATE sessions SET sandbox = ?, generation = ?, account = ?, closed_at = ?, events = ?, octets = ? WHERE id = ?",
-            state,
+            "UPDATE sessions SET sandbox = ?, generation = ?, account = ?, closed_at = ?, events = ?, octets = ?, batch = ? "
+            "WHERE id = ?",
+            [(*fields, number, key) for *fields, key in state],
+        )
+        transaction.execute_many(
+            "INSERT INTO tallies (room, service, kind, events) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (room, service, kind) DO UPDATE SET events = tallies.events + excluded.events",
+            [(*counted, count) for counted, count in tally.items()],
         )
         transaction.bump(COUNTER)
 
