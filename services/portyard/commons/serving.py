@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-from portyard.commons.card import HOST_OFFSET, Card, Port, Service
+from portyard.commons.card import HOST_OFFSET, Card, Service
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.settings import SettingError, Settings, load
@@ -45,15 +45,28 @@ def pairs_of(cards: Iterable[Card], names: Sequence[str] = ()) -> list[Pair]:
     return [(card, service) for card, service in every if card.name in names or service.name in names]
 
 
-def number_for(settings: Settings, port: Port) -> int:
-    """The port number to bind; 0 lets the system choose."""
+def standard_numbers(pairs: Sequence[Pair]) -> dict[str, int]:
+    """The ports inside a container, by name: the standard ones; where one process serves two services on the same, the later gives way."""
+    numbers: dict[str, int] = {}
+    owners: dict[tuple[int, str], str] = {}
+    for _, service in pairs:
+        for port in service.ports:
+            first = owners.setdefault((port.inside, port.transport), service.name)
+            numbers[port.name] = port.inside if first == service.name else port.host - HOST_OFFSET
+    return numbers
+
+
+def numbers_for(settings: Settings, pairs: Sequence[Pair]) -> dict[str, int]:
+    """The port numbers to bind, by name; 0 lets the system choose."""
     if settings.ports == "standard":
-        return port.inside  # overrides speak of the host's side
-    if port.name in settings.port_overrides:
-        return settings.port_overrides[port.name]
+        return standard_numbers(pairs)  # overrides speak of the host's side
+    ports = [port for _, service in pairs for port in service.ports]
     if settings.ports == "ephemeral":
-        return 0
-    return port.host - HOST_OFFSET + settings.port_offset
+        return {port.name: settings.port_overrides.get(port.name, 0) for port in ports}
+    return {
+        port.name: settings.port_overrides.get(port.name, port.host - HOST_OFFSET + settings.port_offset)
+        for port in ports
+    }
 
 
 def bind_all(settings: Settings, pairs: Sequence[Pair]) -> list[Bound]:
@@ -63,28 +76,31 @@ def bind_all(settings: Settings, pairs: Sequence[Pair]) -> list[Bound]:
         PortTakenError: One can't be bound; the others are released.
     """
     bounds: list[Bound] = []
+    numbers = numbers_for(settings, pairs)
     try:
         for card, service in pairs:
-            bounds += _bind_service(settings, card, service)
+            bounds += _bind_service(settings, card, service, numbers)
     except PortTakenError:
         _release(bounds)
         raise
     return bounds
 
 
-def _bind_service(settings: Settings, card: Card, service: Service, tries: int = 10) -> list[Bound]:
+def _bind_service(
+    settings: Settings, card: Card, service: Service, numbers: dict[str, int], tries: int = 10
+) -> list[Bound]:
     """A service's ports; UDP and TCP of one standard port get one number, so a number that only one of them could have is given back."""
     bounds: list[Bound] = []
     chosen: dict[int, int] = {}
     try:
         for port in service.ports:
-            number = number_for(settings, port) or chosen.get(port.inside, 0)
+            number = numbers[port.name] or chosen.get(port.inside, 0)
             bounds.append(bind(card, service, port, settings.listen, number))
             chosen[port.inside] = bounds[-1].number
     except PortTakenError:
         _release(bounds)
         if tries and settings.ports == "ephemeral" and bounds:
-            return _bind_service(settings, card, service, tries - 1)
+            return _bind_service(settings, card, service, numbers, tries - 1)
         raise
     return bounds
 

@@ -1,0 +1,122 @@
+"""A client of the control API: the standard library only, one kept connection a thread."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+REQUEST_S = 30.0  # beyond a wait's own timeout
+
+
+class ControlError(Exception):
+    """The testbed refused; the message is its own: key, value and what is allowed.
+
+    Attributes:
+        status: The HTTP status.
+        problem: The problem details (RFC 9457) as they came.
+    """
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(_told(status, problem))
+        self.status = status
+        self.problem = problem
+
+
+def _told(status: int, problem: dict[str, Any]) -> str:
+    parts = [problem.get("detail") or problem.get("title") or f"status {status}"]
+    if problem.get("key") and str(problem["key"]) not in parts[0]:
+        parts.insert(0, f"{problem['key']} = {problem.get('value')!r}")
+    return ": ".join(str(part) for part in parts)
+
+
+class Control:
+    """The API of one testbed.
+
+    Args:
+        url: Where the console is, such as `http://127.0.0.1:8025`.
+        token: The bearer token, where the testbed wants one.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        if not parts.hostname:
+            raise ValueError(f"url = {url!r}: expected something like http://127.0.0.1:8025")
+        self.host = parts.hostname
+        self.port = parts.port or 8025
+        self._token = token
+        self._kept = threading.local()
+
+    def get(self, path: str, *, timeout_s: float = 0.0, **query: object) -> Any:  # noqa: ANN401 - JSON
+        """An answer as JSON; `None` values are left out of the query, a trailing underscore out of a name."""
+        given = {name.rstrip("_"): value for name, value in query.items() if value is not None}
+        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None, timeout_s)
+
+    def post(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        """Make something; its answer as JSON."""
+        return self._ask("POST", path, body, 0.0)
+
+    def put(self, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+        """Replace something."""
+        return self._ask("PUT", path, body, 0.0)
+
+    def delete(self, path: str) -> None:
+        """Take something away."""
+        self._ask("DELETE", path, None, 0.0)
+
+    def raw(self, path: str) -> bytes:
+        """An answer's octets."""
+        return self._exchange("GET", path, None, 0.0)[1]
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = self._kept.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
+
+    def _ask(self, method: str, path: str, body: object, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
+        octets = self._exchange(method, path, body, timeout_s)[1]
+        return json.loads(octets) if octets else None
+
+    def _exchange(self, method: str, path: str, body: object, timeout_s: float) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        target = f"/api/v1/{path}"
+        try:
+            status, octets = self._once(method, target, data, headers, timeout_s)
+        except (http.client.RemoteDisconnected, ConnectionError):  # the kept connection had been given up meanwhile
+            self.close()
+            status, octets = self._once(method, target, data, headers, timeout_s)
+        if status >= 400:
+            raise ControlError(status, _problem(octets))
+        return status, octets
+
+    def _once(
+        self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float
+    ) -> tuple[int, bytes]:
+        connection = getattr(self._kept, "connection", None)
+        if connection is None:
+            connection = self._kept.connection = http.client.HTTPConnection(self.host, self.port)
+        connection.timeout = timeout_s + REQUEST_S
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        connection.request(method, target, data, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def _problem(octets: bytes) -> dict[str, Any]:
+    try:
+        problem = json.loads(octets)
+    except ValueError:
+        return {"title": octets.decode(errors="replace")[:200]}
+    return problem if isinstance(problem, dict) else {"title": str(problem)}
+
+
+def segment(text: str) -> str:
+    """Text as one segment of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,69 @@
+"""A testbed in a thread of this process, on a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import msgspec
+
+from portyard.commons.serving import pairs_of, serving
+from portyard.commons.settings import Settings
+from portyard.rooms import cards
+
+START_S = 30.0
+
+
+class Embedded:
+    """Running services.
+
+    Args:
+        **settings: Over the defaults: ephemeral ports, state in memory.
+
+    Attributes:
+        url: Where the console is.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        given: dict[str, Any] = {"state": "memory", "ports": "ephemeral", "passive_ports": "", **settings}
+        self._settings = msgspec.structs.replace(Settings(), **given)
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self.url = ""
+        self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
+        self._thread.start()
+        self._ready.wait(START_S)
+        if self._error is not None:
+            raise self._error
+        if not self.url:
+            raise TimeoutError(f"the testbed is not ready after {START_S:.0f} s")
+
+    def close(self) -> None:
+        """Stop and wait for the end; a second call does nothing."""
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(START_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # handed to whoever waits
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with serving(self._settings, pairs_of(cards()), wait=False) as running:
+            console = next(endpoint for endpoint in running.endpoints if endpoint.port == "console")
+            self.url = f"http://{console.host}:{console.host_number}"
+            self._ready.set()
+            stopped = asyncio.ensure_future(self._stop.wait())
+            await asyncio.wait((stopped, running.opening), return_when=asyncio.FIRST_COMPLETED)
+            if running.opening.done():
+                running.opening.result()
+            await stopped

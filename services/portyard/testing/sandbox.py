@@ -1,0 +1,120 @@
+"""A sandbox: one test's own slice of the testbed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from portyard.testing.control import Control, segment
+from portyard.testing.mail import DEFAULT_S, Mail, NothingCameError
+from portyard.testing.services import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who can log in.
+
+    Attributes:
+        address: Login name and mail address.
+        password: As it was given.
+    """
+
+    address: str
+    password: str
+
+
+class Clock:
+    """The sandbox's time: stamps, retries and tokens go by it; waits don't."""
+
+    def __init__(self, control: Control, sandbox: str) -> None:
+        self._control = control
+        self._path = f"{sandbox}/clock"
+
+    def freeze(self, instant: str | None = None) -> None:
+        """Stand still, now or at an instant (RFC 3339)."""
+        self._control.post(self._path, {"freeze": instant if instant is not None else True})
+
+    def advance(self, by: timedelta | str) -> None:
+        """Go forward at once: a timedelta, or text such as "2h"."""
+        self._control.post(self._path, {"advance": f"{by.total_seconds()}s" if isinstance(by, timedelta) else by})
+
+    def real(self) -> None:
+        """Go with the machine's time again."""
+        self._control.post(self._path, {"real": True})
+
+
+class Sandbox:
+    """What one test uses. Made by `Testbed.sandbox` or the fixture `sandbox`.
+
+    Attributes:
+        name: Its name.
+        domain: Its first domain.
+        mail: Its messages.
+        clock: Its time.
+        smtp: The MTA. `submission` is the MSA, `lmtp` the MDA.
+    """
+
+    def __init__(self, control: Control, fields: dict[str, Any], endpoints: list[dict[str, Any]]) -> None:
+        self.name: str = fields["name"]
+        self.domain: str = fields["domains"][0] if fields["domains"] else ""
+        self._control = control
+        self._path = f"sandboxes/{segment(self.name)}"
+        self._endpoints = endpoints
+        self.mail = Mail(control, self._path)
+        self.clock = Clock(control, self._path)
+        self.smtp = self._service("smtp", "mta", "mta")
+        self.submission = self._service("smtp", "msa", "msa")
+        self.lmtp = self._service("smtp", "mda", "mda")
+        self.pop3 = self._service("pop3")
+        self.imap = self._service("imap")
+        self.ftp = self._service("ftp")
+        self.ssh = self._service("ssh")
+        self.http = self._service("http")
+        self.websocket = self._service("websocket")
+        self.dns = self._service("dns")
+
+    def account(self, name: str, password: str = "secret", *, public_keys: tuple[str, ...] = ()) -> Account:  # noqa: S107
+        """Make an account; its address is `<name>@<domain>`."""
+        body = {"name": name, "password": password, "public_keys": list(public_keys)}
+        return Account(self._control.post(f"{self._path}/accounts", body)["address"], password)
+
+    def reset(self) -> None:
+        """Empty it: mail, files, rules, journal, clock. Accounts and domains stay."""
+        self._control.post(f"{self._path}/reset")
+
+    def delete(self) -> None:
+        """Take it away with all that is in it."""
+        self._control.delete(self._path)
+
+    def sessions(self, room: str | None = None) -> list[dict[str, Any]]:
+        """The sessions that joined it, newest first."""
+        return list(self._control.get(f"{self._path}/sessions", room=room))
+
+    def talk(self, session: dict[str, Any]) -> str:
+        """A session's transcript."""
+        return self._control.raw(f"{self._path}/sessions/{segment(session['id'])}/talk").decode()
+
+    def transcript(self, most: int = 20) -> str:
+        """The transcripts of the latest sessions, oldest first."""
+        return "\n".join(self.talk(session) for session in reversed(self.sessions()[:most]))
+
+    def wait_event(self, *, timeout: float = DEFAULT_S, count: int = 1, **filters: str) -> list[dict[str, Any]]:
+        """So many journal events that fit, e.g. `wait_event(room="imap", kind="auth")`.
+
+        Raises:
+            NothingCameError: They didn't come in time.
+        """
+        answer = self._control.get(
+            f"{self._path}/events/wait", timeout_s=timeout, count=count, timeout=timeout, **filters
+        )
+        if not answer["satisfied"]:
+            raise NothingCameError(f"{count} event(s) with {filters}", answer["events"], answer["near_misses"])
+        return list(answer["events"])
+
+    def _service(self, room: str, service: str | None = None, role: str | None = None) -> Service:
+        mine = [endpoint for endpoint in self._endpoints if endpoint["service"] == (service or room)]
+        mine.sort(key=lambda endpoint: endpoint["tls"] == "implicit")
+        ports = {endpoint["port"]: int(endpoint["host_number"]) for endpoint in mine}
+        host = mine[0]["host"] if mine else self._control.host
+        return Service(self._control, self._path, room, role, ports, host)

@@ -1,0 +1,131 @@
+"""A service as one sandbox sees it: where it is, and its faults in words. Every word makes one rule of the one rule language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from portyard.testing.control import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that was set.
+
+    Attributes:
+        id: The testbed's key.
+        name: Its name, or "".
+    """
+
+    id: str
+    name: str
+    _control: Control
+    _path: str
+
+    @property
+    def hits(self) -> int:
+        """How often it has fired."""
+        return int(self._control.get(self._path)["hits"])
+
+    def remove(self) -> None:
+        """Take it away."""
+        self._control.delete(self._path)
+
+
+class Service:
+    """One service.
+
+    Args:
+        control: The API.
+        sandbox: The sandbox's path in it.
+        room: The room, as rules name it.
+        role: The role, where the room has several.
+        ports: Port numbers by their names, the plain one first.
+        host: Where they are.
+    """
+
+    def __init__(
+        self, control: Control, sandbox: str, room: str, role: str | None, ports: dict[str, int], host: str
+    ) -> None:
+        self._control = control
+        self._path = f"{sandbox}/rules"
+        self._room = room
+        self._role = role
+        self.ports = ports
+        self.host = host
+
+    @property
+    def port(self) -> int:
+        """The port that begins in plaintext (and upgrades where the protocol can)."""
+        return next(iter(self.ports.values()))
+
+    @property
+    def tls_port(self) -> int:
+        """The port that speaks TLS from the first octet.
+
+        Raises:
+            LookupError: The service has none.
+        """
+        implicit = [number for name, number in self.ports.items() if name.endswith("s") and name != "dns"]
+        if not implicit:
+            raise LookupError(f"{self._room} has no port with TLS from the start")
+        return implicit[0]
+
+    def rule(self, on: str, then: dict[str, Any], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
+        """Set any rule.
+
+        Args:
+            on: The verb or phase ("rcpt", "connect", "fetch" …); `*` is allowed.
+            then: What is done, e.g. `{"refuse": "451 4.7.1 later"}`.
+            **more: `name`, `where`, `times`, `skip`, `every`, `chance`, `per`.
+
+        Raises:
+            ControlError: The room can't honour it; the message says why.
+        """
+        where = dict(more.pop("where", {}))
+        if self._role is not None:
+            where.setdefault("role", self._role)
+        fields = {"on": f"{self._room}.{on}", "then": then, **({"where": where} if where else {}), **more}
+        answer = self._control.post(self._path, {key: value for key, value in fields.items() if value is not None})
+        made = answer[0] if isinstance(answer, list) else answer
+        return Rule(str(made["id"]), made.get("name", ""), self._control, f"{self._path}/{made['id']}")
+
+    def refuse(self, reply: str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """Client and server agree that it failed, e.g. `refuse("451 4.7.1 later", on="rcpt", times=2)`."""
+        return self.rule(on, {"refuse": reply}, **more)
+
+    def say(self, reply: str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """The state moves, the answer lies."""
+        return self.rule(on, {"say": reply}, **more)
+
+    def silence(self, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """Nothing more is answered."""
+        return self.rule(on, {"silence": True}, **more)
+
+    def delay(self, duration: float | str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """The answer waits so long: seconds, or text such as "150ms"."""
+        return self.rule(on, {"delay": duration}, **more)
+
+    def hang_up(self, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """The connection is closed instead of an answer."""
+        return self.rule(on, {"hang_up": True}, **more)
+
+    def respond(self, *, on: str, where: dict[str, Any] | None = None, times: int | None = None, **parts: Any) -> Rule:  # noqa: ANN401
+        """A stub's whole answer: `status`, `headers`, `body`, `stderr`, as the room knows them."""
+        return self.rule(on, {"respond": parts}, where=where or {}, times=times)
+
+    def reset(self, *, on: str = "connect", after_octets: int = 0, **more: Any) -> Rule:  # noqa: ANN401
+        """A true RST."""
+        return self.rule(on, {"reset": {"after_octets": after_octets}}, **more)
+
+    def cut_after(self, octets: int, *, on: str = "connect", **more: Any) -> Rule:  # noqa: ANN401
+        """The connection ends once so many octets came from the server."""
+        return self.rule(on, {"cut_after": {"octets": octets}}, **more)
+
+    def latency(self, delay_s: float, *, on: str = "connect", jitter_s: float = 0.0, **more: Any) -> Rule:  # noqa: ANN401
+        """Every octet arrives later, both ways."""
+        return self.rule(on, {"latency": {"delay_s": delay_s, "jitter_s": jitter_s}}, **more)
+
+    def bad_tls(self, recipe: str, **more: Any) -> Rule:  # noqa: ANN401
+        """The handshake shows a certificate or demand by name: "expired", "wrong_host", "tls13_only" and the like."""
+        return self.rule("tls", {"tls": recipe}, **more)

@@ -1,0 +1,116 @@
+"""A testbed, wherever it runs: in this process, in a container, or somewhere that a URL tells. One interface."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+import ssl
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from portyard.testing.control import Control, segment
+from portyard.testing.sandbox import Sandbox
+
+
+class Testbed:
+    """Use `Testbed.embedded()`, `Testbed.container()` or `Testbed.connect(url)`, as a context manager or with `close()`.
+
+    Args:
+        control: Its API.
+        close: Stops what this object started.
+    """
+
+    __test__ = False  # pytest would take it for a test class
+
+    def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
+        self.control = control
+        self._stop = close
+        self._serial = itertools.count(1)
+        self._endpoints: list[dict[str, Any]] | None = None
+
+    @classmethod
+    def connect(cls, url: str = "http://127.0.0.1:8025", token: str | None = None) -> Testbed:
+        """The testbed whose console is at the URL (what `make up` starts is at the default)."""
+        return cls(Control(url, token))
+
+    @classmethod
+    def embedded(cls, **settings: object) -> Testbed:
+        """A testbed in this process: ephemeral ports, state in memory, gone with `close`.
+
+        Args:
+            **settings: Anything of `portyard.commons.settings.Settings`.
+        """
+        from portyard.testing.embedded import Embedded
+
+        running = Embedded(**settings)
+        return cls(Control(running.url), running.close)
+
+    @classmethod
+    def container(cls, image: str = "portyard:local") -> Testbed:
+        """A testbed in one container, through testcontainers."""
+        from portyard.testing.container import PortyardContainer
+
+        running = PortyardContainer(image).start()
+        return cls(Control(running.get_url()), running.stop)
+
+    @property
+    def endpoints(self) -> list[dict[str, Any]]:
+        """Every port of every service, as the API tells it."""
+        if self._endpoints is None:
+            self._endpoints = list(self.control.get("endpoints"))
+        return self._endpoints
+
+    @property
+    def ca_pem(self) -> str:
+        """The CA's certificate."""
+        return self.control.raw("ca.pem").decode()
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A context that trusts the testbed's CA and nothing else."""
+        return ssl.create_default_context(cadata=self.ca_pem)
+
+    def sandbox(self, name: str | None = None, **options: object) -> Sandbox:
+        """A new sandbox.
+
+        Args:
+            name: A label of letters, digits and hyphens, unique in the testbed; made up when None.
+            **options: `capture`, `domains`, `default_password`.
+
+        Raises:
+            ControlError: The name is taken or malformed.
+        """
+        body = {"name": name or self._name(), **options}
+        return Sandbox(self.control, self.control.post("sandboxes", body), self.endpoints)
+
+    def default(self) -> Sandbox:
+        """The sandbox that always exists, with alice and bob."""
+        return Sandbox(self.control, self.control.get(f"sandboxes/{segment('default')}"), self.endpoints)
+
+    @contextlib.contextmanager
+    def own_sandbox(self, **options: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - as `sandbox` takes them
+        """A sandbox that goes with the block."""
+        sandbox = self.sandbox(**options)
+        try:
+            yield sandbox
+        finally:
+            sandbox.delete()
+
+    def close(self) -> None:
+        """Stop what this object started; a testbed that it only connected to goes on."""
+        self.control.close()
+        self._stop()
+
+    def __enter__(self) -> Testbed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _name(self) -> str:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
+        return f"{worker}-{secrets.token_hex(4)}-{next(self._serial)}"
