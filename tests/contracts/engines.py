@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from portyard.commons.clock import SystemClock
+from portyard.commons.clock import Clock, SystemClock
 from portyard.commons.mailstore.model import Mailbox
 from portyard.commons.settings import Settings
 from portyard.commons.stores import Stores, open_stores
@@ -23,8 +23,8 @@ class FixedClock:
         return NOON
 
 
-async def open_sqlite(state: Path, settings: Settings | None = None) -> Stores:
-    return await open_stores(state, settings or Settings(), FixedClock())
+async def open_sqlite(state: Path, settings: Settings | None = None, clock: Clock | None = None) -> Stores:
+    return await open_stores(state, settings or Settings(), clock or FixedClock())
 
 
 ENGINES: dict[str, Opener] = {"sqlite": open_sqlite}
@@ -34,9 +34,11 @@ LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 10_000
 
 
 @contextlib.asynccontextmanager
-async def opened(engine: str, state: Path, settings: Settings | None = None) -> AsyncIterator[Stores]:
+async def opened(
+    engine: str, state: Path, settings: Settings | None = None, clock: Clock | None = None
+) -> AsyncIterator[Stores]:
     """The stores of a state directory, closed at the end."""
-    stores = await ENGINES[engine](state, settings)
+    stores = await ENGINES[engine](state, settings, clock)
     try:
         yield stores
     finally:

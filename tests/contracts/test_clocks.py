@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portyard.commons.clock import ClockError, Setting
+from portyard.commons.clock import ClockError, Setting, SystemClock
 from portyard.commons.sandbox.model import NoSuchSandboxError
 from tests.contracts.engines import opened
 from tests.support.asyncio_tests import run
@@ -27,7 +27,10 @@ def near(one: datetime, other: datetime) -> bool:
 
 def test_frozen_advanced_and_real_again(engine: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+        async with (
+            opened(engine, tmp_path, clock=SystemClock()) as one,
+            opened(engine, tmp_path, clock=SystemClock()) as other,
+        ):
             clock = other.clocks.of()
             assert near(clock.now(), real())
             assert await one.clocks.freeze("default", THEN) == THEN
@@ -42,7 +45,7 @@ def test_frozen_advanced_and_real_again(engine: str, tmp_path: Path) -> None:
             assert near(clock.now(), real() + 2 * HOUR)
             await one.sandboxes.create("t1")
             assert near(other.clocks.now("t1"), real())
-        async with opened(engine, tmp_path) as stores:
+        async with opened(engine, tmp_path, clock=SystemClock()) as stores:
             assert near(stores.clocks.now("default"), real() + 2 * HOUR)
             await stores.sandboxes.reset("default")
             assert near(stores.clocks.now("default"), real())
@@ -52,7 +55,7 @@ def test_frozen_advanced_and_real_again(engine: str, tmp_path: Path) -> None:
 
 def test_what_a_clock_can_not_be_set_to(engine: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(engine, tmp_path) as stores:
+        async with opened(engine, tmp_path, clock=SystemClock()) as stores:
             wrong = (
                 (stores.clocks.freeze("default", datetime(2030, 1, 1)), "time zone"),
                 (stores.clocks.freeze("default", datetime(1, 1, 1, tzinfo=UTC)), "too far"),
@@ -74,7 +77,10 @@ def test_what_a_clock_can_not_be_set_to(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_who_waits_is_woken_by_an_advance_of_any_process(loop: str, engine: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+        async with (
+            opened(engine, tmp_path, clock=SystemClock()) as one,
+            opened(engine, tmp_path, clock=SystemClock()) as other,
+        ):
             await one.clocks.freeze("default", THEN)
             clock = other.clocks.of()
             short, long = (asyncio.ensure_future(clock.wait_until(THEN + n * HOUR)) for n in (1, 2))
@@ -98,7 +104,7 @@ def test_who_waits_is_woken_by_an_advance_of_any_process(loop: str, engine: str,
 
 def test_real_time_comes_by_itself(engine: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(engine, tmp_path) as stores:
+        async with opened(engine, tmp_path, clock=SystemClock()) as stores:
             clock = stores.clocks.of()
             await clock.wait_until(clock.now())
             instant = clock.now() + timedelta(milliseconds=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,9 @@ def test_hits_are_told_counted_or_not(engine: str, tmp_path: Path) -> None:
             assert (ever.hits, ever.matched, ever.spent) == (2, 2, False)
             assert (ever.last_session, ever.last_at) == (twice.last_session, twice.last_at) == ("s1", NOON)
             assert (never.hits, never.last_session) == (0, None)
+            await stores.clocks.advance("default", timedelta(hours=1))
+            await fired(gate, 1)
+            assert (await stores.rules.list("default"))[1].last_at == NOON + timedelta(hours=1)
 
     run(main())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -78,7 +77,7 @@ class SqlClocks:
         self,
         database: Database,
         watcher: CounterWatcher,
-        real: Clock | None = None,
+        real: Clock,
         read_now: Callable[[str], list[Row]] | None = None,
     ) -> None:
         self._database = database
@@ -95,7 +94,7 @@ class SqlClocks:
     def now(self, sandbox: str) -> datetime:
         """A sandbox's time, aware, in UTC."""
         setting = self.setting(sandbox)
-        return setting.frozen if setting.frozen is not None else setting.at(self._machine())
+        return setting.frozen if setting.frozen is not None else setting.at(self._real.now())
 
     def setting(self, sandbox: str) -> Setting:
         """How a sandbox's clock stands."""
@@ -146,7 +145,7 @@ class SqlClocks:
             if not work.execute("SELECT 1 FROM sandboxes WHERE name = ?", (sandbox,)):
                 raise NoSuchSandboxError(sandbox)
             rows = work.execute("SELECT sandbox, frozen_us, ahead_us FROM clocks WHERE sandbox = ?", (sandbox,))
-            setting = how(_setting(rows[0]) if rows else _REAL, self._machine())
+            setting = how(_setting(rows[0]) if rows else _REAL, self._real.now())
             frozen_us = None if setting.frozen is None else (setting.frozen - _EPOCH) // _MICROSECOND
             work.execute("DELETE FROM clocks WHERE sandbox = ?", (sandbox,))
             if setting != _REAL:
@@ -157,9 +156,6 @@ class SqlClocks:
         await self._database.write(job)
         await self.refresh()
         return self.now(sandbox)
-
-    def _machine(self) -> datetime:
-        return datetime.fromtimestamp(time.time(), UTC) if self._real is None else self._real.now()
 
     def _take(self, generation: int, rows: list[Row]) -> None:
         self._settings = {row[0]: _setting(row) for row in rows}

@@ -63,6 +63,11 @@ class Stores:
 async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
     """Open the stores of a state directory, made when missing, seeded from the settings.
 
+    Args:
+        state: The directory.
+        settings: What is seeded, and chance's seed.
+        clock: The machine's time, from which the sandboxes' clocks start.
+
     Raises:
         StateDirectoryError: The directory, or a file in it, can't be used.
     """
@@ -81,8 +86,8 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
         mail = SqlMailstore(mail_database, state / "bodies", clock)
         await mail.start()
         watcher = CounterWatcher(generations)
-        clocks = SqlClocks(control_database, watcher, read_now=control_database.read_now)
-        rules = SqlRules(control_database, clock, settings.seed)
+        clocks = SqlClocks(control_database, watcher, clock, control_database.read_now)
+        rules = SqlRules(control_database, clocks.now, settings.seed)
         sweeper = Sweeper(control_database, mail, DiskFilestore(state / "files"))
         sandboxes.emptied = sweeper.start
         sweeper.start()

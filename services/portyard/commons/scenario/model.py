@@ -26,8 +26,8 @@ from portyard.commons.scenario.actions import (
     Tls,
     kind_of,
 )
+from portyard.commons.scenario.vocabulary import Scalar as Scalar
 
-Scalar = str | int | float | bool
 Scope = Literal["session", "peer", "account"]
 
 

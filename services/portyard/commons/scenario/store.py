@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from portyard.commons.clock import Clock
 from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.sandbox.model import NoSuchSandboxError
 from portyard.commons.scenario.counting import chance, due
@@ -36,14 +35,14 @@ class SqlRules:
 
     Args:
         database: control.db, with CONTROL_SCHEMA.
-        clock: Stamps hits.
+        now: A sandbox's time, which stamps hits.
         seed: Of the testbed's chance.
     """
 
-    def __init__(self, database: Database, clock: Clock, seed: int = 0) -> None:
+    def __init__(self, database: Database, now: Callable[[str], datetime], seed: int = 0) -> None:
         self._database = database
         self.generation = database.reader(COUNTER)
-        self._clock = clock
+        self._now = now
         self._seed = seed
         self._hits: dict[tuple[int, int], tuple[int, str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -135,7 +134,7 @@ class SqlRules:
 
     async def claim(self, stored: StoredRule, identity: str, scope: str, session: str) -> Claim:
         """See RuleBook."""
-        now, seed = self._clock.now().isoformat(), self._seed
+        now, seed = self._now(stored.sandbox).isoformat(), self._seed
         return await self._database.write(lambda work: _claim(work, stored, identity, scope, (session, now), seed))
 
     async def claim_magic(self, sandbox: str, scope: str, times: int) -> bool:
@@ -154,7 +153,7 @@ class SqlRules:
         """See RuleBook."""
         key = (stored.id, stored.revision)
         count = self._hits[key][0] if key in self._hits else 0
-        self._hits[key] = (count + 1, session, self._clock.now().isoformat())
+        self._hits[key] = (count + 1, session, self._now(stored.sandbox).isoformat())
         if self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._start_writing)
 

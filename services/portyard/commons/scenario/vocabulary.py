@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+Scalar = str | int | float | bool
+"""A field's value."""
+
 
 class FieldKind(Enum):
     """What a field's values are."""
