@@ -102,15 +102,15 @@ def measure(plan: Plan, folder: Path, tell: Tell) -> Outcome:
         for target in targets:
             _once(target, replace(target.job, seconds=0.0, messages=plan.warm_messages))
         found = {mode: _rounds(plan, mode, targets, tell) for mode in MODES}
+    versions = {target.name: target.version for target in targets if target.version}
     ceiling = _ceiling(found[MODES[0]])
     missing += [(target.name, f"given up: {target.trouble}") for target in targets if target.trouble]
     tables = (
-        _rates(found, missing, ceiling),
+        _rates(found, versions, missing, ceiling),
         *(_details(mode, series) for mode, series in found.items()),
         _chain(found),
     )
     data = {mode: {name: asdict(series) for name, series in each.items()} for mode, each in found.items()}
-    versions = {target.name: target.version for target in targets if target.version}
     return Outcome(tables, {"rounds": data, "versions": versions, "not installed": dict(missing)})
 
 
@@ -181,10 +181,12 @@ def _ceiling(kept: dict[str, Series]) -> str:
     )
 
 
-def _rates(found: dict[str, dict[str, Series]], missing: list[tuple[str, str]], ceiling: str) -> Table:
+def _rates(
+    found: dict[str, dict[str, Series]], versions: dict[str, str], missing: list[tuple[str, str]], ceiling: str
+) -> Table:
     rows: list[tuple[str, ...]] = []
     for name in found[MODES[0]]:
-        cells = [name if name not in OURS else f"Portyard {name}"]
+        cells = [f"Portyard {name}" if name in OURS else f"{name} ({versions[name]})"]
         cells += [f"{shown(median_ratio(found[mode][name].rates, found[mode][BASELINE].rates), 2)} ×" for mode in MODES]
         cells += [shown(median(found[mode][name].rates)) for mode in MODES]
         rows.append(tuple(cells))
