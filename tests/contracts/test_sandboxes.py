@@ -198,6 +198,21 @@ def test_late_traffic_of_an_old_session_never_shows_and_is_swept(engine: str, tm
     run(main())
 
 
+def test_octets_of_earlier_resets_go_with_the_next_sweep(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            account = (await stores.accounts.list("default"))[0]
+            await asyncio.gather(*(stores.mail.append(account.id, "INBOX", octets) for octets in (MESSAGE, LARGE)))
+            await stores.sandboxes.reset("default")
+            await stores.sweeper.sweep()
+            assert await stores.mail_database.read("SELECT count(*) FROM bodies") == [(2,)]
+            await stores.mail_database.write(lambda work: work.execute("UPDATE garbage SET since = since - 301"))
+            await stores.sweeper.sweep()
+            assert await stores.mail_database.read("SELECT count(*) FROM bodies") == [(0,)]
+
+    run(main())
+
+
 def test_a_deletion_takes_all_and_a_namesake_begins_anew(engine: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(engine, tmp_path) as stores:

@@ -27,6 +27,9 @@ class Mail(Protocol):
     async def forget(self, account_id: int) -> None:
         """Remove all of an account's mail."""
 
+    async def sweep(self) -> bool:
+        """Remove the octets of messages that went a while ago."""
+
 
 class Files(Protocol):
     """What is swept of the filestore."""
@@ -66,6 +69,7 @@ class Sweeper:
             for row in rows:
                 await self._sweep_one(row)
             count += len(rows)
+        await self._mail.sweep()  # of the resets before: what went now is kept some minutes for its readers
         return count
 
     async def close(self) -> None:
