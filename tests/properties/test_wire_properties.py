@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterable
@@ -149,14 +150,14 @@ def test_no_more_goes_through_than_the_width(rate: float, pieces: list[Piece]) -
         carried += len(unit.data)
         assert carried <= (unit.at - pieces[0].at) * rate * (1 + 1e-6) + 1e-3
     if pieces:
-        idle = sum(later.at - sooner.at for sooner, later in zip(pieces, pieces[1:], strict=False))
+        idle = sum(later.at - sooner.at for sooner, later in itertools.pairwise(pieces))
         assert units[-1].at <= pieces[0].at + idle + carried / rate + 1e-3
 
 
 @given(st.integers(1, 50), st.integers(0, 60), st.floats(0, 9), arrivals(), st.integers(0, 9))
 def test_slices(size: int, variation: int, gap_s: float, pieces: list[Piece], seed: int) -> None:
     units = run([Slice(size, variation, gap_s)], pieces, seed)
-    for unit, following in zip(units, units[1:], strict=False):
+    for unit, following in itertools.pairwise(units):
         assert following.at >= unit.at + gap_s - 1e-6
     for unit in units:
         assert isinstance(unit, Piece)
@@ -178,7 +179,7 @@ def test_corruption_at_offsets(after: int, count: int, mask: int, pieces: list[P
 def test_corruption_by_chance_depends_on_the_seed_alone(
     after: int, share: float, seed: int, pieces: list[Piece]
 ) -> None:
-    fault = Corrupt(after, chance=share, mask=0x20)
+    fault = Corrupt(after, 0, chance=share, mask=0x20)
     sent = octets(pieces)
     whole = octets(run([fault], [Piece(0.0, sent)] if sent else [], seed))
     assert octets(run([fault], pieces, seed)) == whole
@@ -189,9 +190,9 @@ def test_corruption_by_chance_depends_on_the_seed_alone(
 
 
 def test_chance_is_what_it_says() -> None:
-    units = run([Corrupt(chance=0.01)], [Piece(0.0, bytes(100_000))], 7)
+    units = run([Corrupt(octets=0, chance=0.01)], [Piece(0.0, bytes(100_000))], 7)
     assert 900 < sum(map(bool, octets(units))) < 1100
-    assert octets(run([Corrupt(chance=5e-324)], [Piece(0.0, bytes(1000))])) == bytes(1000)
+    assert octets(run([Corrupt(octets=0, chance=5e-324)], [Piece(0.0, bytes(1000))])) == bytes(1000)
 
 
 @given(arrivals(), arrivals(), st.integers(0, 400))

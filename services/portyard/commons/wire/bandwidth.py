@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from portyard.commons.wire.units import End, Flow, Piece, Unit
+from portyard.commons.wire.units import End, Flow, Unit
 
 GRAIN_S = 0.02  # a line that takes seconds for a piece hands it over in grains, as a modem does
 LARGEST_GRAIN = 64 * 1024
@@ -41,6 +41,6 @@ class Bandwidth:
             for start in range(0, len(unit.data), grain):
                 data = unit.data[start : start + grain]
                 free = max(free, unit.at) + len(data) / self.octets_per_s
-                yield Piece(free, data)
+                yield replace(unit, at=free, data=data, gap_s=0.0 if start else unit.gap_s)
 
         return carry

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from portyard.commons.wire.units import End, Flow, Piece, Unit, at_least
+from portyard.commons.wire.units import End, Flow, Unit, at_least
 
 _NEVER = 1e18  # octets: no connection lives so long
 
@@ -22,14 +22,14 @@ class Corrupt:
 
     Attributes:
         after_octets: So many arrive well first.
-        octets: So many in a row are changed then; 0 where chance alone decides.
-        chance: The share of octets beyond `after_octets` that are changed, each one by itself.
+        octets: So many in a row are changed then; 0 to let chance alone decide.
+        chance: The share of the octets behind those that are changed, each one by itself.
         mask: What an octet is changed by, exclusive or: 1 to 255.
     """
 
     name: ClassVar[str] = "corrupt"
-    after_octets: int = 0
-    octets: int = 0
+    after_octets: int = 1
+    octets: int = 1
     chance: float = 0.0
     mask: int = 0xFF
 
@@ -58,7 +58,7 @@ class Corrupt:
                 while target is not None and target < end:
                     changed[target - position] ^= self.mask
                     target = next(offsets, None)
-                unit = Piece(unit.at, bytes(changed))
+                unit = replace(unit, data=bytes(changed))
             position = end
             yield unit
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from portyard.commons.wire.units import End, Flow, How, Piece, Unit
+from portyard.commons.wire.units import End, Flow, How, Unit
 
 
 def end_after(octets: int, how: How, fault: str) -> Flow:
@@ -24,7 +25,7 @@ def end_after(octets: int, how: How, fault: str) -> Flow:
             yield unit
             return
         if left:
-            yield Piece(unit.at, unit.data[:left])
+            yield replace(unit, data=unit.data[:left])
         yield End(unit.at, how, fault)
 
     return carry

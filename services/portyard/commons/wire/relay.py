@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from portyard.commons.wire.pair import Address, RelayedSocket
 from portyard.commons.wire.sockets import is_gone, probe, reset_now, unacknowledged
@@ -90,6 +90,12 @@ class Relay:
         for direction in directions:
             if not self._ending:
                 (self._up if direction == "up" else self._down).arm(fault, self._rng)
+
+    async def arm_next(self, faults: Iterable[tuple[Direction, Fault]]) -> None:
+        """Arm, once what the room has just written is written indeed: uvloop's transports write at the end of the loop's turn."""
+        await asyncio.sleep(0)
+        for direction, fault in faults:
+            self.arm(fault, direction)
 
     def carried(self, direction: Direction) -> int:
         """Octets that were passed on so far."""

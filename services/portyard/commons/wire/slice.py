@@ -46,7 +46,7 @@ class Slice:
                     size = max(1, size + rng.randint(-self.variation, self.variation))
                 at = max(unit.at, next_at)
                 next_at = at + self.gap_s
-                yield Piece(at, unit.data[start : start + size])
+                yield Piece(at, unit.data[start : start + size], self.gap_s)
                 start += size
 
         return carry

@@ -45,6 +45,8 @@ def end_writing(sock: socket.socket) -> None:
 
 def unacknowledged(sock: socket.socket) -> int:
     """Octets that were written and that the peer's kernel hasn't acknowledged; 0 where the connection is gone."""
+    if is_gone(sock):
+        return 0
     octets = array.array("i", [0])
     try:
         fcntl.ioctl(sock, termios.TIOCOUTQ, octets)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from portyard.commons.wire.units import FOREVER, End, Flow, Piece, Unit, at_least
+from portyard.commons.wire.units import FOREVER, End, Flow, Unit, at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Stall:
                     yield unit
                     return
                 if left:
-                    yield Piece(unit.at, unit.data[:left])
+                    yield replace(unit, data=unit.data[:left])
                 until = FOREVER if self.for_s is None else unit.at + self.for_s
-                unit = Piece(unit.at, unit.data[left:])
+                unit = replace(unit, data=unit.data[left:])
             if isinstance(unit, End) or unit.data:
                 yield replace(unit, at=max(unit.at, until))
 

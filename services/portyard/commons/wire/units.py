@@ -36,10 +36,12 @@ class Piece:
     Attributes:
         at: Not before.
         data: The octets; none at all in the piece that begins a flow.
+        gap_s: And not before so many seconds after the piece before it was sent indeed, however late that was.
     """
 
     at: float
     data: bytes
+    gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Way:
         "_queue",
         "_reading",
         "_scratch",
+        "_sent_at",
         "_timer",
         "_unit",
         "_writing",
@@ -92,6 +93,7 @@ class Way:
         self._chain = Chain()
         self._queue: deque[Iterator[Unit]] = deque()
         self._unit: Unit | None = None  # the next one to be sent
+        self._sent_at = 0.0
         self._octets = 0  # read and not yet sent
         self._timer: asyncio.Handle | None = None
         self._reading = self._writing = self._closed = self._lost = False
@@ -170,10 +172,14 @@ class Way:
     def _mind_reading(self) -> None:
         wanted = not (self._closed or self.input_over) and (self.over or not self._full)
         if wanted and not self._reading:
-            self._loop.add_reader(self.source, self._read_once)
+            self._loop.add_reader(self.source, self._readable)
         elif self._reading and not wanted:
             self._loop.remove_reader(self.source)
         self._reading = wanted
+
+    def _readable(self) -> None:
+        while self._reading and self._read_once() and is_gone(self.source):
+            pass  # uvloop tells of a reset once, even when octets came before it: go on to the error
 
     def _read_once(self) -> bool:
         """False where there is nothing to be read."""
@@ -199,6 +205,8 @@ class Way:
         self._octets += len(data)
         self._queue.append(self._chain.carry(Piece(self._loop.time(), bytes(data))))
         self._send_due()
+        if not self._closed:
+            self._mind_reading()
 
     def _take_end(self, how: How) -> None:
         self.input_over = True
@@ -228,8 +236,9 @@ class Way:
             unit = self._next()
             if unit is None:
                 break
-            if unit.at > self._loop.time():
-                self._wait_until(unit.at)
+            due = self._due(unit)
+            if due > self._loop.time():
+                self._wait_until(due)
                 break
             if isinstance(unit, End):
                 self._end(unit)
@@ -250,6 +259,9 @@ class Way:
                 self._unit = None
         return self._unit
 
+    def _due(self, unit: Unit) -> float:
+        return max(unit.at, self._sent_at + unit.gap_s) if isinstance(unit, Piece) and unit.gap_s else unit.at
+
     def _wait_until(self, at: float) -> None:
         if at == FOREVER:
             self.stuck = True
@@ -269,10 +281,12 @@ class Way:
             return False
         self._octets -= sent
         if sent < len(piece.data):
-            self._unit = Piece(piece.at, piece.data[sent:])
+            self._unit = Piece(piece.at, piece.data[sent:])  # what is left of it goes when it can: no gap before it
             self._mind_writing(wanted=True)
             return False
         self._unit = None
+        if piece.gap_s:
+            self._sent_at = self._loop.time()
         return True
 
     def _send(self, data: bytes | memoryview) -> int:
