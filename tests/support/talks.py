@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from portyard.commons.conversation import greeted
 from portyard.commons.effects import (
     Abort,
     Arm,
@@ -34,6 +35,7 @@ from portyard.commons.effects import (
     Watch,
 )
 from portyard.commons.events import Gone, MailboxChanged, Timeout, TlsStarted
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.talk.match import Bindings, Expectation, Turn, turns
 from portyard.commons.talk.model import CLOSE, CLOSED, SILENCE, TLS, Step, Talk, TalkLine
@@ -273,7 +275,8 @@ async def check_store(yard: Yard, fact: str) -> None:
 class CorePeer:
     """A client's end of a core: no socket, no clock; octets go through framing into the session."""
 
-    def __init__(self, session: Session, framing: Framing, yard: Yard) -> None:
+    def __init__(self, session: Session, framing: Framing, yard: Yard, gate: SessionGate | None = None) -> None:
+        self._gate = gate
         self._session = session
         self._framing = framing
         self._yard = yard
@@ -337,7 +340,7 @@ class CorePeer:
     async def _begin(self) -> None:
         if not self._opened:
             self._opened = True
-            await self._obey(self._session.open())
+            await self._obey(greeted(self._gate, self._session))
 
     async def _obey(self, effects: AsyncIterator[Effect]) -> None:
         async for effect in effects:
@@ -358,7 +361,11 @@ class CorePeer:
                     self.paused_s += seconds
                 case Hush():
                     self._hushed = True
-                case Authenticated() | Note() | Joins() | Arm():
+                    break
+                case Joins(sandbox):
+                    if self._gate is not None:
+                        self._gate.sandbox = sandbox
+                case Authenticated() | Note() | Arm():
                     pass
                 case Close() | Abort():
                     self._closed = True

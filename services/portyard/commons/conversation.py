@@ -92,7 +92,7 @@ class Conversation:
     async def run(self) -> None:
         """Talk until somebody closes; never raises but when cancelled."""
         try:
-            await self._obey(ruled(self._gate, "greeting", self._session.open(), _last_line, _line))
+            await self._obey(greeted(self._gate, self._session))
             self._write_down("greeting")
             while not self._over:
                 await self._handle(await self._next_event())
@@ -185,7 +185,7 @@ class Conversation:
                 case Abort():
                     self._end("aborted by us")
                     self._stream.abort()
-            if self._over:
+            if self._over or self._hushed:  # of an answer that was broken off in its midst nothing more is said
                 break
         if isinstance(effects, AsyncGenerator):
             await effects.aclose()
@@ -324,6 +324,11 @@ class Conversations:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("a conversation failed", exc_info=task.exception())
+
+
+def greeted(gate: SessionGate | None, session: Session) -> AsyncIterator[Effect]:
+    """The greeting as the rules want it."""
+    return ruled(gate, "greeting", session.open(), _last_line, _line)
 
 
 async def _line(text: str) -> AsyncIterator[Effect]:

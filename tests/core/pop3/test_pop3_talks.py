@@ -25,6 +25,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
             locks = Locks(yard.state / "locks")
 
             async def connect(talk: Talk) -> CorePeer:
+                gate = yard.gate.session("pop3", session="core", peer="192.0.2.1")
                 house = House(
                     accounts=yard.accounts,
                     mail=yard.mail,
@@ -32,9 +33,9 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
                     timestamp="<1896.697170952@portyard.test>",
                     upgradable=True,
                     require_tls=yard.settings.require_tls,
-                    gate=yard.gate.session("pop3", session="core", peer="192.0.2.1"),
+                    gate=gate,
                 )
-                return CorePeer(Session(house), LineFraming(), yard)
+                return CorePeer(Session(house), LineFraming(), yard, gate)
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

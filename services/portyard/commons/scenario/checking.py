@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Tls, action_name
+from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
 from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.scenario.patterns import (
@@ -19,7 +19,7 @@ from portyard.commons.scenario.patterns import (
     parse_pattern,
 )
 from portyard.commons.scenario.templates import names_in, texts_of
-from portyard.commons.scenario.vocabulary import Field, FieldKind, Vocabulary
+from portyard.commons.scenario.vocabulary import Field, FieldKind, Form, Vocabulary
 
 Place = tuple[str, str]  # a room and a verb
 
@@ -120,6 +120,8 @@ def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Map
             raise RuleError(
                 f"{key}.{name}", text, allowed, f"{place} has no field {unknown}{did_you_mean(unknown, fields)}"
             )
+    for said in action.steps if isinstance(action, Script) else (action,):
+        _check_form(said, declared.forms, place, key)
     if isinstance(action, Respond):
         asked = {
             part
@@ -134,6 +136,13 @@ def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Map
         for part in sorted(asked - vocabulary.respond):
             allowed = ", ".join(sorted(vocabulary.respond))
             raise RuleError(f"{key}.respond.{part}", getattr(action, part), allowed, f"{place} knows no such part")
+
+
+def _check_form(action: Action, forms: Mapping[str, Form], place: str, key: str) -> None:
+    name = action_name(action)
+    form, text = forms.get(name), getattr(action, "reply", None)
+    if form is not None and text is not None and not re.fullmatch(form.pattern, text):
+        raise RuleError(f"{key}.{name}", text, form.allowed, f"{place} can't say this")
 
 
 def _check_pattern(written: Scalar, field: Field, key: str, place: str) -> None:

@@ -45,6 +45,19 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a text must look like to be said in the protocol.
+
+    Attributes:
+        pattern: The whole text as a regular expression.
+        allowed: The same in words, for who wrote another.
+    """
+
+    pattern: str
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verb:
     """One event of a room.
 
@@ -54,6 +67,7 @@ class Verb:
         actions: The actions that it can honour, by name.
         magic: The field in which magic words are looked for, or None.
         why_not: Why it can't honour an action that one might expect, by the action's name.
+        forms: What the text of `refuse` and `say` must look like, by the action's name; any text where there is none.
     """
 
     summary: str
@@ -61,6 +75,7 @@ class Verb:
     actions: frozenset[str] = frozenset()
     magic: str | None = None
     why_not: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

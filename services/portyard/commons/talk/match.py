@@ -80,13 +80,13 @@ class Turn:
 
 
 def turns(lines: tuple[TalkLine, ...]) -> list[Turn]:
-    """A talk's lines cut into turns; store and delivery steps are turns of their own."""
+    """A talk's lines cut into turns; store, delivery and rule steps are turns of their own."""
     result: list[Turn] = []
     client: TalkLine | None = None
     expected: list[TalkLine] = []
     for line in lines:
         if line.step in (Step.SERVER, Step.SERVER_ANY_ORDER, Step.SERVER_NEVER):
-            alone = client is not None and client.step in (Step.STORE, Step.DELIVER)
+            alone = client is not None and client.step in (Step.STORE, Step.DELIVER, Step.RULE)
             if alone or (expected and expected[-1].session != line.session):
                 result.append(Turn(client, tuple(expected)))
                 client, expected = None, []
