@@ -55,6 +55,7 @@ class Sweeper:
         self._now_s = now_s
         self._task: asyncio.Task[None] | None = None
         self._again = False
+        self._sweeping = asyncio.Lock()
 
     def start(self) -> None:
         """Sweep in the background; a call while it sweeps has it look again."""
@@ -64,13 +65,14 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Sweep what is due; how many accounts were swept."""
-        count = 0
-        while rows := await self._due():
-            for row in rows:
-                await self._sweep_one(row)
-            count += len(rows)
-        await self._mail.sweep()  # of the resets before: what went now is kept some minutes for its readers
-        return count
+        async with self._sweeping:  # so that on return nothing is still being removed
+            count = 0
+            while rows := await self._due():
+                for row in rows:
+                    await self._sweep_one(row)
+                count += len(rows)
+            await self._mail.sweep()  # of the resets before: what went now is kept some minutes for its readers
+            return count
 
     async def close(self) -> None:
         """End; what is left is swept by the next process."""
