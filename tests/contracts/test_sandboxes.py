@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.clock import SystemClock
-from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.database.control import CONTROL_SCHEMA
+from portyard.commons.database.embedded import Schema, SqliteDatabase
+from portyard.commons.database.generations import Generations
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.store import SCHEMA, StoredJournal
 from portyard.commons.records.sql import SqlRecords
@@ -319,5 +321,28 @@ def test_the_journal_shows_the_present_generation(engine: str, tmp_path: Path) -
                 log.close()
             await journal.close()
             await database.close()
+
+    run(main())
+
+
+def test_a_state_directory_of_before_goes_on(tmp_path: Path) -> None:
+    """Only files know older versions of themselves."""
+
+    async def main() -> None:
+        generations = Generations(tmp_path / "generations")
+        first = Schema("control", CONTROL_SCHEMA.migrations[:1])
+        database = await SqliteDatabase.open(tmp_path / "control.db", first, generations)
+        await database.write(
+            lambda work: work.execute(
+                "INSERT INTO sandboxes (name, generation, capture, default_password) VALUES ('t1', 7, 'own', 'pw')"
+            )
+        )
+        await database.close()
+        generations.close()
+        async with opened("sqlite", tmp_path) as stores:
+            assert await stores.sandboxes.get("t1") == Sandbox("t1", 7, "own", (), "pw")
+            assert (await stores.sandboxes.create("t2")).generation == 8
+            assert (await stores.sandboxes.reset("t1")).generation == 9
+            await stores.rules.add("t1", make_rule("mail.rcpt", {"refuse": "550"}))
 
     run(main())
