@@ -18,6 +18,7 @@ from portyard.smtp.core.roles.msa import Submission
 from portyard.smtp.core.roles.mta import Exchange
 from portyard.smtp.core.session import Session
 from portyard.smtp.core.stores import Door
+from portyard.smtp.core.verbs import VOCABULARY
 from portyard.smtp.spool import SqlSpool
 from tests.support.talks import CorePeer
 
@@ -62,6 +63,8 @@ def settings_of(talk: Talk) -> dict[str, object]:
     changes: dict[str, object] = {"require_tls": "require-tls" in talk.headers}
     if "capture" in talk.headers:
         changes["capture"] = talk.headers["capture"]
+    if "magic" in talk.headers:
+        changes["magic"] = True
     if "message-limit" in talk.headers:
         changes["limits"] = SettingLimits(message=int(talk.headers["message-limit"]))
     return changes
@@ -87,6 +90,8 @@ async def door_of(yard: Yard, role: str) -> Door:
 async def core_peer(yard: Yard, role: str) -> CorePeer:
     """A client's end of a role's core."""
     ids = itertools.count(1)
+    yard.gate.learn(VOCABULARY)
+    gate = yard.gate.session("smtp", session="core", peer="192.0.2.1", role=role, port=PORTS[role])
     context = Context(
         role=Role(
             role, f"{role}.portyard.test", lmtp=role == "mda", auth=role == "msa", require_tls=yard.settings.require_tls
@@ -96,7 +101,8 @@ async def core_peer(yard: Yard, role: str) -> CorePeer:
         door=await door_of(yard, role),
         secret=yard.secret,
         mint=lambda: f"id{next(ids)}",
-        join=lambda sandbox: None,
+        join=lambda sandbox: setattr(gate, "sandbox", sandbox),
         peer=Peer("192.0.2.1"),
+        gate=gate,
     )
     return CorePeer(Session(context), Framing(), yard)

@@ -177,6 +177,7 @@ class Conversation:
                 case Hush():
                     self._hushed = True
                 case Arm(faults):
+                    self._stream.flush()  # what was said before is carried unharmed
                     self._arm(faults)
                 case Note(kind, fields):
                     self._log.event(kind, **fields)

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 READ_HIGH_WATER = 256 * 1024  # reading pauses here, so that a peer who talks faster than it is answered waits in TCP
+GROUP_OCTETS = 16 * 1024  # of answers that are joined; a larger one gains nothing by waiting
 
 Upgrade = Callable[[asyncio.Transport, asyncio.Protocol, bytes], Awaitable[asyncio.Transport]]
 
 
 class Stream(asyncio.Protocol):
     """One connection's octets, both ways.
+
+    Answers to commands that came together leave together: what is written within one turn of the loop is one segment and one TLS record
+    (RFC 2920 §3.2 wants it so), and whoever is waited for, be it the peer or a disk, never waits for company.
 
     Args:
         main: Runs the connection; started once the transport stands, cancelled by nobody but its owner.
@@ -40,6 +44,10 @@ class Stream(asyncio.Protocol):
         self._read_paused = False
         self._eof = False
         self._woken = False
+        self._group: list[bytes] = []
+        self._group_size = 0
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     # What a conversation calls.
@@ -53,6 +61,8 @@ class Stream(asyncio.Protocol):
         Raises:
             TimeoutError: Nothing came in time.
         """
+        if self._group:
+            self.flush()
         if not (self._buffer or self._eof or self._woken):
             await self._wait_for_input(timeout_s)
         if self._buffer:
@@ -72,7 +82,21 @@ class Stream(asyncio.Protocol):
         self._wake_reader()
 
     def write(self, data: bytes) -> None:
-        """Send; buffered without limit until `drain` is awaited."""
+        """Send, soon; buffered without limit until `drain` is awaited."""
+        if not self._group:
+            self._loop.call_soon(self.flush)
+        self._group.append(data)
+        self._group_size += len(data)
+        if self._group_size >= GROUP_OCTETS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was written, now."""
+        if not self._group:
+            return
+        data = self._group[0] if len(self._group) == 1 else b"".join(self._group)
+        self._group.clear()
+        self._group_size = 0
         self._before_last_write = len(self._buffer)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
@@ -93,6 +117,7 @@ class Stream(asyncio.Protocol):
     async def upgrade(self, upgrade: Upgrade) -> asyncio.Transport:
         """Put TLS below. Octets that came before our last write are dropped: they were plaintext (RFC 3207 §4.2)."""
         assert self._transport is not None
+        self.flush()
         pending = bytes(self._buffer[self._before_last_write :])
         self._buffer.clear()
         self._before_last_write = 0
@@ -104,6 +129,7 @@ class Stream(asyncio.Protocol):
         """Flush, close, and wait until the transport says so; a peer that reads nothing is aborted after the timeout."""
         if self._transport is None:
             return
+        self.flush()
         self._transport.close()
         if not self._closed.done():
             timer = self._loop.call_later(timeout_s, self.abort)
@@ -114,6 +140,7 @@ class Stream(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once."""
+        self.flush()
         if self._transport is not None:
             self._transport.abort()
 
@@ -150,6 +177,9 @@ class Stream(asyncio.Protocol):
         """See asyncio.BaseProtocol."""
         self._eof = True
         self._wake_reader()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._closed.done():
             self._closed.set_result(None)
         for waiter in self._drainers:
@@ -173,16 +203,27 @@ class Stream(asyncio.Protocol):
 
     async def _wait_for_input(self, timeout_s: float | None) -> None:
         self._reader = self._loop.create_future()
-        timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._time_out)
+        self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
+        if self._deadline is not None and (self._timer is None or self._timer.when() > self._deadline):
+            self._look_at(self._deadline)
         try:
             await self._reader
         finally:
-            self._reader = None
-            if timer is not None:
-                timer.cancel()
+            self._reader = self._deadline = None
+
+    def _look_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._time_out)
 
     def _time_out(self) -> None:
-        if self._reader is not None and not self._reader.done():
+        """A timer is kept over many reads, for making one costs more than a read: mostly it finds that the deadline has moved on."""
+        self._timer = None
+        if self._deadline is None or self._reader is None or self._reader.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._look_at(self._deadline)
+        else:
             self._reader.set_exception(TimeoutError("nothing came in time"))
 
     def _wake_reader(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.smtp.core.verbs import VOCABULARY
 
 CARD = Card(
     name="smtp",
@@ -40,4 +41,5 @@ CARD = Card(
         "SMTPUTF8",
         "HELP",
     ),
+    vocabulary=VOCABULARY,
 )

@@ -7,6 +7,7 @@ import itertools
 import logging
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from aiosmtpd.smtp import MISSING, SMTP
@@ -15,7 +16,7 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
 from portyard.commons.locks import Locks
-from portyard.commons.stream import Stream, Upgrade
+from portyard.commons.stream import Stream
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.smtp.core.context import Context, Limits, Role
 from portyard.smtp.core.framing import Framing
@@ -144,40 +145,6 @@ class SmtpService:
         task.add_done_callback(self._tasks.discard)
 
 
-class GroupedStream(Stream):
-    """A stream that sends the answers to a group of commands as one (RFC 2920 §3.2): they leave before it waits for more input."""
-
-    def __init__(
-        self, main: Callable[[Stream], Coroutine[Any, Any, None]], started: Callable[[asyncio.Task[None]], None]
-    ) -> None:
-        super().__init__(main, started)
-        self._group: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """See Stream."""
-        self._group.append(data)
-
-    async def read(self, timeout_s: float | None = None) -> bytes | None:
-        """See Stream."""
-        self._send_group()
-        return await super().read(timeout_s)
-
-    async def upgrade(self, upgrade: Upgrade) -> asyncio.Transport:
-        """See Stream."""
-        self._send_group()
-        return await super().upgrade(upgrade)
-
-    async def close(self, timeout_s: float = 5.0) -> None:
-        """See Stream."""
-        self._send_group()
-        await super().close(timeout_s)
-
-    def _send_group(self) -> None:
-        if self._group:
-            group, self._group = b"".join(self._group), []
-            super().write(group)
-
-
 class SmtpServer(SMTP):
     """One connection. What aiosmtpd keeps of it (`session`, `envelope`, `transport`, the handler's hooks) is true; who reads and answers is
     the conversation: aiosmtpd's own loop, line by line, is never started.
@@ -196,7 +163,7 @@ class SmtpServer(SMTP):
         )
         self._service = service
         self._connection = connection
-        self._stream = GroupedStream(self._converse, started)
+        self._stream = Stream(self._converse, started)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
@@ -246,11 +213,19 @@ class SmtpServer(SMTP):
             door=service.door if service.handler is None else HookedDoor(service.door, self),
             secret=yard.secret,
             mint=service.mint,
-            join=connection.log.join,
+            join=partial(join, connection, also=not service.role.auth),
             peer=Peer(connection.peer[0], tls=self._tls_below()),
+            gate=connection.gate,
         )
         await Conversation(
-            stream, Session(context), Framing(), connection.log, upgrade=self._upgrade, parting=PARTING
+            stream,
+            Session(context),
+            Framing(),
+            connection.log,
+            upgrade=self._upgrade,
+            parting=PARTING,
+            gate=connection.gate,
+            arm=connection.arm,
         ).run()
 
     def _begin_session(self) -> AiosmtpdSession:
@@ -273,6 +248,13 @@ class SmtpServer(SMTP):
         session = self._begin_session()  # RFC 3207 §4.2
         session.ssl = {"ssl_object": self.transport.get_extra_info("ssl_object")}
         return self.transport
+
+
+def join(connection: Connection, sandbox: str, *, also: bool) -> None:
+    """The session belongs to a sandbox, or (by a recipient) to one more."""
+    connection.log.join(sandbox, also=also)
+    if connection.gate is not None:
+        connection.gate.sandbox = sandbox
 
 
 async def _watch(task: asyncio.Task[None]) -> None:

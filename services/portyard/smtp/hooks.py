@@ -35,6 +35,10 @@ class HookedDoor:
         self._door = door
         self._server = server
 
+    async def owner(self, domain: str) -> str | None:
+        """See Door."""
+        return await self._door.owner(domain)
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Hook `handle_MAIL`."""
         session = self._server.session

@@ -22,6 +22,9 @@ class PlayedDoor:
         self.outcome: Sequence[Reply] | Exception = (reply(250, "2.0.0", "taken"),)
         self.joined: list[str] = []
 
+    async def owner(self, domain: str) -> str | None:
+        return None
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         if transaction.reverse_path.local_part == "refused":
             raise PeerError(reply(550, "5.7.1", "not you"))

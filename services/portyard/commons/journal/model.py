@@ -35,7 +35,7 @@ class SessionRecord:
         id: Unique in the testbed.
         room: "pop3" …
         service: The process ("mta") that took it.
-        sandbox: The sandbox it joined last.
+        sandbox: The sandbox that it belongs to; of those in which it shows, the one that was asked for.
         peer: "127.0.0.1:54321".
         opened_at: The testbed's time, aware.
         closed_at: None while it runs.
@@ -68,8 +68,8 @@ class SessionLog(Protocol):
     def reply(self, text: str) -> None:
         """Note a line (or lines) that the server sent."""
 
-    def join(self, sandbox: str) -> None:
-        """The session named its sandbox."""
+    def join(self, sandbox: str, *, also: bool = False) -> None:
+        """The session named its sandbox; with `also` one more, beside those that it named before."""
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """Somebody logged in."""
@@ -91,8 +91,8 @@ class Journal(Protocol):
     ) -> list[SessionRecord]:
         """Sessions, newest first."""
 
-    async def session(self, session_id: str) -> SessionRecord | None:
-        """One session."""
+    async def session(self, session_id: str, sandbox: str | None = None) -> SessionRecord | None:
+        """One session; when a sandbox is given, as that one sees it: None where it doesn't show there."""
 
     async def events(self, session_id: str) -> list[JournalEvent]:
         """A session's events in order."""

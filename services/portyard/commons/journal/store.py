@@ -2,6 +2,8 @@
 
 A session's events become readable within FLUSH_S; `flush` waits for it. What was noted when a process is killed and not yet written is
 lost: the journal tells what happened, it is not what must not be lost.
+
+What a session noted between two writes is one row, a page: noting an event costs a tuple, and a busy session a few rows a second.
 """
 
 from __future__ import annotations
@@ -11,19 +13,27 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from portyard.commons.clock import Clock
 from portyard.commons.database.embedded import Schema
-from portyard.commons.database.engine import Database, Transaction
+from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.sandbox.model import DEFAULT
 
-FLUSH_S = 0.02  # how long a note may wait for company
-PRUNE_EVERY = 20_000  # events between two looks at the bounds
-QUEUE_LIMIT = 200_000  # notes that may wait for a slow disk; older than these, newer ones are dropped and counted
-COUNTER = "journal"
+FLUSH_S: Final = 0.02  # how long a note may wait for company
+HURRY_S: Final = 0.002  # how long the end of a session may
+GRAIN_NS: Final = 100_000  # events this close to each other share their time
+PAGE_EVENTS: Final = 1000  # of one row at most
+PRUNE_EVENTS: Final = 20_000  # written between two looks at the bounds
+PRUNE_OCTETS: Final = 16 << 20  # and no more octets than these
+OVERHEAD: Final = 64  # octets of a page beside its body
+QUEUE_LIMIT: Final = 200_000  # notes that may wait for a slow disk; with so many, newer ones are dropped and counted
+COUNTER: Final = "journal"
 
 SCHEMA = Schema(
     "journal",
@@ -41,36 +51,76 @@ SCHEMA = Schema(
         """
         ALTER TABLE sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 1;
         """,
-        # Who follows the journal asks for the sessions of later batches than the last one that it saw.
+        # An older journal isn't worth the time of carrying it over: it begins anew.
         """
-        ALTER TABLE sessions ADD COLUMN batch BIGINT NOT NULL DEFAULT 0;
-        CREATE INDEX sessions_by_batch ON sessions (batch);
-        CREATE TABLE batches (one INTEGER PRIMARY KEY, last BIGINT NOT NULL);
-        INSERT INTO batches VALUES (1, 0);
-        CREATE TABLE tallies (
-            room TEXT NOT NULL, service TEXT NOT NULL, kind TEXT NOT NULL, events BIGINT NOT NULL,
-            PRIMARY KEY (room, service, kind)) WITHOUT ROWID;
+        DROP TABLE events;
+        DELETE FROM sessions;
+        CREATE TABLE pages (
+            session_id TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (session_id, seq));
+        CREATE TABLE guests (
+            sandbox TEXT NOT NULL, session_id TEXT NOT NULL, generation BIGINT NOT NULL, PRIMARY KEY (sandbox, session_id));
+        CREATE INDEX guests_by_session ON guests (session_id);
         """,
     ),
 )
 
+Noted = tuple[datetime, str, object]  # when, the kind, and the fields: those that are text alone as that text
+
 _logger = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Pen:
-    """One session's SessionLog."""
+    """One session's SessionLog.
 
-    def __init__(self, journal: StoredJournal, record: SessionRecord, closed: Callable[[], None] | None) -> None:
+    Attributes:
+        record: What is known of the session since it was opened.
+        page: What it noted since the last write.
+        sandbox: The sandbox that it belongs to.
+        guests: The generations of others in which it shows, too, by their names; those that aren't written yet.
+        written: Events that are.
+        stirred: It waits to be written.
+    """
+
+    __slots__ = (
+        "_joined",
+        "_journal",
+        "_on_close",
+        "account",
+        "closed_at",
+        "generation",
+        "guests",
+        "local",
+        "page",
+        "port",
+        "record",
+        "sandbox",
+        "stirred",
+        "written",
+    )
+
+    def __init__(
+        self,
+        journal: StoredJournal,
+        record: SessionRecord,
+        local: str,
+        port: str,
+        closed: Callable[[], None] | None,
+    ) -> None:
         self._journal = journal
         self._on_close = closed
-        self._seq = 0
+        self._joined = False
         self.record = record
+        self.local = local
+        self.port = port
+        self.page: list[Noted] = []
         self.sandbox = record.sandbox
         self.generation = journal.generation_of(record.sandbox)
+        self.guests: dict[str, int] = {}
         self.account: str | None = None
         self.closed_at: datetime | None = None
-        self.octets = 0
-        self.events = 0
+        self.written = 0
+        self.stirred = False
 
     @property
     def id(self) -> str:
@@ -79,21 +129,26 @@ class Pen:
 
     def event(self, kind: str, **fields: object) -> None:
         """See SessionLog."""
-        self._seq += 1
-        self._journal.note(self, self._seq, kind, fields)
+        self._journal.note(self, kind, fields)
 
     def command(self, text: str) -> None:
         """See SessionLog."""
-        self.event("command", text=text)
+        self._journal.note(self, "command", text)
 
     def reply(self, text: str) -> None:
         """See SessionLog."""
-        self.event("reply", text=text)
+        self._journal.note(self, "reply", text)
 
-    def join(self, sandbox: str) -> None:
+    def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
-        self.sandbox = sandbox
-        self.generation = self._journal.generation_of(sandbox)  # who claims a name again after a reset is seen again
+        generation = self._journal.generation_of(sandbox)  # who claims a name again after a reset is seen again
+        if also and self._joined and sandbox != self.sandbox:
+            self.guests[sandbox] = generation
+        else:
+            self._joined = True
+            self.sandbox = sandbox
+            self.generation = generation
+        self._journal.stir(self)
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """See SessionLog."""
@@ -105,6 +160,7 @@ class Pen:
         if self.closed_at is None:
             self.closed_at = self._journal.clock.now()
             self.event("closed", reason=reason)
+            self._journal.stir(self)  # the end is written, also where the disk is too slow for its event
             self._journal.hurry()
             if self._on_close is not None:
                 self._on_close()
@@ -135,40 +191,65 @@ class StoredJournal:
         self.clock = clock
         self._most_events = most_events
         self._most_octets = most_octets
-        self._pending: list[tuple[Pen, int, datetime, str, dict[str, object]]] = []
+        self._loop = asyncio.get_running_loop()
+        self._pens: list[Pen] = []  # those that are stirred
+        self._waiting = 0
         self._dropped = 0
-        self._since_prune = 0
+        self._events_since = 0
+        self._octets_since = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._serial = itertools.count()
         self._nonce = time.time_ns()
+        self._looked_ns = 0
+        self._now = clock.now()
 
     def open_session(
         self, *, room: str, service: str, peer: str, local: str, port: str, closed: Callable[[], None] | None = None
     ) -> Pen:
         """See Journal."""
-        now = self.clock.now()
         session_id = f"{time.time_ns():016x}{self._nonce & 0xFFFF:04x}{next(self._serial) & 0xFFFF:04x}"
-        pen = Pen(self, SessionRecord(session_id, room, service, DEFAULT, peer, now, None, None), closed)
+        record = SessionRecord(session_id, room, service, DEFAULT, peer, self.clock.now(), None, None)
+        pen = Pen(self, record, local, port, closed)
         pen.event("opened", service=service, port=port, peer=peer, local=local)
         return pen
 
-    def note(self, pen: Pen, seq: int, kind: str, fields: dict[str, object]) -> None:
-        """Queue one event; written within FLUSH_S."""
-        if len(self._pending) >= QUEUE_LIMIT:
+    def note(self, pen: Pen, kind: str, what: object) -> None:
+        """Put one event on the pen's page, to be written within FLUSH_S; text stands for `{"text": text}`."""
+        if self._waiting >= QUEUE_LIMIT:
             self._dropped += 1
             return
-        self._pending.append((pen, seq, self.clock.now(), kind, fields))
+        now_ns = time.monotonic_ns()
+        if now_ns - self._looked_ns > GRAIN_NS:
+            self._now = self.clock.now()
+            self._looked_ns = now_ns
+        if not pen.stirred:
+            self.stir(pen)
+        pen.page.append((self._now, kind, what))
+        self._waiting += 1
+
+    def stir(self, pen: Pen) -> None:
+        """Have the session written within FLUSH_S: something of it changed."""
+        if pen.stirred:
+            return
+        pen.stirred = True
+        self._pens.append(pen)
         if self._timer is None and self._writing is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._start_writing)
+            self._timer = self._loop.call_later(FLUSH_S, self._start_writing)
 
     def hurry(self) -> None:
-        """Write now: whoever ended a session asks for its transcript next."""
-        self._start_writing()
+        """Write soon: whoever ended a session asks for its transcript next."""
+        if self._writing is not None:
+            return  # it goes on until nothing waits
+        if self._timer is not None:
+            if self._timer.when() - self._loop.time() <= HURRY_S:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(HURRY_S, self._start_writing)
 
     async def flush(self) -> None:
         """See Journal."""
-        while self._pending or self._writing is not None:
+        while self._pens or self._writing is not None:
             if self._writing is None:
                 self._start_writing()
             assert self._writing is not None
@@ -184,28 +265,53 @@ class StoredJournal:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writing is None and self._pending:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        if self._writing is None and self._pens:
+            self._writing = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
         try:
-            while self._pending:
-                batch, self._pending = self._pending, []
+            while self._pens:
                 if self._dropped:
                     _logger.warning("the journal dropped %s events: the disk is too slow", self._dropped)
                     self._dropped = 0
-                await self._database.write(_job(batch))
-                self._since_prune += len(batch)
-                if self._since_prune >= PRUNE_EVERY:
-                    self._since_prune = 0
+                await self._database.write(self._job())
+                if self._events_since >= PRUNE_EVENTS or self._octets_since >= PRUNE_OCTETS:
+                    self._events_since = self._octets_since = 0
                     await self._database.write(self._prune)
         except Exception:
             _logger.exception("the journal could not be written")
         finally:
             self._writing = None
 
+    def _job(self) -> Callable[[Transaction], None]:
+        """A write job for all that waits."""
+        pens, self._pens, self._waiting = self._pens, [], 0
+        pages: list[tuple[str, int, str]] = []
+        guests: list[tuple[str, str, int]] = []
+        sessions = []
+        for pen in pens:
+            pen.stirred = False
+            events, octets = len(pen.page), 0
+            for seq, body in _pages(pen):
+                pages.append((pen.id, seq, body))
+                octets += len(body) + OVERHEAD
+            sessions.append(_row(pen, events, octets))
+            guests += [(name, pen.id, generation) for name, generation in pen.guests.items()]
+            pen.guests.clear()
+            self._events_since += events
+            self._octets_since += octets
+
+        def job(transaction: Transaction) -> None:
+            transaction.execute_many(_PUT_SESSION, sessions)
+            transaction.execute_many("INSERT INTO pages (session_id, seq, body) VALUES (?, ?, ?)", pages)
+            if guests:
+                transaction.execute_many(_PUT_GUEST, guests)
+            transaction.bump(COUNTER)
+
+        return job
+
     def _prune(self, transaction: Transaction) -> None:
-        """Drop the oldest sessions until both bounds hold again."""
+        """Drop the oldest sessions until both bounds hold again. One that still talks begins anew with what it notes next."""
         ((events, octets),) = transaction.execute(
             "SELECT COALESCE(SUM(events), 0), COALESCE(SUM(octets), 0) FROM sessions"
         )
@@ -215,7 +321,8 @@ class StoredJournal:
         for session_id, its_events, its_octets in rows:
             if events <= self._most_events and octets <= self._most_octets:
                 break
-            transaction.execute("DELETE FROM events WHERE session_id = ?", (session_id,))
+            transaction.execute("DELETE FROM pages WHERE session_id = ?", (session_id,))
+            transaction.execute("DELETE FROM guests WHERE session_id = ?", (session_id,))
             transaction.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             events -= its_events
             octets -= its_octets
@@ -224,106 +331,97 @@ class StoredJournal:
         self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[SessionRecord]:
         """See Journal."""
-        where = "sandbox = ? AND generation = ?"
-        parameters: list[object] = [sandbox, self.generation_of(sandbox)]
+        where = ""
+        more: list[object] = []
         if room is not None:
-            where, parameters = where + " AND room = ?", [*parameters, room]
+            where, more = f"{where} AND s.room = ?", [*more, room]
         if before is not None:
-            where, parameters = where + " AND id < ?", [*parameters, before]
-        rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM sessions WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - our own words
-            [*parameters, limit],
-        )
+            where, more = f"{where} AND s.id < ?", [*more, before]
+        part = [sandbox, self.generation_of(sandbox), *more, limit]
+        rows = await self._database.read(_SESSIONS.format(where=where), [*part, *part, limit])
         return [_record(row) for row in rows]
 
-    async def session(self, session_id: str) -> SessionRecord | None:
+    async def session(self, session_id: str, sandbox: str | None = None) -> SessionRecord | None:
         """See Journal."""
-        rows = await self._database.read(f"SELECT {_COLUMNS}, generation FROM sessions WHERE id = ?", (session_id,))  # noqa: S608
-        if not rows:
-            return None
-        record = _record(rows[0][:-1])
-        return record if rows[0][-1] == self.generation_of(record.sandbox) else None
+        rows = await self._database.read(_SESSION, (session_id, session_id))
+        for row in rows:
+            record = _record(row[:-1])
+            if sandbox in (None, record.sandbox) and row[-1] == self.generation_of(record.sandbox):
+                return record
+        return None
 
     async def events(self, session_id: str) -> list[JournalEvent]:
         """See Journal."""
-        rows = await self._database.read(
-            "SELECT seq, at, kind, fields FROM events WHERE session_id = ? ORDER BY seq", (session_id,)
-        )
-        return [
-            JournalEvent(seq, datetime.fromisoformat(at), kind, json.loads(fields)) for seq, at, kind, fields in rows
-        ]
+        rows = await self._database.read("SELECT seq, body FROM pages WHERE session_id = ? ORDER BY seq", (session_id,))
+        return [event for row in rows for event in _events(row)]
 
 
-_COLUMNS = "id, room, service, sandbox, peer, opened_at, closed_at, account"
+_PUT_SESSION: Final = (
+    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, octets) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, "
+    "generation = excluded.generation, account = excluded.account, closed_at = excluded.closed_at, "
+    "events = sessions.events + excluded.events, octets = sessions.octets + excluded.octets"
+)
+_PUT_GUEST: Final = (
+    "INSERT INTO guests (sandbox, session_id, generation) VALUES (?, ?, ?) "
+    "ON CONFLICT (sandbox, session_id) DO UPDATE SET generation = excluded.generation"
+)
+_OWN: Final = "s.id, s.room, s.service, s.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
+_AS_GUEST: Final = "s.id, s.room, s.service, g.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
+_SESSIONS: Final = (
+    f"SELECT * FROM (SELECT * FROM (SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ?{{where}} "  # noqa: S608
+    "ORDER BY s.id DESC LIMIT ?) AS own UNION ALL "
+    f"SELECT * FROM (SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ?{where} ORDER BY s.id DESC LIMIT ?) AS guest) AS found ORDER BY id DESC LIMIT ?"
+)
+_SESSION: Final = (
+    f"SELECT {_OWN}, s.generation FROM sessions s WHERE s.id = ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_AS_GUEST}, g.generation FROM guests g JOIN sessions s ON s.id = g.session_id WHERE g.session_id = ?"
+)
 
 
-def _record(row: tuple[str | None, ...]) -> SessionRecord:
+def _row(pen: Pen, events: int, octets: int) -> tuple[object, ...]:
+    """The session's row: what is known of it, and by how much it grows."""
+    record = pen.record
+    fixed = (pen.id, record.room, record.service, record.peer, pen.local, pen.port, record.opened_at.isoformat())
+    closed_at = pen.closed_at.isoformat() if pen.closed_at else None
+    return (*fixed, pen.sandbox, pen.generation, pen.account, closed_at, events, octets)
+
+
+def _pages(pen: Pen) -> list[tuple[int, str]]:
+    """What the pen noted, by the number of its first event; its page is empty then."""
+    noted, pen.page = pen.page, []
+    found = []
+    for start in range(0, len(noted), PAGE_EVENTS):
+        found.append((pen.written + 1, _encode(noted[start : start + PAGE_EVENTS])))
+        pen.written += min(PAGE_EVENTS, len(noted) - start)
+    return found
+
+
+def _encode(noted: Sequence[Noted]) -> str:
+    try:
+        return _encoder.encode(noted).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which a lax decoder left; JSON can escape it
+        return json.dumps([(at.isoformat(), kind, what) for at, kind, what in noted], default=str)
+
+
+def _events(row: Row) -> list[JournalEvent]:
+    seq, body = row
+    return [
+        JournalEvent(number, datetime.fromisoformat(at), kind, {"text": what} if isinstance(what, str) else what)
+        for number, (at, kind, what) in enumerate(json.loads(body), seq)
+    ]
+
+
+def _record(row: Row) -> SessionRecord:
     session_id, room, service, sandbox, peer, opened, closed, account = row
     return SessionRecord(
-        session_id or "",
-        room or "",
-        service or "",
-        sandbox or "",
-        peer or "",
-        datetime.fromisoformat(opened or ""),
+        session_id,
+        room,
+        service,
+        sandbox,
+        peer,
+        datetime.fromisoformat(opened),
         datetime.fromisoformat(closed) if closed else None,
         account,
     )
-
-
-def _job(batch: list[tuple[Pen, int, datetime, str, dict[str, object]]]) -> Callable[[Transaction], None]:
-    """A write job for the batch: sessions first, so that no event lacks its session."""
-    rows = []
-    pens: dict[str, Pen] = {}
-    tally: dict[tuple[str, str, str], int] = {}
-    opened: dict[str, tuple[str, str]] = {}
-    for pen, seq, at, kind, fields in batch:
-        text = json.dumps(fields, default=str)
-        pens[pen.id] = pen
-        counted = (pen.record.room, pen.record.service, kind)
-        tally[counted] = tally.get(counted, 0) + 1
-        pen.events += 1
-        pen.octets += len(text) + 32
-        if kind == "opened":
-            opened[pen.id] = (str(fields["local"]), str(fields["port"]))
-        rows.append((pen.id, seq, at.isoformat(), kind, text))
-    fresh = [
-        (
-            p.id,
-            p.record.room,
-            p.record.service,
-            p.sandbox,
-            p.record.peer,
-            *opened[i],
-            p.record.opened_at.isoformat(),
-            p.generation,
-        )
-        for i, p in pens.items()
-        if i in opened
-    ]
-    state = [
-        (p.sandbox, p.generation, p.account, p.closed_at.isoformat() if p.closed_at else None, p.events, p.octets, i)
-        for i, p in pens.items()
-    ]
-
-    def job(transaction: Transaction) -> None:
-        transaction.execute_many(
-            "INSERT INTO sessions (id, room, service, sandbox, peer, local, port, opened_at, generation) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            fresh,
-        )
-        transaction.execute_many("INSERT INTO events (session_id, seq, at, kind, fields) VALUES (?, ?, ?, ?, ?)", rows)
-        ((number,),) = transaction.execute("UPDATE batches SET last = last + 1 WHERE one = 1 RETURNING last")
-        transaction.execute_many(
-            "UPDATE sessions SET sandbox = ?, generation = ?, account = ?, closed_at = ?, events = ?, octets = ?, batch = ? "
-            "WHERE id = ?",
-            [(*fields, number, key) for *fields, key in state],
-        )
-        transaction.execute_many(
-            "INSERT INTO tallies (room, service, kind, events) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (room, service, kind) DO UPDATE SET events = tallies.events + excluded.events",
-            [(*counted, count) for counted, count in tally.items()],
-        )
-        transaction.bump(COUNTER)
-
-    return job

@@ -26,7 +26,7 @@ class UnheardLog:
     def reply(self, text: str) -> None:
         """See SessionLog."""
 
-    def join(self, sandbox: str) -> None:
+    def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
 
     def authenticated(self, account: str, mechanism: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from portyard.commons.effects import Arm, Close, Effect, Hush, Note, Pause, Send
+from portyard.commons.effects import Abort, Arm, Close, Effect, Hush, Note, Pause, Send, StartTls
 from portyard.commons.scenario.actions import Action, Delay, HangUp, Kind, Refuse, Say, Silence, action_name, kind_of
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
@@ -68,9 +68,15 @@ async def obeyed(
         async for effect in refusal(verdict.refuse):
             yield effect
     elif verdict.say is not None:
+        ending: list[Effect] = []  # the lie is told before the connection ends, or changes below it
         async for effect in unsaid(answer):
-            yield effect
+            if isinstance(effect, StartTls | Close | Abort):
+                ending.append(effect)
+            else:
+                yield effect
         async for effect in lie(verdict.say):
+            yield effect
+        for effect in ending:
             yield effect
     elif verdict.respond is not None:
         async for effect in lie(verdict.respond.body):

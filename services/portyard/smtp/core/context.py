@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.effects import Send
+from portyard.commons.scenario.engine import SessionGate
 from portyard.smtp.core.grammar import print_reply
 from portyard.smtp.core.model import Peer, Reply, Transaction
 from portyard.smtp.core.state import Machine
@@ -65,6 +66,7 @@ class Context:
         secret: By which testbed peers prove themselves.
         mint: Makes a delivery id, never the same twice.
         join: Told each sandbox that the peer names.
+        gate: What the rules want of this session; None for nothing.
         peer: The peer.
         machine: The phase.
         transaction: Under way, or None.
@@ -80,6 +82,7 @@ class Context:
     mint: Callable[[], str]
     join: Callable[[str], None]
     peer: Peer
+    gate: SessionGate | None = None
     machine: Machine = field(default_factory=Machine)
     transaction: Transaction | None = None
     exchange: object = None

@@ -245,9 +245,9 @@ def _line(command: Command) -> str:
         case model.Ehlo(domain) | model.Helo(domain) | model.Lhlo(domain):
             return f"{type(command).__name__.upper()} {domain}"
         case model.Mail(path, parameters):
-            return f"MAIL FROM:<{print_mailbox(path)}>{_words(parameters)}"
+            return f"MAIL FROM:<{print_mailbox(path)}>{print_parameters(parameters)}"
         case model.Rcpt(path, parameters):
-            return f"RCPT TO:<{print_mailbox(path)}>{_words(parameters)}"
+            return f"RCPT TO:<{print_mailbox(path)}>{print_parameters(parameters)}"
         case model.Vrfy(string) | model.Expn(string) | model.Help(string) | model.Noop(string):
             return f"{type(command).__name__.upper()} {string}".rstrip()
         case model.Auth(mechanism, initial):
@@ -256,7 +256,8 @@ def _line(command: Command) -> str:
             return type(command).__name__.upper()
 
 
-def _words(parameters: tuple[Parameter, ...]) -> str:
+def print_parameters(parameters: tuple[Parameter, ...]) -> str:
+    """Mail-parameters (RFC 5321 §4.1.2), a space before each."""
     return "".join(
         f" {parameter.keyword}" + ("" if parameter.value is None else f"={parameter.value}") for parameter in parameters
     )

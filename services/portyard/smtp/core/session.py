@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from portyard.commons.effects import Close, Effect
 from portyard.commons.events import DotBlock, Event, Gone, Line, Timeout, TlsStarted, TooLong
-from portyard.smtp.core import model
+from portyard.smtp.core import model, ruling
 from portyard.smtp.core.commands import hello, security, transaction
 from portyard.smtp.core.context import Context, say
 from portyard.smtp.core.grammar import parse_command
@@ -44,6 +44,13 @@ class Session:
 
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """The answer to one event."""
+        gate = self.context.gate
+        if gate is not None and gate.armed and isinstance(event, Line | DotBlock):
+            ruled = ruling.line(self, event) if isinstance(event, Line) else ruling.content(self, event)
+            async for effect in ruled:
+                yield effect
+            return
+        effects: Sequence[Effect]
         match event:
             case Line():
                 effects = await self._line(event)
@@ -78,18 +85,23 @@ class Session:
             case _:
                 return type(event).__name__
 
-    async def _line(self, line: Line) -> Sequence[Effect]:
-        try:
-            if line.bare_lf:  # RFC 5321 §2.3.8
-                self._drop_exchange()
-                raise PeerError(reply(500, "5.5.2", "lines end in CRLF, this one in LF alone"))
-            if self.context.machine.phase is Phase.AUTH:
-                return await self._exchange(line.data)
-            return await self._command(line.data)
-        except PeerError as error:
-            return self._refuse(error.reply)
+    def exchanging(self, line: Line) -> bool:
+        """Whether the line is a word of an AUTH exchange, not a command.
 
-    async def _command(self, data: bytes) -> Sequence[Effect]:
+        Raises:
+            PeerError: It is neither.
+        """
+        if line.bare_lf:  # RFC 5321 §2.3.8
+            self.drop_exchange()
+            raise PeerError(reply(500, "5.5.2", "lines end in CRLF, this one in LF alone"))
+        return self.context.machine.phase is Phase.AUTH
+
+    def read(self, data: bytes) -> Command:
+        """The command of a line, if it may come now.
+
+        Raises:
+            PeerError: It isn't one, or may not.
+        """
         if len(data) + 2 > self.context.limits.command_line and data[:5].upper() != b"AUTH ":
             raise PeerError(LINE_TOO_LONG)
         command = parse_command(data)
@@ -97,11 +109,41 @@ class Session:
         if isinstance(command, model.Data) and context.transaction and not context.transaction.recipients:
             raise PeerError(transaction.no_recipients(context))
         context.machine.admit(command)
+        return command
+
+    async def answer(self, command: Command) -> Sequence[Effect]:
+        """Do what an admitted command asks.
+
+        Raises:
+            PeerError: It is refused; nothing was done.
+        """
+        context = self.context
         effects = await _HANDLERS[type(command)](context, command)
         context.machine.advance(command)
         if isinstance(command, model.Auth) and context.exchange is None:
             context.machine.settle()
         return effects
+
+    def refuse(self, answer: Reply) -> Sequence[Effect]:
+        """Send a refusal; one wrong command or password too many closes the connection."""
+        self.context.errors += answer.code in _COUNTED
+        if self.context.errors < self.context.limits.errors:
+            return (say(answer),)
+        return (say(answer), say(reply(421, "4.7.0", "too many errors")), Close())
+
+    def drop_exchange(self) -> None:
+        """End an AUTH exchange where one is under way."""
+        if self.context.machine.phase is Phase.AUTH:
+            self.context.exchange = None
+            self.context.machine.settle()
+
+    async def _line(self, line: Line) -> Sequence[Effect]:
+        try:
+            if self.exchanging(line):
+                return await self._exchange(line.data)
+            return await self.answer(self.read(line.data))
+        except PeerError as error:
+            return self.refuse(error.reply)
 
     async def _exchange(self, data: bytes) -> Sequence[Effect]:
         try:
@@ -110,23 +152,11 @@ class Session:
             if self.context.exchange is None:
                 self.context.machine.settle()
 
-    def _drop_exchange(self) -> None:
-        if self.context.machine.phase is Phase.AUTH:
-            self.context.exchange = None
-            self.context.machine.settle()
-
     def _too_long(self) -> Sequence[Effect]:
         if self.context.machine.phase is Phase.AUTH:
-            self._drop_exchange()
-            return self._refuse(reply(500, "5.5.6", "the authentication exchange line is too long"))  # RFC 4954 §4
-        return self._refuse(LINE_TOO_LONG)
-
-    def _refuse(self, answer: Reply) -> Sequence[Effect]:
-        """Send a refusal; one wrong command or password too many closes the connection."""
-        self.context.errors += answer.code in _COUNTED
-        if self.context.errors < self.context.limits.errors:
-            return (say(answer),)
-        return (say(answer), say(reply(421, "4.7.0", "too many errors")), Close())
+            self.drop_exchange()
+            return self.refuse(reply(500, "5.5.6", "the authentication exchange line is too long"))  # RFC 4954 §4
+        return self.refuse(LINE_TOO_LONG)
 
     def _restart(self, tls: str) -> None:
         """Forget everything that was learned in plaintext (RFC 3207 §4.2)."""
@@ -134,6 +164,8 @@ class Session:
         context.peer = model.Peer(context.peer.address, tls=tls)
         context.transaction = context.exchange = None
         context.machine.restart()
+        if context.gate is not None:
+            context.gate.account = ""
 
     def _transcript_line(self, data: bytes) -> str:
         if self.context.machine.phase is Phase.AUTH and data != b"*":

@@ -44,6 +44,9 @@ class Spool(Protocol):
 class Door(Protocol):
     """What a role decides."""
 
+    async def owner(self, domain: str) -> str | None:
+        """The sandbox that a domain belongs to, known as soon as it is named; None where it is nobody's."""
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """Judge a MAIL whose parameters are read.
 

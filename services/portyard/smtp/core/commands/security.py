@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from portyard.commons.effects import Authenticated, Effect, StartTls
@@ -38,8 +38,37 @@ async def starttls(context: Context, command: model.StartTls) -> Sequence[Effect
     return (say(reply(220, "2.0.0", "ready to start TLS")), StartTls())
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who the client says it is, not yet proved."""
+
+    mechanism: str
+    name: str
+    password: str = field(repr=False)
+
+
 async def auth(context: Context, command: model.Auth) -> Sequence[Effect]:
     """Begin an exchange; it may end at once with an initial response (RFC 4954 §4)."""
+    initial = begin(context, command)
+    return challenge(context) if initial is None else await respond(context, initial)
+
+
+async def respond(context: Context, line: bytes) -> Sequence[Effect]:
+    """The client's next word in the exchange. `context.exchange` is None once it has ended.
+
+    Raises:
+        PeerError: The exchange failed.
+    """
+    claim = await hear(context, line)
+    return challenge(context) if claim is None else await verify(context, claim)
+
+
+def begin(context: Context, command: model.Auth) -> bytes | None:
+    """Begin an exchange; the initial response, None where there is none.
+
+    Raises:
+        PeerError: There can be none now.
+    """
     if not context.role.auth:
         raise PeerError(UNKNOWN_COMMAND)
     if context.peer.account:
@@ -52,16 +81,24 @@ async def auth(context: Context, command: model.Auth) -> Sequence[Effect]:
         raise PeerError(reply(504, "5.5.4", "this mechanism isn't offered"))
     context.exchange = Exchange(command.mechanism)
     if command.initial_response is None:
-        return (say(reply(334, "", _USERNAME if command.mechanism == "LOGIN" else "")),)
-    initial = "" if command.initial_response == "=" else command.initial_response  # RFC 4954 §4
-    return await respond(context, initial.encode())
+        return None
+    return b"" if command.initial_response == "=" else command.initial_response.encode()  # RFC 4954 §4
 
 
-async def respond(context: Context, line: bytes) -> Sequence[Effect]:
-    """The client's next word in the exchange. `context.exchange` is None once it has ended.
+def challenge(context: Context) -> Sequence[Effect]:
+    """What the exchange asks next."""
+    exchange = context.exchange
+    assert isinstance(exchange, Exchange)
+    if exchange.mechanism != "LOGIN":
+        return (say(reply(334, "", "")),)
+    return (say(reply(334, "", _USERNAME if exchange.name is None else _PASSWORD)),)
+
+
+async def hear(context: Context, line: bytes) -> Claim | None:
+    """The client's next word: what it claims, or None where more is to be asked. Its sandbox is joined as soon as a name is known.
 
     Raises:
-        PeerError: The exchange failed.
+        PeerError: The exchange is over.
     """
     exchange = context.exchange
     assert isinstance(exchange, Exchange)
@@ -69,20 +106,36 @@ async def respond(context: Context, line: bytes) -> Sequence[Effect]:
     if line == b"*":
         raise PeerError(_CANCELLED)  # RFC 4954 §4
     try:
-        octets = base64.b64decode(line, validate=True)
-        text = octets.decode()
+        text = base64.b64decode(line, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise PeerError(_NOT_BASE64) from None
     if exchange.mechanism == "PLAIN":
-        return await _plain(context, text)
-    if exchange.name is None:
-        exchange.name = text
-        context.exchange = exchange
-        return (say(reply(334, "", _PASSWORD)),)
-    return await _verify(context, "LOGIN", exchange.name, text)
+        claim = _plain(text)
+        await _join(context, claim.name)
+        return claim
+    if exchange.name is not None:
+        return Claim("LOGIN", exchange.name, text)
+    exchange.name = text
+    context.exchange = exchange
+    await _join(context, text)
+    return None
 
 
-async def _plain(context: Context, text: str) -> Sequence[Effect]:
+async def verify(context: Context, claim: Claim) -> Sequence[Effect]:
+    """Check the password.
+
+    Raises:
+        PeerError: It is wrong, or nobody has that name.
+    """
+    account = await context.accounts.verify(claim.name, claim.password)
+    if account is None:
+        raise PeerError(_FAILED)
+    context.peer.account, context.peer.sandbox = account.address, account.sandbox
+    succeeded = say(reply(235, "2.7.0", "authentication succeeded"))
+    return (Authenticated(account.address, claim.mechanism, account.sandbox), succeeded)
+
+
+def _plain(text: str) -> Claim:
     """Message = [authzid] NUL authcid NUL passwd (RFC 4616 §2)."""
     parts = text.split("\0")
     if len(parts) != 3:
@@ -90,16 +143,12 @@ async def _plain(context: Context, text: str) -> Sequence[Effect]:
     authzid, name, password = parts
     if authzid and authzid != name:  # nobody here may act for another
         raise PeerError(_FAILED)
-    return await _verify(context, "PLAIN", name, password)
+    return Claim("PLAIN", name, password)
 
 
-async def _verify(context: Context, mechanism: str, name: str, password: str) -> Sequence[Effect]:
-    account = await context.accounts.verify(name, password)
-    if account is None:
-        claimed = await context.accounts.find(name)
-        if claimed is not None:
-            context.join(claimed.sandbox)  # a name is claimed before it is proved
-        raise PeerError(_FAILED)
-    context.peer.account, context.peer.sandbox = account.address, account.sandbox
-    succeeded = say(reply(235, "2.7.0", "authentication succeeded"))
-    return (Authenticated(account.address, mechanism, account.sandbox), succeeded)
+async def _join(context: Context, name: str) -> None:
+    """The sandbox of an account, or of its domain: the name is claimed before it is proved."""
+    account = await context.accounts.find(name)
+    owner = account.sandbox if account else await context.door.owner(name.rpartition("@")[2])
+    if owner is not None:
+        context.join(owner)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from portyard.commons.effects import Effect, Expect, Note
 from portyard.commons.events import DotBlock
 from portyard.commons.mailstore.model import StoreFullError
+from portyard.commons.sandbox.model import DEFAULT
 from portyard.smtp.core import model, trace
 from portyard.smtp.core.context import Context, say
 from portyard.smtp.core.framing import MessageData
@@ -47,10 +48,25 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
         recipient = await context.door.recipient(context.peer, transaction, command.forward_path)
     except PeerError:
         transaction.refused += 1
+        await claimed(context, command.forward_path)
         raise
     transaction.recipients.append(recipient)
     context.join(recipient.sandbox)
     return (say(reply(250, "2.1.5", "recipient ok")),)
+
+
+async def claimed(context: Context, mailbox: model.Mailbox) -> str:
+    """The sandbox that a recipient names; the session joins it, whether or not the recipient is taken."""
+    transaction = context.transaction
+    hop = transaction.hop if transaction else None
+    if context.role.auth:
+        sandbox = context.peer.sandbox or DEFAULT  # the submitter's
+    elif context.role.lmtp and hop:
+        sandbox = hop.sandbox
+    else:
+        sandbox = await context.door.owner(mailbox.domain) or (hop.sandbox if hop else DEFAULT)
+    context.join(sandbox)
+    return sandbox
 
 
 async def data(context: Context, command: model.Data) -> Sequence[Effect]:
@@ -157,6 +173,8 @@ def _hop(context: Context, transaction: Transaction, parameter: Parameter) -> No
     transaction.hop = parse_hop(parameter.value or "", context.secret)
     if transaction.hop is None:
         raise PeerError(_unknown_parameter(parameter))
+    if context.gate is not None:
+        context.gate.trust()
 
 
 _PARAMETERS: dict[str, Callable[[Context, Transaction, Parameter], None]] = {

@@ -20,6 +20,12 @@ async def complete(sandboxes: Sandboxes, mailbox: Mailbox, sandbox: str = DEFAUL
     return Mailbox(mailbox.local_part, home.domains[0] if home and home.domains else "localhost")
 
 
+async def owner_of(sandboxes: Sandboxes, domain: str) -> str | None:
+    """The name of the sandbox that a domain belongs to."""
+    owner = await sandboxes.owner(domain.lower())
+    return None if owner is None else owner.name
+
+
 async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None) -> tuple[Sandbox, Recipient]:
     """The sandbox that takes mail for a completed address, owned or captured.
 

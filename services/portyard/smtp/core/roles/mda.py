@@ -17,6 +17,7 @@ from portyard.smtp.core.roles.addressing import (
     complete,
     known_account,
     may_make,
+    owner_of,
     take,
 )
 
@@ -34,6 +35,10 @@ class Delivery:
         self._mail = mail
         self._clock = clock
         self._host = host
+
+    async def owner(self, domain: str) -> str | None:
+        """See Door."""
+        return await owner_of(self._sandboxes, domain)
 
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""

@@ -8,7 +8,7 @@ from portyard.commons.clock import Clock
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
-from portyard.smtp.core.roles.addressing import RELAYING_DENIED, complete
+from portyard.smtp.core.roles.addressing import RELAYING_DENIED, complete, owner_of
 from portyard.smtp.core.stores import Arrival, Spool
 
 
@@ -20,6 +20,10 @@ class Submission:
         self._spool = spool
         self._clock = clock
         self._host = host
+
+    async def owner(self, domain: str) -> str | None:
+        """See Door."""
+        return await owner_of(self._sandboxes, domain)
 
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""

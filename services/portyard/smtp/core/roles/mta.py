@@ -9,7 +9,7 @@ from portyard.commons.clock import Clock
 from portyard.commons.sandbox.model import Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction
-from portyard.smtp.core.roles.addressing import UNKNOWN_USER, complete, known_account, may_make, take
+from portyard.smtp.core.roles.addressing import UNKNOWN_USER, complete, known_account, may_make, owner_of, take
 from portyard.smtp.core.roles.msa import arrival_of, queued
 from portyard.smtp.core.stores import Spool
 
@@ -23,6 +23,10 @@ class Exchange:
         self._spool = spool
         self._clock = clock
         self._host = host
+
+    async def owner(self, domain: str) -> str | None:
+        """See Door."""
+        return await owner_of(self._sandboxes, domain)
 
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""

@@ -1,0 +1,327 @@
+"""A session under rules: each step is asked for before it is taken. Used only while there is a rule or magic somewhere.
+
+On MTA and MDA the sandbox is the recipient's: RCPT asks in its own, DATA and the message in each of the transaction's, and what one of
+them wants of the message's replies meets, with LMTP, its own recipients alone (RFC 2033 §4.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from portyard.commons.effects import Arm, Effect, Note, Pause, Send
+from portyard.commons.events import DotBlock, Line
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.actions import action_name
+from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.obeying import obeyed
+from portyard.smtp.core import model, trace
+from portyard.smtp.core.commands import security, transaction
+from portyard.smtp.core.context import Context
+from portyard.smtp.core.grammar import print_mailbox
+from portyard.smtp.core.hop import KEYWORD, parse_hop
+from portyard.smtp.core.model import Command, PeerError, Recipient
+from portyard.smtp.core.state import Phase
+from portyard.smtp.core.verbs import fields_of, sender_of, verb_of
+
+if TYPE_CHECKING:
+    from portyard.smtp.core.session import Session
+
+Work = Callable[[], Awaitable[Sequence[Effect]]]
+
+_SUBJECT: Final = re.compile(rb"^subject[ \t]*:[ \t]*((?:.*(?:\r\n[ \t].*)*))", re.IGNORECASE | re.MULTILINE)
+_BARE: Final = re.compile(r"([245])\d\d(?= as the address asks$)")
+
+
+async def line(session: Session, event: Line) -> AsyncIterator[Effect]:
+    """The answer to a line."""
+    try:
+        if session.exchanging(event):
+            effects = _hear(session, event.data)
+        else:
+            command = session.read(event.data)
+            effects = _STEPS.get(type(command), _command)(session, command)
+        async for effect in effects:
+            yield effect
+    except PeerError as error:
+        for effect in session.refuse(error.reply):
+            yield effect
+
+
+async def _command(session: Session, command: Command) -> AsyncIterator[Effect]:
+    """A command that belongs to the session."""
+    effects = _ask(session, (), verb_of(command), partial(session.answer, command), fields_of(command, None))
+    async for effect in effects:
+        yield effect
+
+
+async def _mail(session: Session, command: Command) -> AsyncIterator[Effect]:
+    """MAIL; a testbed peer that proves itself is inside from here on, and names the sandbox."""
+    assert isinstance(command, model.Mail)
+    context = session.context
+    claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
+    hop = next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
+    if hop is not None:
+        gate_of(context).trust()
+    sandboxes = (hop.sandbox,) if hop else ()
+    effects = _ask(session, sandboxes, "mail", partial(session.answer, command), fields_of(command, None))
+    async for effect in effects:
+        yield effect
+
+
+async def _rcpt(session: Session, command: Command) -> AsyncIterator[Effect]:
+    """RCPT, in the sandbox that its address names."""
+    assert isinstance(command, model.Rcpt)
+    context = session.context
+    sandbox = await transaction.claimed(context, command.forward_path)
+    fields = fields_of(command, context.transaction)
+
+    def refused(text: str) -> AsyncIterator[Effect]:
+        if context.transaction is not None:
+            context.transaction.refused += 1
+        return said(text)
+
+    async for effect in _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused):
+        yield effect
+
+
+async def _data(session: Session, command: Command) -> AsyncIterator[Effect]:
+    """DATA, and the moment after its 354."""
+    context = session.context
+    sandboxes = _sandboxes(context)
+    fields = fields_of(command, context.transaction)
+    async for effect in _ask(session, sandboxes, "data", partial(session.answer, command), fields):
+        yield effect
+    if context.machine.phase is Phase.DATA:
+        async for effect in _ask(session, sandboxes, "receiving", _nothing, fields):
+            yield effect
+
+
+async def _auth(session: Session, command: Command) -> AsyncIterator[Effect]:
+    """AUTH, to its end where the response comes with it."""
+    assert isinstance(command, model.Auth)
+    initial = security.begin(session.context, command)
+    session.context.machine.advance(command)
+    effects = _challenge(session, command.mechanism) if initial is None else _hear(session, initial)
+    async for effect in effects:
+        yield effect
+
+
+async def _challenge(session: Session, mechanism: str) -> AsyncIterator[Effect]:
+    async def work() -> Sequence[Effect]:
+        return security.challenge(session.context)
+
+    def refused(text: str) -> AsyncIterator[Effect]:
+        session.drop_exchange()
+        return said(text)
+
+    async for effect in _ask(session, (), "challenge", work, {"mechanism": mechanism}, refused):
+        yield effect
+
+
+async def _hear(session: Session, response: bytes) -> AsyncIterator[Effect]:
+    """A word of the exchange: another challenge, or the claim, which is asked for before it is checked."""
+    context = session.context
+    mechanism = context.exchange.mechanism if isinstance(context.exchange, security.Exchange) else ""
+    try:
+        claim = await security.hear(context, response)
+    except PeerError:
+        session.drop_exchange()
+        raise
+    if claim is None:
+        effects = _challenge(session, mechanism)
+    else:
+        context.machine.settle()
+        fields: dict[str, Scalar] = {"mechanism": mechanism, "login": claim.name}
+        effects = _ask(session, (), "auth", partial(security.verify, context, claim), fields)
+    async for effect in effects:
+        yield effect
+
+
+_STEPS: Final[dict[type[Command], Callable[[Session, Command], AsyncIterator[Effect]]]] = {
+    model.Mail: _mail,
+    model.Rcpt: _rcpt,
+    model.Data: _data,
+    model.Auth: _auth,
+}
+
+
+# ── The message ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def content(session: Session, block: DotBlock) -> AsyncIterator[Effect]:
+    """The answer to the message, as the sandboxes of its recipients want it."""
+    context = session.context
+    going = context.transaction
+    assert going is not None, "message data comes only in a transaction"
+    verdicts = {name: await _judge(context, name, block) for name in _sandboxes(context)}
+    told = [verdict for verdict in verdicts.values() if verdict is not None]
+    context.machine.settle()
+    if len(verdicts) > 1 and context.role.lmtp and all(map(_by_reply, told)):
+        effects = _several(session, block, verdicts)
+    else:
+        replies = len(going.recipients) if context.role.lmtp else 1
+        effects = _whole(session, block, _foremost(told), replies)
+    async for effect in effects:
+        yield effect
+
+
+async def _whole(session: Session, block: DotBlock, verdict: Verdict | None, replies: int) -> AsyncIterator[Effect]:
+    """One verdict on the whole message."""
+
+    async def all_said(text: str) -> AsyncIterator[Effect]:
+        for _ in range(replies):  # RFC 2033 §4.2: one for each recipient
+            async for effect in said(text):
+                yield effect
+
+    def refused(text: str) -> AsyncIterator[Effect]:
+        session.context.transaction = None  # RFC 5321 §4.1.1.4: the transaction ends either way
+        return all_said(text)
+
+    truth = _truth(session, partial(transaction.message, session.context, block))
+    if verdict is None:
+        async for effect in truth:
+            yield effect
+        return
+    async for effect in obeyed(verdict, "content", truth, refused, all_said):
+        yield effect
+    session.context.transaction = None
+
+
+async def _several(session: Session, block: DotBlock, verdicts: dict[str, Verdict | None]) -> AsyncIterator[Effect]:
+    """With LMTP each recipient has a reply of its own: what its sandbox wants of it."""
+    context = session.context
+    going = context.transaction
+    assert going is not None
+    for verdict in filter(None, verdicts.values()):
+        yield Note(
+            "fault", {"verb": "content", "rule": verdict.rule, "does": [action_name(a) for a in verdict.actions]}
+        )
+        if verdict.delay_s:
+            yield Pause(verdict.delay_s)
+        if verdict.faults:
+            yield Arm(verdict.faults)
+    everybody = going.recipients
+    taken = [r for r in everybody if (found := verdicts[r.sandbox]) is None or found.refuse is None]
+    truth: list[Effect] = []
+    if taken:
+        context.transaction = replace(going, recipients=taken)
+        truth = [effect async for effect in _truth(session, partial(transaction.message, context, block))]
+    context.transaction = None
+    for effect in truth:
+        if not isinstance(effect, Send):
+            yield effect
+    answers = iter([effect for effect in truth if isinstance(effect, Send)])
+    for recipient in everybody:
+        found = verdicts[recipient.sandbox]
+        true = next(answers) if found is None or found.refuse is None else None
+        text = None if found is None else found.refuse or found.say
+        if text is not None:
+            yield _send(text)
+        elif true is not None:
+            yield true
+
+
+def _by_reply(verdict: Verdict) -> bool:
+    """Whether it is obeyed by what some recipients are told, the others left alone."""
+    return not (verdict.silence or verdict.hang_up or verdict.script is not None)
+
+
+def _foremost(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """Of several sandboxes' verdicts on one reply the first that answers, or else the first."""
+    return next((verdict for verdict in verdicts if verdict.answers), verdicts[0] if verdicts else None)
+
+
+async def _judge(context: Context, sandbox: str, block: DotBlock) -> Verdict | None:
+    going = context.transaction
+    assert going is not None
+    mine = [recipient for recipient in going.recipients if recipient.sandbox == sandbox]
+    fields = {
+        **sender_of(going),
+        "recipients": len(mine),
+        "recipient": " ".join(print_mailbox(recipient.mailbox) for recipient in mine),
+        "size": block.size,
+        "subject": subject_of(block.data),
+    }
+    return await gate_of(context).ask_in(sandbox, "content", fields)
+
+
+def subject_of(octets: bytes) -> str:
+    """The message's Subject, unfolded and decoded as far as it can be (RFC 2047); "" where there is none."""
+    found = _SUBJECT.search(trace.header_of(octets))
+    if found is None:
+        return ""
+    text = found[1].decode("utf-8", "replace").replace("\r\n", "").strip()
+    try:
+        return str(make_header(decode_header(text))) if "=?" in text else text
+    except (HeaderParseError, LookupError, UnicodeDecodeError, ValueError):
+        return text
+
+
+# ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def gate_of(context: Context) -> SessionGate:
+    """The gate; nobody gets here without."""
+    assert context.gate is not None
+    return context.gate
+
+
+def _sandboxes(context: Context) -> tuple[str, ...]:
+    """Those of the transaction's recipients, each once."""
+    recipients: Iterable[Recipient] = context.transaction.recipients if context.transaction else ()
+    return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients)) or (DEFAULT,)
+
+
+async def _ask(
+    session: Session,
+    sandboxes: Sequence[str],
+    verb: str,
+    work: Work,
+    fields: dict[str, Scalar],
+    refused: Callable[[str], AsyncIterator[Effect]] | None = None,
+) -> AsyncIterator[Effect]:
+    """A step as the rules want it: of these sandboxes, or of the session's where there are none; the first verdict counts."""
+    gate = gate_of(session.context)
+    verdict = None
+    for sandbox in sandboxes or (gate.sandbox,):
+        verdict = await gate.ask_in(sandbox, verb, fields)
+        if verdict is not None:
+            break
+    truth = _truth(session, work)
+    if verdict is None:
+        async for effect in truth:
+            yield effect
+        return
+    async for effect in obeyed(verdict, verb, truth, refused or said, said):
+        yield effect
+
+
+async def _truth(session: Session, work: Work) -> AsyncIterator[Effect]:
+    """What the room does by itself, its refusals among it, so that a lie is told in their place, too."""
+    try:
+        effects = await work()
+    except PeerError as error:
+        effects = session.refuse(error.reply)
+    for effect in effects:
+        yield effect
+
+
+async def _nothing() -> Sequence[Effect]:
+    return ()
+
+
+async def said(text: str) -> AsyncIterator[Effect]:
+    """A whole reply that a rule wrote."""
+    yield _send(text)
+
+
+def _send(text: str) -> Send:
+    # RFC 2034 §4: each reply has an enhanced code; of a magic address's we write the text
+    return Send(_BARE.sub(r"\g<0> \1.0.0", text).encode() + b"\r\n")

@@ -1,0 +1,107 @@
+"""What rules may ask of SMTP, LMTP and submission: each command, and the moments between."""
+
+from __future__ import annotations
+
+from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary
+from portyard.smtp.core import model
+from portyard.smtp.core.grammar import print_mailbox, print_parameters
+from portyard.smtp.core.hop import KEYWORD
+from portyard.smtp.core.model import Command, Transaction
+
+_ANY = ANSWERS | FAULTS | {"script"}
+_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
+_HELLO = {"hello": Field("What the client calls itself.")}
+_SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
+_RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
+_MECHANISM = {"mechanism": Field("In capitals.")}
+_ANSWERED = "354 is sent already: refuse at data before it, at content after the message"
+
+
+def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
+    return Verb(summary, fields or {}, _ANY, magic=magic)
+
+
+VOCABULARY = Vocabulary(
+    room="smtp",
+    roles=("msa", "mta", "mda"),
+    verbs={
+        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "greeting": _verb("The server is about to greet."),
+        "tls": Verb("A ClientHello came.", {"server_name": Field("Its SNI.")}, frozenset({"tls", "delay", "silence"})),
+        "ehlo": _verb("EHLO", _HELLO),
+        "helo": _verb("HELO", _HELLO),
+        "lhlo": _verb("LHLO", _HELLO),
+        "starttls": _verb("STARTTLS, before the handshake."),
+        "challenge": _verb("AUTH: the server is about to ask (334).", _MECHANISM),
+        "auth": _verb(
+            "AUTH: a name and a password were claimed, neither is checked yet.",
+            {**_MECHANISM, "login": Field("The name that is claimed.")},
+            magic="login",
+        ),
+        "mail": _verb(
+            "MAIL; its sandbox is that of the login or of an earlier recipient, for no recipient is named yet.",
+            {
+                **_SENDER,
+                "size": Field("SIZE as declared; 0 where it wasn't.", FieldKind.NUMBER),
+                "parameters": Field('All of them: "SIZE=1200 BODY=8BITMIME".'),
+            },
+        ),
+        "rcpt": _verb("RCPT", {**_SENDER, "recipient": Field("The address.")}, magic="recipient"),
+        "data": _verb("DATA, before its 354.", {**_SENDER, **_RECIPIENTS}),
+        "receiving": Verb(
+            "354 was sent, the message is about to come.",
+            {**_SENDER, **_RECIPIENTS},
+            _MIDST,
+            why_not=dict.fromkeys(("refuse", "say", "script"), _ANSWERED),
+        ),
+        "content": _verb(
+            "The message came whole; it is neither accepted nor refused yet.",
+            {
+                **_SENDER,
+                **_RECIPIENTS,
+                "recipient": Field("The accepted addresses of this sandbox, a space between."),
+                "size": Field("Octets.", FieldKind.NUMBER),
+                "subject": Field("Its Subject, decoded; empty where there is none."),
+            },
+        ),
+        "rset": _verb("RSET"),
+        "noop": _verb("NOOP"),
+        "vrfy": _verb("VRFY", {"string": Field("Whom it asks for.")}),
+        "expn": _verb("EXPN", {"string": Field("The list that it asks for.")}),
+        "help": _verb("HELP"),
+        "quit": _verb("QUIT"),
+    },
+)
+
+
+def verb_of(command: Command) -> str:
+    """The command's verb."""
+    return type(command).__name__.lower()
+
+
+def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Scalar]:
+    """The command's fields."""
+    match command:
+        case model.Ehlo(domain) | model.Helo(domain) | model.Lhlo(domain):
+            return {"hello": domain}
+        case model.Mail(path, parameters):
+            public = tuple(parameter for parameter in parameters if parameter.keyword != KEYWORD)
+            size = next((p.value for p in public if p.keyword == "SIZE" and p.value and p.value.isdecimal()), "0")
+            return {
+                "sender": print_mailbox(path),
+                "size": int(size[:20]),
+                "parameters": print_parameters(public).lstrip(),
+            }
+        case model.Rcpt(path):
+            return {**sender_of(transaction), "recipient": print_mailbox(path)}
+        case model.Data():
+            return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
+        case model.Vrfy(string) | model.Expn(string):
+            return {"string": string}
+    return {}
+
+
+def sender_of(transaction: Transaction | None) -> dict[str, Scalar]:
+    """The field that every step of a transaction has."""
+    return {"sender": print_mailbox(transaction.reverse_path) if transaction else ""}
