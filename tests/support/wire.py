@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from portyard.commons.wire.relay import Relay
 from portyard.commons.wire.sockets import reset_now
 from portyard.commons.wire.units import Direction, Fault
 from portyard.commons.wire.wire import Wire
+from portyard.commons.yard import Connection
 
 LIMIT_S = 20.0
 Faults = Iterable[tuple[Direction, Fault]]
@@ -187,10 +188,10 @@ def wired_listeners(monkeypatch: pytest.MonkeyPatch, wire: Wire, faults: Faults)
     wired = Wired(list(faults))
 
     class WiredListener(Listener):
-        def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        def _hand_over(self, connection: Connection, sock: socket.socket) -> None:
             relay = wire.put_in(sock, sock.getpeername(), wired.faults)
             wired.relays.append(relay)
-            super()._take(relay.sock, peer)
+            super()._hand_over(replace(connection, arm=relay.obey), relay.sock)
 
     with monkeypatch.context() as patch:
         patch.setattr(serving, "Listener", WiredListener)

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from portyard.commons.scenario import actions
 from portyard.commons.wire.cut_after import CutAfter
 from portyard.commons.wire.latency import Latency
 from portyard.commons.wire.stall import Stall
@@ -216,7 +217,7 @@ def test_a_fault_armed_later_counts_from_then_on(loop: str) -> None:
             wired.relay.arm(CutAfter(0), "down")  # over: nothing happens
         async with line() as wired:
             await wired.room.send(b"before ")
-            await wired.relay.arm_next([("down", CutAfter(0))])
+            wired.relay.obey([actions.Latency(0.01), actions.CutAfter(0)])
             assert await wired.client.rest() == b"before "
 
     run(go(), loop)

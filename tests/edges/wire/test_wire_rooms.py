@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.card import Card
+from portyard.commons.scenario import actions
 from portyard.commons.wire.corrupt import Corrupt
 from portyard.commons.wire.cut_after import CutAfter
 from portyard.commons.wire.half_close import HalfClose
@@ -80,20 +81,25 @@ def ftp_errand(port: int, context: ssl.SSLContext | None) -> bytes:
     return bytes(got)
 
 
+ERRANDS = {"pop3": (pop3_errand, (0, 0)), "ftp": (ftp_errand, b"content" * 1000)}
+CARDS = {"pop3": POP3, "ftp": FTP, "ssh": SSH}
+
+
 @loops
+@pytest.mark.parametrize("room", ERRANDS)
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("faults", [(), (Slice(5), Latency(0.005, 0.01))], ids=["plain", "faulty"])
 def test_stock_clients_do_their_errands(
-    faults: tuple, tls: bool, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faults: tuple, tls: bool, room: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = [(direction, fault) for fault in faults for direction in ("up", "down")]
 
     async def go() -> None:
-        async with rooms(tmp_path, monkeypatch, both, POP3, FTP) as (served, wired):
+        async with rooms(tmp_path, monkeypatch, both, CARDS[room]) as (served, wired):
             context = served.client_context() if tls else None
-            assert await asyncio.to_thread(pop3_errand, served.port("pop3"), context) == (0, 0)
-            assert await asyncio.to_thread(ftp_errand, served.port("ftp"), context) == b"content" * 1000
-            assert len(wired.relays) == 2
+            errand, wanted = ERRANDS[room]
+            assert await asyncio.to_thread(errand, served.port(room), context) == wanted
+            assert len(wired.relays) == 1
 
     run(go(), loop)
 
@@ -102,7 +108,7 @@ def test_stock_clients_do_their_errands(
 @pytest.mark.parametrize("port", ["pop3s", "ftps"])
 def test_implicit_tls_behind_a_relay(port: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
-        async with rooms(tmp_path, monkeypatch, [("down", Slice(100))], POP3, FTP) as (served, _):
+        async with rooms(tmp_path, monkeypatch, [("down", Slice(100))], CARDS[port[:-1]]) as (served, _):
             context = served.client_context()
             reader, writer = await asyncio.open_connection("localhost", served.port(port), ssl=context)
             assert (await reader.readline())[:3] in (b"+OK", b"220")
@@ -140,7 +146,7 @@ def test_a_greeting_is_cut_reset_and_half_closed(
     port: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go() -> None:
-        async with rooms(tmp_path, monkeypatch, [], POP3, FTP, SSH) as (served, wired):
+        async with rooms(tmp_path, monkeypatch, [], CARDS[port]) as (served, wired):
             number = served.port(port)
             wired.faults[:] = [("down", Reset(3))]
             with client_of(number) as client:
@@ -171,14 +177,29 @@ def test_a_response_is_cut(loop: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @loops
-def test_the_journal_sees_the_client(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_arms_what_follows(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The greeting passed before; of the next answer three octets arrive."""
+
     async def go() -> None:
-        async with rooms(tmp_path, monkeypatch, [], POP3, FTP) as (served, wired):
-            peers = set()
-            for name in ("pop3", "ftp"):
-                with client_of(served.port(name)) as client:
-                    assert await client.some()
-                    peers.add("{}:{}".format(*client.sock.getsockname()[:2]))
+        async with rooms(tmp_path, monkeypatch, [], POP3) as (served, wired):
+            with client_of(served.port("pop3")) as client:
+                greeting = await client.some()
+                assert greeting.startswith(b"+OK")
+                wired.relays[0].obey([actions.Reset(3)])
+                await client.send(b"CAPA\r\n")
+                assert await client.until_reset() == b"+OK"
+
+    run(go(), loop)
+
+
+@loops
+@pytest.mark.parametrize("room", CARDS)
+def test_the_journal_sees_the_client(room: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> None:
+        async with rooms(tmp_path, monkeypatch, [], CARDS[room]) as (served, wired):
+            with client_of(served.port(room)) as client:
+                assert await client.some()
+                peers = {"{}:{}".format(*client.sock.getsockname()[:2])}
             assert {"{}:{}".format(*relay.peer[:2]) for relay in wired.relays} == peers
             await served.yard.journal.flush()
             sessions = await served.yard.journal.sessions("default")

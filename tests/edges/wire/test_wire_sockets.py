@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ from portyard.commons.wire.cut_after import CutAfter
 from portyard.commons.wire.half_close import HalfClose
 from portyard.commons.wire.latency import Latency
 from portyard.commons.wire.obey import faults_of
+from portyard.commons.wire.pair import _accept_from, _listening
 from portyard.commons.wire.reset import Reset
 from portyard.commons.wire.slice import Slice
 from portyard.commons.wire.sockets import close_now, is_gone, is_left, reset_now, unacknowledged
@@ -130,6 +132,36 @@ def test_a_port_that_cant_be_clogged_is_left_as_it_was() -> None:
             Clog(listening, 64)
         with pytest.raises(BlockingIOError):
             listening.accept()
+
+
+def test_a_pair_is_ours_alone() -> None:
+    """Whoever guesses the port that a pair is made by is turned away."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stranger = socket.create_connection(listening.getsockname())
+        near = socket.create_connection(listening.getsockname())
+        far = _accept_from(listening, near.getsockname())
+        assert far.getpeername() == near.getsockname()
+        assert stranger.recv(1) == b""
+        for sock in (stranger, near, far):
+            sock.close()
+
+
+def test_a_pair_without_the_connections_address() -> None:
+    with _listening(socket.AF_INET, ("192.0.2.1", 1)) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_client_that_never_stops_is_reset_after_all() -> None:
+    client, accepted = connected()
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.send(bytes(1 << 16))
+    close_now(accepted)
+    client.setblocking(True)
+    with contextlib.suppress(ConnectionError):
+        while client.recv(1):
+            pass
+    client.close()
 
 
 def test_rules_words_become_faults() -> None:

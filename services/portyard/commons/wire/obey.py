@@ -16,7 +16,7 @@ from portyard.commons.wire.stall import Stall
 from portyard.commons.wire.units import Direction, Fault
 
 
-def faults_of(asked: Iterable[actions.Action]) -> list[tuple[Direction, Fault]]:
+def faults_of(asked: Iterable[object]) -> list[tuple[Direction, Fault]]:
     """What the actions of the bytes gate ask for, in their order; other actions ask nothing of the wire."""
     return [
         (direction, fault)
@@ -26,7 +26,7 @@ def faults_of(asked: Iterable[actions.Action]) -> list[tuple[Direction, Fault]]:
     ]
 
 
-def _fault_of(action: actions.Action) -> Iterator[Fault]:
+def _fault_of(action: object) -> Iterator[Fault]:
     match action:
         case actions.Latency():
             yield Latency(action.delay_s, action.jitter_s)

@@ -13,6 +13,7 @@ import random
 import socket
 from collections.abc import Callable, Iterable
 
+from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.pair import Address, RelayedSocket
 from portyard.commons.wire.sockets import is_gone, probe, reset_now, unacknowledged
 from portyard.commons.wire.units import Direction, End, Fault, How
@@ -91,10 +92,13 @@ class Relay:
             if not self._ending:
                 (self._up if direction == "up" else self._down).arm(fault, self._rng)
 
-    async def arm_next(self, faults: Iterable[tuple[Direction, Fault]]) -> None:
-        """Arm, once what the room has just written is written indeed: uvloop's transports write at the end of the loop's turn."""
-        await asyncio.sleep(0)
-        for direction, fault in faults:
+    def obey(self, actions: Iterable[object]) -> None:
+        """Arm what a rule's actions of the bytes gate ask for.
+
+        uvloop's transports write at the end of the loop's turn: whoever has just written by one lets a turn pass before, or those octets
+        count as later ones.
+        """
+        for direction, fault in faults_of(actions):
             self.arm(fault, direction)
 
     def carried(self, direction: Direction) -> int:
