@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, Field, FieldKind, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import (
+    ANSWERS,
+    CONNECT,
+    FAULTS,
+    HANDSHAKE,
+    Field,
+    FieldKind,
+    Scalar,
+    Verb,
+    Vocabulary,
+)
 from portyard.pop3.core.model import Apop, Auth, Command, Dele, List, Retr, Top, Uidl, User
 
 _ANY = ANSWERS | FAULTS | {"script"}
