@@ -52,6 +52,16 @@ class SessionRecord:
     account: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many events of a kind a service ever noted."""
+
+    room: str
+    service: str
+    kind: str
+    events: int
+
+
 class SessionLog(Protocol):
     """One session's pen. Every call returns at once; the journal writes behind."""
 
@@ -94,8 +104,24 @@ class Journal(Protocol):
     async def session(self, session_id: str, sandbox: str | None = None) -> SessionRecord | None:
         """One session; when a sandbox is given, as that one sees it: None where it doesn't show there."""
 
-    async def events(self, session_id: str) -> list[JournalEvent]:
-        """A session's events in order."""
+    async def events(self, session_id: str, after: int = 0) -> list[JournalEvent]:
+        """A session's events in order, those behind the one with this number."""
+
+    async def mark(self) -> int:
+        """A number for what is written by now: ask `changed` from here."""
+
+    async def changed(self, sandbox: str, mark: int) -> list[SessionRecord]:
+        """The sandbox's sessions of which something was written after the mark, by any process; oldest first."""
+
+    async def standing(self, sandbox: str) -> dict[str, int]:
+        """The numbers of the last events of the sandbox's open sessions, by the sessions' ids."""
+
+    async def tallies(self) -> list[Tally]:
+        """How many events of each kind there ever were, those that are forgotten by now included."""
+
+    @property
+    def waiting(self) -> int:
+        """How many events of this process wait to be written."""
 
     async def flush(self) -> None:
         """Return once everything noted so far by this process is readable everywhere."""

@@ -13,6 +13,7 @@ import itertools
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -22,7 +23,7 @@ import msgspec
 from portyard.commons.clock import Clock
 from portyard.commons.database.embedded import Schema
 from portyard.commons.database.engine import Database, Row, Transaction
-from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
 from portyard.commons.sandbox.model import DEFAULT
 
 FLUSH_S: Final = 0.02  # how long a note may wait for company
@@ -60,6 +61,16 @@ SCHEMA = Schema(
         CREATE TABLE guests (
             sandbox TEXT NOT NULL, session_id TEXT NOT NULL, generation BIGINT NOT NULL, PRIMARY KEY (sandbox, session_id));
         CREATE INDEX guests_by_session ON guests (session_id);
+        """,
+        # Who follows the journal asks for the sessions of later batches than the last one that it saw.
+        """
+        ALTER TABLE sessions ADD COLUMN batch BIGINT NOT NULL DEFAULT 0;
+        CREATE INDEX sessions_by_batch ON sessions (batch);
+        CREATE TABLE batches (one INTEGER PRIMARY KEY, last BIGINT NOT NULL);
+        INSERT INTO batches VALUES (1, 0);
+        CREATE TABLE tallies (
+            room TEXT NOT NULL, service TEXT NOT NULL, kind TEXT NOT NULL, events BIGINT NOT NULL,
+            PRIMARY KEY (room, service, kind)) WITHOUT ROWID;
         """,
     ),
 )
@@ -289,8 +300,10 @@ class StoredJournal:
         pages: list[tuple[str, int, str]] = []
         guests: list[tuple[str, str, int]] = []
         sessions = []
+        tally: Counter[tuple[str, str, str]] = Counter()
         for pen in pens:
             pen.stirred = False
+            tally.update((pen.record.room, pen.record.service, noted[1]) for noted in pen.page)
             events, octets = len(pen.page), 0
             for seq, body in _pages(pen):
                 pages.append((pen.id, seq, body))
@@ -302,7 +315,9 @@ class StoredJournal:
             self._octets_since += octets
 
         def job(transaction: Transaction) -> None:
-            transaction.execute_many(_PUT_SESSION, sessions)
+            ((batch,),) = transaction.execute("UPDATE batches SET last = last + 1 WHERE one = 1 RETURNING last")
+            transaction.execute_many(_PUT_SESSION, [(*row, batch) for row in sessions])
+            transaction.execute_many(_PUT_TALLY, [(*counted, events) for counted, events in tally.items()])
             transaction.execute_many("INSERT INTO pages (session_id, seq, body) VALUES (?, ?, ?)", pages)
             if guests:
                 transaction.execute_many(_PUT_GUEST, guests)
@@ -350,17 +365,49 @@ class StoredJournal:
                 return record
         return None
 
-    async def events(self, session_id: str) -> list[JournalEvent]:
+    async def events(self, session_id: str, after: int = 0) -> list[JournalEvent]:
         """See Journal."""
-        rows = await self._database.read("SELECT seq, body FROM pages WHERE session_id = ? ORDER BY seq", (session_id,))
-        return [event for row in rows for event in _events(row)]
+        rows = await self._database.read(
+            "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
+            (session_id, after - PAGE_EVENTS),
+        )
+        return [event for row in rows for event in _events(row) if event.seq > after]
+
+    async def mark(self) -> int:
+        """See Journal."""
+        rows = await self._database.read("SELECT last FROM batches")
+        return int(rows[0][0]) if rows else 0
+
+    async def changed(self, sandbox: str, mark: int) -> list[SessionRecord]:
+        """See Journal."""
+        part = [sandbox, self.generation_of(sandbox), mark]
+        return [_record(row) for row in await self._database.read(_CHANGED, [*part, *part])]
+
+    async def standing(self, sandbox: str) -> dict[str, int]:
+        """See Journal."""
+        part = [sandbox, self.generation_of(sandbox)]
+        return dict(await self._database.read(_STANDING, [*part, *part]))
+
+    async def tallies(self) -> list[Tally]:
+        """See Journal."""
+        rows = await self._database.read("SELECT room, service, kind, events FROM tallies ORDER BY room, service, kind")
+        return [Tally(*row) for row in rows]
+
+    @property
+    def waiting(self) -> int:
+        """See Journal."""
+        return self._waiting
 
 
 _PUT_SESSION: Final = (
-    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, octets) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, "
-    "generation = excluded.generation, account = excluded.account, closed_at = excluded.closed_at, "
+    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, octets, "
+    "batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, "
+    "batch = excluded.batch, generation = excluded.generation, account = excluded.account, closed_at = excluded.closed_at, "
     "events = sessions.events + excluded.events, octets = sessions.octets + excluded.octets"
+)
+_PUT_TALLY: Final = (
+    "INSERT INTO tallies (room, service, kind, events) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (room, service, kind) DO UPDATE SET events = tallies.events + excluded.events"
 )
 _PUT_GUEST: Final = (
     "INSERT INTO guests (sandbox, session_id, generation) VALUES (?, ?, ?) "
@@ -377,6 +424,16 @@ _SESSIONS: Final = (
 _SESSION: Final = (
     f"SELECT {_OWN}, s.generation FROM sessions s WHERE s.id = ? UNION ALL "  # noqa: S608 - our own words
     f"SELECT {_AS_GUEST}, g.generation FROM guests g JOIN sessions s ON s.id = g.session_id WHERE g.session_id = ?"
+)
+_CHANGED: Final = (
+    f"SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ? AND s.batch > ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ? AND s.batch > ? ORDER BY 1"
+)
+_STANDING: Final = (
+    "SELECT s.id, s.events FROM sessions s WHERE s.sandbox = ? AND s.generation = ? AND s.closed_at IS NULL UNION ALL "
+    "SELECT s.id, s.events FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ? AND s.closed_at IS NULL"
 )
 
 

@@ -262,8 +262,21 @@ class Mailstore(Protocol):
         """A number that moves with each change of the mailbox, in any process; a memory read."""
 
 
+class Watch(Protocol):
+    """A watch of one counter; what changes after it was made is never missed."""
+
+    async def __anext__(self) -> None:
+        """Returns at the next change or run of changes; StopAsyncIteration once the watcher is closed."""
+
+    async def aclose(self) -> None:
+        """Yield no more."""
+
+
 class Watcher(Protocol):
     """Hears of changes in any process within 50 ms."""
 
     def watch(self, mailbox_id: int) -> AsyncIterator[None]:
         """Yields once for each change or run of changes, until closed."""
+
+    def watch_counter(self, counter: str) -> Watch:
+        """The same for any counter that a store moves."""
