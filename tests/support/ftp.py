@@ -13,8 +13,12 @@ from pathlib import Path
 
 from portyard.commons.filestore.model import FileRoot
 from portyard.commons.journal.model import JournalEvent
+from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.tls.recipes import RECIPES
 from portyard.commons.yard import Yard
 from portyard.ftp.card import CARD
+from portyard.ftp.core.verbs import VOCABULARY
 from tests.support.yard import Served, open_yard, serve
 
 USER, PASSWORD = "alice", "alice-secret"
@@ -175,6 +179,17 @@ class Ftp:
         for session in await self.yard.journal.sessions("default"):
             found += [event for event in await self.yard.journal.events(session.id) if event.kind == kind]
         return found
+
+    async def handshakes(self) -> list[JournalEvent]:
+        """The handshakes that were done or failed, without what was offered in them."""
+        return [event for event in await self.events("tls") if not str(event.fields["step"]).endswith("hello")]
+
+    async def rule(self, on: str, sandbox: str = "default", **then: object) -> None:
+        """Set a rule; what isn't an action (`where`, `times` …) goes beside `then`."""
+        beside = {key: then.pop(key) for key in ("where", "times", "skip", "name") if key in then}
+        rule = parse_rule({"on": f"ftp.{on}", **beside, "then": then})
+        check(rule, {"ftp": VOCABULARY}, recipes=RECIPES)
+        await self.yard.rules.add(sandbox, rule)
 
     async def close(self) -> None:
         for client in self._clients:

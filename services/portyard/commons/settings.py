@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
         host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
         passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any.
+        session_reuse: Whether a data connection under TLS must resume the control connection's session ("required"), can't ("refused"),
+            or may, and the journal says so ("reported").
         engine_view: "embedded" or "docker": what stands between a client and us.
     """
 
@@ -106,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ready_dir: str = ""
     host_ports: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
     passive_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = "30000-30019"
+    session_reuse: Annotated[str, msgspec.Meta(pattern="^(required|refused|reported)$")] = "reported"
     engine_view: Annotated[str, msgspec.Meta(pattern="^(embedded|docker)$")] = "embedded"
     limits: Limits = Limits()
     log: Logging = Logging()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.ftp.core.verbs import VOCABULARY
 
 CARD = Card(
     name="ftp",
@@ -31,4 +32,5 @@ CARD = Card(
         "TVFS",
         "UTF8",
     ),
+    vocabulary=VOCABULARY,
 )

@@ -36,7 +36,7 @@ from portyard.ftp.login import Login
 ASCII_SIZE_LIMIT = 4 << 20  # octets that are read to answer SIZE under TYPE A: some milliseconds
 LINES_A_WRITE = 200  # of a listing: few writes, and still a short turn of the loop
 # What needs a data connection to be arranged first.
-_DATA_COMMANDS = frozenset({"RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"})
+DATA_COMMANDS = frozenset({"RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"})
 # Known and not implemented (RFC 959 §4.2.2: 502), rather than not understood (500).
 _NOT_IMPLEMENTED = frozenset({"SMNT", "ADAT", "MIC", "CONF", "ENC", "LANG", "LPRT", "LPSV"})
 
@@ -73,8 +73,14 @@ class Commands(Login):
 
     def process_command(self, cmd: str, *args: object, **kwargs: object) -> None:
         """A transfer needs a data connection, or a port on which one is awaited."""
+        if cmd in ("PASV", "EPSV", "PORT", "EPRT"):
+            self.no_data = ""
+        elif cmd in DATA_COMMANDS and self.no_data:
+            declined, self.no_data = self.no_data, ""
+            self.respond(declined)
+            return
         arranged = self.data_channel or self._dtp_acceptor or self._dtp_connector
-        if cmd in _DATA_COMMANDS and not arranged:
+        if cmd in DATA_COMMANDS and not arranged:
             self.respond("425 Use PASV, EPSV, PORT or EPRT first.")
             return
         super().process_command(cmd, *args, **kwargs)
@@ -91,7 +97,7 @@ class Commands(Login):
         except BadAddressError:
             self.respond("501 PORT takes six numbers of one octet each.")
             return
-        self._connect(target)
+        self.connect_to(target)
 
     def ftp_EPRT(self, line: str) -> None:
         """Connect to the client (RFC 2428 §2)."""
@@ -105,9 +111,10 @@ class Commands(Login):
         except BadAddressError:
             self.respond("501 EPRT takes |protocol|address|port|.")
         else:
-            self._connect(target)
+            self.connect_to(target)
 
-    def _connect(self, target: HostPort) -> None:
+    def connect_to(self, target: HostPort) -> None:
+        """Make an active data connection."""
         refused = refusal(target, self.remote_ip)
         if refused:
             self.respond(refused)

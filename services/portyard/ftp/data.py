@@ -25,7 +25,6 @@ from portyard.ftp.hosted import (
     PassiveDTP,
     RetryError,
 )
-from portyard.ftp.tls import TlsChannel
 
 CHUNK = 256 * 1024  # octets of one read, write or sendfile: large files go at the disk's pace, small ones are one turn
 READS_A_TURN = 8  # so that one fast upload doesn't keep the loop from the others
@@ -65,22 +64,28 @@ class PlainData(DTPHandler):  # type: ignore[misc]
     def handle_read(self) -> None:
         """Take what there is."""
         for _ in range(READS_A_TURN):
-            try:
-                chunk = self.recv(self.ac_in_buffer_size)
-            except RetryError:
-                return
-            if self._closed or not chunk:
-                return
-            self.tot_bytes_received += len(chunk)
-            if self._from_network is not None:
-                chunk = self._from_network.feed(chunk)
-            try:
-                self.file_obj.write(chunk)
-            except OSError as error:
-                self._fail(storing_failed(error))
+            if not self._take(self.ac_in_buffer_size):
                 return
 
     handle_read_event = handle_read
+
+    def _take(self, size: int) -> bool:
+        """Read and store once; whether there may be more."""
+        try:
+            chunk = self.recv(size)
+        except RetryError:
+            return False
+        if self._closed or not chunk:
+            return False
+        self.tot_bytes_received += len(chunk)
+        if self._from_network is not None:
+            chunk = self._from_network.feed(chunk)
+        try:
+            self.file_obj.write(chunk)
+        except OSError as error:
+            self._fail(storing_failed(error))
+            return False
+        return True
 
     def recv(self, buffer_size: int) -> bytes:
         """Octets; at the end none, and the connection is closed one way or the other."""
@@ -170,38 +175,6 @@ class PlainData(DTPHandler):  # type: ignore[misc]
             self._resp = (storing_failed(error), None)
 
 
-class Data(TlsChannel, PlainData):
-    """A data connection, private when PROT P was said (RFC 4217 §9)."""
-
-    def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
-        super().__init__(sock, cmd_channel)
-        if self.connected and cmd_channel.private_data:
-            self.secure_connection(cmd_channel.room.tls_context, tickets=0)
-
-    def use_sendfile(self) -> bool:
-        """Not under TLS."""
-        return bool(not self.tls_requested and super().use_sendfile())
-
-    def broken(self) -> None:
-        """The peer broke off; under TLS also by an end without close_notify, which is a truncation."""
-        self.secured = False
-        PlainData.broken(self)
-
-    def abort(self, reply: str = "") -> None:
-        """End it now, without a goodbye, which might wait."""
-        self.secured = False
-        super().abort(reply)
-
-    def handle_tls_established(self) -> None:
-        """The handshake is done."""
-        self.cmd_channel.note_handshake("data", self.handshake_fields())
-
-    def handle_tls_failed(self, error: OSError) -> None:
-        """It failed (RFC 4217 §10.2: 522)."""
-        self.cmd_channel.note_failed_handshake("data", error)
-        self.abort("522 TLS handshake failed on the data connection.")
-
-
 class Passive(PassiveDTP):  # type: ignore[misc]
     """The listening side of PASV and EPSV."""
 
@@ -212,7 +185,7 @@ class Passive(PassiveDTP):  # type: ignore[misc]
         self.log = cmd_channel.log
         self.log_exception = cmd_channel.log_exception
         AsyncChat.__init__(self, ioloop=cmd_channel.ioloop)
-        local = cmd_channel.socket.getsockname()[0]
+        local = cmd_channel.connection.local[0]
         self.create_socket(cmd_channel.socket.family, socket.SOCK_STREAM)
         if not self._bind(local, cmd_channel.room.passive_ports):
             self.close()
@@ -250,13 +223,10 @@ class Passive(PassiveDTP):  # type: ignore[misc]
             channel.note_error(f"data connection from {addr[0]} refused: it isn't the client's address")
             return
         self.close()
-        if not channel.connected:
+        if channel.connected:
+            channel.take_data(self, sock, addr)
+        else:
             sock.close()
-            return
-        handler = channel.dtp_handler(sock, channel)
-        if handler.connected:
-            channel.data_channel = handler
-            channel._on_dtp_connection()
 
     def handle_timeout(self) -> None:
         """Nobody came."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
+import ssl
 from pathlib import Path
 from types import SimpleNamespace
 
 from portyard.commons.card import Port, Service
+from portyard.commons.tls.authority import CertificatePaths, server_context
+from portyard.commons.tls.recipes import GOOD, RECIPES
+from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Connection, Yard
-from portyard.ftp.commands import Commands
 from portyard.ftp.core.addresses import Surroundings, read_routes
 from portyard.ftp.core.listing import DEFAULT_FACTS
 from portyard.ftp.ioloop import AsyncioLoop
+from portyard.ftp.ruled import Ruled
 from portyard.ftp.session import Session
-from portyard.ftp.tls import server_context
+from portyard.ftp.tls import Terms
 
 _ROUTES = Path("/proc/net/route")
 _logger = logging.getLogger("portyard.ftp")
@@ -33,7 +38,7 @@ class Room:
         yard: Where it stands.
         ioloop: pyftpdlib's loop over ours.
         server: What pyftpdlib asks of a server object; the listener does the work of one.
-        tls_context: The certificate's context.
+        wire: The relays of data connections on which faults may be put.
         passive_ports: Where passive data connections listen; None for any port.
     """
 
@@ -43,14 +48,14 @@ class Room:
         self.yard = yard
         self.ioloop = AsyncioLoop()
         self.server = SimpleNamespace(ip_map=[], _accept_new_cons=lambda: True)
-        self.tls_context = server_context(*yard.tls.certificate_files())
+        self.wire = Wire(random.Random(yard.rng.getrandbits(64)))
         self.passive_ports = _port_range(yard.settings.passive_ports)
         self._service = service
         self._sessions: set[Session] = set()
 
     def adopt(self, connection: Connection, sock: socket.socket) -> None:
         """Take over an accepted socket."""
-        session = Commands(self, connection, sock)
+        session = Ruled(self, connection, sock)
         session._current_facts = list(DEFAULT_FACTS)
         self._sessions.add(session)
         session.begin()
@@ -70,6 +75,22 @@ class Room:
             session.respond("421 The server is closing.")
             session.close()
         self.ioloop.close()
+        await self.wire.close()
+
+    def context(self, recipe: str) -> ssl.SSLContext:
+        """A certificate's context, one for control and data connections, so that these can resume a session of those."""
+        return self.yard.tls.server_context(recipe)
+
+    async def terms(self, recipe: str) -> Terms:
+        """A certificate's terms; off the loop where it isn't the good one, since it may have to be made."""
+        if recipe == GOOD:
+            return Terms(recipe, self.context(recipe))
+        return Terms(recipe, await asyncio.to_thread(self.context, recipe))
+
+    def fresh_terms(self, recipe: str) -> Terms:
+        """Terms under which no session of before can be resumed."""
+        paths = CertificatePaths(*self.yard.tls.certificate_files(recipe))
+        return Terms(recipe, server_context(RECIPES[recipe], paths, self.yard.state / "tls" / "ca.pem"))
 
     def ended(self, session: Session) -> None:
         """A session is over."""

@@ -36,7 +36,7 @@ class Login(Session):
             self.respond("504 No such host here.")
             return
         if sandbox is not None:
-            self.pen.join(sandbox)
+            self.join(sandbox)
         self.respond("220 Host accepted.")
 
     def ftp_USER(self, line: str) -> None:
@@ -48,7 +48,7 @@ class Login(Session):
     async def _claim(self, login: str) -> None:
         sandbox = await self.room.sandbox_of_login(login)
         if sandbox is not None:
-            self.pen.join(sandbox)
+            self.join(sandbox)
         self.username = login
         self.respond("331 Password required.")  # the same for any name (RFC 2577 §6)
 
@@ -73,8 +73,10 @@ class Login(Session):
         self.fs = Files(files, account.local_part, settings.limits.upload, self.room.yard.clock.now)
         self.authenticated = True
         self.attempted_logins = 0
-        self.pen.join(account.sandbox)
+        self.join(account.sandbox)
         self.pen.authenticated(account.address, "USER")
+        if self.gate is not None:
+            self.gate.account = account.address
         self.respond("230 Logged in.")
 
     async def _refuse(self, login: str) -> None:
@@ -102,6 +104,8 @@ class Login(Session):
             self.data_channel.abort()
         super().flush_account()
         self._epsvall = False
+        if self.gate is not None:
+            self.gate.account = ""
 
     def ftp_QUIT(self, line: str) -> None:
         """Goodbye."""

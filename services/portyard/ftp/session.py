@@ -14,13 +14,18 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.tls.hello import ClientHello
+from portyard.commons.tls.recipes import GOOD, RECIPES, recipe_for_host
+from portyard.commons.tls.setup import hello_fields
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.listing import one_line
 from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
-from portyard.ftp.data import Data, Passive
+from portyard.ftp.data import Passive
 from portyard.ftp.hosted import AsyncChat, FTPHandler, RetryError
-from portyard.ftp.tls import CONTROL_TICKETS, TlsChannel, half_close, peek, take_raw
+from portyard.ftp.private import Data
+from portyard.ftp.tls import CONTROL_TICKETS, Terms, TlsChannel, half_close, peek, take_raw
 
 if TYPE_CHECKING:
     from portyard.ftp.edge import Room
@@ -65,6 +70,9 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     Attributes:
         family: The connection's address family.
         sized: PBSZ was said (RFC 4217 §8).
+        gate: The session's gate.
+        recipe: By which name of a certificate the control connection shows itself.
+        no_data: What the next transfer is answered, when its data connection was declined before it was asked for.
         private_data: Data connections turn to TLS: PROT P was said (RFC 4217 §9).
     """
 
@@ -72,7 +80,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     timeout = IDLE_S
     unicode_errors = "surrogateescape"  # a name that isn't UTF-8 goes out as the octets that it is
     authorizer = Everything()
-    dtp_handler = Data
+    dtp_handler: Any = Data
     passive_dtp = Passive
     remote_ip: str
     _out_dtp_queue: Any
@@ -82,19 +90,22 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self.room = room
         self.connection = connection
         self.pen = connection.log
+        self.gate = connection.gate
         self.reason = "peer closed"
         self.family = sock.family
         self.sized = False
         self.private_data = False
         self._held: deque[bytes | None] = deque()
         self._held_octets = 0
-        self._waiting = False
+        self._waits = 0
         self._partial = b""
         self._too_long = False
         self._greeted = False
         self._lingering = False
         self._reply = ""
         self._handshake_timer: Any = None
+        self.recipe = GOOD
+        self.no_data = ""
         super().__init__(sock, room.server, room.ioloop)
         if self.connected:
             self.remote_ip = plain(self.remote_ip)
@@ -113,6 +124,17 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self._greeted = True
         self.respond(f"220 {self.banner}.")
 
+    @property
+    def armed(self) -> bool:
+        """Whether rules have to be asked at all."""
+        return self.gate is not None and self.gate.armed
+
+    def join(self, sandbox: str) -> None:
+        """The session belongs to this sandbox from now on."""
+        self.pen.join(sandbox)
+        if self.gate is not None:
+            self.gate.sandbox = sandbox
+
     # TLS
 
     def secure(self) -> None:
@@ -121,7 +143,38 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self._held.clear()
         self._held_octets = 0
         self._handshake_timer = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
-        self.secure_connection(self.room.tls_context, CONTROL_TICKETS)
+        self.secure_connection(CONTROL_TICKETS)
+
+    def handle_tls_hello(self, hello: ClientHello | None) -> None:
+        """A ClientHello came: its name chooses the certificate and may claim a sandbox."""
+        if hello is None:  # what comes isn't one, and the handshake will say so
+            self.begin_handshake(self.room.context(GOOD))
+            return
+        self.note_hello("control", hello)
+        self.wait_for(self._answer_hello(hello.server_name or ""))
+
+    async def _answer_hello(self, server_name: str) -> None:
+        await self._join_named(server_name)
+        terms = await self.choose_terms("control", server_name, self)
+        if terms is not None and not self._closed:
+            self.recipe = terms.recipe
+            self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
+
+    async def _join_named(self, server_name: str) -> None:
+        sandbox = await self.room.sandbox_of_host(server_name) if server_name else None
+        if sandbox not in (None, DEFAULT):
+            self.join(sandbox)
+
+    async def choose_terms(self, channel: str, server_name: str, asking: TlsChannel) -> Terms | None:
+        """The recipe and its context for a handshake; None when there will be none.
+
+        Args:
+            channel: "control" or "data".
+            server_name: The name that the client asked for, or "".
+            asking: The connection.
+        """
+        asked = recipe_for_host(server_name) if channel == "control" else None
+        return await self.room.terms(self.recipe if asked is None else asked.name)
 
     def handle_tls_established(self) -> None:
         """The handshake is done."""
@@ -193,7 +246,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
 
     def _work(self) -> None:
         """Obey what is held, until something has to be waited for."""
-        while not (self._waiting or self._closed or self._closing):
+        while not (self._waits or self._closed or self._closing):
             index = self._next()
             if index is None:
                 return
@@ -222,15 +275,25 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             return
         self.pen.command(shown(text))
         verb, _, argument = text.partition(" ")
+        self.dispatch(text, verb.upper(), argument)
+
+    def dispatch(self, text: str, verb: str, argument: str) -> None:
+        """Obey a command.
+
+        Args:
+            text: All of it.
+            verb: In capitals.
+            argument: What follows.
+        """
         try:
-            self.pre_process_command(text, verb.upper(), argument)
+            self.pre_process_command(text, verb, argument)
         except Exception:  # ours, not the peer's: it is answered, and the session goes on
             _logger.exception("%s failed", verb)
             self.respond("451 Local error in processing.")
 
     def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that awaits; the next command is obeyed after it."""
-        self._waiting = True
+        self._waits += 1
         self.room.yard.spawn(self._finish(work))
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
@@ -240,7 +303,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             _logger.exception("a command failed")
             self.respond("451 Local error in processing.")
         finally:
-            self._waiting = False
+            self._waits -= 1
         self._work()
 
     # Transfers under way
@@ -257,6 +320,13 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         super()._on_dtp_close()
         if not self._closed:
             self.ioloop.call_later(0, self._work)
+
+    def take_data(self, acceptor: Passive, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """The client's data connection came."""
+        handler = self.dtp_handler(sock, self)
+        if handler.connected:
+            self.data_channel = handler
+            self._on_dtp_connection()
 
     def drop_pending(self) -> bool:
         """Forget a transfer that was promised but has no connection yet; True when there was one."""
@@ -306,7 +376,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
         if not (self._closed or self.handshaking):
             self._last_response = resp
-            self.push(one_line(resp) + "\r\n")
+            Session.push(self, one_line(resp) + "\r\n")
 
     def respond_w_warning(self, resp: str) -> None:
         """As `respond`; the journal has it, a log needn't."""
@@ -328,6 +398,12 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         """A handshake is done; "established" alone is the control connection's, where a talk has its upgrade."""
         step = "established" if channel == "control" else f"{channel} established"
         self.pen.event("tls", step=step, channel=channel, **fields)
+
+    def note_hello(self, channel: str, hello: ClientHello) -> None:
+        """A ClientHello came."""
+        step = "hello" if channel == "control" else f"{channel} hello"
+        offer = {key: value for key, value in hello_fields(hello).items() if value is not None}
+        self.pen.event("tls", step=step, channel=channel, **offer)
 
     def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
         """A handshake failed."""

@@ -7,11 +7,14 @@ that throws away what it had not yet sent.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from portyard.commons.tls.alerts import Alert, alert_record
+from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.ftp.hosted import AsyncChat, RetryError
 from portyard.ftp.ioloop import READ, WRITE
 
@@ -19,32 +22,22 @@ if TYPE_CHECKING:
     from portyard.ftp.ioloop import AsyncioLoop
 
 RECORD = 16 * 1024  # octets that one TLS record carries at most (RFC 8446 §5.1)
+DRAINED = 64 * 1024  # octets that are taken at once before a clean close
+DRAINS = 16  # and so often at most: a peer that talks faster gets the RST after all
 CONTROL_TICKETS = 2  # what OpenSSL sends by default; a data connection resumes by one of them
 
 
-class NamedSocket(ssl.SSLSocket):
-    """A server's TLS socket that remembers the name it was asked for."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a handshake is answered.
 
-    server_name: str | None = None
-
-
-def server_context(chain: Path, key: Path) -> ssl.SSLContext:
-    """A context for control and data connections; one for both, so that a data connection can resume the control connection's session.
-
-    Args:
-        chain: The certificates' file, PEM.
-        key: The key's file, PEM.
+    Attributes:
+        recipe: The certificate's name.
+        context: Its context.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    context.sslsocket_class = NamedSocket
-    context.sni_callback = _remember_name
-    return context
 
-
-def _remember_name(sock: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
-    if isinstance(sock, NamedSocket):
-        sock.server_name = name
+    recipe: str
+    context: ssl.SSLContext
 
 
 class TlsChannel(AsyncChat):  # type: ignore[misc]
@@ -54,6 +47,7 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         tls_requested: From `secure_connection` on.
         handshaking: From `secure_connection` until the handshake is done.
         secured: The handshake is done.
+        server_name: The name that the client asked for (SNI).
     """
 
     ioloop: AsyncioLoop
@@ -61,20 +55,60 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
     tls_requested = False
     handshaking = False
     secured = False
+    server_name: str | None = None
     _parting = False
+    _polite = True
+    _tickets = 0
+    _reader: HelloReader | None = None
 
-    def secure_connection(self, context: ssl.SSLContext, tickets: int) -> None:
-        """Turn to TLS, as the server; the handshake follows as octets come.
+    def secure_connection(self, tickets: int) -> None:
+        """Turn to TLS, as the server: the ClientHello is looked at first, see `handle_tls_hello`.
+
+        Args:
+            tickets: How many sessions the peer is offered to resume, at most.
+        """
+        self.tls_requested = self.handshaking = True
+        self._tickets = tickets
+        self._reader = HelloReader()
+        super().modify_ioloop_events(READ)
+
+    def _look(self, reader: HelloReader) -> None:
+        """Look at the ClientHello without taking it; what comes in pieces is waited for in the kernel."""
+        try:
+            data = self.socket.recv(MAX_HELLO, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        news = data[len(reader.raw) :]
+        found: ClientHello | NeedMore | NotTls | None = None
+        if news:  # else it is readable because it ended
+            with contextlib.suppress(BadHello):
+                found = reader.feed(news)
+        if isinstance(found, NeedMore):
+            self._wake_at(len(data) + found.at_least)
+            return
+        self._wake_at(1)
+        self._reader = None
+        super().modify_ioloop_events(0)
+        hello = found if isinstance(found, ClientHello) else None
+        self.server_name = hello.server_name if hello is not None else None
+        self.handle_tls_hello(hello)
+
+    def _wake_at(self, octets: int) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+
+    def begin_handshake(self, context: ssl.SSLContext, *, close_notify: bool = True) -> None:
+        """Answer the ClientHello; the rest of the handshake follows as octets come.
 
         Args:
             context: The certificate's.
-            tickets: How many sessions the peer is offered to resume.
+            close_notify: Whether TLS is to end with a goodbye.
         """
-        self.tls_requested = True
-        before, context.num_tickets = (
-            context.num_tickets,
-            tickets,
-        )  # OpenSSL copies the number when the connection is made
+        self._polite = close_notify
+        before = context.num_tickets
+        context.num_tickets = min(before, self._tickets)  # OpenSSL copies the number when the connection is made
         try:
             self.socket = context.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
@@ -84,8 +118,13 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             return
         finally:
             context.num_tickets = before
-        self.handshaking = True
-        super().modify_ioloop_events(READ)
+        self._handshake()
+
+    def refuse_handshake(self, alert: Alert) -> None:
+        """Answer the ClientHello by an alert."""
+        with contextlib.suppress(OSError):
+            self.socket.send(alert_record(alert))
+        self.handle_tls_failed(OSError(f"{alert.name.lower()} sent, as a rule wants it"))
 
     def handshake_fields(self) -> dict[str, object]:
         """What the handshake agreed on, for the journal."""
@@ -95,9 +134,12 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             "cipher": cipher[0] if cipher else None,
             "session_reused": bool(self.socket.session_reused),
         }
-        if self.socket.server_name:
-            fields["server_name"] = self.socket.server_name
+        if self.server_name:
+            fields["server_name"] = self.server_name
         return fields
+
+    def handle_tls_hello(self, hello: ClientHello | None) -> None:
+        """A ClientHello came, or something that is none; `begin_handshake` or `refuse_handshake` answers it, now or later."""
 
     def handle_tls_established(self) -> None:
         """The handshake is done."""
@@ -106,6 +148,11 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         """The handshake failed; the alert is out."""
 
     def _handshake(self) -> None:
+        if self._reader is not None:
+            self._look(self._reader)
+            return
+        if not isinstance(self.socket, ssl.SSLSocket):  # the answer isn't decided yet
+            return
         try:
             self.socket.do_handshake()
         except ssl.SSLWantReadError:
@@ -163,7 +210,7 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             plain: bytes = super().recv(buffer_size)
             return plain
         try:
-            data: bytes = self.socket.recv(RECORD)
+            data: bytes = self.socket.recv(min(buffer_size, RECORD))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
             raise RetryError from error
         except (OSError, ValueError):
@@ -199,10 +246,15 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         """Say goodbye (close_notify, RFC 8446 §6.1) and close."""
         if not self._closed and self.secured and not self._say_goodbye():
             return  # until there is room for it
+        if self.handshaking and not self._closed:
+            drain(self.socket)
         self.handshaking = self._parting = False
         super().close()
 
     def _say_goodbye(self) -> bool:
+        if not self._polite:
+            self.secured = False
+            return True
         try:
             self.socket.unwrap()
         except ssl.SSLWantWriteError:
@@ -242,3 +294,11 @@ def take_raw(sock: Any, size: int) -> bytes:  # noqa: ANN401 - a plain socket or
         OSError: The connection broke.
     """
     return socket.socket.recv(sock, size)
+
+
+def drain(sock: Any) -> None:  # noqa: ANN401 - a plain socket or one under TLS
+    """Take what came already, before a clean close: unread octets would make it a RST."""
+    with contextlib.suppress(OSError):
+        for _ in range(DRAINS):
+            if not take_raw(sock, DRAINED):
+                return

@@ -38,7 +38,7 @@ def test_private_transfers(implicit: bool, loop: str, tmp_path: Path) -> None:
             assert await asyncio.wait_for(pipe.reader.read(), LIMIT_S) == data
             await pipe.close()
             assert (await client.reply()).startswith("226")
-            tls = await ftp.events("tls")
+            tls = await ftp.handshakes()
             assert [event.fields["channel"] for event in tls] == ["control", "data", "data"]
             assert [event.fields["step"] for event in tls] == ["established", "data established", "data established"]
             assert {event.fields["session_reused"] for event in tls} == {False}
@@ -99,7 +99,7 @@ def test_a_data_connection_that_speaks_no_tls_gets_522(tmp_path: Path) -> None:
             await pipe.close()
             assert (await client.ask("PWD")).startswith("257")
             assert (await ftp.root()).list("/") == []
-            failed = [event for event in await ftp.events("tls") if event.fields["step"] == "failed"]
+            failed = [event for event in await ftp.handshakes() if event.fields["step"] == "failed"]
             assert [event.fields["channel"] for event in failed] == ["data"]
 
     run(go())
@@ -117,7 +117,7 @@ def test_a_handshake_that_fails_ends_that_connection_alone(octets: bytes, record
             writer.close()
             await writer.wait_closed()
             assert (await other.ask("NOOP")).startswith("200")
-            steps = [event.fields["step"] for event in await ftp.events("tls")]
+            steps = [event.fields["step"] for event in await ftp.handshakes()]
             assert sorted(map(str, steps)) == ["established", "failed"]
 
     run(go())
@@ -172,7 +172,7 @@ def test_a_data_connection_resumes_the_control_connections_session_and_sends_no_
         async with open_ftp(tmp_path) as ftp:
             port, context = ftp.served.port("ftps"), ftp.served.client_context()
             assert await asyncio.to_thread(errand, port, context) == [(False, False), (False, True)]
-            reused = [event.fields["session_reused"] for event in await ftp.events("tls")]
+            reused = [event.fields["session_reused"] for event in await ftp.handshakes()]
             assert reused == [False, False, True]
 
     run(go())

@@ -1,0 +1,75 @@
+"""Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from portyard.commons.tls.hello import ClientHello
+from portyard.commons.tls.recipes import RECIPES
+from portyard.ftp.tls import Terms, TlsChannel
+from portyard.ftp.watched import WatchedData
+
+
+class Data(TlsChannel, WatchedData):
+    """A data connection, private when PROT P was said (RFC 4217 §9)."""
+
+    def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        super().__init__(sock, cmd_channel)
+        if self.connected and cmd_channel.private_data:
+            self.secure_connection(tickets=0)
+
+    def use_sendfile(self) -> bool:
+        """Not under TLS."""
+        return bool(not self.tls_requested and super().use_sendfile())
+
+    def broken(self) -> None:
+        """The peer broke off; under TLS also by an end without close_notify, which is a truncation."""
+        self.secured = False
+        WatchedData.broken(self)
+
+    def abort(self, reply: str = "") -> None:
+        """End it now, without a goodbye, which might wait."""
+        self.secured = False
+        super().abort(reply)
+
+    def handle_tls_hello(self, hello: ClientHello | None) -> None:
+        """A ClientHello came: the control connection's certificate is shown, unless a rule wants another."""
+        channel = self.cmd_channel
+        if hello is not None:
+            channel.note_hello("data", hello)
+        if hello is not None and channel.armed:
+            channel.room.yard.spawn(self._ask_terms(hello.server_name or ""))
+        else:
+            self._begin(Terms(channel.recipe, channel.room.context(channel.recipe)))
+
+    async def _ask_terms(self, server_name: str) -> None:
+        terms = await self.cmd_channel.choose_terms("data", server_name, self)
+        if terms is not None and not self._closed:
+            self._begin(terms)
+
+    def _begin(self, terms: Terms) -> None:
+        room = self.cmd_channel.room
+        if room.yard.settings.session_reuse == "refused":
+            terms = room.fresh_terms(terms.recipe)
+        self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
+
+    def handle_tls_established(self) -> None:
+        """The handshake is done; whether it resumed a session may matter."""
+        channel = self.cmd_channel
+        channel.note_handshake("data", self.handshake_fields())
+        reused = bool(self.socket.session_reused)
+        if channel.room.yard.settings.session_reuse == "required" and not reused:
+            self.decline("522 The data connection must resume the control connection's TLS session.")
+        elif channel.armed:
+            self.hold()
+            channel.room.yard.spawn(self._judge_session(reused))
+
+    async def _judge_session(self, reused: bool) -> None:
+        if await self.judge("data_tls", reused=reused):
+            self.release()
+
+    def handle_tls_failed(self, error: OSError) -> None:
+        """It failed (RFC 4217 §10.2: 522)."""
+        self.cmd_channel.note_failed_handshake("data", error)
+        self.decline("522 TLS handshake failed on the data connection.")

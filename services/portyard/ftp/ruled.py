@@ -1,0 +1,412 @@
+"""A control connection that obeys rules: every command, every phase of a transfer and of the connection is asked about first.
+
+While no rule is set anywhere each question is one look at a counter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from portyard.commons.scenario.actions import (
+    Action,
+    Delay,
+    Expect,
+    HangUp,
+    Kind,
+    Refuse,
+    Say,
+    Send,
+    Silence,
+    action_name,
+    kind_of,
+)
+from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.patterns import parse_pattern
+from portyard.commons.tls.alerts import Alert
+from portyard.commons.wire.obey import faults_of
+from portyard.commons.yard import Connection
+from portyard.ftp.commands import DATA_COMMANDS, Commands
+from portyard.ftp.core.addresses import HostPort
+from portyard.ftp.core.ascii import ToNetwork
+from portyard.ftp.core.listing import strip_options
+from portyard.ftp.core.replies import printable, shown
+from portyard.ftp.core.verbs import PHASES, fields_of, verb_of
+from portyard.ftp.data import Passive
+from portyard.ftp.hosted import AsyncChat, BufferedIteratorProducer
+from portyard.ftp.private import Data
+from portyard.ftp.session import Session
+from portyard.ftp.tls import Terms, TlsChannel, drain
+
+if TYPE_CHECKING:
+    from portyard.ftp.edge import Room
+
+HUNG_UP = "hung up by a rule"
+
+
+class Ruled(Commands):
+    """See Session for the arguments.
+
+    Attributes:
+        phases: The phases of the transfer at hand that rules could mean.
+        transfer_path: What it is about.
+        transfer_command: In capitals.
+    """
+
+    def __init__(self, room: Room, connection: Connection, sock: socket.socket) -> None:
+        self.phases: frozenset[str] = frozenset()
+        self.transfer_path = "/"
+        self.transfer_command = ""
+        self._hushed = False
+        self._lie: Verdict | None = None
+        self._stub: str | None = None
+        self._expecting: asyncio.Future[None] | None = None
+        self._faults: tuple[Action, ...] | None = None
+        self._kept: list[socket.socket] = []
+        super().__init__(room, connection, sock)
+
+    # Asking
+
+    async def judged(self, verb: str, /, **fields: Scalar) -> Verdict | None:
+        """What rules want; noted, and waited for as long as they want. None for what always happens."""
+        if self.gate is None or self._hushed:
+            return None
+        verdict = await self.gate.ask(verb, **fields)
+        if verdict is not None and not self._closed:
+            does = [action_name(action) for action in verdict.actions]
+            self.pen.event("fault", verb=verb, rule=verdict.rule, does=does)
+            if verdict.delay_s:
+                await asyncio.sleep(verdict.delay_s)
+        return verdict
+
+    def greet(self) -> None:
+        """The greeting, unless rules want another."""
+        if self.armed:
+            self.wait_for(self._ask_greeting())
+        else:
+            super().greet()
+
+    async def _ask_greeting(self) -> None:
+        self._greeted = True
+        verdict = await self.judged("greeting")
+        await self._obey_verdict(verdict, super().greet)
+        if verdict is not None and verdict.refuse is not None and not self._closed:
+            self.reason = HUNG_UP
+            self.close_when_done()
+
+    def dispatch(self, text: str, verb: str, argument: str) -> None:
+        """Ask, then obey a command."""
+        self.phases = frozenset()
+        if not self._transferring():
+            self._lie = None
+        if self.armed:
+            self.wait_for(self._ask_command(text, verb, argument))
+        else:
+            super().dispatch(text, verb, argument)
+
+    async def _ask_command(self, text: str, command: str, argument: str) -> None:
+        await self._join_claimed(command, argument)
+        folder = self.fs.cwd if self.authenticated else "/"
+        named = strip_options(argument) if command in ("LIST", "NLST") else argument
+        verb = verb_of(command)
+        fields = fields_of(verb, command, named, folder, self._restart_position)
+        verdict = await self.judged(verb, **fields)
+        if command in DATA_COMMANDS:
+            self.transfer_path, self.transfer_command = str(fields.get("path", folder)), command
+            self.phases = self._possible_phases()
+        dispatch = super().dispatch
+        await self._obey_verdict(verdict, lambda: dispatch(text, command, argument))
+        self._stub = None
+
+    async def _join_claimed(self, command: str, argument: str) -> None:
+        """A name that is claimed names the sandbox whose rules are asked, before anything is granted."""
+        sandbox = None
+        if command == "USER":
+            sandbox = await self.room.sandbox_of_login(argument)
+        elif command == "HOST" and not (self.authenticated or self.username):
+            sandbox = await self.room.sandbox_of_host(argument)
+        if sandbox is not None:
+            self.join(sandbox)
+
+    def _possible_phases(self) -> frozenset[str]:
+        gate = self.room.yard.gate
+        if self.gate is None or self.connection.gate is None:
+            return frozenset()
+        return frozenset(phase for phase in PHASES if not gate.nothing_for(self.gate.sandbox, "ftp", phase))
+
+    # Obeying
+
+    async def _obey_verdict(self, verdict: Verdict | None, answer: Callable[[], None]) -> None:
+        """Do as is wanted in place of, or around, the true answer."""
+        if self._closed or self._hushed:
+            return
+        if verdict is None:
+            answer()
+            return
+        if verdict.faults:
+            self.connection.arm(verdict.faults)
+        if verdict.script is not None:
+            await self._play(verdict.script)
+            return
+        if verdict.refuse is not None:
+            self._tell(verdict.refuse)
+        elif verdict.say is not None:
+            self._lie = verdict
+            answer()
+            return  # what else is wanted follows the lie
+        elif verdict.respond is not None:
+            self._stub = verdict.respond.body
+            answer()
+        elif not (verdict.silence or verdict.hang_up):
+            answer()
+        self._end_as(verdict)
+
+    def _end_as(self, verdict: Verdict) -> None:
+        if verdict.hang_up:
+            self.hang_up()
+        elif verdict.silence:
+            self.hush()
+
+    async def _play(self, script: tuple[Action, ...]) -> None:
+        for step in script:
+            if self._closed or self._hushed or not await self._take_step(step):
+                return
+
+    async def _take_step(self, step: Action) -> bool:
+        """One step of a script; whether the next one follows."""
+        match step:
+            case Delay(delay_s):
+                await asyncio.sleep(delay_s)
+            case Say(text) | Refuse(text):
+                self._tell(text)
+            case Send(text):
+                AsyncChat.push(self, text.encode())
+                self.pen.reply(printable(text.rstrip("\r\n")))
+            case Expect(text):
+                line = await self._next_line()
+                return line is not None and parse_pattern(text).matches(line)
+            case Silence():
+                self.hush()
+            case HangUp():
+                self.hang_up()
+            case _ if kind_of(step) is Kind.BYTES:
+                self.connection.arm((step,))
+        return True
+
+    async def _next_line(self) -> str | None:
+        """The next line that comes, for a script; None when the client left."""
+        while not self._held:
+            if self._closed:
+                return None
+            self._expecting = asyncio.get_running_loop().create_future()
+            await self._expecting
+        line = self._held.popleft() or b""
+        self._held_octets -= len(line) + 2
+        text = line.decode("utf-8", "replace")
+        self.pen.command(shown(text))
+        return text
+
+    def _work(self) -> None:
+        if self._hushed:
+            self._held.clear()
+            self._held_octets = 0
+        if self._expecting is not None and not self._expecting.done() and self._held:
+            self._expecting.set_result(None)
+        super()._work()
+
+    # Replies
+
+    def respond(self, resp: str, logfun: object = None) -> None:
+        """A reply, or the lie that a rule wants in its place: the preliminary reply's or the last one's."""
+        lie = self._lie
+        if self._hushed:
+            return
+        if lie is None or lie.say is None or lie.say.startswith("1") != resp.startswith("1"):
+            super().respond(resp)
+            return
+        self._lie = None
+        self._tell(lie.say)
+        self._end_as(lie)
+
+    def push(self, data: str) -> None:
+        """The first lines of a reply of several; they go with the truth."""
+        if not (self._hushed or (self._lie is not None and not self._transferring())):
+            super().push(data)
+
+    def _tell(self, text: str) -> None:
+        """Say what a rule wrote: a line, or several."""
+        if not (self._closed or self._hushed or self.handshaking):
+            lines = text.splitlines()
+            AsyncChat.push(self, "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape"))
+            self.pen.reply(printable("\r\n".join(lines)))
+
+    def say_at_the_end(self, verdict: Verdict) -> None:
+        """The transfer's last reply will be a lie."""
+        self._lie = verdict
+
+    # Ends
+
+    def hush(self) -> None:
+        """Say nothing any more, whatever comes, until the peer leaves."""
+        self._hushed = True
+        for timer in (self._idler, self._handshake_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._dtp_acceptor is not None:
+            self._dtp_acceptor.close()
+        if self.data_channel is not None:
+            self.data_channel.freeze()
+
+    def hang_up(self) -> None:
+        """Close both connections cleanly."""
+        if self._closed:
+            return
+        self.reason = HUNG_UP
+        self._held.clear()
+        if self.data_channel is not None:
+            drain(self.data_channel.socket)
+            self.data_channel.part()
+        drain(self.socket)
+        self.close_when_done()
+
+    def _ended(self) -> None:
+        for sock in self._kept:
+            sock.close()
+        self._kept.clear()
+        if self._expecting is not None and not self._expecting.done():
+            self._expecting.set_result(None)
+        super()._ended()
+
+    # Stubs
+
+    def push_dtp_data(
+        self,
+        data: Any,  # noqa: ANN401 - pyftpdlib's, untyped
+        isproducer: bool = False,
+        file: Any = None,  # noqa: ANN401
+        cmd: str | None = None,
+    ) -> None:
+        """Send a listing or a file; in its place the octets that a rule gave."""
+        if self._stub is None:
+            super().push_dtp_data(data, isproducer, file, cmd)
+        else:
+            self._send_stub(cmd or "", 0)
+
+    def ftp_RETR(self, file: str) -> None:
+        """Send a file, or what a rule gave for one that needn't exist."""
+        if self._stub is None:
+            super().ftp_RETR(file)
+            return
+        offset, self._restart_position = self._restart_position, 0
+        self._send_stub("RETR", offset)
+
+    def ftp_LIST(self, path: str) -> None:
+        """List long, or as a rule says."""
+        super().ftp_LIST(path) if self._stub is None else self._send_stub("LIST", 0)
+
+    def ftp_NLST(self, path: str) -> None:
+        """List names, or as a rule says."""
+        super().ftp_NLST(path) if self._stub is None else self._send_stub("NLST", 0)
+
+    def ftp_MLSD(self, path: str) -> None:
+        """List facts, or as a rule says."""
+        super().ftp_MLSD(path) if self._stub is None else self._send_stub("MLSD", 0)
+
+    def _send_stub(self, cmd: str, offset: int) -> None:
+        octets = (self._stub or "").encode()
+        self._stub = None
+        if cmd == "RETR":
+            octets = octets[offset:]
+        if cmd != "RETR" or self._current_type == "a":  # listings have the network's line endings (RFC 3659 §7.2)
+            octets = ToNetwork().feed(octets)
+        super().push_dtp_data(BufferedIteratorProducer(iter([octets])), isproducer=True, cmd=cmd)
+
+    # Data connections
+
+    def dtp_handler(self, sock: socket.socket, channel: Session) -> Data:
+        """A data connection; where faults may be put on it, the relay is between."""
+        if self._faults is None:
+            return Data(sock, self)
+        faults, self._faults = self._faults, None
+        sock.setblocking(False)
+        relay = self.room.wire.put_in(sock, sock.getpeername(), faults_of(faults))
+        data = Data(relay.sock, self)
+        data.relay = relay
+        return data
+
+    def take_data(self, acceptor: Passive, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """The client's data connection came."""
+        if self.armed:
+            self.room.yard.spawn(self._ask_passive(acceptor, sock, address))
+        else:
+            super().take_data(acceptor, sock, address)
+
+    async def _ask_passive(self, acceptor: Passive, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        verdict = await self._ask_data("passive")
+        wanted = not self._closed and self._dtp_acceptor is acceptor
+        if not wanted:
+            sock.close()
+        elif verdict is not None and verdict.refuse is not None:
+            sock.close()
+            self._dtp_acceptor = None
+            if self.drop_pending():
+                self._tell(verdict.refuse)
+                self._work()
+            else:
+                self.no_data = verdict.refuse
+        elif verdict is not None and (verdict.silence or verdict.hang_up):
+            self._kept.append(sock)
+        else:
+            super().take_data(acceptor, sock, address)
+        if wanted and verdict is not None:
+            self._end_as(verdict)
+
+    def connect_to(self, target: HostPort) -> None:
+        """Make an active data connection."""
+        if self.armed:
+            self.wait_for(self._ask_active(target))
+        else:
+            super().connect_to(target)
+
+    async def _ask_active(self, target: HostPort) -> None:
+        connect = super().connect_to
+        verdict = await self._ask_data("active")
+        if verdict is None:
+            connect(target)
+        elif verdict.refuse is not None:
+            self._tell(verdict.refuse)
+            self._end_as(verdict)
+        elif verdict.silence or verdict.hang_up:
+            self._end_as(verdict)
+        else:
+            connect(target)
+
+    async def _ask_data(self, mode: str) -> Verdict | None:
+        """Ask about a data connection, and see whether faults may ever be put on it."""
+        verdict = await self.judged("data_connect", mode=mode)
+        self._faults = verdict.faults if verdict is not None else ()
+        sandbox = self.gate.sandbox if self.gate is not None else ""
+        if not self._faults and not await self.room.yard.gate.asks_for_bytes("ftp", sandbox):
+            self._faults = None
+        return verdict
+
+    # TLS
+
+    async def choose_terms(self, channel: str, server_name: str, asking: TlsChannel) -> Terms | None:
+        """See Session; by rule before all."""
+        verdict = None
+        if self.armed:
+            verdict = await self.judged("tls", server_name=server_name, channel=channel)
+        if verdict is None:
+            return await super().choose_terms(channel, server_name, asking)
+        if verdict.silence:  # the handshake stalls until its time is up
+            return None
+        if verdict.refuse is not None:
+            name = verdict.refuse.upper()
+            asking.refuse_handshake(Alert[name] if name in Alert.__members__ else Alert.HANDSHAKE_FAILURE)
+            return None
+        if verdict.recipe is not None:
+            return await self.room.terms(verdict.recipe)
+        return await super().choose_terms(channel, server_name, asking)

@@ -1,0 +1,188 @@
+"""Data connections that ask before each piece: what rules want done between the 150 and the 226.
+
+A transfer that no rule can mean is never watched, and goes at its full speed.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from portyard.commons.scenario.model import Scalar
+from portyard.commons.wire.obey import faults_of
+from portyard.commons.wire.relay import Relay
+from portyard.ftp.data import CHUNK, PlainData
+
+PIECE = 4096  # octets that are sent or read between two questions
+UNASKED = 1 << 62
+
+
+class WatchedData(PlainData):
+    """A data connection that obeys rules.
+
+    Attributes:
+        relay: What faults of bytes are put on; None where no rule had any when the connection was made.
+    """
+
+    def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        self.relay: Relay | None = None
+        self._phases: frozenset[str] = frozenset()
+        self._holds = 0
+        self._opened = False
+        self._completed = False
+        self._permitted = 0
+        super().__init__(sock, cmd_channel)
+
+    # A transfer begins
+
+    def push_with_producer(self, producer: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        """Begin a download or a listing."""
+        self._phases = self.cmd_channel.phases
+        super().push_with_producer(producer)
+
+    def enable_receiving(self, type: str, cmd: str) -> None:  # noqa: A002 - pyftpdlib's name
+        """Begin an upload."""
+        super().enable_receiving(type, cmd)
+        self._phases = self.cmd_channel.phases
+        if self._phases:
+            self._hold()
+
+    def use_sendfile(self) -> bool:
+        """Not where pieces are asked about."""
+        return bool(not self._phases and super().use_sendfile())
+
+    # Pieces
+
+    def initiate_send(self) -> None:
+        """Send what there is leave for."""
+        if self._holds:
+            self.modify_ioloop_events(0)
+        elif not self._phases:
+            super().initiate_send()
+        elif self._permitted <= 0:
+            self._hold()
+        else:
+            before = self.tot_bytes_sent
+            self.ac_out_buffer_size = min(self._permitted, CHUNK)
+            super().initiate_send()
+            self._permitted -= self.tot_bytes_sent - before
+
+    def handle_read(self) -> None:
+        """Take what there is leave for."""
+        if self._holds:
+            self.modify_ioloop_events(0)
+        elif not self._phases:
+            super().handle_read()
+        else:
+            self._take_permitted()
+
+    handle_read_event = handle_read
+
+    def _take_permitted(self) -> None:
+        while self._permitted > 0 and not self._holds:
+            before = self.tot_bytes_received
+            if not self._take(min(self._permitted, self.ac_in_buffer_size)):
+                return
+            self._permitted -= self.tot_bytes_received - before
+        if not self._holds:  # at once: what TLS has decrypted already makes no socket readable
+            self._hold()
+
+    def handle_close(self) -> None:
+        """The peer ended it, or everything is sent: the last moment at which a rule can change the outcome."""
+        whole = self.receive or not self.producer_fifo
+        if "complete" not in self._phases or self._completed or self._closed or not whole:
+            super().handle_close()
+            return
+        self._completed = True
+        self.hold()
+        self.cmd_channel.room.yard.spawn(self._complete())
+
+    async def _complete(self) -> None:
+        if await self.judge("complete", **self._fields()):
+            super().handle_close()
+
+    # Asking
+
+    def hold(self) -> None:
+        """Carry nothing until `release`."""
+        self._holds += 1
+        self.modify_ioloop_events(0)
+
+    def release(self) -> None:
+        """The other half of `hold`."""
+        self._holds -= 1
+        if self._holds or self._closed or not self._initialized:
+            return
+        if self.receive:
+            self.modify_ioloop_events(self.ioloop.READ)
+            self.ioloop._call(self, self.handle_read_event)
+        else:
+            self.modify_ioloop_events(self.ioloop.WRITE)
+            self.ioloop._call(self, self.handle_write_event)
+
+    def _hold(self) -> None:
+        self.hold()
+        self.cmd_channel.room.yard.spawn(self._consider())
+
+    async def _consider(self) -> None:
+        if not self._opened:
+            self._opened = True
+            if "transfer" in self._phases and not await self.judge("transfer", **self._fields()):
+                return
+        self._permitted = UNASKED
+        if "data" in self._phases:
+            self._permitted = PIECE
+            if not await self.judge("data", **self._fields()):
+                return
+        self.release()
+
+    def _fields(self) -> dict[str, Scalar]:
+        return {
+            "path": self.cmd_channel.transfer_path if self.file_obj is None else self.file_obj.name,
+            "command": self.cmd or self.cmd_channel.transfer_command,
+            "direction": "up" if self.receive else "down",
+            "octets": self.get_transmitted_bytes(),
+        }
+
+    async def judge(self, verb: str, **fields: Scalar) -> bool:
+        """Ask, and do as is wanted; whether things take their course."""
+        verdict = await self.cmd_channel.judged(verb, **fields)
+        if self._closed:
+            return False
+        if verdict is None:
+            return True
+        if self.relay is not None:
+            for direction, fault in faults_of(verdict.faults):
+                self.relay.arm(fault, direction)
+        if verdict.refuse is not None:
+            self.decline(verdict.refuse)
+        if verdict.say is not None:
+            self.cmd_channel.say_at_the_end(verdict)
+            return True
+        if verdict.hang_up:
+            self.cmd_channel.hang_up()
+        elif verdict.silence:
+            self.cmd_channel.hush()
+        return not (verdict.refuse is not None or verdict.hang_up or verdict.silence)
+
+    # What the control connection wants
+
+    def decline(self, reply: str) -> None:
+        """End it by a failing reply, which waits for the command when none was said yet."""
+        if not self._initialized:
+            self.cmd_channel.no_data = reply
+            reply = ""
+        self.abort(reply)
+
+    def freeze(self) -> None:
+        """Carry nothing any more; the connection stays open."""
+        self.hold()
+        if self._idler is not None:
+            self._idler.cancel()
+
+    def part(self) -> None:
+        """Close cleanly in the midst of things; a reply isn't due."""
+        self._told = True
+        self.transfer_finished = False
+        self._resp = ()
+        self.close()
