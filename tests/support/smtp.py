@@ -43,6 +43,7 @@ def public_bindings() -> dict[str, str]:
         "other_authzid": base64_of("bob@portyard.test\0alice@portyard.test\0alice-secret"),
         "name64": base64_of("alice@portyard.test"),
         "password64": base64_of("alice-secret"),
+        "t1_plain": base64_of("\0nobody@t1.test\0wrong"),
         "wrong64": base64_of("wrong"),
         "received": "Received: from a by b; Thu, 1 Jan 1970 00:00:00 +0000\r\n" * 101,
     }
@@ -68,6 +69,14 @@ def settings_of(talk: Talk) -> dict[str, object]:
     if "message-limit" in talk.headers:
         changes["limits"] = SettingLimits(message=int(talk.headers["message-limit"]))
     return changes
+
+
+async def make_sandboxes(yard: Yard, talk: Talk) -> None:
+    """Those of the talk's headers: `sandboxes: t1 t2=own`, each with an account u whose password is pw."""
+    for word in talk.headers.get("sandboxes", "").split():
+        name, _, capture = word.partition("=")
+        await yard.sandboxes.create(name, capture=capture or "any")
+        await yard.accounts.create(name, f"u@{name}.test", "pw")
 
 
 async def open_spool(yard: Yard, hop: str) -> SqlSpool:
@@ -105,4 +114,4 @@ async def core_peer(yard: Yard, role: str) -> CorePeer:
         peer=Peer("192.0.2.1"),
         gate=gate,
     )
-    return CorePeer(Session(context), Framing(), yard)
+    return CorePeer(Session(context), Framing(), yard, gate)

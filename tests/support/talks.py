@@ -99,7 +99,7 @@ class Stores(Protocol):
         """Assert a fact: `INBOX has 2`, `INBOX has 2 for bob@portyard.test`."""
 
     async def rule(self, text: str) -> None:
-        """Set a rule, given as JSON, in `default`."""
+        """Set a rule, given as JSON, in `default` or the sandbox that it names."""
 
 
 class TalkFailure(AssertionError):
@@ -222,11 +222,14 @@ class YardStores:
         await check_store(self.yard, fact)
 
     async def rule(self, text: str) -> None:
-        await self.yard.rules.add("default", parse_rule(json.loads(text)))
+        rule = json.loads(text)
+        await self.yard.rules.add(rule.pop("sandbox", "default"), parse_rule(rule))
 
 
 # Headers that ask for settings of the talk's own; a testbed that runs already can't follow them.
-SETTINGS_HEADERS = frozenset({"require-tls", "capture", "message-limit", "view", "down", "records"})
+SETTINGS_HEADERS = frozenset(
+    {"require-tls", "capture", "message-limit", "view", "down", "records", "sandboxes", "magic"}
+)
 
 
 def cases(room: str, height: str) -> Iterator[tuple[Path, str]]:

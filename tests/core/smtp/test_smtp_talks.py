@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.asyncio_tests import run
-from tests.support.smtp import PRELUDES, bindings, core_peer, settings_of
+from tests.support.smtp import PRELUDES, bindings, core_peer, make_sandboxes, settings_of
 from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
 
@@ -19,6 +19,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
 
     async def go() -> None:
         async with open_yard(tmp_path, **settings_of(talk)) as yard:
+            await make_sandboxes(yard, talk)
 
             async def connect(talk: Talk) -> CorePeer:
                 return await core_peer(yard, talk.headers["role"])

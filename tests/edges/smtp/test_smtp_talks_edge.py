@@ -8,7 +8,7 @@ import pytest
 
 from portyard.smtp.card import CARD
 from tests.support.asyncio_tests import run
-from tests.support.smtp import PORTS, PRELUDES, bindings, settings_of
+from tests.support.smtp import PORTS, PRELUDES, bindings, make_sandboxes, settings_of
 from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard, serve
 
@@ -27,6 +27,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
 
     async def go() -> None:
         async with open_yard(tmp_path, **settings_of(talk)) as yard, serve(yard, CARD, names=[role]) as served:
+            await make_sandboxes(yard, talk)
 
             async def connect(_: Talk) -> SocketPeer:
                 return await SocketPeer.connect(served.port(PORTS[role]), served.client_context())

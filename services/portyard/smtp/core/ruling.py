@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Work = Callable[[], Awaitable[Sequence[Effect]]]
 
-_SUBJECT: Final = re.compile(rb"^subject[ \t]*:[ \t]*((?:.*(?:\r\n[ \t].*)*))", re.IGNORECASE | re.MULTILINE)
+_SUBJECT: Final = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _BARE: Final = re.compile(r"([245])\d\d(?= as the address asks$)")
 
 
