@@ -11,10 +11,11 @@ import importlib
 import logging
 import os
 import resource
+import selectors
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -141,8 +142,11 @@ class Serving:
                 (folder / service.name).write_text("ready\n")
 
     async def open(self) -> None:
-        """Import the rooms and begin to accept."""
-        for service, card in {bound.service: bound.card for bound in self.bounds}.items():
+        """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order."""
+        pending = {bound.service: bound.card for bound in self.bounds}
+        while pending:
+            service = self._wanted(pending)
+            card = pending.pop(service)
             if card.vocabulary is not None:
                 self.yard.gate.learn(card.vocabulary)
             handler = await self._handler(card, service)
@@ -151,6 +155,15 @@ class Serving:
                 if bound.service is service:
                     await self._start(bound, handler)
             _logger.info("%s is open", service.name)
+
+    def _wanted(self, pending: Mapping[Service, Card]) -> Service:
+        socks = {bound.sock: bound.service for bound in self.bounds if bound.service in pending}
+        with selectors.DefaultSelector() as selector:
+            for sock in socks:
+                selector.register(sock, selectors.EVENT_READ)
+            ready = selector.select(0)
+        waiting = {socks[key.fileobj] for key, _ in ready if isinstance(key.fileobj, socket.socket)}
+        return next((service for service in pending if service in waiting), next(iter(pending)))
 
     async def _handler(self, card: Card, service: Service) -> Handler:
         module, _, name = card.factory.partition(":")
