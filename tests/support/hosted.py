@@ -16,6 +16,7 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.card import Card, Service
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.hosting import Hosting
+from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.settings import Limits, Settings
 from portyard.commons.yard import Connection, Yard
 
@@ -61,8 +62,24 @@ class FakeAccounts:
             for number, name in enumerate(("alice", "bob"), 1)
         ]
 
+    async def find(self, login: str) -> Account | None:
+        return next((a for a in self.known if login in (a.local_part, a.address)), None)
+
     async def verify(self, login: str, password: str) -> Account | None:
         return next((a for a in self.known if login in (a.local_part, a.address) and a.password == password), None)
+
+
+class FakeSandboxes:
+    """`default`, `t1` and `t2`; each owns `<name>.test`."""
+
+    def __init__(self) -> None:
+        self.known = {name: Sandbox(name, 1, "any", (f"{name}.test",)) for name in (DEFAULT, "t1", "t2")}
+
+    async def get(self, name: str) -> Sandbox | None:
+        return self.known.get(name)
+
+    async def owner(self, domain: str) -> Sandbox | None:
+        return next((found for found in self.known.values() if domain in found.domains), None)
 
 
 class FrozenClock:
@@ -93,6 +110,7 @@ def fake_yard(folder: Path, limits: Limits | None = None) -> Yard:
             rng=random.Random(7),
             secret=b"s" * 32,
             accounts=FakeAccounts(),
+            sandboxes=FakeSandboxes(),
             files=DiskFilestore(folder),
         ),
     )

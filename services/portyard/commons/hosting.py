@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import string
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakSet
@@ -17,8 +17,11 @@ from weakref import WeakSet
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParserPy
+from yarl import URL
 
 from portyard.commons.card import TlsMode
+from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled, unknown
+from portyard.commons.naming import UnknownSandboxError, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
 
@@ -107,9 +110,20 @@ class HostedProtocol(web.RequestHandler):
         connection: What the listener knows of it; its log is closed with the connection.
         limits: What the peer may ask of us.
         journalled: Whether requests and responses are noted in the log.
+        app: The application.
+        house: What rules and sandboxes mean to the room; None for one that obeys none and is in none.
     """
 
-    def __init__(self, manager: web.Server, connection: Connection, limits: HostingLimits, *, journalled: bool) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        connection: Connection,
+        limits: HostingLimits,
+        *,
+        journalled: bool,
+        app: web.Application,
+        house: House | None = None,
+    ) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -128,7 +142,19 @@ class HostedProtocol(web.RequestHandler):
         self.journalled = journalled
         self.logins: set[str] = set()
         self.sandbox = DEFAULT
+        self.rest: Rest | None = None
+        self.hushed = False
         self.gentle: GentleTransport | None = None
+        self._app = app
+        self._house = house
+        self._home = DEFAULT  # the sandbox of requests that name none
+        assert self._request_handler is not None
+        assert self._request_factory is not None
+        self._within = self._request_handler
+        self._make_request = self._request_factory
+        self._request_handler = self._exchange
+        if journalled or house is not None:
+            self._request_factory = self._request
         self._linger_s = limits.linger_s
         self._answered = 0
         self._begun = False
@@ -139,12 +165,14 @@ class HostedProtocol(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve."""
+        if self.connection.gate is not None:
+            self._home = self.sandbox = self.connection.gate.sandbox
         self.gentle = self.over(cast("asyncio.Transport", transport))
         super().connection_made(cast("asyncio.Transport", self.gentle))
 
     def data_received(self, data: bytes) -> None:
         """Hand on, unless we only wait for the peer to close."""
-        if self.gentle is None or self.gentle.lingering:
+        if self.gentle is None or self.gentle.lingering or self.hushed:
             return
         if not self._begun and data:
             self._begun = True
@@ -156,20 +184,44 @@ class HostedProtocol(web.RequestHandler):
         """The peer sends no more; what it asked for as a whole is still answered."""
         assert self.gentle is not None
         self.gentle.peer_ended = True
-        if self.gentle.lingering or self._parser is None or self._parser._payload_parser is not None:
-            return False  # the last answer is out, or half a body was in
+        if self.gentle.lingering or self.hushed or self._parser is None or self._parser._payload_parser is not None:
+            return False  # the last answer is out, none is to come, or half a body was in
         return not self._upgraded and self._answered < self._request_count
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send what is left of a response; the last one that a half-closed peer waits for ends the connection."""
+        writer = request._payload_writer
         try:
-            return await super().finish_response(request, resp, start_time)
+            finished = await super().finish_response(request, resp, start_time)
+            if isinstance(writer, RuledWriter) and writer.lie is not None:
+                finished = await super().finish_response(request, self._instead(request, writer.lie), start_time)
+            return finished
         finally:
             self._answered += 1
             if self.gentle is not None and self.gentle.peer_ended and self._answered >= self._request_count:
                 self.close()
+
+    def _instead(self, request: web.BaseRequest, lie: web.StreamResponse) -> web.StreamResponse:
+        """What a rule wants to be answered, ready to be sent: the truth went into a writer that wrote nothing."""
+        writer = RuledWriter(self, asyncio.get_running_loop())
+        writer.begin(request)
+        writer.asking = False
+        request._payload_writer = writer
+        return lie
+
+    async def hush(self) -> None:
+        """Say nothing any more: what comes is dropped, until the peer leaves, which ends the caller.
+
+        Raises:
+            HungUpError: The peer has left already, or sends no more.
+        """
+        if self.gentle is None or self.gentle.peer_ended or self.gentle.is_closing():
+            raise HungUpError
+        self.hushed = True
+        self.gentle.resume_reading()
+        await asyncio.get_running_loop().create_future()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Close the session's record with the connection."""
@@ -183,12 +235,58 @@ class HostedProtocol(web.RequestHandler):
         if account not in self.logins:
             self.logins.add(account)
             self.connection.log.authenticated(account, mechanism)
+        if self.connection.gate is not None:
+            self.connection.gate.account = account
 
     def join(self, sandbox: str) -> None:
         """Note which sandbox the requests are in, when it changes."""
         if sandbox != self.sandbox:
             self.sandbox = sandbox
             self.connection.log.join(sandbox)
+            if self.connection.gate is not None:
+                self.connection.gate.sandbox = sandbox
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:  # noqa: ANN401
+        """A request whose path has lost the prefix that names its sandbox, with a writer that asks."""
+        prefix = ""
+        if self._house is not None and message.path.startswith("/~"):
+            target, prefix = split_prefix(message.path)
+            message = message._replace(path=target, url=URL.build(path=target, encoded=True))
+        ruled_writer = RuledWriter(self, writer.loop)
+        request = self._make_request(message, payload, protocol, ruled_writer, task)
+        ruled_writer.begin(request)
+        if prefix:
+            request[_PREFIX] = prefix
+        return request
+
+    async def _exchange(self, request: Any) -> web.StreamResponse:  # noqa: ANN401 - a web.Request, by the application's factory
+        """Note a request, find its sandbox, and deal with it as the rules want it."""
+        if self.journalled:
+            note_request(self.connection, request)
+        house = self._house
+        if house is None:
+            return await self._within(request)
+        try:
+            login = house.login(request)
+            self.join(await house.naming.sandbox_of(request.headers, prefix_of(request), login, self._home))
+        except UnknownSandboxError as error:
+            await self.resolve(request)
+            return unknown(error)
+        gate = self.connection.gate
+        if self.rest is None and (gate is None or not gate.armed):
+            return await self._within(request)
+        return await ruled(self, request, house, self._within)
+
+    async def resolve(self, request: web.Request) -> None:
+        """Let the application finish a response that none of its handlers made."""
+        found = await self._app.router.resolve(request)
+        found.add_app(self._app)
+        request._match_info = found
+
+    def note_head(self, request: web.BaseRequest, status_line: str, headers: Mapping[str, str]) -> None:
+        """Note a response's head as it goes out."""
+        if self.journalled:
+            note_response(self.connection, request, status_line, headers)
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""
@@ -211,7 +309,6 @@ class HostedProtocol(web.RequestHandler):
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
             self.connection.log.event("error", text=_reason_of(exc, message))
-            note_response(self.connection, request, response)
         return response
 
     def _own_fault(
@@ -250,6 +347,7 @@ class Hosting:
         limits: What each connection may ask of us.
         journalled: Whether exchanges are noted in the connections' logs.
         protocol_class: What drives a connection.
+        house: What rules and sandboxes mean to the room; None for one that obeys none.
     """
 
     adopts = False
@@ -261,7 +359,10 @@ class Hosting:
         *,
         journalled: bool = True,
         protocol_class: type[HostedProtocol] = HostedProtocol,
+        house: House | None = None,
     ) -> None:
+        self._app = app
+        self._house = house
         self._limits = limits
         self._journalled = journalled
         self._protocol_class = protocol_class
@@ -279,7 +380,14 @@ class Hosting:
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """The protocol of one accepted connection."""
         assert self._runner.server is not None
-        protocol = self._protocol_class(self._runner.server, connection, self._limits, journalled=self._journalled)
+        protocol = self._protocol_class(
+            self._runner.server,
+            connection,
+            self._limits,
+            journalled=self._journalled,
+            app=self._app,
+            house=self._house,
+        )
         self._protocols.add(protocol)
         return protocol
 
@@ -293,6 +401,9 @@ class Hosting:
 
     async def close(self) -> None:
         """Give running requests `grace_s`, then end them."""
+        for protocol in list(self._protocols):
+            if protocol.hushed and protocol.gentle is not None:
+                protocol.gentle.abort()  # nothing is to be waited for
         await self._runner.cleanup()
         for protocol in list(self._protocols):
             if protocol.gentle is not None:
@@ -314,6 +425,22 @@ def connection_of(request: web.BaseRequest) -> Connection:
     return hosted(request).connection
 
 
+_PREFIX = web.RequestKey("prefix", str)
+EXACT = web.RequestKey("exact", bool)
+"""Set in a request whose Location is to stay as it is."""
+
+
+def prefix_of(request: web.BaseRequest) -> str:
+    """The prefix of the path that named a request's sandbox, or ""."""
+    prefix: str = request.get(_PREFIX, "")
+    return prefix
+
+
+def target_of(request: web.BaseRequest) -> str:
+    """The request's target as it was sent."""
+    return prefix_of(request) + request._message.path
+
+
 def scheme_of(request: web.BaseRequest, plain: str, secure: str) -> str:
     """Which of two scheme names a request came by."""
     return secure if is_secure(request) else plain
@@ -333,10 +460,7 @@ _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 @web.middleware
 async def _exchange(request: web.Request, handler: Handle) -> web.StreamResponse:
-    """Note the request; a body that breaks its own framing or coding is the peer's fault."""
-    protocol = hosted(request)
-    if protocol.journalled:
-        note_request(protocol.connection, request)
+    """A body that breaks its own framing or coding is the peer's fault."""
     try:
         if request.method == "CONNECT":
             return _no_tunnel(request)
@@ -362,29 +486,30 @@ def note_request(connection: Connection, request: web.BaseRequest) -> None:
     version = request.version
     connection.log.event(
         "command",
-        text=f"{request.method} {_shown(request.raw_path)} HTTP/{version.major}.{version.minor}",
+        text=f"{request.method} {_shown(target_of(request))} HTTP/{version.major}.{version.minor}",
         headers=blanked(request.headers.items()),
     )
 
 
 async def _before_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
-    protocol = hosted(request)
-    if protocol.journalled:
-        note_response(protocol.connection, request, response)
+    prefix = prefix_of(request)
+    if prefix and request.get(EXACT) is None:
+        location = response.headers.get("Location", "")
+        if location.startswith("/") and not location.startswith("//"):
+            response.headers["Location"] = prefix + location  # where it leads is in the same sandbox
 
 
-def note_response(connection: Connection, request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Note a response whose head is about to go out, and before it how long a body came with the request."""
+def note_response(
+    connection: Connection, request: web.BaseRequest, status_line: str, headers: Mapping[str, str]
+) -> None:
+    """Note a response whose head goes out, and before it how long a body came with the request."""
     received = request.content.total_bytes if request.can_read_body or request.content.total_bytes else 0
     if received:
         connection.log.event("data", direction="in", octets=received)
-    connection.log.event(
-        "reply",
-        text=f"HTTP/{request.version.major}.{request.version.minor} {response.status} {response.reason}",
-        headers=blanked(response.headers.items()),
-        octets=response.content_length,
-    )
+    length = headers.get("Content-Length", "")
+    octets = int(length) if length.isascii() and length.isdecimal() else None
+    connection.log.event("reply", text=status_line, headers=blanked(headers.items()), octets=octets)
 
 
 def blanked(fields: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.http.core.verbs import VOCABULARY
 
 CARD = Card(
     name="http",
@@ -27,4 +28,5 @@ CARD = Card(
         "gzip, deflate, br",
         "files: GET, HEAD, PUT, DELETE",
     ),
+    vocabulary=VOCABULARY,
 )

@@ -1,4 +1,4 @@
-"""The room on its host: the application, its route table, cross-origin fields, OPTIONS, and which sandbox a request is in."""
+"""The room on its host: the application, its route table, cross-origin fields, OPTIONS, and what rules are told of a request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import re
 from aiohttp import hdrs, web
 
 from portyard.commons.card import Service
-from portyard.commons.hosting import Hosting, hosted
-from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.exchange import House, head_of
+from portyard.commons.hosting import Hosting
+from portyard.commons.naming import Naming
+from portyard.commons.scenario.model import Scalar
 from portyard.commons.yard import Yard
+from portyard.http.core.credentials import parse_basic
 from portyard.http.core.digest import NonceBook
+from portyard.http.core.filepath import PREFIX
 from portyard.http.routes import auth, caching, cookies, dynamic, files, formats, inspection, statuses
 from portyard.http.routes.common import BODY_LIMIT, ROOM, Group, Handle, Room, Route
 from portyard.http.routes.index import with_index
@@ -31,12 +35,13 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
-    return await Hosting(build(yard)).open()
+    house = House(Naming(yard.sandboxes, yard.accounts), describe, login_of)
+    return await Hosting(build(yard), house=house).open()
 
 
 def build(yard: Yard) -> web.Application:
     """The application with every route."""
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_join_sandbox, _answer_options])
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_answer_options])
     app[ROOM] = Room(yard, NonceBook(yard.secret))
     app.on_response_prepare.append(_allow_origins)
     for group in with_index(GROUPS):
@@ -45,15 +50,19 @@ def build(yard: Yard) -> web.Application:
     return app
 
 
-def sandbox_of(request: web.BaseRequest) -> str:
-    """The sandbox that a request is in. The one place that decides it."""
-    return DEFAULT
+def describe(request: web.Request) -> tuple[str, dict[str, Scalar]]:
+    """A request as rules see it."""
+    return "request", head_of(request, _user_of(request))
 
 
-@web.middleware
-async def _join_sandbox(request: web.Request, handler: Handle) -> web.StreamResponse:
-    hosted(request).join(sandbox_of(request))
-    return await handler(request)
+def login_of(request: web.Request) -> str | None:
+    """The login name that a request for files claims; elsewhere credentials are httpbin's own."""
+    return _user_of(request) or None if request.path.startswith(PREFIX) else None
+
+
+def _user_of(request: web.Request) -> str:
+    given = parse_basic(request.headers.get("Authorization"))
+    return given[0] if given else ""
 
 
 def _add(app: web.Application, route: Route) -> None:

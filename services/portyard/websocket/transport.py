@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from portyard.commons.exchange import House
 from portyard.commons.hosting import GentleTransport, HostedProtocol, HostingLimits, hosted
 from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import FrameScanner
@@ -93,8 +94,17 @@ class GatedReader:
 class FramedProtocol(HostedProtocol):
     """A hosted connection that may become a WebSocket."""
 
-    def __init__(self, manager: web.Server, connection: Connection, limits: HostingLimits, *, journalled: bool) -> None:
-        super().__init__(manager, connection, limits, journalled=journalled)
+    def __init__(
+        self,
+        manager: web.Server,
+        connection: Connection,
+        limits: HostingLimits,
+        *,
+        journalled: bool,
+        app: web.Application,
+        house: House | None = None,
+    ) -> None:
+        super().__init__(manager, connection, limits, journalled=journalled, app=app, house=house)
         self.extended = False
         self._frames: FrameTransport | None = None
 

@@ -129,9 +129,14 @@ class Gate:
         if not self._anything and generation == self._seen:
             return True
         known = self._sets.get(sandbox)
-        if known is None or known[0] != generation or known[2]:
+        if known is None or known[0] != generation or (known[2] and self._hears_magic(room, verb)):
             return False
         return known[1].bucket(room, verb) is None
+
+    def _hears_magic(self, room: str, verb: str) -> bool:
+        vocabulary = self.vocabularies.get(room)
+        declared = vocabulary.verbs.get(verb) if vocabulary else None
+        return declared is not None and declared.magic is not None
 
     async def _current(self, sandbox: str) -> tuple[RuleSet, bool]:
         generation = self._generation()  # before the reading: a change in between is read twice, never missed
@@ -209,9 +214,10 @@ class SessionGate:
     Attributes:
         sandbox: Set it when the session joins one.
         account: Set it when somebody logged in.
+        recipe: The certificate that a rule wanted when the connection came, or None.
     """
 
-    __slots__ = ("_gate", "_internal", "_peer", "_port", "_role", "_room", "_session", "account", "sandbox")
+    __slots__ = ("_gate", "_internal", "_peer", "_port", "_role", "_room", "_session", "account", "recipe", "sandbox")
 
     def __init__(
         self, gate: Gate, room: str, role: str, sandbox: str, session: str, peer: str, port: str, internal: bool
@@ -225,11 +231,16 @@ class SessionGate:
         self._internal = internal
         self.sandbox = sandbox
         self.account = ""
+        self.recipe: str | None = None
 
     @property
     def armed(self) -> bool:
         """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
         return self._gate.armed
+
+    def asks(self, verb: str) -> bool:
+        """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about."""
+        return not self._gate.nothing_for(self.sandbox, self._room, verb)
 
     def trust(self) -> None:
         """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""

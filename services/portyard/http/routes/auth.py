@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from portyard.commons.hosting import target_of
 from portyard.http.core.credentials import parse_basic, parse_bearer, same
 from portyard.http.core.digest import Attempt, Outcome, Protection, challenge, judge, parse_credentials, protection_of
 from portyard.http.core.mirror import flat_args
@@ -59,7 +60,7 @@ async def digest(request: web.Request) -> web.Response:
             json_answer({"errors": ["the cookie that came with the challenge is missing"]}, 403), stale_after
         )
     assert authorization is not None
-    attempt = Attempt(request.method, request.raw_path, await request.read(), authorization)
+    attempt = Attempt(request.method, target_of(request), await request.read(), authorization)
     outcome = judge(protection, attempt, request.app[ROOM].nonces)
     if outcome is not Outcome.GOOD:
         return _challenged(request, protection, stale_after, stale=outcome is Outcome.STALE)

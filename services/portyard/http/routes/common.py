@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from portyard.commons.hosting import connection_of, scheme_of
+from portyard.commons.hosting import connection_of, prefix_of, scheme_of
 from portyard.commons.yard import Yard
 from portyard.http.core.digest import NonceBook
 from portyard.http.core.mirror import Body, Mirrored, form_of, grouped, json_safe
@@ -113,8 +113,8 @@ def mirrored(request: web.Request) -> Mirrored:
 
 
 def base_of(request: web.Request) -> str:
-    """Scheme and authority by which the client reached us."""
-    return f"{scheme_of(request, 'http', 'https')}://{request.host}"
+    """Scheme and authority by which the client reached us, and the prefix of the sandbox where it named one so."""
+    return f"{scheme_of(request, 'http', 'https')}://{request.host}{prefix_of(request)}"
 
 
 def query_of(request: web.Request) -> str:

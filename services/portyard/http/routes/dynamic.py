@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from aiohttp import web
 
+from portyard.commons.hosting import prefix_of
 from portyard.http.core.conditions import EntityTag, Validators, range_applies
 from portyard.http.core.mirror import Body, flat_args, mirror
 from portyard.http.core.pacing import alphabet, drip, in_chunks, seeded_bytes
@@ -151,7 +152,7 @@ async def links_page(request: web.Request) -> web.Response:
     """A page of n links to pages like it."""
     most = max(1, count(request.match_info["n"], "the number of links", most=LINKS_LIMIT))
     here = count(request.match_info["offset"], "offset")
-    items = [str(n) if n == here else f'<a href="/links/{most}/{n}">{n}</a>' for n in range(most)]
+    items = [str(n) if n == here else f'<a href="{prefix_of(request)}/links/{most}/{n}">{n}</a>' for n in range(most)]
     page = f"<!doctype html>\n<html lang='en'><head><title>Links</title></head><body>{' '.join(items)}</body></html>\n"
     return text_answer(page, "text/html")
 

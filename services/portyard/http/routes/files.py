@@ -11,6 +11,7 @@ from typing import BinaryIO
 from aiohttp import HttpVersion11, web
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.exchange import uploaded
 from portyard.commons.filestore.model import FileRoot
 from portyard.commons.hosting import connection_of, hosted
 from portyard.http.core.conditions import Validators, Verdict, evaluate, format_date, range_applies
@@ -98,11 +99,10 @@ async def _authorise(request: web.Request) -> tuple[FilePath, FileRoot]:
     yard = request.app[ROOM].yard
     given = parse_basic(request.headers.get("Authorization"))
     account = await yard.accounts.verify(*given) if given else None
-    if account is None:
+    if account is None or account.sandbox != hosted(request).sandbox:  # another sandbox's is unknown in this one
         refusal = _refusal(401, "the account's name and password, please")
         refusal.headers["WWW-Authenticate"] = 'Basic realm="Portyard files", charset="UTF-8"'
         raise _Refused(refusal)
-    hosted(request).join(account.sandbox)
     hosted(request).authenticated(account.address, "Basic")
     place = parse_target(request.raw_path.partition("#")[0].partition("?")[0])
     if not _owns(account, place.owner):
@@ -261,6 +261,7 @@ async def _receive(request: web.Request, place: FilePath, root: FileRoot) -> int
             received += len(piece)
             if received > limit:
                 raise _Refused(_too_large(request))
+            await uploaded(request, received)
             draft.write(piece)
     return received
 

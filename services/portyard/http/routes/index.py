@@ -7,6 +7,7 @@ from html import escape
 
 from aiohttp import web
 
+from portyard.commons.hosting import prefix_of
 from portyard.http.routes.common import Group, Handle, get, json_answer, text_answer
 
 _BRACES = re.compile(r"\{(\w+)(?::[^}]*)?\}")  # a path's variables in aiohttp's notation
@@ -36,7 +37,7 @@ def index_of(groups: tuple[Group, ...]) -> Handle:
     )
 
     async def index(request: web.Request) -> web.Response:
-        return text_answer(page, "text/html")
+        return text_answer(page.replace('href="/', f'href="{escape(prefix_of(request))}/'), "text/html")
 
     return index
 

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from portyard.commons.hosting import EXACT
 from portyard.http.core.mirror import flat_args
 from portyard.http.core.status import BadStatusError, StatusAnswer, answer_of, choose, parse_codes
 from portyard.http.routes.common import ANY, ROOM, Group, Route, bad_request, base_of, count, get, query_of
@@ -63,6 +64,7 @@ async def redirect_to(request: web.Request) -> web.Response:
     if any(character in options["url"] for character in "\r\n\0"):
         raise bad_request("url holds a line end or NUL, which no header field can")
     status = count(options.get("status_code") or "302", "status_code")
+    request[EXACT] = True
     return moved(options["url"], status if 300 <= status < 400 else 302)
 
 

@@ -1,0 +1,441 @@
+"""How one exchange of a hosted application obeys the rules: before it is dealt with, before its head, after its head, in its body.
+
+Knows aiohttp's server side and the scenario; what a room's own verbs mean the room says in its `House`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_writer import StreamWriter
+from multidict import CIMultiDict
+
+from portyard.commons.naming import FIELD, Naming, UnknownSandboxError
+from portyard.commons.scenario.actions import (
+    Action,
+    Delay,
+    Expect,
+    HangUp,
+    Kind,
+    Respond,
+    Say,
+    Send,
+    Silence,
+    action_name,
+    kind_of,
+)
+from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.patterns import Pattern, parse_pattern
+
+if TYPE_CHECKING:
+    from portyard.commons.hosting import HostedProtocol
+
+Handle = Callable[[Any], Awaitable[web.StreamResponse]]
+PIECE = 1024  # octets of a body between two questions, while a rule may mean them
+_STATUS = re.compile(r"([1-9]\d\d)(?:\s+(.*))?", re.DOTALL)
+_CONTROLS = dict.fromkeys([*range(32), 127], " ")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_CHALLENGES = {
+    401: {"WWW-Authenticate": 'Basic realm="Portyard"'},  # RFC 9110 §15.5.2
+    407: {"Proxy-Authenticate": 'Basic realm="Portyard"'},  # RFC 9110 §15.5.8
+}
+
+
+class HungUpError(ConnectionResetError):
+    """A rule ended the connection in the midst of an exchange."""
+
+    def __init__(self) -> None:
+        super().__init__("hung up by a rule")
+
+
+def _nobody(_: web.Request) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a room whose exchanges obey rules says of them.
+
+    Attributes:
+        naming: Finds a request's sandbox.
+        describe: A request's verb and fields.
+        login: The login name that a request claims, where it claims an account.
+        lie: How a rule's `say` is answered once the deed is done; None where it is told on the way. As a refusal when left out.
+        stub: A rule's `respond` as a response; None where the request goes on and its answer is changed on the way.
+    """
+
+    naming: Naming
+    describe: Callable[[web.Request], tuple[str, dict[str, Scalar]]]
+    login: Callable[[web.Request], str | None] = _nobody
+    lie: Callable[[web.Request, str, str], web.StreamResponse | None] = lambda request, verb, text: refusal(text)
+    stub: Callable[[web.Request, str, Respond], web.StreamResponse | None] = lambda request, verb, action: stub(
+        request, action
+    )
+
+
+def head_of(request: web.Request, login: str = "") -> dict[str, Scalar]:
+    """The fields of `exchange_words.HEAD` and `CONTENT`."""
+    headers = request.headers
+    length = headers.get("Content-Length", "")
+    return {
+        "method": request.method,
+        "path": request.path,
+        "query": request.raw_path.partition("#")[0].partition("?")[2],
+        "host": headers.get("Host", ""),
+        "user_agent": headers.get("User-Agent", ""),
+        "origin": headers.get("Origin", ""),
+        "login": login,
+        "accept": headers.get("Accept", ""),
+        "content_type": headers.get("Content-Type", ""),
+        "length": int(length) if length.isascii() and length.isdecimal() else 0,
+    }
+
+
+# ── a whole exchange ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left of a script that waits for the client's next request.
+
+    Attributes:
+        pattern: What its line must look like.
+        steps: What comes then.
+    """
+
+    pattern: Pattern
+    steps: tuple[Action, ...]
+
+
+async def ruled(protocol: HostedProtocol, request: web.Request, house: House, within: Handle) -> web.StreamResponse:
+    """The answer to a request as the rules want it; `within` is the true one."""
+    rest, protocol.rest = protocol.rest, None
+    if rest is not None and rest.pattern.matches(f"{request.method} {request.raw_path}"):
+        await protocol.resolve(request)
+        return await play(protocol, request, rest.steps)
+    gate = protocol.connection.gate
+    if gate is None:
+        return await within(request)
+    gate.account = ""  # each request brings its own credentials
+    verb, fields = house.describe(request)
+    verdict = await gate.ask(verb, **fields)
+    if verdict is None:
+        return await within(request)
+    await protocol.resolve(request)
+    await begin(protocol, verb, verdict)
+    response = await _obeyed(protocol, request, house, within, verb, verdict)
+    if verdict.hang_up:
+        response.force_close()
+    return response
+
+
+async def _obeyed(
+    protocol: HostedProtocol, request: web.Request, house: House, within: Handle, verb: str, verdict: Verdict
+) -> web.StreamResponse:
+    if verdict.script is not None:
+        return await play(protocol, request, verdict.script)
+    if verdict.refuse is not None:
+        return refusal(verdict.refuse)
+    if verdict.say is not None:
+        writer_of(request).lie = house.lie(request, verb, verdict.say)
+    elif verdict.respond is not None:
+        response = house.stub(request, verb, verdict.respond)
+        if response is not None:
+            return response
+    elif verdict.silence:
+        await protocol.hush()
+    elif verdict.hang_up:
+        raise HungUpError
+    return await within(request)
+
+
+async def begin(protocol: HostedProtocol, verb: str, verdict: Verdict) -> None:
+    """What every verdict begins with: a word in the journal, the wait, the faults of bytes."""
+    does = [action_name(action) for action in verdict.actions]
+    protocol.connection.log.event("fault", verb=verb, rule=verdict.rule, does=does)
+    if verdict.delay_s:
+        await asyncio.sleep(verdict.delay_s)
+    if verdict.faults:
+        protocol.connection.arm(verdict.faults)
+
+
+async def interrupt(protocol: HostedProtocol, verb: str, verdict: Verdict) -> None:
+    """Obey in the midst of an answer that has begun: wait, arm, say nothing any more, or end.
+
+    Raises:
+        HungUpError: The connection is to be closed.
+    """
+    await begin(protocol, verb, verdict)
+    if verdict.silence:
+        await protocol.hush()
+    if verdict.hang_up:
+        raise HungUpError
+
+
+async def uploaded(request: web.Request, octets: int) -> None:
+    """Ask what is to happen now that so many octets of a body came.
+
+    Raises:
+        HungUpError: The connection is to be closed.
+    """
+    writer = writer_of(request)
+    gate = writer.host.connection.gate
+    if gate is not None and gate.armed and gate.asks("upload"):
+        fields = head_of(request)
+        told = {name: fields[name] for name in ("method", "path", "content_type", "length")}
+        if (verdict := await gate.ask("upload", **told, octets=octets)) is not None:
+            await interrupt(writer.host, "upload", verdict)
+
+
+# ── scripts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Said(web.StreamResponse):
+    """Stands for an answer that was given already, or that nobody gets."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to say."""
+        self._keep_alive = request.keep_alive if self._keep_alive is None else self._keep_alive
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to say."""
+
+
+async def play(protocol: HostedProtocol, request: web.Request, steps: tuple[Action, ...]) -> web.StreamResponse:
+    """Take a script's steps in place of an answer; `expect` leaves the rest for the client's next request."""
+    for place, step in enumerate(steps):
+        match step:
+            case Delay(delay_s):
+                await asyncio.sleep(delay_s)
+            case Send(text):
+                await send_octets(protocol, text.encode())
+            case Say(reply):
+                await _give(protocol, request, refusal(reply))
+            case Respond():
+                await _give(protocol, request, stub(request, step))
+            case Expect(text):
+                protocol.rest = Rest(parse_pattern(text), steps[place + 1 :])
+                break
+            case Silence():
+                await protocol.hush()
+            case HangUp():
+                raise HungUpError
+            case _ if kind_of(step) is Kind.BYTES:
+                protocol.connection.arm((step,))
+    return Said()
+
+
+async def send_octets(protocol: HostedProtocol, octets: bytes) -> None:
+    """Octets as they stand."""
+    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    writer._write(octets)
+    protocol.connection.log.event("data", direction="out", octets=len(octets), text=octets.decode("utf-8", "replace"))
+    await writer.drain()
+
+
+async def _give(protocol: HostedProtocol, request: web.Request, response: web.StreamResponse) -> None:
+    """Send a whole response before its time."""
+    writer = RuledWriter(protocol, asyncio.get_running_loop())
+    writer.begin(request)
+    writer.asking = False
+    request._payload_writer = writer
+    await response.prepare(request)
+    await response.write_eof()
+
+
+# ── answers that rules give ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def status_of(text: str) -> tuple[int, str]:
+    """What a rule's reply means: "503", "503 text", or a text alone, which is a 500's."""
+    found = _STATUS.fullmatch(text.strip())
+    if found is None:
+        return 500, text.translate(_CONTROLS)
+    status = int(found[1])
+    return status, (found[2] or phrase_of(status)).translate(_CONTROLS)
+
+
+def phrase_of(status: int) -> str:
+    """The registered phrase of a status, or a made-up one (RFC 9112 §4 lets it be anything)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unassigned"
+
+
+def refusal(text: str) -> web.Response:
+    """A rule's reply as a response; a challenge goes with a status that demands one."""
+    status, reason = status_of(text)
+    content = None if status < 200 or status in (204, 304) else f"{status}: {reason}\n"
+    return web.Response(status=status, reason=reason, headers=_CHALLENGES.get(status), text=content)
+
+
+def stub(request: web.Request, action: Respond) -> web.StreamResponse:
+    """A rule's whole answer. Where it frames its message itself, it is sent as it stands, and ends the connection."""
+    status = 200 if action.status is None else action.status
+    fields = {name: value.translate(_CONTROLS) for name, value in action.headers.items()}
+    body = action.body.encode("utf-8", "surrogateescape")
+    if any(name.lower() in _FRAMING for name in fields) or not 200 <= status <= 999:
+        return Verbatim(status, fields, b"" if request.method == "HEAD" else body)
+    if body and not any(name.lower() == "content-type" for name in fields):
+        fields["Content-Type"] = "text/plain; charset=utf-8"
+    return web.Response(status=status, reason=phrase_of(status), headers=fields, body=body or None)
+
+
+class Verbatim(web.StreamResponse):
+    """A response whose framing may be a lie: the head and the octets as they stand, then the end of the connection."""
+
+    def __init__(self, status: int, fields: Mapping[str, str], body: bytes) -> None:
+        super().__init__(status=status, reason=phrase_of(status), headers=fields)
+        self._octets = body
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send it all."""
+        writer = writer_of(request)
+        if not writer.output_size:
+            await request._prepare_hook(self)
+            self._headers.setdefault("Connection", "close")
+            await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self._headers)
+            await writer.write_eof(self._octets)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """It was sent."""
+
+
+def unknown(error: UnknownSandboxError) -> web.Response:
+    """The answer to a request for a sandbox that isn't there (RFC 9457)."""
+    problem = {
+        "title": "Not Found",
+        "status": 404,
+        "detail": str(error),
+        "key": error.key,
+        "value": error.value,
+        "allowed": "a sandbox that exists",
+        "type": "about:blank",
+    }
+    headers = {"Content-Type": "application/problem+json", "Vary": FIELD}
+    return web.Response(status=404, headers=headers, body=msgspec.json.encode(problem))
+
+
+# ── the midst of an answer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RuledWriter(StreamWriter):
+    """Writes a response, notes its head, and asks before its head, after it, and between the pieces of its body.
+
+    Args:
+        protocol: Whose.
+        loop: The running one.
+    """
+
+    def __init__(self, protocol: HostedProtocol, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(protocol, loop)
+        self.host = protocol
+        self._request: web.BaseRequest | None = None
+        self._status = 0  # of the head, once there is one; before it, what is written is an interim answer
+        self._sent = 0  # octets of the body
+        self.lie: web.StreamResponse | None = None  # what is answered instead: the truth is written nowhere
+        self.asking = True
+
+    def begin(self, request: web.BaseRequest) -> None:
+        """Say which request is to be answered."""
+        self._request = request
+
+    async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
+        """Send the head, unless a rule wants something else; it may leave together with the first of the body."""
+        self._status = int(status_line.split(" ", 2)[1])
+        if self.lie is not None:
+            return
+        gate = self.host.connection.gate
+        armed = self.asking and gate is not None and gate.armed
+        if armed:
+            await self._before_head()
+            if self.lie is not None:
+                return
+        assert self._request is not None
+        self.host.note_head(self._request, status_line, headers)
+        await super().write_headers(status_line, headers)
+        if armed and (verdict := await self._ask("headers")) is not None:
+            self.send_headers()
+            await self.drain()
+            await interrupt(self.host, "headers", verdict)
+
+    async def _before_head(self) -> None:
+        verdict = await self._ask("response")
+        if verdict is None:
+            return
+        await begin(self.host, "response", verdict)
+        if verdict.say is not None:
+            self.lie = refusal(verdict.say)
+        elif verdict.respond is not None:
+            assert isinstance(self._request, web.Request)
+            self.lie = stub(self._request, verdict.respond)
+        elif verdict.silence:
+            await self.host.hush()
+        elif verdict.hang_up:
+            raise HungUpError
+        if self.lie is not None and verdict.hang_up:
+            self.lie.force_close()
+
+    async def _ask(self, verb: str, **more: Scalar) -> Verdict | None:
+        gate, request = self.host.connection.gate, self._request
+        if gate is None or request is None or not gate.asks(verb):
+            return None
+        fields: dict[str, Scalar] = {"method": request.method, "path": request.path, "status": self._status}
+        return await gate.ask(verb, **fields, **more)
+
+    def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> Any:  # noqa: ANN401 - aiohttp's
+        """Send some of the body; to be awaited."""
+        if not self._status:
+            return super().write(chunk, drain=drain, LIMIT=LIMIT)
+        if self.lie is not None:
+            return _nothing()
+        gate = self.host.connection.gate
+        if self.asking and gate is not None and gate.armed and gate.asks("body"):
+            return self._write_pieces(memoryview(chunk).cast("B"))
+        self._sent += len(chunk)
+        return super().write(chunk, drain=drain, LIMIT=LIMIT)
+
+    async def _write_pieces(self, octets: memoryview) -> None:
+        for at in range(0, len(octets), PIECE):
+            if (verdict := await self._ask("body", octets=self._sent)) is not None:
+                self.send_headers()
+                await self.drain()
+                await interrupt(self.host, "body", verdict)
+            piece = octets[at : at + PIECE]
+            self._sent += len(piece)
+            await super().write(bytes(piece))
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        """Send the last of the body."""
+        if self.lie is not None:
+            return
+        gate = self.host.connection.gate
+        if chunk and self.asking and gate is not None and gate.armed and gate.asks("body"):
+            await self._write_pieces(memoryview(chunk))
+            chunk = b""
+        await super().write_eof(chunk)
+
+    def set_eof(self) -> None:
+        """The message is complete."""
+        if self.lie is None:
+            super().set_eof()
+
+
+async def _nothing() -> None:
+    return None
+
+
+def writer_of(request: web.BaseRequest) -> RuledWriter:
+    """The writer of a request that obeys rules."""
+    writer = request._payload_writer
+    assert isinstance(writer, RuledWriter)
+    return writer

@@ -1,0 +1,26 @@
+"""What every event of a hosted exchange tells of its request: the fields that rules may ask about. Data only, light to import."""
+
+from __future__ import annotations
+
+from portyard.commons.scenario.vocabulary import Field, FieldKind
+
+NUMBER, PATH = FieldKind.NUMBER, FieldKind.PATH
+
+TARGET = {
+    "method": Field("GET, POST …"),
+    "path": Field("The path, percent-encoding undone, without the prefix that names a sandbox.", PATH),
+}
+HEAD = {
+    **TARGET,
+    "query": Field("What follows the question mark, as it was sent."),
+    "host": Field("The Host field."),
+    "user_agent": Field("The User-Agent field."),
+    "origin": Field("The Origin field."),
+    "login": Field("The user name of Basic credentials; empty without."),
+}
+CONTENT = {
+    "accept": Field("The Accept field."),
+    "content_type": Field("The Content-Type field."),
+    "length": Field("The Content-Length field; 0 without.", NUMBER),
+}
+STATUS = {**TARGET, "status": Field("The status of the answer.", NUMBER, low=100, high=999)}

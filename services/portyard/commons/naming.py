@@ -1,0 +1,97 @@
+"""Which sandbox a request names: by header field, path prefix, account or host name, the most explicit first.
+
+Knows names, and nothing of what is served under them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from portyard.commons.accounts.model import Accounts
+from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+
+FIELD = "X-Portyard-Sandbox"
+_MARK = "/~"
+
+
+class UnknownSandboxError(LookupError):
+    """A request names a sandbox that isn't there.
+
+    Attributes:
+        key: What named it: the header field, or "path".
+        value: The name.
+    """
+
+    def __init__(self, key: str, value: str) -> None:
+        super().__init__(f"there is no sandbox {value!r}")
+        self.key = key
+        self.value = value
+
+
+def split_prefix(target: str) -> tuple[str, str]:
+    """A request target without the prefix that names a sandbox, and that prefix: "/~t1/get" is ("/get", "/~t1")."""
+    if not target.startswith(_MARK):
+        return target, ""
+    end = min((at for at in (target.find(mark, 1) for mark in "/?#") if at > 0), default=len(target))
+    rest = target[end:]
+    return (rest if rest.startswith("/") else f"/{rest}"), target[:end]
+
+
+@lru_cache(maxsize=4096)
+def domains_of(host: str) -> tuple[str, ...]:
+    """A Host field's name and the domains above it, the longest first; none of an address or a single label.
+
+    "mail.t1.test:3080" is ("mail.t1.test", "t1.test").
+    """
+    name = host.strip().lower()
+    if name.startswith("["):
+        return ()
+    labels = name.partition(":")[0].rstrip(".").split(".")
+    if labels[-1].isdecimal() or not all(labels):
+        return ()
+    return tuple(".".join(labels[at:]) for at in range(len(labels) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Finds the sandbox.
+
+    Attributes:
+        sandboxes: All there are.
+        accounts: Of whom one may be claimed.
+    """
+
+    sandboxes: Sandboxes
+    accounts: Accounts
+
+    async def sandbox_of(self, headers: Mapping[str, str], prefix: str, login: str | None, otherwise: str) -> str:
+        """The sandbox of a request.
+
+        Args:
+            headers: Its header fields.
+            prefix: The prefix of its path, or "".
+            login: The login name that it claims where that matters, or None.
+            otherwise: The answer where it names none: what its connection is in, by SNI or by its listener.
+
+        Raises:
+            UnknownSandboxError: The field or the prefix names one that isn't there.
+        """
+        explicit = headers.get(FIELD)
+        if explicit is not None or prefix:
+            return await self._get(explicit, prefix)
+        if login is not None and (account := await self.accounts.find(login)) is not None:
+            return account.sandbox
+        for domain in domains_of(headers.get("Host", "")):
+            owner = await self.sandboxes.owner(domain)
+            if owner is not None and owner.name != DEFAULT:  # the testbed's own names say nothing against a listener
+                return owner.name
+        return otherwise
+
+    async def _get(self, explicit: str | None, prefix: str) -> str:
+        key, name = (FIELD, explicit.strip()) if explicit is not None else ("path", prefix.removeprefix(_MARK))
+        sandbox = await self.sandboxes.get(name.lower())
+        if sandbox is None:
+            raise UnknownSandboxError(key, name)
+        return sandbox.name
