@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.yard import Yard
 from portyard.imap.card import EXTENSIONS
 from portyard.imap.core.context import Offer
@@ -36,7 +37,9 @@ S: p2 OK [READ-ONLY] $
 BINDINGS: dict[str, str] = {}
 
 
-def core(yard: Yard, *, secure: bool = False, message_limit: int = 1 << 20) -> tuple[ImapSession, ImapFraming]:
+def core(
+    yard: Yard, *, secure: bool = False, message_limit: int = 1 << 20, gate: SessionGate | None = None
+) -> tuple[ImapSession, ImapFraming]:
     """A session and its framing over a yard's stores, as the edge makes them."""
     offer = Offer(
         starttls=not secure,
@@ -45,7 +48,7 @@ def core(yard: Yard, *, secure: bool = False, message_limit: int = 1 << 20) -> t
         message_limit=message_limit,
         version="1.0",
     )
-    return ImapSession(yard.accounts, yard.mail, offer, secure=secure), ImapFraming()
+    return ImapSession(yard.accounts, yard.mail, offer, secure=secure, gate=gate), ImapFraming()
 
 
 class Reader:

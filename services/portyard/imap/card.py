@@ -1,6 +1,7 @@
 """The IMAP room's card."""
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.imap.core.verbs import VOCABULARY
 
 # What is served once logged in and, save STARTTLS and AUTH=, announced in every phase: many clients ask only once, at the greeting.
 EXTENSIONS = (
@@ -30,4 +31,5 @@ CARD = Card(
     ),
     factory="portyard.imap.edge:open_service",
     capabilities=("IMAP4rev1", *EXTENSIONS, "STARTTLS", "LOGINDISABLED", "AUTH=PLAIN", "AUTH=LOGIN"),
+    vocabulary=VOCABULARY,
 )

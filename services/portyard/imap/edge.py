@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
+from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.effects import Framing, Session
@@ -18,6 +20,7 @@ PARTING = b"* BYE [UNAVAILABLE] Server shuts down\r\n"  # RFC 3501 §7.1.5
 
 async def open_service(yard: Yard, service: Service) -> Handler:
     """See Card.factory."""
+    sandbox_of = partial(sandbox_of_login, yard.accounts, yard.sandboxes)
 
     def make(connection: Connection) -> tuple[Session, Framing]:
         offer = Offer(
@@ -28,7 +31,10 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             version=_version(),
         )
         secure = connection.port.tls is TlsMode.IMPLICIT
-        return ImapSession(yard.accounts, yard.mail, offer, secure=secure), ImapFraming()
+        session = ImapSession(
+            yard.accounts, yard.mail, offer, secure=secure, gate=connection.gate, sandbox_of=sandbox_of
+        )
+        return session, ImapFraming()
 
     return Conversations(yard, make, PARTING)
 

@@ -152,7 +152,7 @@ def test_a_command_of_endless_literals_is_refused_and_forgotten(tmp_path: Path) 
         assert 30 < lines < 40
         for _ in range(1000):
             await said(session, " {30000+}")
-        assert len(session._lines) <= lines
+        assert len(session._gathering.lines) <= lines
         assert text_of(await said(session, "")) == "a BAD [TOOBIG] Command too large\r\n"
         assert text_of(await said(session, "b NOOP")) == "b OK Noop completed\r\n"
 

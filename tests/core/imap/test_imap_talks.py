@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.imap.core.verbs import VOCABULARY
 from tests.support.asyncio_tests import run
 from tests.support.imap import BINDINGS, PRELUDES, core
 from tests.support.talks import CorePeer, Talk, TalkRoom, cases, read_talk, run_talk
@@ -22,8 +23,10 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
         async with open_yard(tmp_path, require_tls="require-tls" in talk.headers) as yard:
 
             async def connect(talk: Talk) -> CorePeer:
-                session, framing = core(yard, message_limit=int(talk.headers.get("message-limit", 1 << 20)))
-                return CorePeer(session, framing, yard)
+                yard.gate.learn(VOCABULARY)
+                gate = yard.gate.session("imap", session="core", peer="192.0.2.1")
+                limit = int(talk.headers.get("message-limit", 1 << 20))
+                return CorePeer(*core(yard, message_limit=limit, gate=gate), yard, gate)
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

@@ -19,9 +19,15 @@ EMPTY = b"="
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Send this to the client, in base64, and come back with its response."""
+    """Send this to the client, in base64, and come back with its response.
+
+    Attributes:
+        data: What to send.
+        authcid: Whom the client claims to be, where it has said so by now; else empty.
+    """
 
     data: bytes
+    authcid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Login:
             if not text:
                 return Malformed("LOGIN wants a name")
             self._asked, self._name = True, text
-            return Challenge(b"Password:")
+            return Challenge(b"Password:", text)
         return Claim("", self._name, text)
 
 

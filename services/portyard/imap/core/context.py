@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from portyard.commons.accounts.model import Account, Accounts
 from portyard.commons.effects import Effect
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, Mailstore, NoSuchMailboxError
+from portyard.commons.scenario.obeying import Gate
 from portyard.imap.core.replies import Refusal, Tagged, flag_list
 from portyard.imap.core.view import View
 
@@ -37,8 +38,27 @@ class Dialogue:
     secret: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The client has said who it is; the session joins that sandbox and asks the rules there before it goes on.
+
+    Attributes:
+        login: The name.
+        mechanism: "LOGIN" for the command of that name, too.
+        answer: Checks the proof, and answers; None while the name alone is known.
+    """
+
+    login: str
+    mechanism: str
+    answer: AsyncIterator[Answer] | None = None
+
+
+class News(bytes):
+    """Untagged lines that tell what happened in the mailbox: they stay true even when a rule lies about the command."""
+
+
 # What a command yields: octets to send, effects to obey, and at last its tagged answer or a dialogue.
-Answer = bytes | Effect | Tagged | Dialogue
+Answer = bytes | Effect | Claimed | Tagged | Dialogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +88,11 @@ class Context:
         mail: The mailboxes.
         offer: What the connection allows.
         secure: TLS is below already.
+        gate: What the rules want of this session; None for nothing.
     """
 
-    def __init__(self, accounts: Accounts, mail: Mailstore, offer: Offer, *, secure: bool) -> None:
+    def __init__(self, accounts: Accounts, mail: Mailstore, offer: Offer, *, secure: bool, gate: Gate = None) -> None:
+        self.gate = gate
         self.accounts = accounts
         self.mail = mail
         self.offer = offer
@@ -83,6 +105,11 @@ class Context:
         """Who is logged in; the table of phases guarantees somebody."""
         assert self.account is not None
         return self.account.id
+
+    @property
+    def mailbox_name(self) -> str:
+        """The selected mailbox's name, as it was selected; empty for none."""
+        return "" if self.view is None else self.view.name
 
     @property
     def selected(self) -> View:
@@ -114,7 +141,7 @@ class Context:
             names += ["SASL-IR", "AUTH=PLAIN", "AUTH=LOGIN"] if self.may_log_in else ["LOGINDISABLED"]
         return " ".join(names)
 
-    async def news(self, *, expunges: bool, uid: bool = False) -> bytes:
+    async def news(self, *, expunges: bool, uid: bool = False) -> News:
         """The untagged lines for what others (and we) did to the selected mailbox since the client was last told.
 
         Args:
@@ -125,12 +152,23 @@ class Context:
             MailboxGoneError: There is no such mailbox any more.
         """
         if self.view is None:
-            return b""
+            return News()
         out = await self._catch_up(self.view, uid) if self._moved(self.view) else bytearray()
         if expunges and self.view.gone:
             for number in self.view.tell_gone():
                 out += b"* %d EXPUNGE\r\n" % number
-        return bytes(out)
+        return News(out)
+
+    async def arrived(self) -> int:
+        """How many messages there are that the client hasn't been told of; nothing is told or forgotten by asking."""
+        if self.view is None or not self._moved(self.view):
+            return 0
+        last = self.view.uids[-1] if self.view.uids else 0
+        try:
+            changes = await self.mail.changes(self.view.mailbox_id, self.view.modseq)
+        except NoSuchMailboxError:
+            return 0
+        return sum(entry.uid > last for entry in changes.changed)
 
     def _moved(self, view: View) -> bool:
         return self.mail.generation(view.mailbox_id) != view.generation

@@ -25,12 +25,14 @@ class Tagged:
         text: For people.
         code: The response code without brackets, or None.
         then: Effects that follow the line.
+        told: The lines that a rule wants said in its place; None for none.
     """
 
     status: str
     text: str
     code: str | None = None
     then: tuple[Effect, ...] = ()
+    told: bytes | None = None
 
 
 class Refusal(Exception):
@@ -45,6 +47,21 @@ def status_line(tag: str, status: str, text: str, code: str | None = None) -> by
     """A status response; the tag is "*" for an untagged one."""
     shown = f"[{code}] {text}" if code else text
     return f"{tag} {status} {shown}\r\n".encode("ascii", "replace")
+
+
+def ruled_lines(tag: str, text: str) -> bytes:
+    """Lines that a rule wrote, each the text after the tag; those with "* " and "+ " stand as they are."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return b"".join((line if line.startswith(("* ", "+ ")) else f"{tag} {line}").encode() + b"\r\n" for line in lines)
+
+
+def ruled_refusal(tag: str, text: str) -> Tagged:
+    """A refusal that a rule wrote; one that names no status (a magic word's) is a NO."""
+    last = text.rpartition("\n")[2]
+    status = last.partition(" ")[0].upper()
+    if not last.startswith("* ") and status not in ("NO", "BAD"):
+        status, text = "NO", f"NO {text}"
+    return Tagged(status, text, told=ruled_lines(tag, text))
 
 
 def flag_list(flags: Iterable[str]) -> bytes:

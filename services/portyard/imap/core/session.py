@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from portyard.commons.accounts.model import Accounts
-from portyard.commons.effects import Abort, Close, Effect, Expect, Note, Send, Unwatch
+from portyard.commons.effects import Abort, Close, Effect, Joins, Note, Send, Unwatch
 from portyard.commons.events import Event, Gone, Line, Literal, MailboxChanged, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import (
     InvalidMailboxNameError,
@@ -16,22 +17,35 @@ from portyard.commons.mailstore.model import (
     NoSuchMailboxError,
     StoreFullError,
 )
+from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.obeying import Gate, interrupted, obeyed, ruled
 from portyard.imap.core import transcript
 from portyard.imap.core.commands import HANDLERS
-from portyard.imap.core.context import Answer, BrokenAnswerError, Context, Dialogue, MailboxGoneError, Offer
-from portyard.imap.core.framing import LITERAL_LIMIT, NeedLiteral, SkipLiteral, TakeLiteral, literal_at_end
-from portyard.imap.core.grammar import parse_command, tag_of, verb_of
-from portyard.imap.core.lexing import BadSyntax, Frame
-from portyard.imap.core.model import Delete, Fetch, Request, Search, Store
-from portyard.imap.core.replies import Refusal, Tagged, status_line
+from portyard.imap.core.context import (
+    Answer,
+    BrokenAnswerError,
+    Claimed,
+    Context,
+    Dialogue,
+    MailboxGoneError,
+    News,
+    Offer,
+)
+from portyard.imap.core.fields import fields_for, verb_for
+from portyard.imap.core.gathering import Appending, FarTooLargeError, Gathered, Gathering
+from portyard.imap.core.grammar import parse_command, tag_of
+from portyard.imap.core.lexing import BadSyntax
+from portyard.imap.core.model import Authenticate, Command, Delete, Fetch, Login, Request, Search, Store
+from portyard.imap.core.replies import Refusal, Tagged, ruled_lines, ruled_refusal, status_line
 from portyard.imap.core.state import BY_NAME, Happening, Machine, Outcome, Phase
 
 AUTOLOGOUT_S = 30 * 60.0  # RFC 3501 §5.4: at least 30 minutes
 BAD_LIMIT = 20  # commands in a row that make no sense; whoever sends more isn't speaking IMAP
 LOGINS_LIMIT = 10  # wrong passwords in one session
-COMMAND_LIMIT = 1 << 20  # octets of one command, the appended message not counted
 SEND_SIZE = 32 * 1024  # octets of short lines gathered before they are sent
-SKIP_FACTOR = 4  # a refused literal that comes unasked is read and dropped up to so many times the message limit
+
+
+SandboxOf = Callable[[str], Awaitable[str | None]]
 
 
 class ImapSession:
@@ -42,15 +56,26 @@ class ImapSession:
         mail: The mailboxes.
         offer: What the connection allows.
         secure: TLS is below from the start.
+        gate: What the rules want of this session; None for nothing.
+        sandbox_of: The sandbox that a claimed login names, whether or not there is such an account; None for none.
     """
 
-    def __init__(self, accounts: Accounts, mail: Mailstore, offer: Offer, *, secure: bool = False) -> None:
-        self._context = Context(accounts, mail, offer, secure=secure)
+    def __init__(
+        self,
+        accounts: Accounts,
+        mail: Mailstore,
+        offer: Offer,
+        *,
+        secure: bool = False,
+        gate: Gate = None,
+        sandbox_of: SandboxOf | None = None,
+    ) -> None:
+        self._context = Context(accounts, mail, offer, secure=secure, gate=gate)
+        self._gate = gate
+        self._sandbox_of = sandbox_of or self._sandbox_of_account
         self._machine = Machine()
-        self._lines: list[bytes] = []
-        self._literals: list[bytes] = []
-        self._refused: Tagged | None = None
-        self._gathered = 0  # octets of the command so far
+        self._gathering = Gathering(self._context, self._may)
+        self._lie: bytes | None = None  # what a rule wants said in place of the answer
         self._request: Request | None = None
         self._dialogue: Dialogue | None = None
         self._bad = 0
@@ -75,7 +100,7 @@ class ImapSession:
         """The event as the journal shows it, secrets blanked."""
         if self._dialogue is not None and isinstance(event, Line):
             return transcript.dialogue_line(event, secret=self._dialogue.secret)
-        return transcript.shown(event, tuple(self._lines))
+        return transcript.shown(event, tuple(self._gathering.lines))
 
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """The answer to one event."""
@@ -85,8 +110,7 @@ class ImapSession:
             case Line():
                 answers = self._take_line(event)
             case Literal(data):
-                self._literals.append(data)
-                self._gathered += len(data)
+                self._gathering.take_literal(data)
                 return
             case TooLong(_, head):
                 answers = self._over_long(head)
@@ -107,51 +131,30 @@ class ImapSession:
     # Lines and literals to commands.
 
     async def _take_line(self, line: Line) -> AsyncIterator[Effect]:
-        if self._refused is None or not self._lines:  # of a refused command only the tag is wanted
-            self._lines.append(line.data)
-        self._gathered += len(line.data)
-        if line.bare_lf and self._refused is None:
-            self._refused = Tagged("BAD", "A line must end in CRLF")  # RFC 3501 §2.2
-        need = literal_at_end(line.data)
-        if need is not None:
-            self._refused = self._refused or self._refusal(need)
-            if self._refused is None:
-                if need.synchronising:
-                    yield Send(b"+ Ready for literal data\r\n")  # RFC 3501 §7.5
-                yield Expect(TakeLiteral(need.size))
-                return
-            if not need.synchronising:  # RFC 7888 §4: it comes anyway
-                if need.size > SKIP_FACTOR * self._context.offer.message_limit:
-                    async for effect in self._bye("Literal far too large", "TOOBIG"):
-                        yield effect
-                    return
-                yield Expect(SkipLiteral(need.size))
-                return
-        frame, refused = Frame(b"\r\n".join(self._lines), tuple(self._literals)), self._refused
-        self._forget_parts()
-        async for effect in self._command(frame, refused):
-            yield effect
+        try:
+            async for effect in self._gathering.take_line(line):
+                if not isinstance(effect, Gathered):
+                    yield effect
+                    continue
+                async for answer in self._command(effect):
+                    yield answer
+        except FarTooLargeError:
+            async for answer in self._bye("Literal far too large", "TOOBIG"):
+                yield answer
 
-    def _refusal(self, need: NeedLiteral) -> Tagged | None:
-        """Why a literal is not wanted, or None. Only a message may be large, and only from somebody logged in."""
-        message = verb_of(self._lines[0]) == "APPEND" and self.phase is not Phase.NOT_AUTHENTICATED
-        if message and need.size > self._context.offer.message_limit:
-            return Tagged("NO", "Message too large", "TOOBIG")
-        if not message and need.size > LITERAL_LIMIT:
-            return Tagged("BAD", "Literal too large", "TOOBIG")
-        gathered = self._gathered + (0 if message else need.size)
-        return Tagged("BAD", "Command too large", "TOOBIG") if gathered > COMMAND_LIMIT else None
-
-    def _forget_parts(self) -> None:
-        self._lines, self._literals, self._refused, self._gathered = [], [], None, 0
-
-    async def _command(self, frame: Frame, refused: Tagged | None) -> AsyncIterator[Effect]:
+    async def _command(self, gathered: Gathered) -> AsyncIterator[Effect]:
+        appending, refused = gathered.appending, gathered.refused
+        if appending is not None and appending.verdict is not None and refused is not None and refused.told is not None:
+            self._request = appending.request
+            async for effect in self._obey(appending.verdict, "append", nothing()):
+                yield effect
+            return
         try:
             if refused is not None:
                 raise BadSyntax(refused.text, status=refused.status, code=refused.code)
-            request = parse_command(frame)
+            request = parse_command(gathered.frame)
         except BadSyntax as error:
-            tag = error.tag or tag_of(frame.text) or "*"
+            tag = error.tag or tag_of(gathered.frame.text) or "*"
             async for effect in self._complain(tag, Tagged(error.status, str(error), error.code)):
                 yield effect
             return
@@ -160,20 +163,24 @@ class ImapSession:
             async for effect in self._complain(request.tag, Tagged("BAD", reason)):
                 yield effect
             return
-        if type(request.command) in BY_NAME and await self._account_is_gone():
+        if not await self._may(request):
             async for effect in self._bye("Account was deleted"):
                 yield effect
             return
         self._request = request
-        async for effect in self._run(HANDLERS[type(request.command)](self._context, request.command)):
+        async for effect in self._ruled(request.command, appending):
             yield effect
 
-    async def _account_is_gone(self) -> bool:
-        """Asked before its mailboxes are reached by name; the selected one tells its end by itself."""
+    async def _may(self, request: Request) -> bool:
+        """Whether a command could be run; the account is looked for before its mailboxes are reached by name."""
+        if not self._machine.allows(request.command):
+            return False
+        if type(request.command) not in BY_NAME:
+            return True  # the selected mailbox tells its end by itself
         account = self._context.account
         assert account is not None, "the table lets only somebody who is logged in come here"
         found = await self._context.accounts.by_address(account.sandbox, account.address)
-        return found is None or found.id != account.id
+        return found is not None and found.id == account.id
 
     async def _complain(self, tag: str, answer: Tagged) -> AsyncIterator[Effect]:
         """Answer something that wasn't run."""
@@ -189,8 +196,8 @@ class ImapSession:
                 yield effect
 
     async def _over_long(self, head: bytes) -> AsyncIterator[Effect]:
-        line = self._lines[0] if self._lines else head
-        self._forget_parts()
+        line = self._gathering.lines[0] if self._gathering.lines else head
+        self._gathering.forget()
         answer = Tagged("BAD", "Line too long", "TOOBIG")
         if self._dialogue is not None:
             watching, self._dialogue = self._dialogue.watching, None
@@ -202,11 +209,89 @@ class ImapSession:
         async for effect in effects:
             yield effect
 
+    # Rules.
+
+    async def _ruled(self, command: Command, appending: Appending | None) -> AsyncIterator[Effect]:
+        """Run a command as the rules want it; for a login they are asked once its name is claimed."""
+        answer, verb = HANDLERS[type(command)](self._context, command), verb_for(command)
+        if appending is not None:
+            verdict = appending.verdict
+        elif isinstance(command, Login | Authenticate) or self._gate is None or not self._gate.armed:
+            verdict = None
+        else:
+            verdict = await self._gate.ask(verb, **fields_for(command, self._context.mailbox_name))
+        async for effect in self._obey(verdict, verb, answer):
+            yield effect
+
+    async def _claim(self, claimed: Claimed) -> AsyncIterator[Effect]:
+        """Join the sandbox of a name, then go on as its rules want it."""
+        assert self._request is not None
+        sandbox = await self._sandbox_of(claimed.login)
+        if sandbox is not None:
+            yield Joins(sandbox)
+        if claimed.answer is None:
+            return
+        fields: dict[str, Scalar] = {"login": claimed.login}
+        if isinstance(self._request.command, Authenticate):
+            fields["mechanism"] = claimed.mechanism
+        verb = verb_for(self._request.command)
+        gate = self._gate
+        verdict = await gate.ask(verb, **fields) if gate is not None and gate.armed else None
+        async for effect in self._obey(verdict, verb, claimed.answer):
+            yield effect
+
+    async def _sandbox_of_account(self, login: str) -> str | None:
+        account = await self._context.accounts.find(login)
+        return None if account is None else account.sandbox
+
+    async def _obey(self, verdict: Verdict | None, verb: str, answer: AsyncIterator[Answer]) -> AsyncIterator[Effect]:
+        if verdict is None:
+            async for effect in self._run(answer):
+                yield effect
+            return
+        assert self._request is not None
+        tag = self._request.tag
+
+        async def refused(text: str) -> AsyncIterator[Effect]:
+            if verdict.script is None:
+                async for effect in self._refuse(text):
+                    yield effect
+            else:
+                yield Send(ruled_refusal(tag, text).told or b"")
+
+        async def lied(text: str) -> AsyncIterator[Effect]:
+            if verdict.script is None:
+                self._lie = ruled_lines(tag, text)
+                async for effect in self._run(answer):
+                    yield effect
+                self._lie = None
+            else:
+                yield Send(ruled_lines(tag, text))
+
+        truth = nothing() if verdict.say is not None else self._run(answer)
+        async for effect in obeyed(verdict, verb, truth, refused, lied):
+            yield effect
+
+    async def _refuse(self, text: str) -> AsyncIterator[Effect]:
+        """End the command as a rule says that it failed."""
+        assert self._request is not None
+        final = ruled_refusal(self._request.tag, text)
+        if final.status in ("NO", "BAD"):
+            async for effect in self._finish(final):
+                yield effect
+        else:
+            self._machine.happened(Happening.BYE)  # RFC 3501 §7.1.5
+            yield Send(final.told or b"")
+            yield Close()
+
     # Running a command.
 
     async def _converse(self, line: Line) -> AsyncIterator[Effect]:
         assert self._dialogue is not None
         dialogue, self._dialogue = self._dialogue, None
+        if dialogue.watching:
+            async for effect in interrupted(self._gate, "done", mailbox=self._context.mailbox_name):
+                yield effect
         async for effect in self._run(dialogue.answer(line.data)):
             yield effect
 
@@ -217,13 +302,19 @@ class ImapSession:
             async for answer in answers:
                 match answer:
                     case bytes():
-                        self._out += answer
+                        if self._lie is None or isinstance(answer, News):
+                            self._out += answer
                         if len(self._out) >= SEND_SIZE:
                             yield self._flush()
                     case Tagged():
                         final = answer
                     case Dialogue():
                         self._dialogue = answer
+                    case Claimed():
+                        async for effect in self._claim(answer):
+                            yield effect
+                    case Send() if self._lie is not None:
+                        pass
                     case _:
                         if self._out:
                             yield self._flush()
@@ -244,8 +335,14 @@ class ImapSession:
         if final is not None:
             async for effect in self._finish(final):
                 yield effect
-        elif self._out:
+            return
+        if self._dialogue is not None and self._lie is not None:
+            self._out += self._lie
+        if self._out:
             yield self._flush()
+        if self._dialogue is not None:
+            async for effect in self._tell_news():  # what came before the watch stood
+                yield effect
 
     def _flush(self) -> Send:
         data = bytes(self._out)
@@ -260,6 +357,8 @@ class ImapSession:
         if self.phase is Phase.SELECTED and self._context.view is None:
             self._machine.happened(Happening.OUR_MAILBOX_DELETED)
             assert isinstance(request.command, Delete)
+        if self.phase is Phase.AUTHENTICATED:
+            self._context.view = None  # RFC 3501 §6.3.1: also where a rule refused a SELECT
         try:
             uid = bool(getattr(request.command, "uid", False))
             # RFC 3501 §7.4.1: no EXPUNGE while FETCH, STORE or SEARCH run; their UID kin are other commands
@@ -269,8 +368,10 @@ class ImapSession:
             final = Tagged("NO", "Mailbox was deleted", "NONEXISTENT", (*final.then, Close()))
             self._out += status_line("*", "BYE", "Mailbox was deleted")
             self._machine.happened(Happening.BYE)
-        self._out += status_line(request.tag, final.status, final.text, final.code)
-        self._bad = self._bad + 1 if final.status == "BAD" else 0
+        told = final.told if self._lie is None else self._lie
+        self._out += status_line(request.tag, final.status, final.text, final.code) if told is None else told
+        if final.told is None:  # what a rule refuses is nobody's fault
+            self._bad = self._bad + 1 if final.status == "BAD" else 0
         self._failed_logins += final.code == "AUTHENTICATIONFAILED"
         yield self._flush()
         for effect in final.then:
@@ -281,6 +382,15 @@ class ImapSession:
     async def _tell_news(self) -> AsyncIterator[Effect]:
         if self._dialogue is None or not self._dialogue.watching:
             return
+        news = self._told_news()
+        came = await self._context.arrived() if self._gate is not None and self._gate.armed else 0
+        if came:
+            mailbox, messages = self._context.mailbox_name, len(self._context.selected) + came
+            news = ruled(self._gate, "exists", news, _untagged, mailbox=mailbox, messages=messages)
+        async for effect in news:
+            yield effect
+
+    async def _told_news(self) -> AsyncIterator[Effect]:
         try:
             news = await self._context.news(expunges=True)
         except MailboxGoneError:
@@ -296,6 +406,17 @@ class ImapSession:
         self._out += status_line("*", "BYE", text, code)
         yield self._flush()
         yield Close()
+
+
+async def _untagged(text: str) -> AsyncIterator[Effect]:
+    """Untagged lines that a rule wrote."""
+    yield Send(ruled_lines("*", text))
+
+
+async def nothing() -> AsyncIterator[Any]:
+    """No answer."""
+    return
+    yield  # makes it a generator
 
 
 def _name(request: Request) -> str:

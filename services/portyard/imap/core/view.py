@@ -31,6 +31,7 @@ class View:
 
     def __init__(self, mailbox: Mailbox, entries: Iterable[Entry], recent_from: int, *, read_only: bool) -> None:
         self.mailbox_id = mailbox.id
+        self.name = mailbox.name
         self.read_only = read_only
         self.generation = -1  # the store's, when the view last agreed with it
         self.modseq = 0

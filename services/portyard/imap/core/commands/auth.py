@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from portyard.commons.accounts import sasl
 from portyard.commons.accounts.model import Account
 from portyard.commons.effects import Authenticated, Close, StartTls
-from portyard.imap.core.context import Answer, Context, Dialogue
+from portyard.commons.scenario.obeying import interrupted
+from portyard.imap.core.context import Answer, Claimed, Context, Dialogue
 from portyard.imap.core.model import Authenticate, Capability, Enable, Id, Login, Logout, Starttls
 from portyard.imap.core.replies import Refusal, Tagged, status_line, string
 
@@ -52,14 +53,23 @@ async def enable(_context: Context, _command: Enable) -> AsyncIterator[Answer]:
 
 async def login(context: Context, command: Login) -> AsyncIterator[Answer]:
     """LOGIN (§6.2.3)."""
+
+    async def proved() -> AsyncIterator[Answer]:
+        _check_privacy(context)
+        try:
+            account = await context.accounts.verify(command.user.decode(), command.password.decode())
+        except UnicodeDecodeError:
+            account = None  # nobody has such a name
+        async for answer in _welcome(context, account, "LOGIN"):
+            yield answer
+
+    yield Claimed(command.user.decode("utf-8", "replace"), "LOGIN", proved())
+
+
+def _check_privacy(context: Context) -> None:
+    """Refuse a login in plaintext where TLS is required."""
     if not context.may_log_in:
         raise Refusal(*PRIVACY)
-    try:
-        account = await context.accounts.verify(command.user.decode(), command.password.decode())
-    except UnicodeDecodeError:
-        account = None  # nobody has such a name
-    async for answer in _welcome(context, account, "LOGIN"):
-        yield answer
 
 
 async def authenticate(context: Context, command: Authenticate) -> AsyncIterator[Answer]:
@@ -67,8 +77,8 @@ async def authenticate(context: Context, command: Authenticate) -> AsyncIterator
     exchange = sasl.mechanism(command.mechanism)
     if exchange is None:
         raise Refusal("Unknown mechanism", "CANNOT")
-    if not context.may_log_in:
-        raise Refusal(*PRIVACY)
+    if command.initial is None:
+        _check_privacy(context)
     initial = None if command.initial is None else _decoded(sasl.decode_initial, command.initial)
     async for answer in _step(context, command.mechanism, exchange, initial):
         yield answer
@@ -82,17 +92,27 @@ async def _step(context: Context, name: str, exchange: sasl.Mechanism, response:
             yield answer
 
     match exchange.step(response):
-        case sasl.Challenge(data):
+        case sasl.Challenge(data, authcid):
+            if authcid:
+                yield Claimed(authcid, name)
+            _check_privacy(context)
+            async for effect in interrupted(context.gate, "challenge", mechanism=name):
+                yield effect
             yield b"+ " + sasl.encode_line(data) + b"\r\n"
             yield Dialogue(next_step, secret=True)
         case sasl.Claim() as claim:
-            account = await context.accounts.verify(claim.authcid, claim.password)
-            if account is not None and not sasl.acts_as_itself(claim, account.address):
-                raise Refusal("No right to act as somebody else", "AUTHORIZATIONFAILED")  # RFC 5530 §3
-            async for answer in _welcome(context, account, name):
-                yield answer
+            yield Claimed(claim.authcid, name, _proved(context, name, claim))
         case sasl.Malformed(reason):
             raise Refusal(reason, status="BAD")
+
+
+async def _proved(context: Context, name: str, claim: sasl.Claim) -> AsyncIterator[Answer]:
+    _check_privacy(context)
+    account = await context.accounts.verify(claim.authcid, claim.password)
+    if account is not None and not sasl.acts_as_itself(claim, account.address):
+        raise Refusal("No right to act as somebody else", "AUTHORIZATIONFAILED")  # RFC 5530 §3
+    async for answer in _welcome(context, account, name):
+        yield answer
 
 
 def _decoded(decode: Callable[[bytes], bytes], line: bytes) -> bytes:

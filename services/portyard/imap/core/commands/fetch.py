@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from portyard.commons.effects import Send
+from portyard.commons.effects import Effect, Send
 from portyard.commons.mailstore import mime
 from portyard.commons.mailstore.model import SEEN, FlagChange, Message
 from portyard.commons.mailstore.structure import Structure, section, select_fields
+from portyard.commons.scenario.obeying import interrupted
 from portyard.imap.core.commands.numbers import chosen
 from portyard.imap.core.context import Answer, BrokenAnswerError, Context
 from portyard.imap.core.fetch_grammar import print_section
@@ -20,6 +21,7 @@ from portyard.imap.core.replies import Tagged, body_structure, envelope, flag_li
 from portyard.imap.core.view import View, uids_at
 
 SLICE = 100  # messages whose \Seen is set in one commit; a client that goes away leaves no more of them seen and unread
+FIRST_PIECE = 64  # octets of a literal's first piece while there are rules
 PLAIN_PIECE = 4096  # a literal up to here is gathered with its neighbours, and the journal shows it
 
 # The old names of three sections (§6.4.5), and whether they leave \Seen alone.
@@ -174,10 +176,18 @@ class _One:
             raise BrokenAnswerError from error
 
     async def _stream(self, runs: Sequence[_Run], size: int) -> AsyncIterator[Answer]:
+        gate = self._context.gate
+        asked = gate is not None and gate.armed
+        sent = 0
         for run in runs:
-            for start in range(run.start, run.end, PIECE):
-                end = min(run.end, start + PIECE)
+            start = run.start
+            while start < run.end:
+                if asked:
+                    async for effect in self._interrupted(sent, size):
+                        yield effect
+                end = min(run.end, start + (_step(sent, size) if asked else PIECE))
                 piece = await self._read(run, start, end)
+                sent += len(piece)
                 if len(piece) != end - start:
                     raise EOFError(f"message {self._message.id} has {len(piece)} octets at {start}, not {end - start}")
                 if size <= PLAIN_PIECE:
@@ -185,6 +195,11 @@ class _One:
                 else:
                     yield Send(piece, f"«{len(piece)} bytes»")
                     await give_way()
+                start = end
+
+    def _interrupted(self, sent: int, size: int) -> AsyncIterator[Effect]:
+        number, mailbox = self._index + 1, self._view.name
+        return interrupted(self._context.gate, "message", mailbox=mailbox, message=number, octets=sent, size=size)
 
     async def _read(self, run: _Run, start: int, end: int) -> bytes:
         if run.own is not None:
@@ -216,6 +231,11 @@ class _One:
         empty_line = header[fields[-1].end if fields else 0 :]  # §6.4.5: left out where the message has none
         own = b"".join(header[start:end] for start, end in chosen_spans) + empty_line
         return [_Run(0, len(own), own)]
+
+
+def _step(sent: int, size: int) -> int:
+    """Octets until rules are asked again: even a short literal has a midst, and a long one isn't slowed down."""
+    return min(sent, PIECE) if sent else max(1, min(FIRST_PIECE, size // 2))
 
 
 def _cut(runs: Sequence[_Run], first: int, count: int) -> list[_Run]:

@@ -29,7 +29,6 @@ async def idle(context: Context, _command: Idle) -> AsyncIterator[Answer]:
     if context.view is not None:
         yield Watch(context.view.mailbox_id)
     yield b"+ idling\r\n"
-    yield await context.news(expunges=True)  # what came before the watch stood
     yield Dialogue(done, watching=True)
 
 
