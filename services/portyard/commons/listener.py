@@ -188,6 +188,7 @@ class Listener:
             self._hand_over(connection, sock)
             return
         connection.log.event("fault", verb="connect", rule=verdict.rule, does=[action_name(a) for a in verdict.actions])
+        connection.gate.recipe = verdict.recipe
         if verdict.delay_s:
             await asyncio.sleep(verdict.delay_s)
         if verdict.hang_up:

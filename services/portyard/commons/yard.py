@@ -55,6 +55,15 @@ class Tls(Protocol):
     def ca_pem(self) -> bytes:
         """The CA's certificate."""
 
+    def crl_pem(self) -> bytes:
+        """The CA's list of revoked certificates, PEM. May sign: call it off the loop."""
+
+    def crl_der(self) -> bytes:
+        """The same in DER, as `application/pkix-crl`. May sign: call it off the loop."""
+
+    def ocsp_response(self, request: bytes) -> bytes:
+        """The answer to an OCSP request, DER both (RFC 6960). Signs: call it off the loop."""
+
     def server_context(self, recipe: str = "good") -> ssl.SSLContext:
         """The context of a named certificate."""
 

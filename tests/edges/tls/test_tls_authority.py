@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from portyard.commons.tls.authority import Authority, AuthorityError
-from portyard.commons.tls.recipes import RECIPES
+from portyard.commons.tls.recipes import RECIPES, Manner
 
 DAY = 86_400.0
 
@@ -175,10 +176,33 @@ def test_a_spoilt_note_only_makes_the_leaf_again(tmp_path: Path) -> None:
     assert names_of(Authority.open(tmp_path, ["mta"]).certificate_paths().chain) >= {"mta"}
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES))
+@pytest.mark.parametrize("recipe", sorted(name for name, each in RECIPES.items() if each.manner is Manner.TLS))
 def test_every_recipe_makes_a_context_whose_files_belong_together(authority: Authority, recipe: str) -> None:
     context = authority.context(recipe)
     assert context.verify_mode == RECIPES[recipe].client_certificate.value
     probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     probe.set_ciphers("DEFAULT:@SECLEVEL=0")
     probe.load_cert_chain(*authority.certificate_paths(recipe))
+
+
+@pytest.mark.parametrize("recipe", ["plaintext", "stalled"])
+def test_no_context_stands_for_an_answer_that_is_no_tls(authority: Authority, recipe: str) -> None:
+    with pytest.raises(ValueError, match=f"{recipe} answers no ClientHello"):
+        authority.context(recipe)
+
+
+def test_a_context_is_made_once_by_whoever_comes_first(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, [])
+    assert authority.ready_context("tls13_only") is None
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: authority.context("tls13_only"), range(8)))
+    assert made == {authority.ready_context("tls13_only")}
+
+
+def test_a_new_name_makes_a_context_wait_for_its_leaf(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, [])
+    before = authority.context()
+    authority.add_names(["later.test"])
+    assert authority.ready_context() is None
+    assert authority.context() is not before
+    assert "later.test" in names_of(authority.certificate_paths().chain)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.tls.authority import Authority
 from portyard.pop3.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.yard import Served, open_yard, serve
@@ -128,5 +129,113 @@ def test_the_end_is_said_or_not(name: str, clean: bool, tmp_path: Path) -> None:
     async def go() -> None:
         async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
             assert await asyncio.to_thread(end, served) is clean
+
+    run(go())
+
+
+def refused(port: int, name: str, preamble: bytes = b"") -> str:
+    """What a client's handshake fails with; after `preamble` and one line of answer to it, where the port upgrades."""
+    with socket.create_connection(("127.0.0.1", port), 10) as raw:
+        if preamble:
+            raw.recv(1000)
+            raw.sendall(preamble)
+            raw.recv(1000)
+        with pytest.raises(ssl.SSLError) as caught:
+            ssl.create_default_context().wrap_socket(raw, server_hostname=name)
+    return str(caught.value)
+
+
+BY_RULE = [{"on": "pop3.tls", "then": {"tls": "plaintext"}}, {"on": "pop3.connect", "then": {"tls": "plaintext"}}]
+
+
+@pytest.mark.parametrize("rule", [None, *BY_RULE], ids=["by name", "at the handshake", "at connect"])
+@pytest.mark.parametrize("port", ["pop3s", "pop3"])
+def test_plaintext_answers_the_hello(port: str, rule: dict[str, object] | None, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            if rule:
+                await yard.rules.add("default", parse_rule(rule))
+            name = "localhost" if rule else "plaintext.portyard.test"
+            preamble = b"STLS\r\n" if port == "pop3" else b""
+            told = await asyncio.to_thread(refused, served.port(port), name, preamble)
+            assert "wrong version number" in told.lower()
+            (session,) = await yard.journal.sessions("default")
+            await yard.journal.flush()
+            events = await yard.journal.events(session.id)
+            assert "plaintext" in [event.fields["step"] for event in events if event.kind == "tls"]
+
+    run(go())
+
+
+def test_plaintext_at_connect_greets_whoever_only_listens(tmp_path: Path) -> None:
+    def listen(served: Served) -> bytes:
+        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 10) as raw:
+            return raw.recv(100)
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.rules.add("default", parse_rule({"on": "pop3.connect", "then": {"tls": "plaintext"}}))
+            assert (await asyncio.to_thread(listen, served)).startswith(b"+OK")
+
+    run(go())
+
+
+def test_plaintext_after_a_hello_is_the_rooms_own(tmp_path: Path) -> None:
+    """What a server does that was never told of TLS: it greets, and takes the ClientHello for a command."""
+
+    def hear(served: Served) -> bytes:
+        outgoing, heard = ssl.MemoryBIO(), b""
+        client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 10) as raw:
+            raw.sendall(outgoing.read() + b"\r\nQUIT\r\n")
+            while octets := raw.recv(4096):
+                heard += octets
+        return heard
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.rules.add("default", parse_rule({"on": "pop3.tls", "then": {"tls": "plaintext"}}))
+            heard = await asyncio.to_thread(hear, served)
+            assert heard.startswith(b"+OK")
+            assert b"-ERR" in heard
+            assert heard.endswith(b"\r\n")
+
+    run(go())
+
+
+@pytest.mark.parametrize("by", ["connect", "tls"])
+def test_a_rule_at_connect_chooses_too_and_the_handshakes_own_wins(by: str, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.rules.add("default", parse_rule({"on": "pop3.connect", "then": {"tls": "expired"}}))
+            if by == "tls":
+                await yard.rules.add("default", parse_rule({"on": "pop3.tls", "then": {"tls": "self_signed"}}))
+            told = await asyncio.to_thread(refusal, served, "localhost")
+            assert ("self-signed" if by == "tls" else "expired") in told
+
+    run(go())
+
+
+def test_a_context_is_never_made_on_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the first one, nor one whose leaf gets a sandbox's name."""
+    where: list[bool] = []
+    made = Authority._make_context
+
+    def watched(*arguments: object) -> ssl.SSLContext:
+        where.append(threading.current_thread() is threading.main_thread())
+        return made(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Authority, "_make_context", watched)
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            assert not where  # nothing is warmed at the start
+            await yard.sandboxes.create("t1")
+            for name in ("localhost", "pop3.t1.test", "localhost", "intermediate.portyard.test"):
+                await asyncio.to_thread(greeting, served, name)
+            assert len(where) >= 3
+            assert not any(where)
 
     run(go())

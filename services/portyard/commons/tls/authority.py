@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from portyard.commons.tls.recipes import GOOD, RECIPES, ClientCertificate, Recipe
+from portyard.commons.tls.recipes import GOOD, RECIPES, ClientCertificate, Manner, Recipe
 
 if TYPE_CHECKING:
     from portyard.commons.tls.minting import Issuer
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 ALWAYS_NAMED: Final = ("localhost", "127.0.0.1", "::1")
 CLIENT_FILES: Final = GOOD
 """The good leaf is good for clients as well (EKU clientAuth)."""
+
+REVOKED: Final = "revoked"
+REVOCATION: Final = ("http://localhost:8025/api/v1", "http://console:8025/api/v1")
+"""Where a `revoked` certificate says that the CRL and the OCSP responder are: from the user's machine, and from the services' network."""
 
 _DAY: Final = 86_400.0
 _SECRET: Final = 0o600
@@ -51,16 +56,27 @@ class CertificatePaths(NamedTuple):
 class Authority:
     """The CA and what it signed. Make one with `Authority.open`."""
 
-    def __init__(self, directory: Path, names: Iterable[str], now: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Path, names: Iterable[str], now: Callable[[], float], revocation: Sequence[str] = REVOCATION
+    ) -> None:
         self._directory = directory
         self._names = frozenset(names) | frozenset(ALWAYS_NAMED)
         self._now = now
+        self._revocation = tuple(revocation)
+        self._making = threading.Lock()
         self._contexts: dict[tuple[str, tuple[str, ...]], tuple[ssl.SSLContext, float]] = {}
         self.ca_path = directory / "ca.pem"
+        self.crl_path = directory / "crl.pem"
         self.ca_pem = b""
 
     @classmethod
-    def open(cls, directory: Path, names: Sequence[str], now: Callable[[], float] = time.time) -> Authority:
+    def open(
+        cls,
+        directory: Path,
+        names: Sequence[str],
+        now: Callable[[], float] = time.time,
+        revocation: Sequence[str] = REVOCATION,
+    ) -> Authority:
         """Open the CA, making it and its good leaf where they are missing.
 
         Args:
@@ -68,6 +84,7 @@ class Authority:
             names: Host names and addresses that the leaf names, besides `localhost`, `127.0.0.1` and `::1`. Names that another
                 process asked for stay on it.
             now: Seconds since the epoch, real ones: real clients judge the certificates.
+            revocation: See REVOCATION.
 
         Returns:
             The authority, ready to be asked.
@@ -75,7 +92,7 @@ class Authority:
         Raises:
             AuthorityError: The directory can't be read, written, or holds half a CA.
         """
-        authority = cls(directory, names, now)
+        authority = cls(directory, names, now, revocation)
         with _explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
             authority._ensure_root()
@@ -113,8 +130,13 @@ class Authority:
                         self._make_leaf(wanted)
         return paths
 
+    def ready_context(self, recipe: str = GOOD, alpn: tuple[str, ...] = ()) -> ssl.SSLContext | None:
+        """The context if it is kept already; None where `context` would have to make it, which a loop shouldn't wait for."""
+        kept = self._contexts.get((recipe, alpn))
+        return kept[0] if kept is not None and self._now() < kept[1] else None
+
     def context(self, recipe: str = GOOD, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
-        """A server context for a recipe. Kept, so that sessions can be resumed; made anew when its leaf is.
+        """A server context for a recipe. Kept, so that sessions can be resumed; made anew when its leaf is. For any thread.
 
         Args:
             recipe: A key of `RECIPES`.
@@ -122,17 +144,62 @@ class Authority:
 
         Raises:
             KeyError: There is no such recipe.
+            ValueError: The recipe answers no ClientHello, so that there is no context for it.
             AuthorityError: Its files can't be made.
         """
-        kept = self._contexts.get((recipe, alpn))
-        if kept is not None and self._now() < kept[1]:
-            return kept[0]
-        paths = self.certificate_paths(recipe)
-        wanted = RECIPES[recipe]
+        ready = self.ready_context(recipe, alpn)
+        if ready is not None:
+            return ready
+        with self._making:  # whoever comes meanwhile gets the same one, and its sessions
+            return self.ready_context(recipe, alpn) or self._make_context(RECIPES[recipe], alpn)
+
+    def _make_context(self, wanted: Recipe, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        if wanted.manner is not Manner.TLS:
+            raise ValueError(f"{wanted.name} answers no ClientHello")
+        names = self._names
+        paths = self.certificate_paths(wanted.name)
         context = server_context(wanted, paths, self.ca_path, alpn)
         until = _read_note(paths.chain).made + wanted.certificate.remake_after_days * _DAY
-        self._contexts[recipe, alpn] = context, until
+        if names == self._names:  # else its leaf may lack a name that was added meanwhile
+            self._contexts[wanted.name, alpn] = context, until
         return context
+
+    def crl_pem(self) -> bytes:
+        """The list of what the CA revoked, the `revoked` leaf among it; signed anew when it is a day old.
+
+        Raises:
+            AuthorityError: It can't be made.
+        """
+        self.certificate_paths(REVOKED)
+        with _explained(self._directory):
+            note = _read_note(self.crl_path)
+            if note.ca != self._fingerprint() or not -_DAY < self._now() - note.made < _DAY:
+                with self._lock():
+                    self._revoke([])
+            return self.crl_path.read_bytes()
+
+    def crl_der(self) -> bytes:
+        """The same as `revoked` certificates' address for it serves it."""
+        from portyard.commons.tls import revocation
+
+        return revocation.crl_as_der(self.crl_pem())
+
+    def ocsp_response(self, request: bytes) -> bytes:
+        """Answer an OCSP request (RFC 6960).
+
+        Args:
+            request: DER, for one certificate.
+
+        Returns:
+            DER. `malformedRequest` or `unauthorized` where there is nothing to say.
+
+        Raises:
+            AuthorityError: The CA can't be read.
+        """
+        from portyard.commons.tls import revocation
+
+        with _explained(self._directory):
+            return revocation.answer_ocsp(request, self._load_root(), self.crl_pem(), self._now())
 
     def client_context(self, *, with_certificate: bool = False) -> ssl.SSLContext:
         """A client context that trusts our CA only, and shows our leaf if told to."""
@@ -149,7 +216,7 @@ class Authority:
         """Whether the leaf can be used as it is; told from the note on its file, without parsing it."""
         paths = self._paths(recipe)
         note = _read_note(paths.chain)
-        if note.ca != self._fingerprint() or note.of != _digest(recipe) or not paths.key.exists():
+        if note.ca != self._fingerprint() or note.of != self._digest(recipe) or not paths.key.exists():
             return False
         age = self._now() - note.made
         if not -_DAY < age < recipe.certificate.remake_after_days * _DAY:  # a clock that was set back counts too
@@ -184,14 +251,30 @@ class Authority:
 
         paths, what, before = self._paths(recipe), recipe.certificate, _read_note(self._paths(recipe).chain)
         names = sorted(self._names.union(before.names))
-        keeps_key = paths.key.exists() and before.of in ("", _digest(recipe))
+        keeps_key = paths.key.exists() and before.of in ("", self._digest(recipe))
         key = minting.key_from_pem(paths.key.read_bytes()) if keeps_key else minting.make_key(what.key)
         now = self._now()
-        chain = minting.make_leaf(what, key, names, self._load_root(), now)
+        chain = minting.make_leaf(what, key, names, self._load_root(), now, self._revocation)
         if not keeps_key:
             _write(paths.key, minting.key_to_pem(key), _SECRET)
-        note = _Note(self._fingerprint(), _digest(recipe), now, tuple(names))
+        if what.revoked:
+            self._revoke([chain])  # before anybody can be shown it
+        note = _Note(self._fingerprint(), self._digest(recipe), now, tuple(names))
         _write(paths.chain, note.line() + chain, _PUBLIC)
+
+    def _revoke(self, chains: Sequence[bytes]) -> None:
+        """Sign the CRL anew, with these leaves on it too."""
+        from portyard.commons.tls import revocation
+
+        root, now = self._load_root(), self._now()
+        before = self.crl_path.read_bytes() if self.crl_path.exists() else b""
+        crl = revocation.make_crl(root, before, [revocation.serial_of(chain) for chain in chains], now)
+        _write(self.crl_path, _Note(self._fingerprint(), "", now).line() + crl, _PUBLIC)
+
+    def _digest(self, recipe: Recipe) -> str:
+        """Changes when what the recipe's certificate says does, so that an upgraded Portyard makes its leaves again."""
+        what = recipe.certificate
+        return hashlib.sha256(repr((what, self._revocation if what.revoked else ())).encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -224,7 +307,7 @@ def server_context(recipe: Recipe, paths: CertificatePaths, ca: Path, alpn: tupl
         context.minimum_version = recipe.minimum
         context.maximum_version = recipe.maximum
     context.load_cert_chain(paths.chain, paths.key)
-    if recipe.client_certificate is not ClientCertificate.NONE:
+    if recipe.client_certificate is not ClientCertificate.NONE and recipe.trusts_clients:
         context.load_verify_locations(ca)
     context.verify_mode = ssl.VerifyMode(recipe.client_certificate.value)
     if not recipe.session_tickets:
@@ -233,11 +316,6 @@ def server_context(recipe: Recipe, paths: CertificatePaths, ca: Path, alpn: tupl
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
-
-
-def _digest(recipe: Recipe) -> str:
-    """Changes when the recipe's certificate does, so that an upgraded Portyard makes its leaves again."""
-    return hashlib.sha256(repr(recipe.certificate).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from portyard.commons.tls.alerts import Alert, Failure, alert_name, alert_record
 from portyard.commons.tls.engine import Engine
 from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.commons.tls.outgoing import READ_SIZE, SCRATCH, STAGES, Outgoing, Phase
-from portyard.commons.tls.terms import Choice, Choose, Limits, OnEvent, Refused, Terms
+from portyard.commons.tls.terms import Choice, Choose, Limits, OnEvent, Plaintext, Refused, Terms, ignore_events
 from portyard.commons.tls.transport import TlsTransport
 
-Attach = Callable[[TlsTransport], asyncio.BaseProtocol]
+Attach = Callable[[asyncio.Transport], asyncio.BaseProtocol]
 
 
 class TlsConnection(Outgoing):
@@ -184,6 +184,9 @@ class TlsConnection(Outgoing):
     def _begin(self, choice: Choice) -> None:
         """The choice is made: give OpenSSL the very bytes that were read."""
         assert self._reader is not None
+        if isinstance(choice, Plaintext):
+            self._go_on_in_plaintext(choice, bytes(self._reader.raw))
+            return
         try:
             self._terms = choice if isinstance(choice, Terms) else Terms(choice)
             self._engine = Engine(self._terms.context, server_side=True)
@@ -193,6 +196,21 @@ class TlsConnection(Outgoing):
         self._engine.feed(self._reader.raw)
         self._reader, self._phase = None, Phase.HANDSHAKE
         self._handshake_step()
+
+    def _go_on_in_plaintext(self, choice: Plaintext, heard: bytes) -> None:
+        """Step out from between transport and application; an upgrade's application waits for TLS, and is told that there is none."""
+        self._on_event("plaintext", seconds=self._seconds())
+        if self._app is not None:
+            self.plain.write(choice.words)
+            self._fail(ssl.SSLError(1, "answered in plaintext"), Failure("answered in plaintext", None, None))
+            return
+        self._disarm()
+        self._phase, self._reader, self._on_event = Phase.LOST, None, ignore_events
+        app = self._attach(self.plain)
+        if isinstance(app, asyncio.BufferedProtocol):
+            raise TypeError("an application with buffers of its own is given none in plaintext")
+        if not self.plain.is_closing():
+            cast(asyncio.Protocol, app).data_received(heard)
 
     def _handshake_step(self) -> None:
         engine = self._fed()
@@ -341,5 +359,5 @@ _GONE: Final = Failure("the peer closed", None, None)
 _TIMED_OUT: Final = Failure("timed out", None, None)
 
 
-def _attach_nobody(transport: TlsTransport) -> asyncio.BaseProtocol:
+def _attach_nobody(transport: asyncio.Transport) -> asyncio.BaseProtocol:
     raise ConnectionResetError("the connection is lost")

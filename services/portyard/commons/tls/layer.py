@@ -40,7 +40,7 @@ def serve_tls(
 
     Args:
         app: The application's protocol, or what makes it. Its `connection_made` is called with a `TlsTransport` after a good handshake; of
-            any other it never hears.
+            any other it never hears, unless the choice is to go on in plaintext.
         choose: The answer to the ClientHello.
         on_event: Told of everything.
         handshake_timeout: Seconds for the whole handshake.
@@ -50,7 +50,7 @@ def serve_tls(
         The protocol to give to `loop.connect_accepted_socket`, `loop.create_server`, or `take_over`.
     """
 
-    def attach(transport: TlsTransport) -> asyncio.BaseProtocol:
+    def attach(transport: asyncio.Transport) -> asyncio.BaseProtocol:
         made = app if isinstance(app, asyncio.BaseProtocol) else app()
         transport.set_protocol(made)
         made.connection_made(transport)
@@ -188,7 +188,7 @@ async def connect_tls(
         TimeoutError: It took too long.
     """
 
-    def attach(transport: TlsTransport) -> asyncio.BaseProtocol:
+    def attach(transport: asyncio.Transport) -> asyncio.BaseProtocol:
         made = factory()
         transport.set_protocol(made)
         made.connection_made(transport)

@@ -1,4 +1,4 @@
-"""Make keys and certificates. The only module that imports `cryptography`, and itself imported only when something must be made.
+"""Make keys and certificates. Only this module and `revocation` import `cryptography`, and are imported only when something must be made.
 
 It returns PEM bytes and touches no file.
 """
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from portyard.commons.tls.recipes import Certificate, Key, Signer, Usage
+from portyard.commons.tls.recipes import Certificate, Digest, Key, Signer, Usage
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -27,6 +27,8 @@ _OIDS = {
     Usage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
     Usage.CODE_SIGNING: ExtendedKeyUsageOID.CODE_SIGNING,
 }
+_SHA256_WITH_RSA = bytes.fromhex("06092a864886f70d01010b")  # the object identifiers as DER has them (RFC 8017 §A.2.4)
+_SHA1_WITH_RSA = bytes.fromhex("06092a864886f70d010105")
 
 
 class Issuer(NamedTuple):
@@ -51,15 +53,17 @@ def make_root(now: float, name: str = "Portyard testbed CA") -> Issuer:
     return Issuer(_as_authority(builder, key, None).sign(key, hashes.SHA256()), key)
 
 
-def make_intermediate(root: Issuer, now: float) -> Issuer:
+def make_intermediate(root: Issuer, now: float, kind: Key = Key.EC_P256) -> Issuer:
     """Make an intermediate CA that may sign leaves only."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = make_key(kind)
     builder = _builder("Portyard testbed intermediate CA", root.certificate.subject, key, now, _DAY_EARLY, CA_DAYS)
     builder = _as_authority(builder, root.key, 0)
     return Issuer(builder.sign(root.key, hashes.SHA256()), key)
 
 
-def make_leaf(what: Certificate, key: PrivateKey, names: Sequence[str], root: Issuer, now: float) -> bytes:
+def make_leaf(
+    what: Certificate, key: PrivateKey, names: Sequence[str], root: Issuer, now: float, revocation: Sequence[str] = ()
+) -> bytes:
     """Make a leaf.
 
     Args:
@@ -68,6 +72,7 @@ def make_leaf(what: Certificate, key: PrivateKey, names: Sequence[str], root: Is
         names: Host names and addresses for `what` that names none itself.
         root: Our CA.
         now: Seconds since the epoch.
+        revocation: URLs under which a `revoked` certificate's CRL and OCSP responder are said to be, without the last slash.
 
     Returns:
         The chain that a server sends, as PEM, leaf first, our root left out.
@@ -77,8 +82,12 @@ def make_leaf(what: Certificate, key: PrivateKey, names: Sequence[str], root: Is
     signing_key = issuer.key if issuer else key
     builder = _builder(what.common_name, issuer_name, key, now, what.starts_after_days, what.ends_after_days)
     builder = _as_leaf(builder, what, signing_key, what.names if what.names is not None else names)
-    chain = [builder.sign(signing_key, hashes.SHA256()), *(sent if what.sends_issuer else ())]
-    return b"".join(to_pem(each) for each in chain)
+    if what.revoked:
+        builder = _as_revoked(builder, revocation)
+    leaf = builder.sign(signing_key, hashes.SHA256())
+    if what.digest is Digest.SHA1:
+        leaf = _signed_over_sha1(leaf, signing_key)
+    return b"".join(to_pem(each) for each in [leaf, *(sent if what.sends_issuer else ())])
 
 
 def make_key(kind: Key) -> PrivateKey:
@@ -130,7 +139,7 @@ def _issuer(what: Certificate, root: Issuer, now: float) -> tuple[Issuer | None,
         case Signer.SELF:
             return None, []
         case Signer.INTERMEDIATE:
-            between = make_intermediate(root, now)
+            between = make_intermediate(root, now, what.key)
             return between, [between.certificate]
         case Signer.STRANGER:
             stranger = make_root(now, "A root that nobody was given")
@@ -184,6 +193,35 @@ def _as_leaf(
         .add_extension(x509.ExtendedKeyUsage([_OIDS[usage] for usage in what.usages]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
     )
+
+
+def _as_revoked(builder: x509.CertificateBuilder, revocation: Sequence[str]) -> x509.CertificateBuilder:
+    """Say where to ask (RFC 5280 §4.2.1.13, §4.2.2.1)."""
+    lists: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"{base}/ca.crl") for base in revocation]
+    responders = [
+        x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(f"{base}/ocsp"))
+        for base in revocation
+    ]
+    return builder.add_extension(
+        x509.CRLDistributionPoints([x509.DistributionPoint(lists, None, None, None)]), critical=False
+    ).add_extension(x509.AuthorityInformationAccess(responders), critical=False)
+
+
+def _signed_over_sha1(leaf: x509.Certificate, signer: PrivateKey) -> x509.Certificate:
+    """The same certificate with another signature: `cryptography` builds none over SHA-1, though it signs.
+
+    Both signatures are as long as the RSA key, and both algorithms' identifiers equally long, so that no length in the DER changes.
+
+    Raises:
+        ValueError: The signer's key isn't RSA.
+    """
+    if not isinstance(signer, rsa.RSAPrivateKey):
+        raise ValueError("a signature over SHA-1 needs an RSA key")
+    signed = leaf.tbs_certificate_bytes.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA, 1)
+    signature = signer.sign(signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - broken on purpose
+    der = leaf.public_bytes(serialization.Encoding.DER)
+    der = der.replace(leaf.tbs_certificate_bytes, signed).replace(leaf.signature, signature)
+    return x509.load_der_x509_certificate(der.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA))
 
 
 def _authority_key(signer: PrivateKey) -> x509.AuthorityKeyIdentifier:

@@ -46,7 +46,7 @@ def pyopenssl_context(authority: Authority, recipe: str = GOOD) -> SSL.Context:
     context.set_max_proto_version(_VERSIONS[wanted.maximum])
     context.use_certificate_chain_file(str(paths.chain))
     context.use_privatekey_file(str(paths.key))
-    if wanted.client_certificate is not ClientCertificate.NONE:
+    if wanted.client_certificate is not ClientCertificate.NONE and wanted.trusts_clients:
         context.load_verify_locations(str(authority.ca_path))
     context.set_verify(_DEMANDS[wanted.client_certificate])
     context.set_session_id(b"portyard")

@@ -41,6 +41,23 @@ class Usage(Enum):
     CODE_SIGNING = "codeSigning"
 
 
+class Digest(Enum):
+    """What the certificate's signature is made over."""
+
+    SHA256 = "sha256"
+    SHA1 = "sha1"
+
+
+class Manner(Enum):
+    """How the server answers a ClientHello."""
+
+    TLS = "tls"
+    PLAINTEXT = "plaintext"
+    """It goes on as if there were no TLS."""
+    STALL = "stall"
+    """Not at all."""
+
+
 class ClientCertificate(Enum):
     """What the server asks of the client."""
 
@@ -66,6 +83,10 @@ class Certificate:
     sends_issuer: bool = True
     """Whether the intermediate or the stranger's root is sent along with the leaf."""
     usages: tuple[Usage, ...] = (Usage.SERVER, Usage.CLIENT)
+    digest: Digest = Digest.SHA256
+    """SHA-1 needs an issuer with an RSA key: an intermediate's, which is of the leaf's kind."""
+    revoked: bool = False
+    """On the CA's CRL from the moment of its making; says where the CRL and the OCSP responder are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +101,14 @@ class Recipe:
     minimum: TLSVersion = TLSVersion.TLSv1_2
     maximum: TLSVersion = TLSVersion.MAXIMUM_SUPPORTED
     client_certificate: ClientCertificate = ClientCertificate.NONE
+    trusts_clients: bool = True
+    """False: a client's certificate is judged by no CA at all, so that each is a stranger's."""
     security_level: int | None = None
     """OpenSSL's; None leaves the library's default, 0 allows what is broken."""
     session_tickets: bool = True
     close_notify: bool = True
     """False: the connection ends without it, as a truncation would."""
+    manner: Manner = Manner.TLS
 
     @property
     def files(self) -> str:
@@ -121,7 +145,14 @@ _ALL: Final = (
         "signed by an intermediate that isn't sent",
         Certificate(signer=Signer.INTERMEDIATE, sends_issuer=False),
     ),
+    Recipe("revoked", "taken back by its CA, as CRL and OCSP say", Certificate(revoked=True)),
     Recipe("weak_key", "an RSA key of 1,024 bits", Certificate(key=Key.RSA_1024), security_level=0),
+    Recipe(
+        "sha1",
+        "signed over SHA-1, by an RSA intermediate, which is sent along",
+        Certificate(key=Key.RSA_2048, signer=Signer.INTERMEDIATE, digest=Digest.SHA1),
+        security_level=0,
+    ),
     Recipe("rsa", "valid, with an RSA key of 2,048 bits", Certificate(key=Key.RSA_2048)),
     Recipe("wrong_usage", "made for signing code, not for servers", Certificate(usages=(Usage.CODE_SIGNING,))),
     Recipe("tls10_only", "TLS 1.0 only", minimum=TLSVersion.TLSv1, maximum=TLSVersion.TLSv1, security_level=0),
@@ -140,6 +171,14 @@ _ALL: Final = (
         "asks for a certificate of our CA, takes none as well",
         client_certificate=ClientCertificate.OPTIONAL,
     ),
+    Recipe(
+        "client_certificate_wrong",
+        "wants a certificate and takes each for a stranger's",
+        client_certificate=ClientCertificate.REQUIRED,
+        trusts_clients=False,
+    ),
+    Recipe("plaintext", "answers the ClientHello in plaintext", manner=Manner.PLAINTEXT),
+    Recipe("stalled", "never answers the ClientHello", manner=Manner.STALL),
 )
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType({recipe.name: recipe for recipe in _ALL})

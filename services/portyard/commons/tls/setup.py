@@ -14,11 +14,13 @@ from portyard.commons.tls.alerts import Alert
 from portyard.commons.tls.authority import Authority
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.layer import serve_tls, upgrade_client, upgrade_server
-from portyard.commons.tls.recipes import GOOD, RECIPES, recipe_for_host
-from portyard.commons.tls.terms import Choice, Choose, Refused, Terms
+from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
+from portyard.commons.tls.terms import Choice, Choose, Plaintext, Refused, Terms
 from portyard.commons.yard import Connection
 
 MOST_NAMES = 1000  # on the leaf: a ClientHello may name any sandbox, and each takes two
+
+PLAIN_WORDS = b"This is not TLS.\r\n"  # to an upgrade's ClientHello where the service has no words of its own
 
 
 class TlsSetup:
@@ -43,6 +45,18 @@ class TlsSetup:
         """See Tls."""
         return self._authority.context(recipe)
 
+    def crl_pem(self) -> bytes:
+        """The CA's list of revoked certificates, PEM. May sign, so not for a loop's thread."""
+        return self._authority.crl_pem()
+
+    def crl_der(self) -> bytes:
+        """The same in DER (`application/pkix-crl`), as the address in a certificate serves it. Not for a loop's thread."""
+        return self._authority.crl_der()
+
+    def ocsp_response(self, request: bytes) -> bytes:
+        """The answer to an OCSP request, both in DER (`application/ocsp-request`, `-response`). Not for a loop's thread."""
+        return self._authority.ocsp_response(request)
+
     def client_context(self) -> ssl.SSLContext:
         """See Tls."""
         return self._authority.client_context()
@@ -54,6 +68,10 @@ class TlsSetup:
 
     def implicit(self, protocol: asyncio.Protocol, connection: Connection) -> asyncio.BaseProtocol:
         """See Tls."""
+        asked = connection.gate.recipe if connection.gate is not None else None
+        if asked is not None and RECIPES[asked].manner is Manner.PLAINTEXT:
+            note(connection, "plaintext", {})
+            return protocol
 
         def heard(kind: str, /, **fields: Any) -> None:  # noqa: ANN401 - the layer's own type
             note(connection, kind, fields)
@@ -81,14 +99,19 @@ class TlsSetup:
         return await upgrade_client(transport, protocol, self.client_context(), server_hostname)
 
     def _chooser(self, connection: Connection) -> Choose:
-        """The answer to a ClientHello: by rule, by SNI, or the good one; without a rule and a strange name it costs no task."""
+        """The answer to a ClientHello: by a rule at the handshake or at connect, by SNI, or the good one.
+
+        Without a rule and a strange name it costs no task.
+        """
 
         def choose(hello: ClientHello) -> Choice | Awaitable[Choice]:
-            recipe = recipe_for_host(hello.server_name)
-            gate = connection.gate
-            if recipe is None and self._ours(hello.server_name) and (gate is None or not gate.armed):
-                return self._authority.context()
-            return self._consider(connection, hello.server_name or "", GOOD if recipe is None else recipe.name)
+            gate, named = connection.gate, recipe_for_host(hello.server_name)
+            if named is None and (gate is None or not (gate.armed or gate.recipe)) and self._ours(hello.server_name):
+                ready = self._authority.ready_context()
+                if ready is not None:
+                    return ready
+            recipe = (gate.recipe if gate is not None else None) or (GOOD if named is None else named.name)
+            return self._consider(connection, hello.server_name or "", recipe)
 
         return choose
 
@@ -109,13 +132,22 @@ class TlsSetup:
             connection.log.event("fault", verb="tls", rule=verdict.rule, does=does)
             await asyncio.sleep(verdict.delay_s)
             if verdict.silence:
-                await asyncio.get_running_loop().create_future()  # the handshake stalls until the layer's patience ends
+                await stall()
             if verdict.refuse is not None:
                 raise Refused(Alert[verdict.refuse.upper()])
             recipe = verdict.recipe or recipe
-        # Off the loop: a certificate that is made for the first time takes a while.
-        context = await asyncio.to_thread(self._authority.context, recipe)
-        return Terms(context, close_notify=RECIPES[recipe].close_notify)
+        return await self._answer(connection, recipe)
+
+    async def _answer(self, connection: Connection, recipe: str) -> Choice:
+        wanted = RECIPES[recipe]
+        if wanted.manner is Manner.STALL:
+            await stall()
+        if wanted.manner is Manner.PLAINTEXT:
+            return Plaintext(connection.service.overload or PLAIN_WORDS)
+        context = self._authority.ready_context(recipe)
+        if context is None:  # off the loop: a certificate that is made for the first time takes a while
+            context = await asyncio.to_thread(self._authority.context, recipe)
+        return Terms(context, close_notify=wanted.close_notify)
 
     async def _join(self, connection: Connection, server_name: str) -> None:
         """Join the sandbox whose domain the client names, and put that domain on the leaf."""
@@ -129,6 +161,11 @@ class TlsSetup:
                 if not names <= self._authority.names and len(self._authority.names) < MOST_NAMES:
                     self._authority.add_names(names)
                 return
+
+
+async def stall() -> None:
+    """Never return: the handshake stalls until the layer's patience ends."""
+    await asyncio.get_running_loop().create_future()
 
 
 def parent(server_name: str) -> str:

@@ -14,14 +14,15 @@ from portyard.commons.tls.hello import ClientHello
 class OnEvent(Protocol):
     """Told of what happens to a connection's TLS.
 
-    Kinds and their fields (`seconds` is always the time since the layer got the connection):
+        Kinds and their fields (`seconds` is always the time since the layer got the connection):
 
-    - `hello`: `hello` (ClientHello), `seconds`;
-    - `handshake`: the fields of `engine.Handshake`, `seconds`;
+        - `hello`: `hello` (ClientHello), `seconds`;
+        - `handshake`: the fields of `engine.Handshake`, `seconds`;
+        - `plaintext`: `seconds`; the ClientHello is answered in plaintext;
     - `failed`: `stage` (`hello`, `handshake`, `open`), `reason`, `alert` (its name or None), `alert_from` (`us`, `peer`, None), `seconds`;
-      for a peer that speaks no TLS also `start`, its first bytes;
-    - `close_notify`: `received` (False: the peer's end came without one);
-    - `pending_discarded`: `size` (bytes that came in plaintext behind the command that asked for TLS).
+          for a peer that speaks no TLS also `start`, its first bytes;
+        - `close_notify`: `received` (False: the peer's end came without one);
+        - `pending_discarded`: `size` (bytes that came in plaintext behind the command that asked for TLS).
     """
 
     def __call__(self, kind: str, /, **fields: object) -> None:
@@ -41,6 +42,14 @@ class Terms:
     """False: close without saying so."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plaintext:
+    """No TLS: an implicit port goes on in plaintext, with the ClientHello as the first thing that was heard. An upgrade fails."""
+
+    words: bytes = b""
+    """What is answered to an upgrade's ClientHello."""
+
+
 class Refused(Exception):
     """Raised by a chooser to refuse the handshake with an alert of its choice."""
 
@@ -49,7 +58,7 @@ class Refused(Exception):
         self.alert = alert
 
 
-Choice = ssl.SSLContext | Terms
+Choice = ssl.SSLContext | Terms | Plaintext
 Choose = Callable[[ClientHello], Choice | Awaitable[Choice]]
 """Asked once per handshake, before a TLS object exists. May be a coroutine function: one that never returns is a handshake that stalls."""
 
