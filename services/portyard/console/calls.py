@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from portyard.commons.accounts.model import Account
 from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.yard import Yard
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Found, MailQueries
 from portyard.console.shapes import Nothing
+
+JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,20 @@ class Desk:
         if found is None:
             names = [sandbox.name for sandbox in await self.yard.sandboxes.list()]
             raise ProblemError(HTTPStatus.NOT_FOUND, f"no sandbox {name}", key="sandbox", value=name, allowed=names)
+        return found
+
+    async def account(self, sandbox: Sandbox, name: str) -> Account:
+        """A sandbox's account by its address, or by its local part in the sandbox's first domain.
+
+        Raises:
+            ProblemError: 404, there is none.
+        """
+        address = name if "@" in name or not sandbox.domains else f"{name}@{sandbox.domains[0]}"
+        found = await self.yard.accounts.by_address(sandbox.name, address)
+        if found is None:
+            known = [account.address for account in (await self.yard.accounts.list(sandbox.name))[:100]]
+            detail = f"no account {name} in sandbox {sandbox.name}"
+            raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="address", value=name, allowed=known)
         return found
 
     async def message(self, sandbox: str, message_id: str) -> Found:
@@ -80,7 +97,9 @@ class Answer:
     headers: Mapping[str, str]
 
 
-Operation = Callable[[Call], Awaitable[msgspec.Struct | list[Any] | Answer | web.StreamResponse | None]]
+Operation = Callable[
+    [Call], Awaitable[msgspec.Struct | list[Any] | dict[str, Any] | Answer | web.StreamResponse | None]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +107,17 @@ class Route:
     """One operation of the API.
 
     Attributes:
-        method: GET, POST or DELETE.
-        path: Below `/api/v1`, variables in braces.
+        method: GET, POST, PUT, PATCH or DELETE.
+        path: Below `/api/v1`, variables in braces; `{path}` takes slashes, too.
         operation: What answers.
         summary: One line.
-        response: The type of a successful answer's body; a media type where it isn't JSON; None for 204.
+        response: The type of a successful answer's JSON; media types where it isn't JSON; None for 204.
         query: The type of its query parameters.
-        body: The type of its body.
+        body: The type of its JSON body, read and checked before the operation is called.
+        reads: Where the operation reads the body by itself: a schema by media type.
         status: Of a successful answer.
+        refusals: The statuses with which it may be refused, beside those that every operation may be.
+        also: Further statuses with the same body as a successful answer.
     """
 
     method: str
@@ -105,4 +127,18 @@ class Route:
     response: Any
     query: type[msgspec.Struct] = Nothing
     body: type[msgspec.Struct] | None = None
+    reads: Mapping[str, Any] = field(default_factory=dict)
     status: HTTPStatus = HTTPStatus.OK
+    refusals: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """Of a successful answer; none for 204."""
+        if self.response is None:
+            return ()
+        if isinstance(self.response, str):
+            return (self.response,)
+        if isinstance(self.response, tuple):
+            return self.response
+        return (JSON,)

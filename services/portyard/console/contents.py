@@ -13,6 +13,7 @@ from portyard.commons.mailstore.model import Mailstore, Message
 from portyard.commons.mailstore.structure import Part, Structure, decode
 from portyard.commons.mailstore.summary import decode_words, parameter_text, text_of
 from portyard.console import shapes
+from portyard.console.core import finding
 
 PIECE = 64 * 1024  # octets of one read
 TEXT_LIMIT = 1 << 20  # encoded octets of text or HTML that are decoded
@@ -28,13 +29,30 @@ async def whole(mail: Mailstore, message: Message, listed: shapes.Message) -> sh
     leaves = dict(_leaves(structure.part))
     text, html = _first(leaves, "text/plain"), _first(leaves, "text/html")
     shown = [part for number, part in leaves.items() if number in (text, html)]
+    read = await _text(mail, message, leaves[text]) if text else None
+    read_html = await _text(mail, message, leaves[html]) if html else None
     return shapes.WholeMessage(
         **msgspec.structs.asdict(listed),
         headers=await _headers(mail, message, structure),
-        text=await _text(mail, message, leaves[text]) if text else None,
-        html=await _text(mail, message, leaves[html]) if html else None,
+        text=read,
+        html=read_html,
         cut=any(part.size > TEXT_LIMIT for part in shown),
         attachments=[_attachment(number, part) for number, part in leaves.items() if number not in (text, html)],
+        links=finding.links(read, read_html),
+        codes=finding.codes(listed.subject, read, read_html),
+    )
+
+
+async def arrived(mail: Mailstore, message: Message, listed: shapes.Message) -> shapes.Arrived:
+    """The message as a wait answers with it."""
+    leaves = dict(_leaves(decode(message.structure).part))
+    text, html = _first(leaves, "text/plain"), _first(leaves, "text/html")
+    read = await _text(mail, message, leaves[text]) if text else None
+    read_html = await _text(mail, message, leaves[html]) if html else None
+    return shapes.Arrived(
+        **msgspec.structs.asdict(listed),
+        links=finding.links(read, read_html),
+        codes=finding.codes(listed.subject, read, read_html),
     )
 
 

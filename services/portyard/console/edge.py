@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import logging
 from http import HTTPStatus
 
@@ -11,15 +13,19 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
+from portyard.commons.clock import ClockError
 from portyard.commons.hosting import Hosting
 from portyard.commons.mailstore.model import MessageGoneError
+from portyard.commons.sandbox.model import SandboxError
+from portyard.commons.scenario.model import RuleError
 from portyard.commons.yard import Yard
 from portyard.console.calls import Answer, Call, Desk, Route
 from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
-from portyard.console.operations import ROUTES
+from portyard.console.files import BINARY
 from portyard.console.pages import add_pages
-from portyard.console.problems import ProblemError, converted, decoded, response_of
+from portyard.console.problems import ProblemError, converted, decoded, explained, response_of
 from portyard.console.queries import MailQueries
+from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
 from portyard.rooms import cards
 
@@ -42,9 +48,12 @@ def build(yard: Yard) -> web.Application:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             check_peer(request, known)
+            check_token(request, yard.settings.token)
             return await handler(request)
         except ProblemError as error:
-            return response_of(error.problem)
+            return _challenging(response_of(error.problem), request)
+        except (SandboxError, RuleError, ClockError) as error:
+            return response_of(explained(error).problem)
         except web.HTTPException as error:
             return _problem_response(request, error)
         except MessageGoneError as error:
@@ -85,20 +94,77 @@ def check_peer(request: web.Request, known: frozenset[str]) -> None:
         detail = "the console isn't called that; add the name to the setting console_hosts"
         raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, detail, key="Host", value=host, allowed=allowed)
     origin = request.headers.get("Origin")
-    if request.method not in SAFE_METHODS and not is_own_site(origin, host, request.headers.get("Sec-Fetch-Site")):
+    changes = request.method not in SAFE_METHODS or "Upgrade" in request.headers  # a page may open a WebSocket anywhere
+    if changes and not is_own_site(origin, host, request.headers.get("Sec-Fetch-Site")):
         detail = "a page of another site may not change anything here"
         raise ProblemError(HTTPStatus.FORBIDDEN, detail, key="Origin", value=origin, allowed=f"http://{host}")
+
+
+def check_token(request: web.Request, token: str) -> None:
+    """Refuse requests without the token that was set, but for whether everything is up.
+
+    Browsers give it as the password of Basic, under any name.
+
+    Raises:
+        ProblemError: 401.
+    """
+    if not token or request.path == f"{PREFIX}/health":
+        return
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        given = _basic_password(given)
+    elif scheme.lower() != "bearer":
+        given = ""
+    if not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode()):
+        detail = "the token is missing" if not given else "this isn't the token"
+        allowed = "Bearer and the setting `token`"
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, detail, key="Authorization", allowed=allowed)
+
+
+def _basic_password(given: str) -> str:
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2]  # RFC 7617 §2
+    except ValueError:
+        return ""
+
+
+def _challenging(response: web.Response, request: web.Request) -> web.Response:
+    if response.status == HTTPStatus.UNAUTHORIZED:  # RFC 9110 §11.6.1
+        way = "Bearer" if request.path.startswith(f"{PREFIX}/") else "Basic"
+        response.headers["WWW-Authenticate"] = f'{way} realm="Portyard"'
+    return response
 
 
 def _add(app: web.Application, desk: Desk, route: Route) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         query = converted(_single(request), route.query, strict=False)
-        body = decoded(await request.read(), route.body) if route.body is not None else None
+        body = await _body(request, route)
         value = await route.operation(Call(desk, request.match_info, query, body, request))
         return _response(value, route)
 
+    path = PREFIX + route.path.replace("{path}", "{path:.*}")
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-        app.router.add_route(method, PREFIX + route.path, handle)
+        app.router.add_route(method, path, handle)
+
+
+async def _body(request: web.Request, route: Route) -> msgspec.Struct | None:
+    """The body as its type; nothing where the operation takes none, or reads it by itself.
+
+    Raises:
+        ProblemError: 400 or 422, it isn't what the operation takes.
+        web.HTTPRequestEntityTooLarge: It has more than BODY_LIMIT octets.
+    """
+    if BINARY in route.reads:
+        return None  # bounded by its own limit while it is read
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=request.content_length or 0)
+    octets = await request.read()
+    if route.body is not None:
+        return decoded(octets, route.body)
+    if not route.reads and octets.strip() not in (b"", b"{}", b"null"):
+        shown = octets[:80].decode("utf-8", "replace")
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "no body is wanted here", key="body", value=shown, allowed="none")
+    return None
 
 
 def _single(request: web.Request) -> dict[str, str]:
@@ -120,6 +186,8 @@ def _response(value: object, route: Route) -> web.StreamResponse:
         case web.StreamResponse():
             return value
         case Answer(body, media_type, headers):
+            if "Content-Type" in headers:
+                return web.Response(body=body, headers=_careful(dict(headers)))
             charset = "utf-8" if media_type.startswith("text/") else None
             return web.Response(body=body, content_type=media_type, charset=charset, headers=_careful(dict(headers)))
         case None:
@@ -143,7 +211,7 @@ def _problem_response(request: web.Request, error: web.HTTPException) -> web.Str
     elif isinstance(error, web.HTTPMethodNotAllowed):
         problem.key, problem.value, problem.allowed = "method", request.method, sorted(error.allowed_methods)
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
-        problem.key, problem.allowed = "body", f"at most {BODY_LIMIT} octets"
+        problem.key, problem.allowed = "body", error.text or f"at most {BODY_LIMIT} octets"
     response = response_of(problem)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

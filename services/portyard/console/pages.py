@@ -16,7 +16,8 @@ from aiohttp import web
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.console import contents, shapes
 from portyard.console.calls import Desk
-from portyard.console.operations import page, session_of, sessions, talk_of
+from portyard.console.journal import session_of, sessions, talk_of
+from portyard.console.mail import page
 
 HERE = Path(__file__).parent
 ROWS = 100  # messages and sessions that the first page shows

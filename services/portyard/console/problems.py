@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from portyard.commons.clock import ClockError
+from portyard.commons.sandbox.model import DomainTakenError, NoSuchSandboxError, SandboxError, SandboxTakenError
+from portyard.commons.scenario.model import RuleError
 from portyard.console.shapes import Problem
 
 T = TypeVar("T")
@@ -59,6 +62,29 @@ def decoded(body: bytes, kind: type[T]) -> T:
     if not isinstance(values, dict):
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body isn't a JSON object", allowed="a JSON object")
     return converted(values, kind, strict=True)
+
+
+def explained(error: SandboxError | RuleError | ClockError) -> ProblemError:
+    """What a store refused, as a problem: all of them name key, value and what is allowed."""
+    match error:
+        case NoSuchSandboxError():
+            status = HTTPStatus.NOT_FOUND
+        case SandboxTakenError() | DomainTakenError():
+            status = HTTPStatus.CONFLICT
+        case _:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+    where = f"{error.key}: " if error.key else ""
+    fields = {"key": error.key or None, "value": _plain(error.value), "allowed": error.allowed}
+    return ProblemError(status, f"{where}{error.reason}", **fields)
+
+
+def _plain(value: object) -> object:
+    """The value as JSON can show it."""
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeEncodeError):
+        return repr(value)[:200]
+    return value
 
 
 def names_of(kind: type) -> list[str]:

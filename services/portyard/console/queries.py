@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from portyard.commons.accounts.model import Account
 from portyard.commons.accounts.sql import COUNTER
 from portyard.commons.database.engine import Row, StorageError
-from portyard.commons.mailstore.model import Message
+from portyard.commons.mailstore.model import Message, MessageGoneError
 from portyard.commons.mailstore.schema import UID_MASK, message_key
 from portyard.commons.mailstore.structure import decode
 from portyard.commons.mailstore.summary import bare, summarise
 from portyard.commons.yard import Yard
-from portyard.console import shapes
+from portyard.console import contents, shapes
 
 QUEUE_LIMIT = 1000  # recipients that one look at the queue shows
 _TURN = 32  # messages that are read in one go
@@ -84,7 +86,7 @@ class MailQueries:
             self._accounts[sandbox] = known
         return known
 
-    async def arrived(self, mailbox_id: int, since_uid: int) -> list[Place]:
+    async def since(self, mailbox_id: int, since_uid: int) -> list[Place]:
         """The messages of a mailbox with this UID or a later one."""
         rows = await self._database.read(
             "SELECT internal_date, id FROM messages WHERE id >= ? AND id <= ?",
@@ -130,14 +132,25 @@ class MailQueries:
         account = (await self._accounts_of(sandbox)).get(mailbox.account_id)
         return Found(message, account, mailbox.name) if account else None
 
+    async def arrived(self, listed: shapes.Message) -> shapes.Arrived:
+        """A listed message with its links and codes; without them when it is gone by now."""
+        message = await self._yard.mail.message(int(listed.id))
+        try:
+            if message is not None:
+                return await contents.arrived(self._yard.mail, message, listed)
+        except MessageGoneError:
+            pass
+        return shapes.Arrived(**msgspec.structs.asdict(listed))
+
     async def queue(self, sandbox: str) -> list[shapes.QueueEntry]:
         """What the mail hops hold for a sandbox, oldest first; nothing where no hop has ever run."""
         try:
             rows = await self._database.read(
                 "SELECT r.id, r.hop, m.reverse_path, r.address, r.state, r.attempts, m.accepted_at, r.due, m.size, r.reason "
                 "FROM spool_recipients r JOIN spool_messages m ON m.hop = r.hop AND m.id = r.id "
-                "WHERE r.state IN ('queued', 'failed') AND r.sandbox = ? ORDER BY m.accepted_at, r.address LIMIT ?",
-                (sandbox, QUEUE_LIMIT),
+                "WHERE r.state IN ('queued', 'failed') AND r.sandbox = ? AND r.generation = ? "
+                "ORDER BY m.accepted_at, r.address LIMIT ?",
+                (sandbox, self._yard.sandboxes.generation_now(sandbox), QUEUE_LIMIT),
             )
         except StorageError as error:
             if _NO_TABLE.search(str(error)):

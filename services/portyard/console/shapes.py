@@ -50,15 +50,6 @@ class Endpoint(msgspec.Struct):
     summary: str
 
 
-class Sandbox(msgspec.Struct):
-    """A slice of the testbed."""
-
-    name: str
-    generation: int
-    capture: str
-    domains: tuple[str, ...]
-
-
 class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     """An account to make; its address is `name` at the sandbox's first domain, unless `name` is an address."""
 
@@ -144,6 +135,8 @@ class WholeMessage(Message):
         text: The first text/plain part; None when there is none.
         html: The first text/html part; None when there is none.
         cut: True when text or HTML is longer than what is shown.
+        links: Every http(s) link in text and HTML.
+        codes: What looks like one-time codes in subject and text.
     """
 
     headers: list[Header] = msgspec.field(default_factory=list)
@@ -151,13 +144,22 @@ class WholeMessage(Message):
     html: str | None = msgspec.field(default=None)
     cut: bool = msgspec.field(default=False)
     attachments: list[Attachment] = msgspec.field(default_factory=list)
+    links: list[str] = msgspec.field(default_factory=list)
+    codes: list[str] = msgspec.field(default_factory=list)
+
+
+class Arrived(Message):
+    """A message that was waited for, with the links and one-time codes in it."""
+
+    links: list[str] = msgspec.field(default_factory=list)
+    codes: list[str] = msgspec.field(default_factory=list)
 
 
 class Waited(msgspec.Struct):
     """What came of waiting; `messages` are those that fit, newest first."""
 
     satisfied: bool
-    messages: list[Message]
+    messages: list[Arrived]
     near_misses: list[NearMiss]
 
 
@@ -233,16 +235,16 @@ class MessagesQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}
     cursor: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,18}$")] | None = None
 
 
-class WaitQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}):
+class WaitQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}, kw_only=True):
     """What to wait for.
 
     Attributes:
+        timeout: Seconds; a wait has a bound.
         count: So many messages that fit; 0 waits the whole time for nothing to come.
-        timeout: Seconds.
     """
 
+    timeout: Annotated[float, msgspec.Meta(ge=0, le=300)]
     count: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
-    timeout: Annotated[float, msgspec.Meta(ge=0, le=300)] = 5.0
 
 
 class SessionsQuery(msgspec.Struct, forbid_unknown_fields=True):

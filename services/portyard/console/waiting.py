@@ -78,7 +78,7 @@ class Wait:
         if before is None:
             return await self.queries.newest(mailboxes, MESSAGES_LIMIT)
         grown = {key: before.get(key, 1) for key, box in mailboxes.items() if box.uid_next != before.get(key, 1)}
-        return sorted([p for key, uid in grown.items() for p in await self.queries.arrived(key, uid)], reverse=True)
+        return sorted([p for key, uid in grown.items() for p in await self.queries.since(key, uid)], reverse=True)
 
     def _candidates(self) -> list[int]:
         """The keys of those that fitted when they were read, newest first."""
@@ -98,7 +98,7 @@ class Wait:
         missed.sort(key=lambda miss: len(miss[1]))  # stable: newest first among equals
         return shapes.Waited(
             satisfied=satisfied,
-            messages=await self._fitting(),
+            messages=[await self.queries.arrived(message) for message in await self._fitting()],
             near_misses=[
                 shapes.NearMiss(**msgspec.structs.asdict(message), because=because(differences))
                 for message, differences in missed[:NEAR_MISSES]

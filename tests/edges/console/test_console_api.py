@@ -16,7 +16,7 @@ from portyard.commons.mailstore.model import FlagChange
 from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.sandbox.sql import put
 from portyard.console.calls import Route
-from portyard.console.operations import ROUTES
+from portyard.console.routes import ROUTES
 from tests.support.asyncio_tests import run
 from tests.support.console import RICH, console
 

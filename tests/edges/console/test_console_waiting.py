@@ -104,7 +104,7 @@ def test_what_is_removed_meanwhile_doesnt_count(tmp_path: Path) -> None:
         async with console(tmp_path) as client:
             gone = await client.deliver("one")
             waiting = asyncio.create_task(client.get(f"{WAIT}?count=2&timeout=60"))
-            await client.get(f"{WAIT}?count=1")
+            await client.get(f"{WAIT}?count=1&timeout=0")
             async with client.http.delete(f"{client.api}/sandboxes/default/messages/{gone}") as response:
                 assert response.status == 204
             stays = [await client.deliver("two")]
@@ -124,7 +124,7 @@ def test_a_moved_message_is_found_where_it_lies_now(tmp_path: Path) -> None:
             assert message is not None
             assert alice is not None
             waiting = asyncio.create_task(client.get(f"{WAIT}?count=2&timeout=60"))
-            await client.get(f"{WAIT}?count=1")
+            await client.get(f"{WAIT}?count=1&timeout=0")
             await client.yard.mail.move(message.mailbox_id, [1], alice.id, "Archive")
             await client.deliver("two")
             found = {(each["subject"], each["mailbox"]) for each in (await waiting)["messages"]}

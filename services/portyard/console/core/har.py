@@ -1,0 +1,128 @@
+"""A journalled HTTP session as an HTTP Archive (HAR 1.2), with the messages of a WebSocket as browsers write them.
+
+The journal keeps heads and sizes, not bodies, and secrets are blanked in it: that is what the archive holds, too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from portyard.commons.journal.model import JournalEvent, SessionRecord
+
+ROOMS = frozenset({"http", "websocket"})
+_UNKNOWN = -1  # HAR's word for a size or time that isn't known
+_SHOWN = re.compile(r"^[A-Z]+…? \d+(?: compressed)? ?")  # what stands before a frame's text in the journal's line
+_OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
+
+
+def har(session: SessionRecord, events: Sequence[JournalEvent]) -> bytes:
+    """The archive as JSON."""
+    secure = any(event.kind == "tls" and event.fields.get("step") == "established" for event in events)
+    entries: list[dict[str, Any]] = []
+    for event in events:
+        match event.kind:
+            case "command":
+                entries.append(_entry(session, event, secure=secure))
+            case "reply" if entries and entries[-1]["response"]["status"] in (0, 100):
+                _answered(entries[-1], event)
+            case "data" if entries:
+                _data(entries[-1], event)
+            case "fault" if entries:
+                entries[-1]["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
+    creator = {"name": "Portyard", "version": "1"}
+    page = {"version": "1.2", "creator": creator, "entries": entries, "comment": f"session {session.id}"}
+    return json.dumps({"log": page}, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def _entry(session: SessionRecord, event: JournalEvent, *, secure: bool) -> dict[str, Any]:
+    method, _, rest = str(event.fields.get("text", "")).partition(" ")
+    target, _, version = rest.rpartition(" ")
+    headers = _headers(event)
+    host = next((header["value"] for header in headers if header["name"].lower() == "host"), "unknown")
+    scheme = ("wss" if secure else "ws") if session.room == "websocket" else ("https" if secure else "http")
+    url = target if "://" in target else f"{scheme}://{host}{target}"
+    try:
+        query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    except ValueError:
+        query = []
+    request = {
+        "method": method,
+        "url": url,
+        "httpVersion": version or "unknown",
+        "cookies": [],
+        "headers": headers,
+        "queryString": [{"name": name, "value": value} for name, value in query],
+        "headersSize": _UNKNOWN,
+        "bodySize": 0,
+    }
+    return {
+        "startedDateTime": event.at.isoformat(),
+        "time": 0,
+        "request": request,
+        "response": _response(0, "", "unknown", [], _UNKNOWN),
+        "cache": {},
+        "timings": {"send": 0, "wait": 0, "receive": 0},
+        "connection": session.id,
+    }
+
+
+def _answered(entry: dict[str, Any], event: JournalEvent) -> None:
+    version, _, rest = str(event.fields.get("text", "")).partition(" ")
+    status, _, reason = rest.partition(" ")
+    octets = event.fields.get("octets")
+    size = octets if isinstance(octets, int) else _UNKNOWN
+    number = int(status) if status.isascii() and status.isdecimal() else 0
+    entry["response"] = _response(number, reason, version, _headers(event), size)
+    entry["time"] = entry["timings"]["wait"] = max(0.0, _ms(entry, event))
+
+
+def _data(entry: dict[str, Any], event: JournalEvent) -> None:
+    fields = event.fields
+    opcode = _OPCODES.get(str(fields.get("opcode", "")))
+    if opcode is None:
+        if fields.get("direction") == "in" and isinstance(fields.get("octets"), int):
+            entry["request"]["bodySize"] = fields["octets"]
+        return
+    entry.setdefault("_resourceType", "websocket")
+    entry.setdefault("_webSocketMessages", []).append(
+        {
+            "type": "send"
+            if fields.get("direction") == "in"
+            else "receive",  # from the client's side, as browsers have it
+            "time": event.at.timestamp(),
+            "opcode": opcode,
+            "data": _SHOWN.sub("", str(fields.get("text", ""))),
+        }
+    )
+
+
+def _response(status: int, reason: str, version: str, headers: list[dict[str, str]], size: int) -> dict[str, Any]:
+    named = {header["name"].lower(): header["value"] for header in headers}
+    return {
+        "status": status,
+        "statusText": reason,
+        "httpVersion": version,
+        "cookies": [],
+        "headers": headers,
+        "content": {"size": max(size, 0), "mimeType": named.get("content-type", "x-unknown")},
+        "redirectURL": named.get("location", ""),
+        "headersSize": _UNKNOWN,
+        "bodySize": size,
+    }
+
+
+def _headers(event: JournalEvent) -> list[dict[str, str]]:
+    pairs = event.fields.get("headers")
+    listed = pairs if isinstance(pairs, list) else []
+    return [
+        {"name": str(pair[0]), "value": str(pair[1])} for pair in listed if isinstance(pair, list) and len(pair) == 2
+    ]
+
+
+def _ms(entry: dict[str, Any], event: JournalEvent) -> float:
+    return (event.at - datetime.fromisoformat(entry["startedDateTime"])).total_seconds() * 1000

@@ -1,0 +1,281 @@
+"""The journal's events of one sandbox: those that are there, oldest first, and those that come, in whichever process they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.journal.store import COUNTER
+from portyard.commons.yard import Yard
+from portyard.console import forms
+from portyard.console.core.matching import Criteria, because
+
+OWN_ROOM = "console"  # whose connections are no sessions of the testbed
+NEAR_MISSES = 10  # shown, those with the fewest differences first
+MOST_FITTING = 1000  # events that one wait answers with
+_KNOWN = 200_000  # sessions of which a follower keeps how far it has read
+_TURN = 50  # sessions that are read in one go
+_SOME = 1000  # sessions of one look at their list
+Place = tuple[datetime, str, int]  # when an event was, its session and its number there
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events are wanted.
+
+    Attributes:
+        sandbox: Whose.
+        criteria: What their room, kind, session and text must fit.
+        room: The room, where only one is wanted.
+        session: The session, where only one is wanted.
+        since: Only from this moment on.
+    """
+
+    sandbox: str
+    criteria: Criteria
+    room: str | None = None
+    session: str | None = None
+    since: datetime | None = None
+
+    def differences(self, event: forms.Event) -> list[str]:
+        """The names of the filters that the event doesn't fit."""
+        found = self.criteria.differences(values_of(event))
+        return [*found, "since"] if self.since is not None and event.at < self.since else found
+
+
+def values_of(event: forms.Event) -> dict[str, list[str]]:
+    """An event's values by the names that filters know."""
+    return {
+        "room": [event.room],
+        "kind": [event.kind],
+        "session": [event.session],
+        "text": list(_texts(event.fields)),
+    }
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
+        case None:
+            pass
+        case _:
+            yield str(value)
+
+
+class EventReader:
+    """Reads the journal.
+
+    Args:
+        yard: The yard.
+    """
+
+    def __init__(self, yard: Yard) -> None:
+        self.yard = yard
+
+    async def of(self, record: SessionRecord, after: int = 0) -> list[forms.Event]:
+        """A session's events behind one of them."""
+        return [_event(record, event) for event in await self.yard.journal.events(record.id, after)]
+
+    async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
+        """The events that are there and fit, by their time; `after` leaves out what came up to that place.
+
+        Sessions are begun one after the other as their time comes, so that a page costs what is on it.
+        """
+        sessions = await self._sessions(wanted, after)
+        heap: list[tuple[Place, int, list[forms.Event]]] = []
+        begun = 0
+        while heap or begun < len(sessions):
+            while begun < len(sessions) and (not heap or sessions[begun].opened_at <= heap[0][0][0]):
+                begun += 1
+                if begun % _TURN == 0:
+                    await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
+                if events := await self.of(sessions[begun - 1]):
+                    heapq.heappush(heap, (place_of(events[0]), 0, events))
+            if heap:
+                place, index, events = heapq.heappop(heap)
+                if index + 1 < len(events):
+                    heapq.heappush(heap, (place_of(events[index + 1]), index + 1, events))
+                if (after is None or place > after) and not wanted.differences(events[index]):
+                    yield events[index]
+
+    async def place(self, sandbox: str, event_id: str) -> Place | None:
+        """Where an event of the sandbox stands; None when there is none of this id."""
+        session, _, number = event_id.rpartition(".")
+        if not (number.isdecimal() and number.isascii() and 0 < len(number) < 10):
+            return None
+        record = await self.yard.journal.session(session, sandbox)
+        found = await self.yard.journal.events(session, int(number) - 1) if record and int(number) else []
+        return (found[0].at, session, found[0].seq) if found else None
+
+    async def _sessions(self, wanted: Selection, after: Place | None) -> list[SessionRecord]:
+        """The sessions of which something may fit, by the time at which they were opened."""
+        journal, before = self.yard.journal, None
+        start = max((moment for moment in (wanted.since, after[0] if after else None) if moment), default=None)
+        found: list[SessionRecord] = []
+        while True:
+            some = await journal.sessions(wanted.sandbox, room=wanted.room, limit=_SOME, before=before)
+            found += [record for record in some if self._may_fit(record, wanted, start)]
+            if len(some) < _SOME:
+                return sorted(found, key=lambda record: (record.opened_at, record.id))
+            before = some[-1].id
+            await asyncio.sleep(0)
+
+    def _may_fit(self, record: SessionRecord, wanted: Selection, start: datetime | None) -> bool:
+        if record.room == OWN_ROOM or wanted.session not in (None, record.id):
+            return False
+        return start is None or record.closed_at is None or record.closed_at >= start
+
+
+def place_of(event: forms.Event) -> Place:
+    """Where an event stands."""
+    return event.at, event.session, event.seq
+
+
+def _event(record: SessionRecord, event: JournalEvent) -> forms.Event:
+    return forms.Event(
+        f"{record.id}.{event.seq}",
+        record.id,
+        record.room,
+        record.service,
+        event.seq,
+        event.at,
+        event.kind,
+        event.fields,
+    )
+
+
+class Follower:
+    """Hears what happens in a sandbox from the moment it is made by `follow` on.
+
+    Args:
+        reader: Reads the journal.
+        sandbox: Whose events.
+    """
+
+    def __init__(self, reader: EventReader, sandbox: str) -> None:
+        self._reader = reader
+        self._sandbox = sandbox
+        self._mark = 0
+        self._read: dict[str, int] = {}
+        self._watch = reader.yard.watcher.watch_counter(COUNTER)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def follow(cls, reader: EventReader, sandbox: str) -> AsyncIterator[Follower]:
+        """A follower until the block ends."""
+        follower = cls(reader, sandbox)  # its watch begins before the look, so that nothing comes unheard
+        try:
+            await reader.yard.journal.flush()
+            follower._mark = await reader.yard.journal.mark()
+            follower._read = await reader.yard.journal.standing(sandbox)
+            yield follower
+        finally:
+            await follower._watch.aclose()
+
+    def seen(self, event: forms.Event) -> None:
+        """The event was read elsewhere: it isn't news."""
+        self._read[event.session] = max(event.seq, self._read.get(event.session, 0))
+
+    async def coming(self, within_s: float | None = None) -> list[forms.Event]:
+        """The next events, by their time; none once the time is up.
+
+        Args:
+            within_s: How long to wait at most; None for as long as it takes.
+
+        Raises:
+            StopAsyncIteration: The yard closes, and nothing comes any more.
+        """
+        async with contextlib.AsyncExitStack() as bound:
+            try:
+                await bound.enter_async_context(asyncio.timeout(within_s))
+                while True:
+                    await self._watch.__anext__()
+                    if found := await self._look():
+                        return found
+            except TimeoutError:
+                return []
+
+    async def _look(self) -> list[forms.Event]:
+        journal = self._reader.yard.journal
+        mark = await journal.mark()  # before the look: what is written during it is seen by the next one
+        found: list[forms.Event] = []
+        for record in await journal.changed(self._sandbox, self._mark):
+            events = await self._reader.of(record, self._read.get(record.id, 0)) if record.room != OWN_ROOM else []
+            if events:
+                self._read[record.id] = events[-1].seq
+                found += events
+        self._mark = mark
+        while len(self._read) > _KNOWN:
+            self._read.pop(next(iter(self._read)))
+        return sorted(found, key=place_of)
+
+
+@dataclass(slots=True)
+class EventWait:
+    """Waiting for events: until so many fit, or until none has come for long enough.
+
+    Attributes:
+        reader: Reads the journal.
+        wanted: What they must fit.
+        count: How many; 0 for none at all.
+        timeout_s: Until when, in seconds from now.
+    """
+
+    reader: EventReader
+    wanted: Selection
+    count: int
+    timeout_s: float
+    _fitting: list[forms.Event] = field(default_factory=list)
+    _misses: list[tuple[int, int, forms.Event, list[str]]] = field(default_factory=list)
+    _seen: int = 0
+
+    async def outcome(self) -> forms.EventsWaited:
+        """What came of it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        enough = max(self.count, 1)
+        async with Follower.follow(self.reader, self.wanted.sandbox) as follower:
+            async for event in self.reader.stored(Selection(self.wanted.sandbox, Criteria({}))):
+                follower.seen(event)
+                self._take(event)
+            while len(self._fitting) < enough and (left := deadline - loop.time()) > 0:
+                for event in await follower.coming(left):
+                    self._take(event)
+        satisfied = len(self._fitting) >= enough if self.count else not self._fitting
+        return self._waited(satisfied=satisfied)
+
+    def _take(self, event: forms.Event) -> None:
+        differences = self.wanted.differences(event)
+        self._seen += 1
+        if not differences:
+            if len(self._fitting) < MOST_FITTING:
+                self._fitting.append(event)
+            return
+        miss = (-len(differences), self._seen, event, differences)  # the worst and oldest is the heap's first
+        if len(self._misses) < NEAR_MISSES:
+            heapq.heappush(self._misses, miss)
+        elif miss[:2] > self._misses[0][:2]:
+            heapq.heapreplace(self._misses, miss)
+
+    def _waited(self, *, satisfied: bool) -> forms.EventsWaited:
+        misses = sorted(self._misses, key=lambda miss: miss[:2], reverse=True)
+        return forms.EventsWaited(
+            satisfied=satisfied,
+            events=self._fitting,
+            near_misses=[
+                forms.EventMiss(**msgspec.structs.asdict(event), because=because(differences))
+                for _, _, event, differences in misses
+            ],
+        )

@@ -1,0 +1,263 @@
+"""Operations on a sandbox's journal: sessions, their talks and other exports, events as they are and as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import WSCloseCode, web
+
+from portyard.commons.journal.model import KINDS, SessionRecord
+from portyard.commons.scenario.parsing import did_you_mean
+from portyard.commons.talk.print import journal_talk
+from portyard.console import exports, forms, shapes
+from portyard.console.calls import JSON, Answer, Call, Desk, Route
+from portyard.console.core.matching import Check, Criteria, PatternError, compiled
+from portyard.console.events import OWN_ROOM, EventReader, EventWait, Follower, Place, Selection
+from portyard.console.problems import ProblemError
+from portyard.rooms import ROOMS
+
+TALK = "text/plain"
+SSE = "text/event-stream"
+BEAT_S = 15.0  # without an event, until a comment shows that the stream is alive
+
+
+async def list_sessions(call: Call) -> list[shapes.Session]:
+    """A page of a sandbox's sessions, newest first."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    query: shapes.SessionsQuery = call.query
+    return await sessions(call.desk, sandbox.name, query)
+
+
+async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> list[shapes.Session]:
+    """The sessions of a page; connections to the console itself are none."""
+    await desk.yard.journal.flush()
+    found: list[shapes.Session] = []
+    before = query.before
+    while len(found) < query.limit:
+        some = await desk.yard.journal.sessions(sandbox, room=query.room, limit=query.limit, before=before)
+        found += [shapes.Session(**_record_fields(record)) for record in some if record.room != OWN_ROOM]
+        if len(some) < query.limit:
+            break
+        before = some[-1].id
+    return found[: query.limit]
+
+
+async def get_session(call: Call) -> shapes.WholeSession:
+    """One session with its events."""
+    record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
+    events = await call.desk.yard.journal.events(record.id)
+    shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in events]
+    return shapes.WholeSession(**_record_fields(record), events=shown)
+
+
+async def get_talk(call: Call) -> Answer:
+    """One session as a talk."""
+    record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
+    return Answer((await talk_of(call.desk, record)).encode(), TALK, {})
+
+
+async def talk_of(desk: Desk, record: SessionRecord) -> str:
+    """A session as a talk's text."""
+    return journal_talk(record, await desk.yard.journal.events(record.id))
+
+
+async def session_of(desk: Desk, sandbox: str, session_id: str) -> SessionRecord:
+    """A sandbox's session.
+
+    Raises:
+        ProblemError: 404, there is none.
+    """
+    owner = await desk.sandbox(sandbox)
+    await desk.yard.journal.flush()
+    record = await desk.yard.journal.session(session_id, owner.name)
+    if record is None or record.sandbox != owner.name:
+        detail = f"no session {session_id} in sandbox {sandbox}"
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, detail, key="id", value=session_id, allowed="an id that the list shows"
+        )
+    return record
+
+
+def _record_fields(record: SessionRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in shapes.Session.__struct_fields__}
+
+
+async def export_session(call: Call) -> Answer:
+    """One session as a talk, as JSON lines, or as a HAR."""
+    record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
+    query: forms.ExportQuery = call.query
+    return exports.session(record, await call.desk.yard.journal.events(record.id), query.format)
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def list_events(call: Call) -> Answer:
+    """A page of a sandbox's events, oldest first; the Link field leads to the next one (RFC 8288)."""
+    query: forms.EventsQuery = call.query
+    wanted, reader = await _selection(call), EventReader(call.desk.yard)
+    after = await _after(reader, wanted.sandbox, query.after, "after")
+    found: list[forms.Event] = []
+    headers = {}
+    async for event in reader.stored(wanted, after):
+        if len(found) == query.limit:
+            url = call.request.rel_url.update_query(after=found[-1].id)
+            headers["Link"] = f'<{url}>; rel="next"'
+            break
+        found.append(event)
+    return Answer(msgspec.json.encode(found), JSON, headers)
+
+
+async def wait_for_events(call: Call) -> forms.EventsWaited:
+    """Wait until so many events fit, or (count=0) until none has come for the whole time."""
+    query: forms.EventsWaitQuery = call.query
+    return await EventWait(EventReader(call.desk.yard), await _selection(call), query.count, query.timeout).outcome()
+
+
+async def events_jsonl(call: Call) -> web.StreamResponse:
+    """A sandbox's events as JSON lines, oldest first."""
+    wanted, reader = await _selection(call), EventReader(call.desk.yard)
+    return await exports.lines(call, reader.stored(wanted))
+
+
+async def stream_events(call: Call) -> web.StreamResponse:
+    """The events that come, from now on or since a moment: as server-sent events, or by WebSocket where the client upgrades."""
+    wanted, reader = await _selection(call), EventReader(call.desk.yard)
+    last = call.request.headers.get("Last-Event-ID")
+    after = await _after(reader, wanted.sandbox, last, "Last-Event-ID")
+    upgrades = call.request.headers.get("Upgrade", "").lower() == "websocket"
+    async with Follower.follow(reader, wanted.sandbox) as follower:
+        with contextlib.suppress(ConnectionError, StopAsyncIteration):
+            return await (_by_websocket if upgrades else _by_sse)(call, _events(follower, reader, wanted, after))
+        return web.Response()
+
+
+async def _events(
+    follower: Follower, reader: EventReader, wanted: Selection, after: Place | None
+) -> AsyncIterator[forms.Event | None]:
+    """What is there, where it was asked for, and what comes; None where nothing came for a while."""
+    if after is not None or wanted.since is not None:
+        async for event in reader.stored(wanted, after):
+            follower.seen(event)
+            yield event
+    while True:
+        some = await follower.coming(BEAT_S)
+        if not some:
+            yield None
+        for event in some:
+            if not wanted.differences(event):
+                yield event
+
+
+async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": SSE, "Cache-Control": "no-store"})
+    await response.prepare(call.request)
+    await response.write(b": events follow\n\n")
+    async for event in events:
+        if event is None:
+            await response.write(b": nothing came\n\n")
+        else:
+            await response.write(b"id: %s\ndata: %s\n\n" % (event.id.encode(), msgspec.json.encode(event)))
+    return response
+
+
+async def _by_websocket(call: Call, events: AsyncIterator[forms.Event | None]) -> web.StreamResponse:
+    socket = web.WebSocketResponse(heartbeat=BEAT_S, max_msg_size=1024)
+    await socket.prepare(call.request)
+
+    async def send() -> None:
+        async for event in events:
+            if event is not None:
+                await socket.send_str(msgspec.json.encode(event).decode())
+
+    sending = asyncio.get_running_loop().create_task(send())
+    receiving = asyncio.get_running_loop().create_task(_until_closed(socket))
+    try:
+        await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sending.cancel()
+        receiving.cancel()
+        await asyncio.gather(sending, receiving, return_exceptions=True)
+        await socket.close(code=WSCloseCode.GOING_AWAY)
+    return socket
+
+
+async def _until_closed(socket: web.WebSocketResponse) -> None:
+    """Nothing is expected of the client but its end."""
+    async for _ in socket:
+        pass
+
+
+async def _selection(call: Call) -> Selection:
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    query: forms.EventFilter = call.query
+    checks = {}
+    for name, value, allowed in (("room", query.room, ROOMS), ("kind", query.kind, KINDS)):
+        if value is not None:
+            if value not in allowed:
+                detail = f"{name}: there is no {name} {value}{did_you_mean(value, allowed)}"
+                raise _refused(name, value, detail, list(allowed))
+            checks[name] = _exactly(value)
+    if query.session is not None:
+        checks["session"] = _exactly(query.session)
+    try:
+        if query.text is not None:
+            checks["text"] = compiled(query.text)
+    except PatternError as error:
+        raise _refused("text", query.text, f"text: {error}", "text, a glob, or /a regular expression/") from None
+    if query.since is not None and query.since.tzinfo is None:
+        detail = "since: the time zone is missing"
+        raise _refused("since", query.since.isoformat(), detail, "RFC 3339, such as 2030-01-02T03:04:05Z")
+    return Selection(sandbox.name, Criteria(checks), query.room, query.session, query.since)
+
+
+def _exactly(wanted: str) -> Check:
+    return lambda value: value == wanted
+
+
+async def _after(reader: EventReader, sandbox: str, event_id: str | None, key: str) -> Place | None:
+    if event_id is None:
+        return None
+    place = await reader.place(sandbox, event_id)
+    if place is None:
+        raise _refused(key, event_id, f"{key}: no event of this id", "an event's id")
+    return place
+
+
+def _refused(key: str, value: object, detail: str, allowed: object) -> ProblemError:
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key=key, value=value, allowed=allowed)
+
+
+_ONE = "/sandboxes/{sandbox}"
+
+ROUTES = (
+    Route(
+        "GET", f"{_ONE}/sessions", list_sessions, "Sessions, newest first", list[shapes.Session], shapes.SessionsQuery
+    ),
+    Route("GET", f"{_ONE}/sessions/{{id}}", get_session, "One session with its events", shapes.WholeSession),
+    Route("GET", f"{_ONE}/sessions/{{id}}/talk", get_talk, "One session as a talk", TALK),
+    Route(
+        "GET",
+        f"{_ONE}/sessions/{{id}}/export",
+        export_session,
+        "One session as a talk, as JSON lines, or as a HAR",
+        (TALK, exports.JSONL, JSON),
+        forms.ExportQuery,
+    ),
+    Route("GET", f"{_ONE}/events", list_events, "Events, oldest first", list[forms.Event], forms.EventsQuery),
+    Route("GET", f"{_ONE}/events.jsonl", events_jsonl, "Events as JSON lines", exports.JSONL, forms.EventFilter),
+    Route("GET", f"{_ONE}/events/wait", wait_for_events, "Wait for events", forms.EventsWaited, forms.EventsWaitQuery),
+    Route(
+        "GET",
+        f"{_ONE}/events/stream",
+        stream_events,
+        "Events as they come: server-sent events, or WebSocket by Upgrade",
+        SSE,
+        forms.EventFilter,
+    ),
+)

@@ -1,0 +1,16 @@
+"""The table of the control API: every operation with its path, from which the description is made, too."""
+
+from __future__ import annotations
+
+from portyard.console import files, journal, mail, rules, sandboxes, testbed, zones
+from portyard.console.calls import Route
+
+ROUTES: tuple[Route, ...] = (
+    *testbed.ROUTES,
+    *sandboxes.ROUTES,
+    *mail.ROUTES,
+    *rules.ROUTES,
+    *zones.ROUTES,
+    *files.ROUTES,
+    *journal.ROUTES,
+)

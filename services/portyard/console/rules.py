@@ -1,0 +1,191 @@
+"""Operations on a sandbox's rules: every one is held against what the rooms declare before any of a request is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.model import Rule, RuleError, StoredRule
+from portyard.commons.scenario.parsing import parse_json, parse_toml, rule_fields
+from portyard.commons.scenario.vocabulary import Vocabulary, by_room
+from portyard.commons.settings import Settings
+from portyard.commons.tls.recipes import RECIPES
+from portyard.console import forms
+from portyard.console.calls import JSON, Call, Route
+from portyard.console.core.unseen import EARLY, published
+from portyard.console.personas import personas
+from portyard.console.problems import ProblemError
+from portyard.rooms import cards
+
+TOML = "application/toml"
+_TOMLS = frozenset({TOML, "text/toml", "application/x-toml", "text/x-toml"})
+RULE = "Rule"  # the schema of a rule as it is set: see `portyard.commons.scenario.schema`
+
+
+@cache
+def vocabularies() -> Mapping[str, Vocabulary]:
+    """What the rooms declare that they honour."""
+    return by_room(card.vocabulary for card in cards() if card.vocabulary is not None)
+
+
+def checked(rule: Rule, sandbox: str, key: str = "") -> Rule:
+    """A rule that some room can honour in the sandbox.
+
+    Raises:
+        RuleError: None can, and why.
+    """
+    names = [persona.name for persona in personas()]
+    places = check(rule, vocabularies(), recipes=RECIPES, personas=names, key=key)
+    if sandbox != DEFAULT and all(verb in EARLY for _, verb in places):
+        where = f"{key}.on" if key else "on"
+        reason = f"at {rule.verb} no sandbox has been named yet, and {sandbox} has no listener of its own"
+        raise RuleError(where, rule.on, f"it in sandbox {DEFAULT}, or a later verb here", reason)
+    return rule
+
+
+async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as it was asked
+    """Set one rule, a list of them, or a TOML text of `[[rule]]` tables; all or none."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    body = await call.request.read()
+    rules, single = _parsed(body, call.request.content_type)
+    for place, rule in enumerate(rules):
+        checked(rule, sandbox.name, "" if single else f"rule[{place}]")
+    try:
+        added = await call.desk.yard.rules.add(sandbox.name, *rules)
+    except RuleError as error:
+        raise _taken(error) from None
+    found = [shown(stored, call.desk.yard.settings) for stored in added]
+    return found[0] if single else found
+
+
+async def list_rules(call: Call) -> list[forms.Rule]:
+    """A sandbox's rules in their order, with their hits."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    stored = await call.desk.yard.rules.list(sandbox.name)
+    return [shown(each, call.desk.yard.settings) for each in stored]
+
+
+async def get_rule(call: Call) -> forms.Rule:
+    """One rule with its hits."""
+    return shown(await _one(call), call.desk.yard.settings)
+
+
+async def replace_rule(call: Call) -> forms.Rule:
+    """Put another rule in a rule's place; it counts anew."""
+    stored = await _one(call)
+    rules, single = _parsed(await call.request.read(), call.request.content_type)
+    if not single and len(rules) != 1:
+        detail = "one rule takes one rule's place"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="rule", value=len(rules), allowed="one rule")
+    try:
+        replaced = await call.desk.yard.rules.replace(stored.sandbox, stored.id, checked(rules[0], stored.sandbox))
+    except RuleError as error:
+        raise _taken(error) if error.key == "name" and "taken" in error.reason else error from None
+    if replaced is None:
+        raise _no_rule(call)
+    return shown(replaced, call.desk.yard.settings)
+
+
+async def delete_rule(call: Call) -> None:
+    """Remove one rule."""
+    stored = await _one(call)
+    await call.desk.yard.rules.delete(stored.sandbox, stored.id)
+
+
+async def delete_rules(call: Call) -> None:
+    """Remove a sandbox's rules."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    await call.desk.yard.rules.clear(sandbox.name)
+
+
+def shown(stored: StoredRule, settings: Settings) -> forms.Rule:
+    """A rule as the API shows it."""
+    rule, fields = stored.rule, rule_fields(stored.rule)
+    return forms.Rule(
+        id=str(stored.id),
+        name=rule.name,
+        on=rule.on,
+        where=fields.get("where", {}),
+        times=rule.times,
+        skip=rule.skip,
+        every=rule.every,
+        chance=rule.chance,
+        per=rule.per,
+        then=fields["then"],
+        matched=stored.matched if rule.counted else max(stored.matched, stored.hits),
+        hits=stored.hits,
+        spent=stored.spent,
+        last_session=stored.last_session,
+        last_at=stored.last_at,
+        warnings=published(rule) if settings.engine_view == "docker" else [],
+    )
+
+
+def _parsed(body: bytes, media_type: str) -> tuple[tuple[Rule, ...], bool]:
+    """The rules of a body, and whether it is one that stands alone."""
+    try:
+        if media_type in _TOMLS:
+            return parse_toml(body.decode()), False
+        rules = parse_json(body)
+    except UnicodeDecodeError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"not UTF-8: {error.reason}", key="body", allowed="UTF-8") from None
+    except RuleError as error:
+        if not error.key:
+            detail = error.reason
+            raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body", allowed=error.allowed) from None
+        raise
+    values = msgspec.json.decode(body)
+    return rules, isinstance(values, dict) and "rule" not in values
+
+
+async def _one(call: Call) -> StoredRule:
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    number = call.path["id"]
+    known = number.isdecimal() and number.isascii() and len(number) <= 18
+    stored = await call.desk.yard.rules.get(sandbox.name, int(number)) if known else None
+    if stored is None:
+        raise _no_rule(call)
+    return stored
+
+
+def _no_rule(call: Call) -> ProblemError:
+    sandbox, number = call.path["sandbox"], call.path["id"]
+    detail = f"no rule {number} in sandbox {sandbox}"
+    return ProblemError(HTTPStatus.NOT_FOUND, detail, key="id", value=number, allowed="an id that the list shows")
+
+
+def _taken(error: RuleError) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.CONFLICT, f"{error.key}: {error.reason}", key=error.key, value=error.value, allowed=error.allowed
+    )
+
+
+_RULES = "/sandboxes/{sandbox}/rules"
+_GONE = HTTPStatus.NO_CONTENT
+_READS: Mapping[str, Any] = {JSON: RULE, TOML: str}
+
+ROUTES = (
+    Route("GET", _RULES, list_rules, "Rules in their order, with their hits", list[forms.Rule]),
+    Route(
+        "POST",
+        _RULES,
+        add_rules,
+        "Set one rule, a list of rules, or TOML with [[rule]] tables",
+        forms.Rule | list[forms.Rule],
+        reads=_READS,
+        status=HTTPStatus.CREATED,
+        refusals=(409,),
+    ),
+    Route("DELETE", _RULES, delete_rules, "Remove every rule", None, status=_GONE),
+    Route("GET", f"{_RULES}/{{id}}", get_rule, "One rule with its hits", forms.Rule),
+    Route(
+        "PUT", f"{_RULES}/{{id}}", replace_rule, "Another rule in its place", forms.Rule, reads=_READS, refusals=(409,)
+    ),
+    Route("DELETE", f"{_RULES}/{{id}}", delete_rule, "Remove a rule", None, status=_GONE),
+)

@@ -1,0 +1,104 @@
+"""Operations on the testbed as a whole: its health, its ports, its keys, what it knows, and its numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+
+from portyard.commons.directory import entry_fields
+from portyard.console import forms, metrics, shapes
+from portyard.console.calls import Answer, Call, Route
+from portyard.console.personas import personas
+from portyard.console.problems import ProblemError
+from portyard.rooms import cards
+
+PEM = "application/x-pem-file"
+PKCS12 = "application/x-pkcs12"
+TEXT = "text/plain"
+_HOST_KEYS = "ssh/known_hosts"  # in the state directory, written by the room that has the keys
+
+
+async def health(call: Call) -> shapes.Health:
+    """Whether every service is up."""
+    alive = call.desk.yard.directory.alive
+    services = [shapes.ServiceHealth(s.name, alive(s.name)) for card in cards() for s in card.services]
+    return shapes.Health(all(service.ready for service in services), services)
+
+
+async def endpoints(call: Call) -> list[shapes.Endpoint]:
+    """Every port."""
+    return [msgspec.convert(entry_fields(endpoint), shapes.Endpoint) for endpoint in call.desk.yard.directory.all()]
+
+
+async def ca_pem(call: Call) -> Answer:
+    """The CA's certificate."""
+    return Answer(call.desk.yard.tls.ca_pem, PEM, _saved("portyard-ca.pem"))
+
+
+async def ca_p12(call: Call) -> Answer:
+    """The CA's certificate as a PKCS#12 trust store, which Java takes as it is."""
+    query: forms.PasswordQuery = call.query
+    return Answer(
+        await asyncio.to_thread(trust_store, call.desk.yard.tls.ca_pem, query.password),
+        PKCS12,
+        _saved("portyard-ca.p12"),
+    )
+
+
+def trust_store(ca_pem: bytes, password: str) -> bytes:
+    """A certificate as a PKCS#12 store (RFC 7292), marked as trusted in the way that Java asks for."""
+    entry = PKCS12Certificate(x509.load_pem_x509_certificate(ca_pem), b"portyard")
+    return serialize_java_truststore([entry], BestAvailableEncryption(password.encode()))
+
+
+async def known_hosts(call: Call) -> Answer:
+    """The SSH host keys as lines for a client's `known_hosts`."""
+    path = call.desk.yard.state / _HOST_KEYS
+    try:
+        octets = await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError:
+        detail = "no SSH host keys have been made yet: the ssh service has never been up"
+        raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="path", value="known_hosts") from None
+    return Answer(octets, TEXT, {})
+
+
+async def list_personas(call: Call) -> list[forms.Persona]:
+    """Every persona that a rule may name."""
+    return list(personas())
+
+
+async def get_metrics(call: Call) -> Answer:
+    """The testbed's numbers for Prometheus."""
+    return Answer(await metrics.exposition(call.desk.yard), metrics.MEDIA_TYPE, {"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def openapi(call: Call) -> dict[str, Any]:
+    """The description of this API."""
+    from portyard.console.openapi import description
+
+    return description()
+
+
+def _saved(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+ROUTES = (
+    Route("GET", "/health", health, "Whether every service is up", shapes.Health, also=(503,)),
+    Route(
+        "GET", "/endpoints", endpoints, "Every port, as the host and as other services reach it", list[shapes.Endpoint]
+    ),
+    Route("GET", "/ca.pem", ca_pem, "The CA's certificate", PEM),
+    Route("GET", "/ca", ca_pem, "The CA's certificate", PEM),
+    Route("GET", "/ca.p12", ca_p12, "The CA's certificate as a PKCS#12 trust store", PKCS12, forms.PasswordQuery),
+    Route("GET", "/known_hosts", known_hosts, "SSH host keys for known_hosts", TEXT),
+    Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.Persona]),
+    Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", metrics.MEDIA_TYPE),
+    Route("GET", "/openapi.json", openapi, "The description of this API", dict[str, Any]),
+)
