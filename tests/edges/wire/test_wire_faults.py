@@ -174,6 +174,34 @@ def test_reset(direction: Direction, loop: str) -> None:
 
 
 @loops
+def test_a_reset_waits_for_a_slow_reader(loop: str) -> None:
+    async def go() -> None:
+        data = DATA * 80
+        async with line([("down", Reset(len(data)))]) as wired:
+            sending = asyncio.create_task(wired.room.send(data))
+            assert await wired.client.until_reset() == data
+            await sending
+
+    run(go(), loop)
+
+
+@loops
+def test_a_cut_lets_arrive_what_was_on_its_way_back(loop: str) -> None:
+    async def go() -> None:
+        async with line([("up", Latency(60)), ("down", CutAfter(3))]) as wired:
+            await wired.client.send(b"on its way")
+            await wired.room.send(b"12")
+            assert await wired.client.exactly(2) == b"12"
+            watch = Stopwatch()
+            await wired.room.send(b"3")
+            assert await wired.client.rest() == b"3"
+            assert await wired.room.rest() == b"on its way"
+            assert watch.seconds < 30
+
+    run(go(), loop)
+
+
+@loops
 def test_reset_at_once(loop: str) -> None:
     async def go() -> None:
         async with line([("down", Reset())]) as wired:

@@ -87,6 +87,11 @@ def test_who_isnt_read_waits_in_tcp(faults: list, loop: str) -> None:
             if not faults:
                 got = await wired.room.exactly(taken)
                 assert len(got) == taken
+            else:  # nothing is read any more, and yet a reset is heard
+                wired.client.reset()
+                if isinstance(faults[0][1], Stall):
+                    assert await wired.room.until_reset() == b""
+                    await wired.over()
 
     run(go(), loop)
 
@@ -200,6 +205,22 @@ def test_a_reset_reaches_a_room_that_a_stall_hides(loop: str) -> None:
             await wired.client.send(b"never")
             wired.client.reset()
             assert await wired.room.until_reset() == b""
+            await wired.over()
+
+    run(go(), loop)
+
+
+@loops
+def test_a_reset_behind_an_end_that_is_on_its_way(loop: str) -> None:
+    async def go() -> None:
+        async with line([("up", Latency(0.3))]) as wired:
+            await wired.client.send(b"said")
+            wired.client.end_writing()
+            await wired.room.send(b"ping")
+            assert await wired.client.exactly(4) == b"ping"  # by now the relay has read the end
+            wired.client.reset()
+            await wired.room.send(b"anybody there?")
+            assert await wired.room.until_reset() == b"said"
             await wired.over()
 
     run(go(), loop)
