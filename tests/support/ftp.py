@@ -39,6 +39,7 @@ class Client:
         self.writer = writer
         self.context = context
         self.host = host
+        self._pipes: list[Pipe] = []
 
     async def reply(self) -> str:
         """The next reply, lines joined by LF; empty when the server closed."""
@@ -76,11 +77,15 @@ class Client:
 
     async def data(self, *, tls: bool = False) -> Pipe:
         """A data connection."""
-        port = await self.passive()
-        reader, writer = await asyncio.open_connection(self.host, port)
-        pipe = Pipe(reader, writer)
+        pipe = await self.pipe(await self.passive())
         if tls:
-            await writer.start_tls(self.context, server_hostname="localhost")
+            await pipe.writer.start_tls(self.context, server_hostname="localhost")
+        return pipe
+
+    async def pipe(self, port: int) -> Pipe:
+        """A data connection to a port that was named."""
+        pipe = Pipe(*await asyncio.open_connection(self.host, port))
+        self._pipes.append(pipe)
         return pipe
 
     async def store(self, command: str, data: bytes) -> str:
@@ -109,9 +114,10 @@ class Client:
         return data
 
     async def close(self) -> None:
-        self.writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            await self.writer.wait_closed()
+        for writer in (self.writer, *(pipe.writer for pipe in self._pipes)):
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
 
     def reset(self) -> None:
         """Vanish with a RST."""
@@ -156,6 +162,15 @@ class Ftp:
         client = Client(*await asyncio.open_connection(host, port, limit=1 << 22, **options), context, host)
         self._clients.append(client)
         assert (await client.reply()).startswith("220 Portyard")
+        return client
+
+    async def knock(self, *, implicit: bool = False) -> Client:
+        """A client that waits for nothing."""
+        context = self.served.client_context()
+        options = {"ssl": context, "server_hostname": "localhost"} if implicit else {}
+        port = self.served.port("ftps" if implicit else "ftp")
+        client = Client(*await asyncio.open_connection("127.0.0.1", port, **options), context, "127.0.0.1")
+        self._clients.append(client)
         return client
 
     async def logged_in(self, *, implicit: bool = False, host: str = "127.0.0.1") -> Client:

@@ -23,6 +23,13 @@ class Data(TlsChannel, WatchedData):
         """Not under TLS."""
         return bool(not self.tls_requested and super().use_sendfile())
 
+    def send(self, data: bytes) -> int:
+        """How many of the octets were taken; below TLS the library counts them."""
+        taken = super().send(data)
+        if self.tls_requested:
+            self.tot_bytes_sent += taken
+        return taken
+
     def broken(self) -> None:
         """The peer broke off; under TLS also by an end without close_notify, which is a truncation."""
         self.secured = False

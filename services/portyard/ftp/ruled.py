@@ -185,8 +185,7 @@ class Ruled(Commands):
                 AsyncChat.push(self, text.encode())
                 self.pen.reply(printable(text.rstrip("\r\n")))
             case Expect(text):
-                line = await self._next_line()
-                return line is not None and parse_pattern(text).matches(line)
+                return await self._hear(text)
             case Silence():
                 self.hush()
             case HangUp():
@@ -195,18 +194,19 @@ class Ruled(Commands):
                 self.connection.arm((step,))
         return True
 
-    async def _next_line(self) -> str | None:
-        """The next line that comes, for a script; None when the client left."""
+    async def _hear(self, pattern: str) -> bool:
+        """Wait for the next line; whether it is as a script wants it. Another one is the room's to answer."""
         while not self._held:
             if self._closed:
-                return None
+                return False
             self._expecting = asyncio.get_running_loop().create_future()
             await self._expecting
-        line = self._held.popleft() or b""
-        self._held_octets -= len(line) + 2
-        text = line.decode("utf-8", "replace")
-        self.pen.command(shown(text))
-        return text
+        text = (self._held[0] or b"").decode("utf-8", "replace")
+        matches = parse_pattern(pattern).matches(text)
+        if matches:
+            self._held_octets -= len(self._held.popleft() or b"") + 2
+            self.pen.command(shown(text))
+        return matches
 
     def _work(self) -> None:
         if self._hushed:
@@ -330,8 +330,15 @@ class Ruled(Commands):
         if self._faults is None:
             return Data(sock, self)
         faults, self._faults = self._faults, None
-        sock.setblocking(False)
-        relay = self.room.wire.put_in(sock, sock.getpeername(), faults_of(faults))
+        client = socket.socket(
+            fileno=sock.detach()
+        )  # the relay's alone: the library closes an active connection's twice
+        client.setblocking(False)
+        try:
+            relay = self.room.wire.put_in(client, client.getpeername(), faults_of(faults))
+        except OSError as error:  # out of descriptors
+            self.note_error(f"no relay for a data connection: {error.strerror}")
+            return Data(client, self)
         data = Data(relay.sock, self)
         data.relay = relay
         return data

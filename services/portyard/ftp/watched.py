@@ -24,6 +24,8 @@ class WatchedData(PlainData):
         relay: What faults of bytes are put on; None where no rule had any when the connection was made.
     """
 
+    handshaking = False
+
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
         self.relay: Relay | None = None
         self._phases: frozenset[str] = frozenset()
@@ -44,7 +46,7 @@ class WatchedData(PlainData):
         """Begin an upload."""
         super().enable_receiving(type, cmd)
         self._phases = self.cmd_channel.phases
-        if self._phases:
+        if self._phases and not self.handshaking:
             self._hold()
 
     def use_sendfile(self) -> bool:
@@ -59,6 +61,8 @@ class WatchedData(PlainData):
             self.modify_ioloop_events(0)
         elif not self._phases:
             super().initiate_send()
+        elif self.handshaking:  # asked when something can be sent
+            return
         elif self._permitted <= 0:
             self._hold()
         else:
