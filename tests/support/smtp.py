@@ -11,7 +11,7 @@ from portyard.commons.yard import Yard
 from portyard.smtp.backlog import Backlog
 from portyard.smtp.core.context import Context, Limits, Role
 from portyard.smtp.core.framing import Framing
-from portyard.smtp.core.hop import print_hop
+from portyard.smtp.core.hop import print_hop, print_pass
 from portyard.smtp.core.model import Hop, Peer
 from portyard.smtp.core.roles.mda import Delivery
 from portyard.smtp.core.roles.msa import Submission
@@ -55,6 +55,7 @@ async def bindings(yard: Yard) -> dict[str, str]:
     assert sandbox is not None
     return public_bindings() | {
         "hop": print_hop(Hop("one", "default", sandbox.generation), yard.secret),
+        "inside": print_pass(yard.secret),
         "old_hop": print_hop(Hop("two", "default", sandbox.generation - 1), yard.secret),
     }
 

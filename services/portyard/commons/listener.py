@@ -162,7 +162,9 @@ class Listener:
             return
         log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
         self.open_count += 1
-        gate = self.gate.session(self.bound.card.name, session=log.id, peer=peer[0], role=service.role, port=port.name)
+        inside = peer in self.gate.insiders
+        room = self.bound.card.name
+        gate = self.gate.session(room, session=log.id, peer=peer[0], role=service.role, port=port.name, internal=inside)
         connection = Connection(service, port, peer, local, log, gate)
         if self.gate.armed and service.journalled:
             self._spawn(self._consider(connection, sock))

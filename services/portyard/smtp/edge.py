@@ -20,6 +20,7 @@ from portyard.commons.stream import Stream
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.smtp.core.context import Context, Limits, Role
 from portyard.smtp.core.framing import Framing
+from portyard.smtp.core.hop import print_pass
 from portyard.smtp.core.model import Peer
 from portyard.smtp.core.roles.mda import Delivery
 from portyard.smtp.core.roles.msa import Submission
@@ -71,7 +72,7 @@ async def open_service(
         else MxCourier(
             yard.directory, resolver or DnsResolver(yard.directory), yard.sandboxes, yard.settings.relay_allow
         ),
-        Outlets(host, yard.tls),
+        Outlets(host, yard.tls, print_pass(yard.secret), yard.gate.insiders),
         yard.sandboxes,
         Locks(yard.state / "locks"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,9 +78,13 @@ class Outlet:
         client: Its core.
         tls: For the upgrade.
         name: The name that the server's certificate must have.
+        source: Our end, where a server in this process was told whose it is.
     """
 
-    def __init__(self, stream: Stream, client: Client, tls: Tls, name: str) -> None:
+    def __init__(
+        self, stream: Stream, client: Client, tls: Tls, name: str, source: tuple[str, int] | None = None
+    ) -> None:
+        self.source = source
         self._stream = stream
         self._client = client
         self._tls = tls
@@ -188,11 +193,15 @@ class Outlets:
     Args:
         host: What we call ourselves.
         tls: The one TLS setup.
+        proof: By which a server of the testbed in another process knows us.
+        insiders: Where our ends are noted for servers in this process, before they accept.
     """
 
-    def __init__(self, host: str, tls: Tls) -> None:
+    def __init__(self, host: str, tls: Tls, proof: str = "", insiders: set[tuple[str, int]] | None = None) -> None:
         self._host = host
         self._tls = tls
+        self._proof = proof
+        self._insiders = set() if insiders is None else insiders
         self._pools: dict[Destination, _Pool] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -251,10 +260,24 @@ class Outlets:
 
     async def _open(self, address: Address, *, lmtp: bool) -> Outlet:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(CONNECT_S):
-            _, stream = await loop.create_connection(Stream, address.host, address.port)
-        client = Client(self._host, lmtp=lmtp, starttls=address.ours)
-        outlet = Outlet(stream, client, self._tls, address.name)
+        sock = _near(address.host) if address.ours else None
+        source = sock.getsockname()[:2] if sock else None
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                if sock and source:
+                    self._insiders.add(source)
+                    await loop.sock_connect(sock, (address.host, address.port))
+                    _, stream = await loop.create_connection(Stream, sock=sock)
+                else:
+                    _, stream = await loop.create_connection(Stream, address.host, address.port)
+        except BaseException:
+            if sock:
+                sock.close()
+            self._insiders.discard(source or ("", 0))
+            raise
+        proof = self._proof if address.ours and sock is None else ""
+        client = Client(self._host, lmtp=lmtp, starttls=address.ours, proof=proof)
+        outlet = Outlet(stream, client, self._tls, address.name, source)
         try:
             await outlet.open()
         except BaseException:
@@ -268,6 +291,24 @@ class Outlets:
         self._retire(outlet)
 
     def _retire(self, outlet: Outlet) -> None:
-        task = asyncio.get_running_loop().create_task(outlet.close())
+        task = asyncio.get_running_loop().create_task(self._close(outlet))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def _close(self, outlet: Outlet) -> None:
+        try:
+            await outlet.close()
+        finally:
+            self._insiders.discard(outlet.source or ("", 0))
+
+
+def _near(host: str) -> socket.socket | None:
+    """A socket whose own end is known before it connects; None where the server isn't on this machine."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setblocking(False)
+    try:
+        sock.bind((host, 0))
+    except OSError:
+        sock.close()
+        return None
+    return sock

@@ -165,3 +165,9 @@ def test_goodbye() -> None:
     assert sent(list(client.end())) == ["QUIT"]
     assert say(client, "221 bye") == [Close()]
     assert LOST.transient
+
+
+def test_says_who_it_is_before_the_hello() -> None:
+    client = Client("me.test", proof="XPORTYARD=word")
+    assert sent(say(client, "220 hi")) == ["NOOP XPORTYARD=word"]
+    assert sent(say(client, "500 never heard of it")) == ["EHLO me.test"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portyard.smtp.core.grammar import parse_command
-from portyard.smtp.core.hop import KEYWORD, parse_hop, print_hop
+from portyard.smtp.core.hop import KEYWORD, is_pass, parse_hop, print_hop, print_pass
 from portyard.smtp.core.model import Hop, Mail
 
 SECRET = b"s" * 32
@@ -26,3 +26,11 @@ def test_who_has_another_secret_is_not_believed() -> None:
     assert parse_hop(value.replace("default", "other"), SECRET) is None
     for odd in ("", ":", "a:b:c:d", "é", value[:-1], value + "0"):
         assert parse_hop(odd, SECRET) is None
+
+
+def test_the_word_of_those_inside() -> None:
+    word = print_pass(SECRET)
+    assert is_pass(word, SECRET)
+    for odd in ("", KEYWORD, word[:-1], word + "0", f"{KEYWORD}=é", f"{KEYWORD}={print_hop(Hop('a', 'b', 1), SECRET)}"):
+        assert not is_pass(odd, SECRET)
+    assert not is_pass(word, b"t" * 32)

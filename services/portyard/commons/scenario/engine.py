@@ -68,6 +68,10 @@ class Gate:
     Args:
         rules: The rule book.
         seed: Of the testbed's chance.
+
+    Attributes:
+        vocabularies: What the rooms declare, by room.
+        insiders: Our ends (address and port) of connections that this process's services make to each other.
     """
 
     def __init__(self, rules: RuleBook, seed: int = 0) -> None:
@@ -78,6 +82,7 @@ class Gate:
         self._anything = True
         self._sets: dict[str, tuple[int, RuleSet, bool]] = {}
         self.vocabularies: dict[str, Vocabulary] = {}
+        self.insiders: set[tuple[str, int]] = set()
 
     def learn(self, vocabulary: Vocabulary) -> None:
         """Take a room's vocabulary: from then on nothing is asked of it that it can't honour, and its magic is known."""

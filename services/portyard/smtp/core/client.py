@@ -78,12 +78,14 @@ class Client:
         host: What we call ourselves.
         lmtp: Speak LMTP.
         starttls: Upgrade where the server offers it.
+        proof: Said in NOOP before the hello, so that a server of the testbed knows us; empty for others.
     """
 
-    def __init__(self, host: str, *, lmtp: bool = False, starttls: bool = True) -> None:
+    def __init__(self, host: str, *, lmtp: bool = False, starttls: bool = True, proof: str = "") -> None:
         self._host = host
         self._lmtp = lmtp
         self._starttls = starttls
+        self._pass = proof
         self._reader = ReplyReader()
         self._awaited: deque[Callable[[Reply], Sequence[Step]]] = deque([self._greeted])
         self._extensions: dict[str, str] = {}
@@ -155,7 +157,12 @@ class Client:
         return (ending, Close())
 
     def _greeted(self, answer: Reply) -> Sequence[Step]:
-        return self._hello() if answer.code == 220 else (Failed(answer), Close())  # RFC 5321 §3.1
+        if answer.code != 220:
+            return (Failed(answer), Close())  # RFC 5321 §3.1
+        if not self._pass:
+            return self._hello()
+        self._awaited.append(lambda _: self._hello())
+        return (Send(print_command(model.Noop(self._pass))),)  # RFC 5321 §4.1.1.9: at any time, with any string
 
     def _hello(self) -> Sequence[Step]:
         self._awaited.append(self._hello_answered)

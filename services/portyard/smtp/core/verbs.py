@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Form, Verb, Vocabulary
 from portyard.smtp.core import model
 from portyard.smtp.core.grammar import print_mailbox, print_parameters
 from portyard.smtp.core.hop import KEYWORD
@@ -15,11 +15,12 @@ _HELLO = {"hello": Field("What the client calls itself.")}
 _SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
 _RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
 _MECHANISM = {"mechanism": Field("In capitals.")}
+_FORMS = {"refuse": Form(r"(?s)[45][0-9]{2}([ -].*)?", 'a reply that refuses, such as "451 4.7.1 try again later"')}
 _ANSWERED = "354 is sent already: refuse at data before it, at content after the message"
 
 
 def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
-    return Verb(summary, fields or {}, _ANY, magic=magic)
+    return Verb(summary, fields or {}, _ANY, magic=magic, forms=_FORMS)
 
 
 VOCABULARY = Vocabulary(

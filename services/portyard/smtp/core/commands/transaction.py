@@ -173,8 +173,7 @@ def _hop(context: Context, transaction: Transaction, parameter: Parameter) -> No
     transaction.hop = parse_hop(parameter.value or "", context.secret)
     if transaction.hop is None:
         raise PeerError(_unknown_parameter(parameter))
-    if context.gate is not None:
-        context.gate.trust()
+    context.trust()
 
 
 _PARAMETERS: dict[str, Callable[[Context, Transaction, Parameter], None]] = {
