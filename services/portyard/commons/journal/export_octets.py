@@ -1,0 +1,245 @@
+"""What went over the wire in a session, as far as the journal kept it: its events as octets and gaps, in their order.
+
+The journal keeps lines and heads, secrets blanked; bodies are counted. Where octets weren't kept there is a gap of that many, and a note
+that says so; nothing is made up. Knows events by their fields, and no protocol: who knows one can give its `Recode`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from portyard.commons.journal.model import JournalEvent
+
+Recode = Callable[[JournalEvent], tuple[bytes, str] | None]
+"""A command's or reply's octets and a note, where they aren't its text; None where the event stands for no octets."""
+
+_COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)»")
+_BLOCK: Final = re.compile(r"«message, (\d+) octets»")
+_ANNOUNCED: Final = re.compile(r"\{(\d+)\+?\}$")  # so many octets come next, with no line end of their own
+_CHUNK: Final = re.compile(r"BDAT \d+", re.IGNORECASE)  # as do those of a chunk
+_END: Final = b"\r\n.\r\n"  # of a block that was counted: its last line's end and the lone dot
+_FRAME: Final = re.compile(r"[A-Z]+…? \d+ ?", re.DOTALL)  # what stands before a frame's own text
+_OPCODES: Final = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
+_NO_BODY: Final = re.compile(r"\S+ (?:1\d\d|204|304)\b")
+_LAST_CHUNK: Final = 5  # octets of the shortest body that comes in chunks
+_NOTE_LIMIT: Final = 500  # characters
+_CUT_AT: Final = 4096 - 4  # a text at least as long may have been cut where nothing says that it wasn't
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Octets of one direction that belong together.
+
+    Attributes:
+        at: When.
+        ours: Whether the server sent them.
+        kept: The first of them.
+        more: How many followed that weren't kept.
+        notes: What a reader should know.
+        afresh: A TLS handshake after plaintext stands before this piece.
+    """
+
+    at: datetime
+    ours: bool
+    kept: bytes
+    more: int = 0
+    notes: tuple[str, ...] = field(default=())
+    afresh: bool = False
+
+
+def pieces(events: Sequence[JournalEvent], recode: Recode | None = None) -> Iterator[Piece]:
+    """The session's octets and gaps; a note of what is no octets goes with what comes next, or stands alone at the end."""
+    notes: list[str] = []
+    said = afresh = False
+    last: datetime | None = None
+    for event, found in _Reader(events, recode).read():
+        last = event.at
+        if not found:
+            notes += [_note(event)] if event.kind not in ("opened", "closed") else []
+            afresh = afresh or (said and _is_handshake(event))
+        for piece in found:
+            yield replace(piece, notes=(*notes, *piece.notes), afresh=afresh)
+            notes, said, afresh = [], True, False
+    if notes and last is not None:
+        yield Piece(last, True, b"", notes=tuple(notes))
+
+
+def _is_handshake(event: JournalEvent) -> bool:
+    return event.kind == "tls" and event.fields.get("step") == "established"
+
+
+def _note(event: JournalEvent) -> str:
+    plain = {key: value for key, value in event.fields.items() if isinstance(value, str | int | float) and value != ""}
+    if event.kind == "fault":
+        plain["does"] = str(event.fields.get("does"))
+    return f"{event.kind}: {' '.join(f'{key}={value}' for key, value in plain.items())}"[:_NOTE_LIMIT]
+
+
+class _Reader:
+    """Reads events with what was said before in mind."""
+
+    def __init__(self, events: Sequence[JournalEvent], recode: Recode | None) -> None:
+        self._events = events
+        self._recode = recode
+        self._asked = ""  # the last command
+        self._methods: list[str] = []  # of requests that wait for their answer
+
+    def read(self) -> Iterator[tuple[JournalEvent, list[Piece]]]:
+        """Each event with its pieces."""
+        merged = False
+        for place, event in enumerate(self._events):
+            if merged:
+                merged = False
+                continue
+            following = self._events[place + 1] if place + 1 < len(self._events) else None
+            body = _body(following) if event.kind == "command" and "headers" in event.fields else 0
+            merged = body > 0
+            yield event, list(self._pieces(event, body))
+
+    def _pieces(self, event: JournalEvent, body: int) -> Iterator[Piece]:
+        fields = event.fields
+        if event.kind == "data":
+            yield from _data(event)
+        elif event.kind == "greeting":
+            yield Piece(event.at, fields.get("role") != "client", _octets(f"{fields.get('text', '')}\r\n"))
+        elif event.kind not in ("command", "reply"):
+            return
+        elif self._recode is not None:
+            recoded = self._recode(event)
+            if recoded is not None:
+                yield Piece(event.at, event.kind == "reply", recoded[0], notes=(recoded[1],) if recoded[1] else ())
+        elif isinstance(fields.get("headers"), list):
+            yield self._head(event, body)
+        elif event.kind == "command":
+            yield from self._command(event)
+        else:
+            yield from _reply(event)
+
+    def _head(self, event: JournalEvent, body: int) -> Piece:
+        """A request's or response's line and header fields, and how long its body was."""
+        text, pairs = str(event.fields.get("text", "")), event.fields["headers"]
+        assert isinstance(pairs, list)
+        kept = _octets("\r\n".join([text, *(f"{name}: {value}" for name, value in pairs)]) + "\r\n\r\n")
+        if event.kind == "command":
+            self._methods.append(text.partition(" ")[0])
+            return Piece(event.at, False, kept, body, _gap(body, "the body"))
+        method = self._methods.pop(0) if self._methods else ""
+        octets = event.fields.get("octets")
+        if method == "HEAD" or _NO_BODY.match(text):
+            return Piece(event.at, True, kept)
+        if isinstance(octets, int):
+            return Piece(event.at, True, kept, octets, _gap(octets, "the body"))
+        if any(str(name).lower() == "transfer-encoding" for name, _ in pairs):
+            note = f"the body's chunks weren't kept, nor counted; at least {_LAST_CHUNK} octets"
+            return Piece(event.at, True, kept, _LAST_CHUNK, (note,))
+        return Piece(event.at, True, kept, notes=("a body that ends with the connection was neither kept nor counted",))
+
+    def _command(self, event: JournalEvent) -> Iterator[Piece]:
+        text, asked = str(event.fields.get("text", "")), self._asked
+        self._asked = text
+        if (block := _BLOCK.fullmatch(text)) is not None:
+            size = int(block[1])
+            if _CHUNK.match(asked):
+                yield Piece(event.at, False, b"", size, _gap(size, "a chunk"))
+                return
+            note = f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
+            yield Piece(event.at, False, b"", max(size - 2, 0), (note,))
+            yield Piece(event.at, False, _END)
+            return
+        announced = _ANNOUNCED.search(asked)
+        if announced is None or (counted := _COUNTED.fullmatch(text)) is None:
+            end = "" if announced is not None else "\r\n"
+            yield Piece(event.at, False, _octets(text + end), notes=_blanked(text))
+            return
+        yield Piece(event.at, False, b"", int(counted[1]), _gap(int(counted[1]), "a literal"))
+
+
+def _body(event: JournalEvent | None) -> int:
+    """The octets of a request's body that the event behind it counts."""
+    if event is None or event.kind != "data" or "opcode" in event.fields or event.fields.get("direction") != "in":
+        return 0
+    octets = event.fields.get("octets")
+    return octets if isinstance(octets, int) else 0
+
+
+def _reply(event: JournalEvent) -> Iterator[Piece]:
+    text = str(event.fields.get("text", ""))
+    text = text if "\r\n" in text else text.replace("\n", "\r\n")
+    left = event.fields.get("unkept")
+    unkept = left if isinstance(left, int) else 0
+    start = 0
+    for counted in _COUNTED.finditer(text):
+        size = int(counted[1])
+        yield Piece(event.at, True, _octets(text[start : counted.start()]), size, _gap(size, "what comes here"))
+        start = counted.end() + (2 if text[counted.end() :].startswith("\r\n") else 0)  # the journal's own line end
+    rest = text[start:]
+    if unkept:
+        yield Piece(event.at, True, _octets(rest), unkept, _gap(unkept, "the rest"))
+        return
+    whole = len(_octets(text)) < _CUT_AT
+    notes = () if whole else ("the journal may have cut this reply: what followed was neither kept nor counted",)
+    if rest or start == 0:
+        yield Piece(event.at, True, _octets(rest + "\r\n"), notes=(*notes, *_blanked(rest)))
+
+
+def _data(event: JournalEvent) -> Iterator[Piece]:
+    """A frame, a body by itself, or octets as they stand; other data events carry none."""
+    fields = event.fields
+    direction, octets = fields.get("direction"), fields.get("octets")
+    if direction not in ("in", "out") or not isinstance(octets, int):
+        return
+    ours = direction == "out"
+    if "opcode" in fields:
+        yield _frame(event, ours, octets)
+        return
+    kept = _octets(str(fields.get("text", "")))
+    kept = kept if len(kept) == octets else b""
+    gap = octets - len(kept)
+    yield Piece(event.at, ours, kept, gap, _gap(gap, "a body"))
+
+
+def _frame(event: JournalEvent, ours: bool, octets: int) -> Piece:
+    """A frame (RFC 6455 §5.2): the head follows from its parts; the content is there where it was short text."""
+    fields = event.fields
+    first = (0x80 if fields.get("fin") else 0) | (0x40 if fields.get("compressed") else 0)
+    first |= _OPCODES.get(str(fields.get("opcode")), 0)
+    mask = 0 if ours else 0x80
+    if octets < 126:
+        head = bytes([first, mask | octets])
+    elif octets <= 0xFFFF:
+        head = bytes([first, mask | 126]) + octets.to_bytes(2, "big")
+    else:
+        head = bytes([first, mask | 127]) + octets.to_bytes(8, "big")
+    notes: tuple[str, ...] = ()
+    if not ours:
+        head += bytes(4)
+        notes = ("the masking key wasn't kept: zero stands for it, so that the content reads as it is",)
+    content = _content(fields, octets)
+    gap = octets - len(content)
+    return Piece(event.at, ours, head + content, gap, (*notes, *_gap(gap, "the frame's content")))
+
+
+def _content(fields: dict[str, object], octets: int) -> bytes:
+    if fields.get("opcode") == "close" and isinstance(code := fields.get("code"), int):
+        content = code.to_bytes(2, "big") + _octets(str(fields.get("reason", "")))
+    elif fields.get("opcode") == "text" and not fields.get("compressed"):
+        content = _octets(_FRAME.sub("", str(fields.get("text", "")), count=1))
+    else:
+        return b""
+    return content if len(content) == octets else b""
+
+
+def _gap(octets: int, what: str) -> tuple[str, ...]:
+    return (f"{what} wasn't kept: {octets} octets",) if octets else ()
+
+
+def _blanked(text: str) -> tuple[str, ...]:
+    return ("a secret is blanked here, so lengths differ from what was sent",) if "«secret" in text else ()
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,183 @@
+"""A session's events become octets and gaps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from portyard.commons.journal.export_octets import Piece, pieces
+from portyard.commons.journal.model import JournalEvent
+
+START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def events(*given: tuple[str, dict[str, object] | str]) -> list[JournalEvent]:
+    return [
+        JournalEvent(
+            number,
+            START + timedelta(milliseconds=number),
+            kind,
+            {"text": fields} if isinstance(fields, str) else fields,
+        )
+        for number, (kind, fields) in enumerate(given, 1)
+    ]
+
+
+def said(*given: tuple[str, dict[str, object] | str]) -> list[Piece]:
+    return list(pieces(events(*given)))
+
+
+def shown(*given: tuple[str, dict[str, object] | str]) -> list[tuple[bool, bytes, int]]:
+    return [(piece.ours, piece.kept, piece.more) for piece in said(*given)]
+
+
+def test_lines_get_their_ends_and_directions() -> None:
+    assert shown(("greeting", "220 hello"), ("command", "NOOP"), ("reply", "250-a\r\n250 b"), ("reply", "1\n2")) == [
+        (True, b"220 hello\r\n", 0),
+        (False, b"NOOP\r\n", 0),
+        (True, b"250-a\r\n250 b\r\n", 0),
+        (True, b"1\r\n2\r\n", 0),
+    ]
+
+
+def test_each_piece_has_its_time() -> None:
+    (first, second) = said(("command", "A"), ("reply", "B"))
+    assert (first.at, second.at) == (START + timedelta(milliseconds=1), START + timedelta(milliseconds=2))
+
+
+def test_a_counted_block_is_a_gap_with_its_end_mark() -> None:
+    assert shown(("command", "DATA"), ("command", "«message, 28 octets»"), ("command", "QUIT")) == [
+        (False, b"DATA\r\n", 0),
+        (False, b"", 26),
+        (False, b"\r\n.\r\n", 0),
+        (False, b"QUIT\r\n", 0),
+    ]
+
+
+def test_a_chunk_has_no_end_mark() -> None:
+    assert shown(("command", "BDAT 28 LAST"), ("command", "«message, 28 octets»"))[1:] == [(False, b"", 28)]
+
+
+def test_a_literal_stands_as_it_was_announced() -> None:
+    assert shown(
+        ("command", "1 APPEND x {3}"),
+        ("reply", "+ go"),
+        ("command", "a\r\n"),
+        ("command", ""),
+        ("command", "2 APPEND x {5000+}"),
+        ("command", "«literal, 5000 bytes»"),
+        ("command", ""),
+    ) == [
+        (False, b"1 APPEND x {3}\r\n", 0),
+        (True, b"+ go\r\n", 0),
+        (False, b"a\r\n", 0),
+        (False, b"\r\n", 0),
+        (False, b"2 APPEND x {5000+}\r\n", 0),
+        (False, b"", 5000),
+        (False, b"\r\n", 0),
+    ]
+
+
+def test_what_a_reply_counts_is_a_gap_in_it() -> None:
+    assert shown(("reply", "+OK 501 octets\r\n«message, 501 octets»\r\n.")) == [
+        (True, b"+OK 501 octets\r\n", 501),
+        (True, b".\r\n", 0),
+    ]
+    assert shown(("reply", "* 1 FETCH (X {9}\r\n«9 bytes»\r\n)\r\nA OK")) == [
+        (True, b"* 1 FETCH (X {9}\r\n", 9),
+        (True, b")\r\nA OK\r\n", 0),
+    ]
+
+
+def test_a_reply_that_was_cut_says_so() -> None:
+    ((piece,),) = (said(("reply", "x" * 4096)),)
+    assert "cut" in piece.notes[0]
+    ((counted,),) = (said(("reply", {"text": "x" * 4096, "unkept": 70_000})),)
+    assert (counted.kept, counted.more) == (b"x" * 4096, 70_000)
+
+
+def test_a_secret_stays_blanked_and_is_noted() -> None:
+    (piece,) = said(("command", "PASS «secret, 12 bytes»"))
+    assert piece.kept == "PASS «secret, 12 bytes»\r\n".encode()
+    assert "blanked" in piece.notes[0]
+
+
+def test_heads_with_the_lengths_of_their_bodies() -> None:
+    headers = [["Host", "x"], ["Content-Length", "3"]]
+    assert shown(
+        ("command", {"text": "POST / HTTP/1.1", "headers": headers}),
+        ("data", {"direction": "in", "octets": 3}),
+        ("reply", {"text": "HTTP/1.1 200 OK", "headers": [["A", "b"]], "octets": 290}),
+        ("command", {"text": "HEAD / HTTP/1.1", "headers": []}),
+        ("reply", {"text": "HTTP/1.1 200 OK", "headers": [], "octets": 290}),
+        ("command", {"text": "GET / HTTP/1.1", "headers": []}),
+        ("reply", {"text": "HTTP/1.1 304 Not Modified", "headers": [], "octets": 290}),
+    ) == [
+        (False, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", 3),
+        (True, b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", 290),
+        (False, b"HEAD / HTTP/1.1\r\n\r\n", 0),
+        (True, b"HTTP/1.1 200 OK\r\n\r\n", 0),
+        (False, b"GET / HTTP/1.1\r\n\r\n", 0),
+        (True, b"HTTP/1.1 304 Not Modified\r\n\r\n", 0),
+    ]
+
+
+def test_a_body_in_chunks_is_noted_as_uncounted() -> None:
+    head: dict[str, object] = {"text": "HTTP/1.1 200 OK", "headers": [["Transfer-Encoding", "chunked"]], "octets": None}
+    (piece,) = said(("reply", head))
+    assert piece.more == 5
+    assert "nor counted" in piece.notes[0]
+
+
+def test_frames() -> None:
+    def frame(direction: str, opcode: str, octets: int, text: str, **more: object) -> tuple[str, dict[str, object]]:
+        return "data", {"direction": direction, "opcode": opcode, "fin": True, "octets": octets, "text": text, **more}
+
+    assert shown(
+        frame("in", "text", 5, "TEXT 5 hello"),
+        frame("out", "text", 5, "TEXT 5 hello"),
+        frame("out", "binary", 300, "BINARY 300"),
+        frame("out", "binary", 70_000, "BINARY 70000"),
+        frame("out", "text", 9, "TEXT 9 compressed", compressed=True),
+        frame("out", "close", 5, "CLOSE 1000 bye", code=1000, reason="bye"),
+    ) == [
+        (False, b"\x81\x85\0\0\0\0hello", 0),
+        (True, b"\x81\x05hello", 0),
+        (True, b"\x82\x7e\x01\x2c", 300),
+        (True, b"\x82\x7f\0\0\0\0\0\x01\x11\x70", 70_000),
+        (True, b"\xc1\x09", 9),
+        (True, b"\x88\x05\x03\xe8bye", 0),
+    ]
+
+
+def test_what_is_no_octets_is_noted_with_what_comes_next() -> None:
+    first, second = said(
+        ("opened", {"port": "x"}),
+        ("auth", {"account": "alice", "mechanism": "USER"}),
+        ("reply", "+OK"),
+        ("fault", {"rule": "r", "does": ["hang_up"]}),
+        ("closed", {"reason": "x"}),
+    )
+    assert first.notes == ("auth: account=alice mechanism=USER",)
+    assert (second.kept, second.notes) == (b"", ("fault: rule=r does=['hang_up']",))
+
+
+def test_a_handshake_after_plaintext_begins_afresh() -> None:
+    established: tuple[str, dict[str, object]] = ("tls", {"step": "established"})
+    assert [p.afresh for p in said(established, ("command", "A"), ("reply", "B"))] == [False, False]
+    assert [p.afresh for p in said(("command", "A"), established, ("command", "B"), ("reply", "C"))] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_whoever_knows_the_protocol_gives_the_octets() -> None:
+    given = events(("greeting", "hi"), ("command", "x"), ("reply", "y"))
+
+    def recode(event: JournalEvent) -> tuple[bytes, str] | None:
+        return (b"\0\1", "told") if event.kind == "command" else None
+
+    found = list(pieces(given, recode))
+    assert [(piece.ours, piece.kept) for piece in found] == [(True, b"hi\r\n"), (False, b"\0\1"), (True, b"")]
+    assert found[1].notes == ("told",)
+    assert found[2].notes == ("reply: text=y",)
