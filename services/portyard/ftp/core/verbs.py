@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
-from portyard.commons.scenario.model import Scalar
 from portyard.commons.scenario.vocabulary import (
     ANSWERS,
     CONNECT,
@@ -15,6 +15,9 @@ from portyard.commons.scenario.vocabulary import (
     Verb,
     Vocabulary,
 )
+
+if TYPE_CHECKING:  # a card imports this file, and nothing heavy
+    from portyard.commons.scenario.model import Scalar
 
 _ANY = ANSWERS | FAULTS | {"script"}
 _MIDST = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
