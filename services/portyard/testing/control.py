@@ -89,7 +89,6 @@ class Control:
         try:
             status, octets = self._once(method, target, data, headers, timeout_s)
         except (http.client.RemoteDisconnected, ConnectionError):  # the kept connection had been given up meanwhile
-            self.close()
             status, octets = self._once(method, target, data, headers, timeout_s)
         if status >= 400:
             raise ControlError(status, _problem(octets))
@@ -104,9 +103,13 @@ class Control:
         connection.timeout = timeout_s + REQUEST_S
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
-        connection.request(method, target, data, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        try:
+            connection.request(method, target, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (http.client.HTTPException, OSError):
+            self.close()  # whatever it still holds belongs to no later request
+            raise
 
 
 def _problem(octets: bytes) -> dict[str, Any]:

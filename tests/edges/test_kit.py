@@ -1,0 +1,119 @@
+"""The kit as its users use it: fixtures, faults in words, waits on the server, a transcript when a test fails."""
+
+from __future__ import annotations
+
+import imaplib
+import smtplib
+from collections.abc import Iterator
+
+import pytest
+
+from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    with Testbed.embedded() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
+    with testbed.own_sandbox() as own:
+        yield own
+
+
+def send(sandbox: Sandbox, subject: str, to: str = "someone") -> None:
+    with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=20) as client:
+        text = f"Subject: {subject}\r\n\r\nYour code is 418207, or go to https://harbour.test/confirm?t=1\r\n"
+        client.sendmail("shop@harbour.test", [f"{to}@{sandbox.domain}"], text)
+
+
+def test_fail_twice_then_succeed(sandbox: Sandbox) -> None:
+    rule = sandbox.smtp.refuse("451 4.7.1 later", on="rcpt", times=2)
+    for _ in range(2):
+        with pytest.raises(smtplib.SMTPRecipientsRefused, match="later"):
+            send(sandbox, "hello")
+    send(sandbox, "hello")
+    message = sandbox.mail.wait(subject="hello")
+    assert message.to == [f"someone@{sandbox.domain}"]
+    assert rule.hits == 2
+
+
+def test_codes_and_links_are_found(sandbox: Sandbox) -> None:
+    send(sandbox, "your code")
+    message = sandbox.mail.wait(subject="code")
+    assert message.codes[0] == "418207"
+    assert message.links == ["https://harbour.test/confirm?t=1"]
+    assert "418207" in message.text
+
+
+def test_what_did_not_come_is_told_with_the_near_misses(sandbox: Sandbox) -> None:
+    send(sandbox, "something else")
+    sandbox.mail.wait(subject="something else")
+    with pytest.raises(NothingCameError, match=r"something else.*subject") as caught:
+        sandbox.mail.wait(subject="invoice", timeout=0.2)
+    assert caught.value.near_misses
+
+
+def test_nothing_arrives(sandbox: Sandbox) -> None:
+    sandbox.mail.none(timeout=0.1)
+    send(sandbox, "oh")
+    sandbox.mail.wait(subject="oh")
+    with pytest.raises(AssertionError, match="it came"):
+        sandbox.mail.none(subject="oh", timeout=0.1)
+
+
+def test_two_sandboxes_never_meet(testbed: Testbed) -> None:
+    with testbed.own_sandbox() as one, testbed.own_sandbox() as other:
+        one.smtp.refuse("550 5.7.1 not here", on="rcpt")
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            send(one, "to one")
+        send(other, "to other")
+        other.mail.wait(subject="to other")
+        assert one.mail.all() == []
+        assert one.sessions()[0]["id"] not in {session["id"] for session in other.sessions()}
+
+
+def test_an_account_logs_in_and_a_reset_empties(sandbox: Sandbox, testbed: Testbed) -> None:
+    account = sandbox.account("mira", "m-secret")
+    send(sandbox, "first", to="mira")
+    sandbox.mail.wait(subject="first")
+    client = imaplib.IMAP4_SSL("localhost", sandbox.imap.tls_port, ssl_context=testbed.ssl_context(), timeout=20)
+    client.login(account.address, account.password)
+    assert client.select("INBOX")[1] == [b"1"]
+    client.logout()
+    sandbox.reset()
+    assert sandbox.mail.all() == []
+    assert sandbox.sessions() == []
+
+
+def test_a_rule_that_cannot_be_honoured_is_refused_with_the_reason(sandbox: Sandbox) -> None:
+    with pytest.raises(ControlError, match="rcpt"):
+        sandbox.smtp.refuse("451 later", on="rctp")
+    with pytest.raises(ControlError) as caught:
+        sandbox.smtp.refuse("451 later", on="rcpt", times=-1)
+    assert caught.value.status == 400 or caught.value.status == 422
+    assert "times" in str(caught.value)
+
+
+def test_the_transcript_is_in_a_failing_tests_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import smtplib
+
+        def test_fails(sandbox):
+            with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=20) as client:
+                client.sendmail("a@harbour.test", [f"b@{sandbox.domain}"], "Subject: x\\r\\n\\r\\n")
+            sandbox.mail.wait(subject="x")
+            assert False
+
+        def test_passes(sandbox):
+            assert sandbox.domain.endswith(".test")
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*portyard transcript*", "C: MAIL FROM:<a@harbour.test>*"])
