@@ -19,16 +19,17 @@ from portyard.commons.events import DotBlock, Line
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.engine import SessionGate
-from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.model import Verdict
 from portyard.commons.scenario.obeying import obeyed
+from portyard.commons.scenario.vocabulary import Scalar
 from portyard.smtp.core import model, trace
 from portyard.smtp.core.commands import security, transaction
 from portyard.smtp.core.context import Context
+from portyard.smtp.core.fields import fields_of, sender_of, verb_of
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.hop import KEYWORD, parse_hop
 from portyard.smtp.core.model import Command, PeerError, Recipient
 from portyard.smtp.core.state import Phase
-from portyard.smtp.core.verbs import fields_of, sender_of, verb_of
 
 if TYPE_CHECKING:
     from portyard.smtp.core.session import Session

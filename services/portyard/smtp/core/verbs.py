@@ -1,13 +1,18 @@
-"""What rules may ask of SMTP, LMTP and submission: each command, and the moments between."""
+"""What rules may ask of SMTP, LMTP and submission: each command, and the moments between. Light to import: the card holds it."""
 
 from __future__ import annotations
 
-from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Form, Verb, Vocabulary
-from portyard.smtp.core import model
-from portyard.smtp.core.grammar import print_mailbox, print_parameters
-from portyard.smtp.core.hop import KEYWORD
-from portyard.smtp.core.model import Command, Transaction
+from portyard.commons.scenario.vocabulary import (
+    ANSWERS,
+    CONNECT,
+    FAULTS,
+    HANDSHAKE,
+    Field,
+    FieldKind,
+    Form,
+    Verb,
+    Vocabulary,
+)
 
 _ANY = ANSWERS | FAULTS | {"script"}
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
@@ -29,7 +34,7 @@ VOCABULARY = Vocabulary(
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT),
         "greeting": _verb("The server is about to greet."),
-        "tls": Verb("A ClientHello came.", {"server_name": Field("Its SNI.")}, frozenset({"tls", "delay", "silence"})),
+        "tls": HANDSHAKE,
         "ehlo": _verb("EHLO", _HELLO),
         "helo": _verb("HELO", _HELLO),
         "lhlo": _verb("LHLO", _HELLO),
@@ -74,35 +79,3 @@ VOCABULARY = Vocabulary(
         "quit": _verb("QUIT"),
     },
 )
-
-
-def verb_of(command: Command) -> str:
-    """The command's verb."""
-    return type(command).__name__.lower()
-
-
-def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Scalar]:
-    """The command's fields."""
-    match command:
-        case model.Ehlo(domain) | model.Helo(domain) | model.Lhlo(domain):
-            return {"hello": domain}
-        case model.Mail(path, parameters):
-            public = tuple(parameter for parameter in parameters if parameter.keyword != KEYWORD)
-            size = next((p.value for p in public if p.keyword == "SIZE" and p.value and p.value.isdecimal()), "0")
-            return {
-                "sender": print_mailbox(path),
-                "size": int(size[:20]),
-                "parameters": print_parameters(public).lstrip(),
-            }
-        case model.Rcpt(path):
-            return {**sender_of(transaction), "recipient": print_mailbox(path)}
-        case model.Data():
-            return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
-        case model.Vrfy(string) | model.Expn(string):
-            return {"string": string}
-    return {}
-
-
-def sender_of(transaction: Transaction | None) -> dict[str, Scalar]:
-    """The field that every step of a transaction has."""
-    return {"sender": print_mailbox(transaction.reverse_path) if transaction else ""}
