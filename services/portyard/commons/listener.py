@@ -6,12 +6,11 @@ Knows sockets and the loop; knows no protocol.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from portyard.commons.card import Card, Port, Service, TlsMode
@@ -19,6 +18,10 @@ from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.engine import Gate
+from portyard.commons.wire.obey import faults_of
+from portyard.commons.wire.sockets import close_now
+from portyard.commons.wire.units import Direction, Fault
+from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Connection, Handler, Tls
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
@@ -98,6 +101,7 @@ class Listener:
         journal: Where each connection's session is opened.
         tls: The one TLS setup.
         gate: The process's gate; every connection gets its session's.
+        wire: Where faults of bytes are put on connections.
         limit: Connections at once; those beyond get the service's `overload` words and a close.
         open_count: Connections that are open now.
     """
@@ -107,6 +111,7 @@ class Listener:
     journal: Journal
     tls: Tls
     gate: Gate
+    wire: Wire
     limit: int
     open_count: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -186,28 +191,38 @@ class Listener:
         """Do with a connection what the rules want of it before anybody says a word."""
         assert connection.gate is not None
         verdict = await connection.gate.ask("connect")
-        if verdict is None:
-            self._hand_over(connection, sock)
-            return
-        connection.log.event("fault", verb="connect", rule=verdict.rule, does=[action_name(a) for a in verdict.actions])
-        connection.gate.recipe = verdict.recipe
-        if verdict.delay_s:
-            await asyncio.sleep(verdict.delay_s)
-        if verdict.hang_up:
-            sock.close()
-            connection.log.close("hung up by a rule")
-        elif verdict.silence:
-            await self._hold(connection, sock)
+        if verdict is not None:
+            does = [action_name(action) for action in verdict.actions]
+            connection.log.event("fault", verb="connect", rule=verdict.rule, does=does)
+            connection.gate.recipe = verdict.recipe
+            if verdict.delay_s:
+                await asyncio.sleep(verdict.delay_s)
+            if verdict.hang_up:
+                close_now(sock)
+                connection.log.close("hung up by a rule")
+                return
+            if verdict.silence:
+                self.wire.hold(sock, lambda: connection.log.close("peer closed"))
+                return
+        faults = faults_of(verdict.faults if verdict is not None else ())
+        if faults or await self.gate.asks_for_bytes(self.bound.card.name):
+            self._relay(connection, sock, faults)
         else:
             self._hand_over(connection, sock)
 
-    async def _hold(self, connection: Connection, sock: socket.socket) -> None:
-        """Keep the connection open, read and say nothing of it, until the peer leaves."""
-        with contextlib.suppress(OSError):
-            while await self._loop.sock_recv(sock, 65536):
-                pass
-        sock.close()
-        connection.log.close("peer closed")
+    def _relay(self, connection: Connection, sock: socket.socket, faults: Sequence[tuple[Direction, Fault]]) -> None:
+        """Put a relay between the client and the room, so that the wire can misbehave."""
+
+        def note(fault: str, direction: str, octets: int) -> None:
+            connection.log.event("fault", does=[fault], direction=direction, octets=octets)
+
+        try:
+            relay = self.wire.put_in(sock, sock.getpeername(), faults, note=note)
+        except OSError as error:  # out of descriptors, or the peer is gone
+            connection.log.close(error.strerror or "gone")
+            sock.close()
+            return
+        self._hand_over(replace(connection, arm=relay.obey), relay.sock)
 
     def _open_log(self, peer: str, local: str) -> SessionLog:
         service = self.bound.service

@@ -23,6 +23,7 @@ from portyard.commons.card import HOST_OFFSET, Card, Service
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.settings import SettingError, Settings, load
+from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Handler, Yard
 
 _logger = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Serving:
         self.bounds = bounds
         self.endpoints = [_endpoint(yard.settings, bound) for bound in bounds]
         self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wire = Wire(yard.rng)
         self._listeners: list[Listener] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._handlers: list[Handler] = []
@@ -181,7 +183,7 @@ class Serving:
             self._datagrams.append(transport)
             return
         limit = self.yard.settings.limits.connections
-        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, self.yard.gate, limit)
+        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, self.yard.gate, self._wire, limit)
         listener.start()
         self._listeners.append(listener)
 
@@ -193,6 +195,7 @@ class Serving:
             transport.close()
         for handler in self._handlers:
             await handler.close()
+        await self._wire.close()
         for service in self._services():
             self.yard.directory.withdraw(service)
             if self.yard.settings.ready_dir:
