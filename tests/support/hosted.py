@@ -17,8 +17,12 @@ from portyard.commons.card import Card, Service
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.hosting import Hosting
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
+from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.settings import Limits, Settings
 from portyard.commons.yard import Connection, Yard
+from tests.support.yard import Served as YardServed
+from tests.support.yard import open_yard, serve
 
 
 @dataclass
@@ -142,3 +146,52 @@ async def served(
         server.close()
         await hosting.close()
         await server.wait_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A whole yard with the room in it, and the rules that a test sets there."""
+
+    place: YardServed
+    card: Card
+
+    @property
+    def port(self) -> int:
+        return self.place.port(self.card.services[0].ports[0].name)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def rule(self, on: str, then: object, sandbox: str = "default", **fields: object) -> None:
+        """Set a rule as the control API does: held against what the room announces."""
+        rule = make_rule(on, then, **fields)
+        assert self.card.vocabulary is not None
+        check(rule, {self.card.name: self.card.vocabulary})
+        await self.place.yard.rules.add(sandbox, rule)
+
+    async def hits(self, sandbox: str = "default") -> list[int]:
+        await self.place.yard.rules.flush()
+        return [stored.hits for stored in await self.place.yard.rules.load(sandbox)]
+
+    async def talk(self, sandbox: str = "default") -> list[tuple[str, dict[str, object]]]:
+        """Every event of the sandbox's first session, as kind and fields."""
+        await self.place.yard.journal.flush()
+        sessions = await self.place.yard.journal.sessions(sandbox, room=self.card.name)
+        events = await self.place.yard.journal.events(sessions[-1].id) if sessions else []
+        return [(event.kind, event.fields) for event in events]
+
+    async def eventually(self, kind: str, sandbox: str = "default") -> list[tuple[str, dict[str, object]]]:
+        """The first session's events, once the last one is of a kind."""
+        while True:
+            events = await self.talk(sandbox)
+            if events and events[-1][0] == kind:
+                return events
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def ruled_room(folder: Path, card: Card) -> AsyncIterator[Ruled]:
+    """The room in a whole yard."""
+    async with open_yard(folder) as yard, serve(yard, card) as place:
+        yield Ruled(place, card)

@@ -251,7 +251,8 @@ class HostedProtocol(web.RequestHandler):
         prefix = ""
         if self._house is not None and message.path.startswith("/~"):
             target, prefix = split_prefix(message.path)
-            message = message._replace(path=target, url=URL.build(path=target, encoded=True))
+            path, query = target.partition("#")[0].partition("?")[0], message.url.raw_query_string
+            message = message._replace(path=target, url=URL.build(path=path, query_string=query, encoded=True))
         ruled_writer = RuledWriter(self, writer.loop)
         request = self._make_request(message, payload, protocol, ruled_writer, task)
         ruled_writer.begin(request)

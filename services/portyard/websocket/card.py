@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, TlsMode, standard
+from portyard.websocket.core.verbs import VOCABULARY
 
 CARD = Card(
     name="websocket",
@@ -17,4 +18,5 @@ CARD = Card(
     ),
     factory="portyard.websocket.edge:open_service",
     capabilities=("WebSocket 13", "permessage-deflate", "subprotocols", "Socket.IO 5", "Engine.IO 4"),
+    vocabulary=VOCABULARY,
 )

@@ -8,11 +8,14 @@ from weakref import WeakSet
 from aiohttp import web
 
 from portyard.commons.card import Service
-from portyard.commons.hosting import Hosting
+from portyard.commons.exchange import House
+from portyard.commons.hosting import Hosting, hosted
+from portyard.commons.naming import Naming
 from portyard.commons.yard import Yard
 from portyard.websocket import events
 from portyard.websocket.core.handshake import Refusal
 from portyard.websocket.core.model import MOST_REASON_OCTETS
+from portyard.websocket.obeying import describe, lie, stubbed
 from portyard.websocket.rooms import Rooms
 from portyard.websocket.sockets import OPEN, base_of, close_all, note_extension, open_socket, refused
 from portyard.websocket.transport import FramedProtocol
@@ -39,7 +42,8 @@ _PATHS = (
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
-    return await Hosting(build(), protocol_class=FramedProtocol).open()
+    house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed)
+    return await Hosting(build(), protocol_class=FramedProtocol, house=house).open()
 
 
 def build() -> web.Application:
@@ -62,15 +66,17 @@ async def echo(request: web.Request) -> web.StreamResponse:
     """Every message back to its sender."""
     socket = await open_socket(request, subprotocol=request.query.get("subprotocol"))
     async for message in socket.messages():
-        await socket.send(message)
+        await socket.answer(message)
     return socket.response
 
 
 async def room(request: web.Request) -> web.StreamResponse:
-    """Every message to everybody in the room."""
+    """Every message to everybody in the room; each sandbox has rooms of its own."""
     hears_self = request.query.get("self", "1").lower() not in ("0", "no", "false")
     socket = await open_socket(request)
-    await request.app[ROOMS].stay(request.match_info["name"], socket, hears_self=hears_self)
+    await request.app[ROOMS].stay(
+        f"{hosted(request).sandbox}/{request.match_info['name']}", socket, hears_self=hears_self
+    )
     return socket.response
 
 
@@ -94,7 +100,7 @@ async def close(request: web.Request) -> web.StreamResponse:
     socket = await open_socket(request)
     if after:
         async for message in socket.messages():
-            await socket.send(message)
+            await socket.answer(message)
             after -= 1
             if not after:
                 break

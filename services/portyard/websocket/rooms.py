@@ -59,8 +59,11 @@ class Rooms:
         room[member] = None
         try:
             async for message in socket.messages():
+                lie = socket.take_lie()
+                if lie is not None:
+                    member.post(lie)
                 for other in room:
-                    if hears_self or other is not member:
+                    if other is not member or (hears_self and lie is None):
                         other.post(message)
         finally:
             del room[member]

@@ -36,6 +36,7 @@ class FrameTransport(GentleTransport):
         super().__init__(below, linger_s)
         self._note = note
         self._scanner: FrameScanner | None = None
+        self.hushed = False  # what is written goes nowhere
 
     def begin(self) -> None:
         """What is written from now on is frames."""
@@ -43,6 +44,8 @@ class FrameTransport(GentleTransport):
 
     def write(self, data: bytes) -> None:
         """Pass on, and note what frames end in it."""
+        if self.hushed:
+            return
         self._below.write(data)
         if self._scanner is not None:
             for frame in self._scanner.feed(bytes(data)).frames:
@@ -112,6 +115,12 @@ class FramedProtocol(HostedProtocol):
         """Put the transport that knows frames on top."""
         self._frames = FrameTransport(transport, LINGER_S, self._note_sent)
         return self._frames
+
+    async def hush(self) -> None:
+        """Nothing that others send here comes out either; see HostedProtocol."""
+        if self._frames is not None:
+            self._frames.hushed = True
+        await super().hush()
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:  # noqa: ANN401
         """The upgrade is done: from here on there are frames in both directions."""

@@ -18,9 +18,11 @@ from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.vocabulary import FAULTS
+from portyard.http.card import CARD
 from portyard.http.core.verbs import VOCABULARY
 from tests.support.asyncio_tests import run
-from tests.support.http import Ruled, ruled_room
+from tests.support.hosted import Ruled, ruled_room
+from tests.support.http import exchange
 
 GET = b"GET /bytes/5000?seed=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 ALICE = b"Authorization: Basic " + base64.b64encode(b"alice:alice-secret") + b"\r\n"
@@ -66,27 +68,18 @@ async def heard_until_silence(place: Ruled, octets: bytes) -> bytes:
         writer.close()
 
 
-async def eventually(place: Ruled, kind: str) -> list[tuple[str, dict[str, object]]]:
-    """The first session's events, once the last one is of a kind."""
-    while True:
-        events = await place.talk()
-        if events and events[-1][0] == kind:
-            return events
-        await asyncio.sleep(0)
-
-
 async def refused(place: Ruled) -> None:
     await place.rule("http.request", {"refuse": "503 closed for the $method"}, where={"path": "/files/*"}, times=1)
-    answer = await place.ask(put("a.txt"))
+    answer = await exchange(place, put("a.txt"))
     assert answer.startswith(b"HTTP/1.1 503 closed for the PUT\r\n")
     assert body_of(answer) == b"503: closed for the PUT\n"
-    assert status_of(await place.ask(get("/files/alice/a.txt"))) == 404, "nothing was done"
+    assert status_of(await exchange(place, get("/files/alice/a.txt"))) == 404, "nothing was done"
 
 
 async def lied(place: Ruled) -> None:
     await place.rule("http.request", {"say": "500"}, where={"method": "PUT"})
-    assert (await place.ask(put("a.txt"))).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
-    assert body_of(await place.ask(get("/files/alice/a.txt"))) == b"cargo", "the deed was done"
+    assert (await exchange(place, put("a.txt"))).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert body_of(await exchange(place, get("/files/alice/a.txt"))) == b"cargo", "the deed was done"
 
 
 async def silent(place: Ruled) -> None:
@@ -97,18 +90,18 @@ async def silent(place: Ruled) -> None:
 async def delayed(place: Ruled) -> None:
     await place.rule("http.request", {"delay": DELAY_S})
     begun = time.monotonic()
-    assert len(body_of(await place.ask(GET))) == 5000
+    assert len(body_of(await exchange(place, GET))) == 5000
     assert time.monotonic() - begun >= DELAY_S
 
 
 async def hung_up(place: Ruled) -> None:
     await place.rule("http.request", {"hang_up": True})
-    assert await place.ask(GET) == b""
+    assert await exchange(place, GET) == b""
 
 
 async def refused_and_hung_up(place: Ruled) -> None:
     await place.rule("http.request", {"refuse": "429 slow down", "hang_up": True})
-    answer = await place.ask(b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await exchange(place, b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 429 slow down\r\n")
     assert b"\r\nConnection: close\r\n" in answer
 
@@ -122,12 +115,12 @@ async def stubbed(place: Ruled) -> None:
         for _ in range(2):  # the connection goes on
             answer = await client.get(f"{place.url}/a/b?c=d")
             assert (answer.status, answer.headers["X-Who"], await answer.text()) == (418, "tester 1", "GET /a/b?c=d")
-    assert status_of(await place.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 418
+    assert status_of(await exchange(place, b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 418
 
 
 async def stubbed_with_a_false_length(place: Ruled) -> None:
     await place.rule("http.request", {"respond": {"headers": {"Content-Length": "100"}, "body": "short"}})
-    answer = await place.ask(b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await exchange(place, b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")
     assert b"\r\nContent-Length: 100\r\n" in answer
     assert body_of(answer) == b"short"
     async with aiohttp.ClientSession() as client, client.get(f"{place.url}/get") as answer_read:
@@ -137,7 +130,7 @@ async def stubbed_with_a_false_length(place: Ruled) -> None:
 
 async def stubbed_with_false_chunks(place: Ruled) -> None:
     await place.rule("http.request", {"respond": {"headers": {"Transfer-Encoding": "chunked"}, "body": "zz\r\nno"}})
-    assert body_of(await place.ask(GET)) == b"zz\r\nno"
+    assert body_of(await exchange(place, GET)) == b"zz\r\nno"
     with pytest.raises(requests.RequestException):
         await asyncio.to_thread(requests.get, f"{place.url}/get", timeout=5)
 
@@ -156,7 +149,7 @@ async def scripted_over_two_requests(place: Ruled) -> None:
     steps = [{"say": "503 not yet"}, {"expect": "GET /get?*"}, {"respond": {"body": "at last"}}, {"hang_up": True}]
     await place.rule("http.request", {"script": steps}, times=1)
     first, second = b"GET /get?n=1 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /get?n=2 HTTP/1.1\r\nHost: a\r\n\r\n"
-    answers = await place.ask(first + second)
+    answers = await exchange(place, first + second)
     assert answers.count(b"HTTP/1.1 ") == 2
     assert b"503: not yet\n" in answers
     assert answers.endswith(b"at last")
@@ -164,7 +157,7 @@ async def scripted_over_two_requests(place: Ruled) -> None:
 
 async def scripted_for_another_request(place: Ruled) -> None:
     await place.rule("http.request", {"script": [{"say": "503"}, {"expect": "/nothing/"}, {"hang_up": True}]}, times=1)
-    answers = await place.ask(b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
+    answers = await exchange(place, b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
     assert len(body_of(body_of(answers))) == 5000, "who asks for something else ends the script"
 
 
@@ -191,14 +184,14 @@ async def a_lie_after_continue(place: Ruled) -> None:
     writer.write(b"cargo")
     assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
     writer.close()
-    assert body_of(await place.ask(get("/files/alice/e.txt"))) == b"cargo"
+    assert body_of(await exchange(place, get("/files/alice/e.txt"))) == b"cargo"
 
 
 async def upload_hung_up(place: Ruled) -> None:
     await place.rule("http.upload", {"hang_up": True}, where={"octets": ">100000"})
-    assert await place.ask(put("a.bin", b"x" * 300_000)) == b""
-    assert status_of(await place.ask(get("/files/alice/a.bin"))) == 404
-    assert status_of(await place.ask(put("small.bin", b"x" * 1000))) == 201
+    assert await exchange(place, put("a.bin", b"x" * 300_000)) == b""
+    assert status_of(await exchange(place, get("/files/alice/a.bin"))) == 404
+    assert status_of(await exchange(place, put("small.bin", b"x" * 1000))) == 201
 
 
 async def upload_silent(place: Ruled) -> None:
@@ -209,14 +202,14 @@ async def upload_silent(place: Ruled) -> None:
 async def upload_delayed(place: Ruled) -> None:
     await place.rule("http.upload", {"delay": DELAY_S}, times=1)
     begun = time.monotonic()
-    assert status_of(await place.ask(put("a.bin"))) == 201
+    assert status_of(await exchange(place, put("a.bin"))) == 201
     assert time.monotonic() - begun >= DELAY_S
 
 
 async def response_lied(place: Ruled) -> None:
     await place.rule("http.response", {"say": "504 lost on the way"}, where={"status": "201"})
-    assert (await place.ask(put("a.txt"))).startswith(b"HTTP/1.1 504 lost on the way\r\n")
-    assert body_of(await place.ask(get("/files/alice/a.txt"))) == b"cargo"
+    assert (await exchange(place, put("a.txt"))).startswith(b"HTTP/1.1 504 lost on the way\r\n")
+    assert body_of(await exchange(place, get("/files/alice/a.txt"))) == b"cargo"
     kinds = [(kind, str(fields.get("text", ""))) for kind, fields in await place.talk()]
     assert [text for kind, text in kinds if kind == "reply"] == ["HTTP/1.1 504 lost on the way"]
 
@@ -225,14 +218,14 @@ async def response_stubbed(place: Ruled) -> None:
     await place.rule(
         "http.response", {"respond": {"status": 200, "body": "was $status"}}, where={"status": ">=400 <500"}
     )
-    assert body_of(await place.ask(get("/status/404"))) == b"was 404"
-    assert status_of(await place.ask(get("/status/204"))) == 204
+    assert body_of(await exchange(place, get("/status/404"))) == b"was 404"
+    assert status_of(await exchange(place, get("/status/204"))) == 204
 
 
 async def response_hung_up(place: Ruled) -> None:
     await place.rule("http.response", {"hang_up": True}, where={"status": 201})
-    assert await place.ask(put("a.txt")) == b""
-    assert body_of(await place.ask(get("/files/alice/a.txt"))) == b"cargo", "it was stored all the same"
+    assert await exchange(place, put("a.txt")) == b""
+    assert body_of(await exchange(place, get("/files/alice/a.txt"))) == b"cargo", "it was stored all the same"
 
 
 async def response_silent(place: Ruled) -> None:
@@ -243,13 +236,13 @@ async def response_silent(place: Ruled) -> None:
 async def response_delayed(place: Ruled) -> None:
     await place.rule("http.response", {"delay": DELAY_S})
     begun = time.monotonic()
-    assert status_of(await place.ask(GET)) == 200
+    assert status_of(await exchange(place, GET)) == 200
     assert time.monotonic() - begun >= DELAY_S
 
 
 async def headers_hung_up(place: Ruled) -> None:
     await place.rule("http.headers", {"hang_up": True})
-    answer = await place.ask(GET)
+    answer = await exchange(place, GET)
     assert answer.endswith(b"\r\n\r\n")
     assert b"\r\nContent-Length: 5000\r\n" in answer
 
@@ -272,7 +265,7 @@ async def headers_delayed(place: Ruled) -> None:
 
 async def body_truncated(place: Ruled) -> None:
     await place.rule("http.body", {"hang_up": True}, where={"octets": ">=3000"})
-    answer = await place.ask(GET)
+    answer = await exchange(place, GET)
     assert b"\r\nContent-Length: 5000\r\n" in answer
     assert len(body_of(answer)) == 3072
     async with aiohttp.ClientSession() as client, client.get(f"{place.url}/bytes/5000") as read:
@@ -282,7 +275,7 @@ async def body_truncated(place: Ruled) -> None:
 
 async def chunks_truncated(place: Ruled) -> None:
     await place.rule("http.body", {"hang_up": True}, where={"octets": ">=3000"})
-    answer = await place.ask(b"GET /stream-bytes/5000?chunk_size=2000&seed=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await exchange(place, b"GET /stream-bytes/5000?chunk_size=2000&seed=1 HTTP/1.1\r\nHost: a\r\n\r\n")
     chunks = [
         int(size, 16) for size in re.findall(rb"\r\n([0-9a-f]{1,3})\r\n", body_of(b"\r\n\r\n\r\n" + body_of(answer)))
     ]
@@ -298,20 +291,20 @@ async def body_silent(place: Ruled) -> None:
 async def body_delayed(place: Ruled) -> None:
     await place.rule("http.body", {"delay": DELAY_S}, where={"octets": "1024"})
     begun = time.monotonic()
-    assert len(body_of(await place.ask(GET))) == 5000
+    assert len(body_of(await exchange(place, GET))) == 5000
     assert time.monotonic() - begun >= DELAY_S
 
 
 async def connect_hung_up(place: Ruled) -> None:
     await place.rule("http.connect", {"hang_up": True}, times=1)
-    assert await place.ask(GET) == b""
-    assert len(body_of(await place.ask(GET))) == 5000
+    assert await exchange(place, GET) == b""
+    assert len(body_of(await exchange(place, GET))) == 5000
 
 
 async def connect_silent(place: Ruled) -> None:
     await place.rule("http.connect", {"silence": True})
     assert await heard_until_silence(place, GET) == b""
-    await eventually(place, "closed")
+    await place.eventually("closed")
 
 
 async def connect_delayed(place: Ruled) -> None:
@@ -321,7 +314,7 @@ async def connect_delayed(place: Ruled) -> None:
 
 async def delayed_connection(place: Ruled) -> None:
     begun = time.monotonic()
-    assert status_of(await place.ask(GET)) == 200
+    assert status_of(await exchange(place, GET)) == 200
     assert time.monotonic() - begun >= DELAY_S
 
 
@@ -366,7 +359,7 @@ _ELSEWHERE = FAULTS | {"tls", "persona"}  # shown with the wire, with TLS, and w
 )
 def test_a_verb_obeys_an_action(tmp_path: Path, announced: tuple[str, str], case: Case) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             await case(place)
             (hits,) = await place.hits()
             assert hits > 0
@@ -401,7 +394,7 @@ def test_what_cant_be_honoured_is_refused_when_it_is_set(on: str, then: object, 
 
 def test_conditions_look_at_the_request(tmp_path: Path) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place, aiohttp.ClientSession(place.url) as client:
+        async with ruled_room(tmp_path, CARD) as place, aiohttp.ClientSession(place.url) as client:
             wanted = {
                 "method": "POST",
                 "path": "/post",
@@ -439,7 +432,7 @@ def test_two_failures_then_success_for_a_client_that_retries(tmp_path: Path) -> 
             return [client.put(f"{url}/put", data=b"x" * 5000).status_code for _ in range(3)]
 
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             await place.rule("http.request", {"refuse": "503"}, where={"path": "/put"}, times=2)
             assert await asyncio.to_thread(errand, place.url) == [503, 503, 200]
 
@@ -448,10 +441,10 @@ def test_two_failures_then_success_for_a_client_that_retries(tmp_path: Path) -> 
 
 def test_an_account_that_logged_in_is_seen_by_what_follows(tmp_path: Path) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             await place.rule("http.response", {"say": "507"}, where={"account": "alice@portyard.test"})
-            assert status_of(await place.ask(put("a.txt"))) == 507
-            assert status_of(await place.ask(GET)) == 200
+            assert status_of(await exchange(place, put("a.txt"))) == 507
+            assert status_of(await exchange(place, GET)) == 200
 
     run(go())
 
@@ -468,10 +461,10 @@ def test_an_account_that_logged_in_is_seen_by_what_follows(tmp_path: Path) -> No
 )
 def test_magic_words_in_paths(tmp_path: Path, path: str, check_answer: Callable[[bytes, float], bool]) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             await place.place.yard.sandboxes.change("default", magic=True)
             begun = time.monotonic()
-            answer = await place.ask(get(path))
+            answer = await exchange(place, get(path))
             assert check_answer(answer, time.monotonic() - begun)
 
     run(go())
@@ -479,15 +472,15 @@ def test_magic_words_in_paths(tmp_path: Path, path: str, check_answer: Callable[
 
 def test_magic_is_deaf_where_it_is_off(tmp_path: Path) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
-            assert status_of(await place.ask(get("/anything/x+503"))) == 200
+        async with ruled_room(tmp_path, CARD) as place:
+            assert status_of(await exchange(place, get("/anything/x+503"))) == 200
 
     run(go())
 
 
 def test_a_rule_set_in_the_midst_of_a_body_is_in_force_at_once(tmp_path: Path) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
             writer.write(b"GET /drip?numbytes=1000&duration=100&delay=0 HTTP/1.1\r\nHost: a\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
@@ -501,12 +494,12 @@ def test_a_rule_set_in_the_midst_of_a_body_is_in_force_at_once(tmp_path: Path) -
 
 def test_who_leaves_a_silent_room_leaves_nothing_behind(tmp_path: Path) -> None:
     async def go() -> None:
-        async with ruled_room(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
             await place.rule("http.request", {"silence": True})
             with socket.create_connection(("127.0.0.1", place.port)) as sock:
                 sock.sendall(put("a.bin", b"x" * 100_000))
-                await eventually(place, "fault")
-            events = await eventually(place, "closed")
+                await place.eventually("fault")
+            events = await place.eventually("closed")
             assert [kind for kind, _ in events] == ["opened", "command", "fault", "closed"]
             assert events[2][1]["does"] == ["silence"]
 

@@ -163,6 +163,18 @@ class FrameScanner:
         return None
 
 
+def frame(opcode: Opcode, payload: bytes, *, fin: bool) -> bytes:
+    """A server's frame, uncompressed (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return bytes([opcode | (0x80 if fin else 0)]) + length + payload
+
+
 def _unmask(octets: bytes, key: bytes, offset: int) -> bytes:
     """RFC 6455 §5.3, from a place in the payload on."""
     if not key or not octets:

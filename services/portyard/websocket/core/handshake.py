@@ -32,9 +32,7 @@ def check(headers: Mapping[str, str], version: tuple[int, int]) -> Refusal | Non
         headers: The request's fields; names compare without case.
         version: Of HTTP, as (major, minor).
     """
-    if "websocket" not in _tokens(headers.get("Upgrade", "")) or "upgrade" not in _tokens(
-        headers.get("Connection", "")
-    ):
+    if "websocket" not in tokens(headers.get("Upgrade", "")) or "upgrade" not in tokens(headers.get("Connection", "")):
         fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": VERSION}
         return Refusal(426, "this path speaks WebSocket only", fields)  # RFC 9110 §15.5.22
     if version < (1, 1):
@@ -52,7 +50,8 @@ def subprotocols(headers: Mapping[str, str]) -> list[str]:
     return [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
 
 
-def _tokens(value: str) -> list[str]:
+def tokens(value: str) -> list[str]:
+    """The members of a comma-separated field, in lower case."""
     return [token.strip().lower() for token in value.split(",")]
 
 

@@ -1,0 +1,111 @@
+"""How an open WebSocket obeys rules: asked at each frame, and free while nothing is set."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from portyard.commons.exchange import HungUpError, begin, head_of, refusal, stub
+from portyard.commons.hosting import hosted
+from portyard.commons.scenario.actions import Respond
+from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.websocket.core.handshake import tokens
+from portyard.websocket.core.outbox import Message
+from portyard.websocket.core.verbs import SHOWN_CHARACTERS
+
+FIELDS = web.RequestKey("fields", dict)
+"""Header fields of the 101 that a rule wants to be others."""
+
+
+def describe(request: web.Request) -> tuple[str, dict[str, Scalar]]:
+    """A request as rules see it."""
+    fields = head_of(request)
+    if "websocket" not in tokens(request.headers.get("Upgrade", "")):
+        return "request", fields
+    fields["subprotocol"] = request.headers.get("Sec-WebSocket-Protocol", "")
+    fields["extensions"] = request.headers.get("Sec-WebSocket-Extensions", "")
+    return "upgrade", fields
+
+
+def lie(request: web.Request, verb: str, text: str) -> web.StreamResponse | None:
+    """A false answer: another status, or the upgrade with another subprotocol."""
+    if verb != "upgrade":
+        return refusal(text)
+    request[FIELDS] = {"Sec-WebSocket-Protocol": text}
+    return None
+
+
+def stubbed(request: web.Request, verb: str, action: Respond) -> web.StreamResponse | None:
+    """A stub, or the upgrade with other fields in its 101."""
+    if verb != "upgrade" or action.status != 101:
+        return stub(request, action)
+    request[FIELDS] = dict(action.headers)
+    return None
+
+
+class SocketRules:
+    """What the rules want of one WebSocket.
+
+    Args:
+        request: The upgraded request.
+    """
+
+    def __init__(self, request: web.Request) -> None:
+        self._protocol = hosted(request)
+        self._path = request.path
+
+    @property
+    def armed(self) -> bool:
+        """False while there is no rule and no magic anywhere."""
+        gate = self._protocol.connection.gate
+        return gate is not None and gate.armed
+
+    async def ask(self, verb: str, **fields: Scalar) -> Verdict | None:
+        """A verdict, its wait and its faults done with; None for what always happens. Silence never returns.
+
+        Raises:
+            HungUpError: The connection was closed, without a Close frame.
+        """
+        verdict = await self.judge(verb, **fields)
+        if verdict is not None:
+            await self.begin(verb, verdict)
+        return verdict
+
+    async def judge(self, verb: str, **fields: Scalar) -> Verdict | None:
+        """A verdict of which nothing is done yet."""
+        gate = self._protocol.connection.gate
+        if gate is None or not gate.armed or not gate.asks(verb):
+            return None
+        return await gate.ask(verb, path=self._path, **fields)
+
+    async def begin(self, verb: str, verdict: Verdict) -> None:
+        """Do what a verdict begins with; see `ask`."""
+        await begin(self._protocol, verb, verdict)
+        if verdict.silence:
+            await self._protocol.hush()
+        if verdict.hang_up and verdict.refuse is None and verdict.say is None and verdict.script is None:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection without a Close frame (the client sees 1006).
+
+        Raises:
+            HungUpError: Always.
+        """
+        if self._protocol.transport is not None:
+            self._protocol.transport.close()
+        raise HungUpError
+
+    async def hush(self) -> None:
+        """Say nothing any more."""
+        await self._protocol.hush()
+
+    def arm(self, fault: object) -> None:
+        """Put a fault of bytes on the connection."""
+        self._protocol.connection.arm((fault,))
+
+
+def message_fields(message: Message) -> dict[str, Scalar]:
+    """A message's fields."""
+    if isinstance(message, str):
+        return {"opcode": "text", "length": len(message), "text": message[:SHOWN_CHARACTERS]}
+    return {"opcode": "binary", "length": len(message), "text": ""}
