@@ -1,4 +1,4 @@
-"""Draws each room's state table as Mermaid into docs/states/, and lists which RFC sections the code cites where.
+"""Draws the rooms' state tables as Mermaid, lists which RFC sections the code cites where, and what rules may ask of whom.
 
 `make diagrams` writes the files; tests/law/test_drawings.py fails when they are stale.
 """
@@ -12,9 +12,13 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
+from portyard.commons.scenario.vocabulary import FAULTS as BYTES
+from portyard.rooms import cards
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "services" / "portyard"
 STATES = ROOT / "docs" / "states"
+FAULTS = ROOT / "docs" / "faults.md"
 CITATIONS = ROOT / "docs" / "rfc" / "citations.md"
 # "RFC 5321 §4.4", and "RFC 1939 §4, §6" for several sections of one.
 _CITATION = re.compile(r"RFC (\d{3,5})((?:,? §[\d.]+\d)*)")
@@ -70,6 +74,37 @@ def citations() -> str:
     return "\n".join(out)
 
 
+FAULTS_HEAD = """\
+# What rules may ask of whom
+
+Written by `make diagrams` from the rooms' vocabularies; what a room can't honour is refused when the rule is set, with the reason.
+
+A rule is asked before the state moves. `refuse`: client and server agree that it failed. `say`: the state moves and the answer lies.
+`silence`: nothing more is said. `delay`, `hang_up`, `script`. `respond`: a stub's whole answer. `tls`: the certificate or demand, by name.
+The faults of bytes (`latency`, `bandwidth`, `slice`, `stall`, `cut_after`, `reset`, `half_close`, `corrupt`) do what TCP can do, `up` from
+the client, `down` to it; a rule at `connect` arms them at once, at another verb from that moment on, on connections accepted after it was
+set. Every verb also has the fields `role`, `peer`, `account` and `port`.
+
+**Through Docker's published ports** a proxy stands between: it turns a RST into a FIN, swallows a half-close's timing, and hides the
+client's address. From inside the network (`docker compose run`, another container) all of them are seen as they are.
+"""
+
+
+def faults() -> str:
+    """The rooms' vocabularies as tables."""
+    out = [FAULTS_HEAD]
+    for card in cards():
+        if card.vocabulary is None:
+            continue
+        out += [f"## {card.name}", "", "| verb | when | fields | actions |", "| --- | --- | --- | --- |"]
+        for name, verb in card.vocabulary.verbs.items():
+            fields = ", ".join(f"`{field}`" for field in verb.fields)
+            actions = ", ".join(sorted(verb.actions - BYTES)) + (" · bytes" if verb.actions >= BYTES else "")
+            out.append(f"| `{name}` | {verb.summary} | {fields} | {actions} |")
+        out.append("")
+    return "\n".join(out)
+
+
 def _by_number(section: str) -> tuple[int, ...]:
     return tuple(int(part) for part in section.split(".") if part.isdigit())
 
@@ -77,7 +112,7 @@ def _by_number(section: str) -> tuple[int, ...]:
 def pages() -> dict[Path, str]:
     """Every page that is drawn, by its path."""
     drawn = {STATES / f"{room}.md": drawing(room) for room in spoken_rooms()}
-    return drawn | {CITATIONS: citations()}
+    return drawn | {CITATIONS: citations(), FAULTS: faults()}
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ ANSWERS = frozenset({"refuse", "say", "silence", "delay", "hang_up"})
 """What most verbs can honour."""
 FAULTS = frozenset({"latency", "bandwidth", "slice", "stall", "cut_after", "reset", "half_close", "corrupt"})
 """What every listener can honour, at connect or armed by an event."""
-CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls", "persona"}
+CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls"}
 """What every listener can honour when a connection comes."""
 
 HANDSHAKE = Verb(
