@@ -9,6 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from portyard.commons.card import Card
+from portyard.commons.journal.model import SessionLog
 from portyard.commons.yard import Yard
 from portyard.console.card import CARD
 from tests.support.yard import Served, open_yard, serve
@@ -65,13 +67,28 @@ class Console:
         self.served = served
         self.yard: Yard = served.yard
         self.http = http
-        self.url = f"http://127.0.0.1:{served.port('console')}"
+        number = next(endpoint.number for endpoint in served.serving.endpoints if endpoint.port == "console")
+        self.url = f"http://127.0.0.1:{number}"
         self.api = f"{self.url}/api/v1"
 
     async def get(self, path: str, status: int = 200) -> Any:
         async with self.http.get(f"{self.api}/{path}") as response:
             assert response.status == status, await response.text()
             return await response.json(content_type=None)
+
+    async def ask(self, method: str, path: str, status: int = 200, body: object = None, **arguments: Any) -> Any:
+        """An answer as JSON; `body` goes as JSON. None where there is no answer's body."""
+        if body is not None:
+            arguments["json"] = body
+        async with self.http.request(method, f"{self.api}/{path}", **arguments) as response:
+            assert response.status == status, await response.text()
+            octets = await response.read()
+            return await response.json(content_type=None) if octets else None
+
+    async def raw(self, path: str, **arguments: Any) -> bytes:
+        async with self.http.get(f"{self.api}/{path}", **arguments) as response:
+            assert response.status == 200, await response.text()
+            return await response.read()
 
     async def problem(self, method: str, path: str, status: int, **arguments: Any) -> dict[str, Any]:
         async with self.http.request(method, f"{self.api}/{path}", **arguments) as response:
@@ -100,6 +117,26 @@ class Console:
 
 
 @contextlib.asynccontextmanager
-async def console(state: Path, **changes: object) -> AsyncIterator[Console]:
-    async with open_yard(state, **changes) as yard, serve(yard, CARD) as served, aiohttp.ClientSession() as http:
+async def console(state: Path, *rooms: Card, **changes: object) -> AsyncIterator[Console]:
+    """A console in a yard of its own, and these rooms beside it; `changes` are settings."""
+    async with (
+        open_yard(state, **changes) as yard,
+        serve(yard, CARD, *rooms) as served,
+        aiohttp.ClientSession() as http,
+    ):
         yield Console(served, http)
+
+
+def speak(client: Console, room: str, *commands: str, sandbox: str = "default", close: bool = True) -> SessionLog:
+    """A session in the journal."""
+    log = client.yard.journal.open_session(
+        room=room, service=room, peer="127.0.0.1:5", local="127.0.0.1:110", port=room
+    )
+    log.join(sandbox)
+    log.event("greeting", text="+OK ready")
+    for command in commands:
+        log.command(command)
+        log.reply("+OK")
+    if close:
+        log.close("peer closed")
+    return log

@@ -142,7 +142,7 @@ def _add(app: web.Application, desk: Desk, route: Route) -> None:
         value = await route.operation(Call(desk, request.match_info, query, body, request))
         return _response(value, route)
 
-    path = PREFIX + route.path.replace("{path}", "{path:.*}")
+    path = PREFIX + route.path.replace("{path}", r"{path:[\s\S]*}")
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
         app.router.add_route(method, path, handle)
 

@@ -7,7 +7,7 @@ import contextlib
 import heapq
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -22,6 +22,7 @@ NEAR_MISSES = 10  # shown, those with the fewest differences first
 MOST_FITTING = 1000  # events that one wait answers with
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
+_GRAIN = timedelta(milliseconds=1)  # by so much an event may be dated before its session's opening: the journal rounds
 _SOME = 1000  # sessions of one look at their list
 Place = tuple[datetime, str, int]  # when an event was, its session and its number there
 
@@ -97,7 +98,7 @@ class EventReader:
         heap: list[tuple[Place, int, list[forms.Event]]] = []
         begun = 0
         while heap or begun < len(sessions):
-            while begun < len(sessions) and (not heap or sessions[begun].opened_at <= heap[0][0][0]):
+            while begun < len(sessions) and (not heap or sessions[begun].opened_at - _GRAIN <= heap[0][0][0]):
                 begun += 1
                 if begun % _TURN == 0:
                     await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
@@ -122,6 +123,7 @@ class EventReader:
     async def _sessions(self, wanted: Selection, after: Place | None) -> list[SessionRecord]:
         """The sessions of which something may fit, by the time at which they were opened."""
         journal, before = self.yard.journal, None
+        await journal.flush()
         start = max((moment for moment in (wanted.since, after[0] if after else None) if moment), default=None)
         found: list[SessionRecord] = []
         while True:
@@ -197,15 +199,16 @@ class Follower:
         Raises:
             StopAsyncIteration: The yard closes, and nothing comes any more.
         """
-        async with contextlib.AsyncExitStack() as bound:
+        loop = asyncio.get_running_loop()
+        deadline = None if within_s is None else loop.time() + within_s
+        while True:
             try:
-                await bound.enter_async_context(asyncio.timeout(within_s))
-                while True:
+                async with asyncio.timeout_at(deadline):
                     await self._watch.__anext__()
-                    if found := await self._look():
-                        return found
             except TimeoutError:
                 return []
+            if found := await self._look():  # beyond the bound: what was read must not be lost
+                return found
 
     async def _look(self) -> list[forms.Event]:
         journal = self._reader.yard.journal

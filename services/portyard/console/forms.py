@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=63, description="A label of a host name.")]
 Capture = Literal["any", "own"]
 Timeout = Annotated[float, msgspec.Meta(ge=0, le=300, description="Seconds; a wait has a bound.")]
@@ -75,7 +76,7 @@ class Rule(msgspec.Struct):
     hits: int
     spent: bool
     last_session: str | None
-    last_at: datetime | None
+    last_at: Moment | None
     warnings: list[str]
 
 
@@ -95,7 +96,7 @@ class ClockState(msgspec.Struct):
         ahead_s: How far it runs ahead, in seconds.
     """
 
-    now: datetime
+    now: Moment
     mode: Literal["real", "ahead", "frozen"]
     ahead_s: float
 
@@ -109,7 +110,7 @@ class ClockChange(msgspec.Struct, forbid_unknown_fields=True):
         real: Be the machine's own again.
     """
 
-    freeze: datetime | Literal[True] | None = None
+    freeze: Moment | Literal[True] | None = None
     advance: str | float | None = None
     real: Literal[True] | None = None
 
@@ -149,7 +150,7 @@ class File(msgspec.Struct):
     name: str
     type: Literal["file", "directory", "link", "other"]
     size: int
-    modified_at: datetime
+    modified_at: Moment
 
 
 class Event(msgspec.Struct):
@@ -165,7 +166,7 @@ class Event(msgspec.Struct):
     room: str
     service: str
     seq: int
-    at: datetime
+    at: Moment
     kind: str
     fields: dict[str, Any]
 
@@ -199,7 +200,7 @@ class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
     kind: str | None = None
     session: str | None = None
     text: str | None = None
-    since: datetime | None = None
+    since: Moment | None = None
 
 
 class EventsQuery(EventFilter, forbid_unknown_fields=True):

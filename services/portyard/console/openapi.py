@@ -61,6 +61,7 @@ def description() -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     types = list(dict.fromkeys([*_json_types(), Problem]))
     _, found = msgspec.json.schema_components(types, ref_template=_REF)
+    found = {name: _told(schema) for name, schema in found.items()}
     rules = rule_schemas(_REF)
     shown = found.pop("Rule")  # as it is shown; as it is set it has the name that people know
     taken = {"SetRule" if name == "Rule" else name: schema for name, schema in rules.items()}
@@ -123,7 +124,9 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
     _, found = msgspec.json.schema_components([route.query], ref_template=_REF)
     schema = found[route.query.__name__]
-    told = _attributes(route.query)
+    told = {
+        name: says for each in reversed(route.query.__mro__) for name, says in _attributes(each.__doc__ or "").items()
+    }
     return [
         {
             "name": name,
@@ -136,10 +139,21 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _attributes(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """What the docstring says of each attribute."""
-    lines = re.findall(r"^\s+(\w+): (.+)$", kind.__doc__ or "", re.MULTILINE)
-    return {name.rstrip("_"): text for name, text in lines}
+def _attributes(text: str) -> dict[str, str]:
+    """What a docstring says of each attribute."""
+    lines = re.findall(r"^\s+(\w+): (.+)$", text.partition("Attributes:")[2], re.MULTILINE)
+    return {name.rstrip("_"): says for name, says in lines}
+
+
+def _told(schema: dict[str, Any]) -> dict[str, Any]:
+    """A type's schema, its docstring told where its parts are."""
+    text = schema.get("description", "")
+    said = _attributes(text)
+    properties = {
+        name: {"description": said[name], **field} if name in said else field
+        for name, field in schema.get("properties", {}).items()
+    }
+    return {**schema, "description": text.partition("\n\n")[0].strip(), "properties": properties}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

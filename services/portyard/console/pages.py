@@ -1,4 +1,4 @@
-"""Pages for people: endpoints, messages and sessions, rendered here, without a script.
+"""Pages for people: messages, rules, sessions and endpoints, rendered here, without a script.
 
 A message's HTML is never part of such a page. It is shown in a frame without an origin and without scripts, from a route of its own whose
 policy says the same and lets nothing be fetched, so that neither the frame's address nor its content can reach this site or the network.
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
+import msgspec
 from aiohttp import web
 
 from portyard.commons.sandbox.model import DEFAULT
@@ -18,6 +19,8 @@ from portyard.console import contents, shapes
 from portyard.console.calls import Desk
 from portyard.console.journal import session_of, sessions, talk_of
 from portyard.console.mail import page
+from portyard.console.rules import shown
+from portyard.console.sandboxes import clock_state
 
 HERE = Path(__file__).parent
 ROWS = 100  # messages and sessions that the first page shows
@@ -66,11 +69,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"octets": octets_text, "moment": moment_text}
+        self._templates.filters |= {"octets": octets_text, "moment": moment_text, "words": words_text}
 
     async def index(self, request: web.Request) -> web.Response:
-        """Endpoints, messages, sessions."""
+        """Messages, rules, sessions, endpoints."""
         sandbox = await self._desk.sandbox(request.match_info.get("sandbox", DEFAULT))
+        rules = await self._desk.yard.rules.list(sandbox.name)
+        await self._desk.yard.clocks.refresh()
         messages, more = await page(self._desk, sandbox.name, shapes.MessagesQuery(limit=ROWS))
         return self._page(
             "index.html",
@@ -80,6 +85,9 @@ class Pages:
             messages=messages,
             more=more is not None,
             sessions=await sessions(self._desk, sandbox.name, shapes.SessionsQuery(limit=ROWS)),
+            rules=[shown(stored, self._desk.yard.settings) for stored in rules[:ROWS]],
+            all_rules=len(rules),
+            clock=clock_state(self._desk.yard, sandbox.name),
             rows=ROWS,
         )
 
@@ -120,6 +128,11 @@ def octets_text(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.1f} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"
+
+
+def words_text(value: object) -> str:
+    """A pattern or an action as people write it."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def moment_text(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from portyard.commons.clock import ClockError, Setting
 from portyard.commons.durations import ALLOWED as DURATIONS
 from portyard.commons.durations import parse_duration
 from portyard.commons.sandbox import model as sandboxes
+from portyard.commons.yard import Yard
 from portyard.console import forms, shapes
 from portyard.console.calls import Call, Route
 from portyard.console.problems import ProblemError
@@ -126,7 +127,7 @@ async def get_clock(call: Call) -> forms.ClockState:
     """A sandbox's time."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     await call.desk.yard.clocks.refresh()
-    return _clock(call, sandbox.name)
+    return clock_state(call.desk.yard, sandbox.name)
 
 
 async def set_clock(call: Call) -> forms.ClockState:
@@ -145,7 +146,7 @@ async def set_clock(call: Call) -> forms.ClockState:
         await clocks.advance(sandbox.name, _duration(wanted.advance))
     else:
         await clocks.run_real(sandbox.name)
-    return _clock(call, sandbox.name)
+    return clock_state(call.desk.yard, sandbox.name)
 
 
 def _duration(value: str | float) -> timedelta:
@@ -155,8 +156,9 @@ def _duration(value: str | float) -> timedelta:
         raise ClockError("advance", value, DURATIONS, "no duration") from None
 
 
-def _clock(call: Call, sandbox: str) -> forms.ClockState:
-    clocks = call.desk.yard.clocks
+def clock_state(yard: Yard, sandbox: str) -> forms.ClockState:
+    """A sandbox's time as the API shows it."""
+    clocks = yard.clocks
     setting = clocks.setting(sandbox)
     if setting.frozen is not None:
         return forms.ClockState(setting.frozen, "frozen", 0.0)

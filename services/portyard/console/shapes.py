@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="How many at most.")]
 
 
@@ -91,7 +92,7 @@ class Message(msgspec.Struct, rename={"from_": "from"}):
     recipient: str | None
     subject: str
     message_id: str
-    received_at: datetime
+    received_at: Moment
     size: int
 
 
@@ -182,8 +183,8 @@ class QueueEntry(msgspec.Struct):
     recipient: str
     state: str
     attempts: int
-    accepted_at: datetime
-    due_at: datetime | None
+    accepted_at: Moment
+    due_at: Moment | None
     size: int
     reason: str
 
@@ -196,8 +197,8 @@ class Session(msgspec.Struct):
     service: str
     sandbox: str
     peer: str
-    opened_at: datetime
-    closed_at: datetime | None
+    opened_at: Moment
+    closed_at: Moment | None
     account: str | None
 
 
@@ -205,9 +206,9 @@ class SessionEvent(msgspec.Struct):
     """One thing that happened in a session."""
 
     seq: int
-    at: datetime
+    at: Moment
     kind: str
-    fields: dict[str, object]
+    fields: dict[str, Any]
 
 
 class WholeSession(Session):

@@ -1,0 +1,272 @@
+"""Events over the API: listed, waited for, followed; and what a journal looks like in other formats."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import mailbox
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from portyard.http.card import CARD as HTTP
+from tests.support.asyncio_tests import run
+from tests.support.console import console, speak
+
+EVENTS = "sandboxes/default/events"
+
+
+def texts(events: list[dict[str, Any]]) -> list[str]:
+    return [event["fields"]["text"] for event in events if event["kind"] == "command"]
+
+
+def test_oldest_first_by_filter_and_page(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            first = speak(client, "pop3", "USER alice", close=False)
+            second = speak(client, "imap", "a1 LOGIN alice «secret, 12 bytes»")
+            first.command("STAT")
+            first.close()
+            speak(client, "pop3", "NOOP", sandbox="other")
+            listed = await client.get(EVENTS)
+            assert [event["at"] for event in listed] == sorted(event["at"] for event in listed)
+            said = texts(listed)
+            assert sorted(said) == ["STAT", "USER alice", "a1 LOGIN alice «secret, 12 bytes»"]
+            assert said.index("USER alice") < said.index("STAT")
+            assert {"id", "session", "room", "service", "seq", "at", "kind", "fields"} == listed[0].keys()
+            assert {e["session"] for e in await client.get(f"{EVENTS}?room=imap")} == {second.id}
+            assert texts(await client.get(f"{EVENTS}?kind=command&session={first.id}")) == ["USER alice", "STAT"]
+            assert texts(await client.get(f"{EVENTS}?text=stat")) == ["STAT"]
+            assert texts(await client.get(f"{EVENTS}?text=/^A1 LOGIN/")) == ["a1 LOGIN alice «secret, 12 bytes»"]
+            paged: list[dict[str, Any]] = []
+            url = f"{client.api}/{EVENTS}?limit=3"
+            while url:
+                async with client.http.get(url) as response:
+                    paged += await response.json()
+                    following = response.links.get("next")
+                    url = str(following["url"]) if following else ""
+            assert paged == listed
+            middle = listed[5]["at"]
+            since = await client.get(f"{EVENTS}?since={middle.replace('+', '%2B')}")
+            assert since == [event for event in listed if event["at"] >= middle]
+            later = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+            assert await client.get(f"{EVENTS}?since={later}") == []
+            lines = (await client.raw(f"{EVENTS}.jsonl?kind=command")).decode().splitlines()
+            assert texts([json.loads(line) for line in lines]) == texts(listed)
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_comes_ends_the_wait(tmp_path: Path, loop: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "USER alice")
+            there = await client.get(f"{EVENTS}/wait?kind=command&timeout=60")
+            assert there["satisfied"] is True
+            waiting = asyncio.create_task(
+                client.get(f"{EVENTS}/wait?room=pop3&kind=command&text=DELE&count=2&timeout=60")
+            )
+            log = speak(client, "pop3", "DELE 1", close=False)
+            speak(client, "imap", "a1 DELETE x")
+            await client.get("sandboxes")
+            assert not waiting.done()
+            log.command("DELE 2")
+            waited = await waiting
+            assert waited["satisfied"] is True
+            assert texts(waited["events"]) == ["DELE 1", "DELE 2"]
+
+    run(main(), loop)
+
+
+def test_who_joins_late_is_heard_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.ask("POST", "sandboxes", 201, {"name": "t1"})
+            log = speak(client, "pop3", "CAPA", close=False)
+            await client.yard.journal.flush()
+            waiting = asyncio.create_task(client.get("sandboxes/t1/events/wait?kind=command&count=2&timeout=60"))
+            await client.get("sandboxes")
+            log.join("t1")
+            log.command("USER u1@t1.test")
+            assert texts((await waiting)["events"]) == ["CAPA", "USER u1@t1.test"]
+
+    run(main())
+
+
+def test_near_misses_and_nothing_for_a_while(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            waited = await client.get(f"{EVENTS}/wait?room=pop3&kind=command&text=LIST&timeout=0.05")
+            assert (waited["satisfied"], waited["events"]) == (False, [])
+            nearest = waited["near_misses"][0]
+            assert (nearest["fields"]["text"], nearest["because"]) == ("STAT", "text differs")
+            assert waited["near_misses"][-1]["because"] == "kind differs, text differs"
+            quiet = await client.get(f"{EVENTS}/wait?kind=fault&count=0&timeout=0.05")
+            assert quiet["satisfied"] is True
+            waiting = asyncio.create_task(client.get(f"{EVENTS}/wait?kind=fault&count=0&timeout=60"))
+            log = speak(client, "pop3", close=False)
+            log.event("fault", verb="stat", rule="busy", does=["refuse"])
+            disturbed = await waiting
+            assert (disturbed["satisfied"], len(disturbed["events"])) == (False, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "key", "value"),
+    [
+        ("events/wait?kind=command", 400, "timeout", None),
+        ("events/wait?timeout=301", 422, "timeout", "301"),
+        ("events/wait?timeout=-1", 422, "timeout", "-1"),
+        ("events/wait?timeout=inf", 422, "timeout", "inf"),
+        ("events/wait?timeout=1&count=1001", 422, "count", "1001"),
+        ("messages/wait?count=1", 400, "timeout", None),
+        ("events?kind=comand", 422, "kind", "comand"),
+        ("events?room=smpt", 422, "room", "smpt"),
+        ("events?text=/(/", 422, "text", "/(/"),
+        ("events?since=yesterday", 422, "since", "yesterday"),
+        ("events?since=2030-01-02T03:04:05", 422, "since", "2030-01-02T03:04:05"),
+        ("events?after=x.1", 422, "after", "x.1"),
+        ("events?limit=10001", 422, "limit", "10001"),
+        ("events/stream?kinds=x", 400, "kinds", "x"),
+        ("sessions/x/export?format=talk", 404, "id", "x"),
+        ("sessions/x/export?format=pdf", 422, "format", "pdf"),
+    ],
+)
+def test_refusals_name_key_and_value(tmp_path: Path, path: str, status: int, key: str, value: object) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            problem = await client.problem("GET", f"sandboxes/default/{path}", status)
+            assert (problem["key"], problem.get("value")) == (key, value)
+            assert problem["allowed"]
+
+    run(main())
+
+
+async def sse(response: aiohttp.ClientResponse, count: int) -> list[dict[str, Any]]:
+    found = []
+    async for line in response.content:
+        if line.startswith(b"data: "):
+            found.append(json.loads(line.removeprefix(b"data: ")))
+        if len(found) == count:
+            break
+    return found
+
+
+def test_server_sent_events(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            old = speak(client, "pop3", "OLD", close=False)
+            url = f"{client.api}/{EVENTS}/stream"
+            async with client.http.get(f"{url}?kind=command") as response:
+                assert response.content_type == "text/event-stream"
+                speak(client, "imap", "a1 NOOP")
+                old.command("NEW")
+                found = await sse(response, 2)
+            assert sorted(texts(found)) == ["NEW", "a1 NOOP"]
+            last = (await client.get(f"{EVENTS}?kind=command&text=OLD"))[0]["id"]
+            async with client.http.get(f"{url}?kind=command", headers={"Last-Event-ID": last}) as response:
+                speak(client, "pop3", "NEWEST")
+                found = await sse(response, 3)
+            assert sorted(texts(found)) == ["NEW", "NEWEST", "a1 NOOP"]
+
+    run(main())
+
+
+def test_a_websocket(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "OLD")
+            url = f"{client.api}/{EVENTS}/stream?kind=command"
+            async with client.http.ws_connect(url) as socket:
+                speak(client, "imap", "a1 NOOP")
+                event = json.loads(await socket.receive_str())
+                assert texts([event]) == ["a1 NOOP"]
+            async with client.http.ws_connect(f"{url}&since=2020-01-01T00:00:00Z") as socket:
+                assert texts([json.loads(await socket.receive_str())]) == ["OLD"]
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.http.ws_connect(url, headers={"Origin": "https://evil.test"})
+            assert refused.value.status == 403
+            async with client.http.ws_connect(url, headers={"Origin": client.url}):
+                pass
+
+    run(main())
+
+
+def test_streams_end_with_the_console(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            response = await client.http.get(f"{client.api}/{EVENTS}/stream")
+            socket = await client.http.ws_connect(f"{client.api}/{EVENTS}/stream")
+            await client.served.serving.close()
+            with pytest.raises(aiohttp.ClientError):
+                await response.read()
+            assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    run(main())
+
+
+def test_a_session_in_every_format(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", "STAT")
+            path = f"sandboxes/default/sessions/{log.id}"
+            assert await client.raw(f"{path}/export") == await client.raw(f"{path}/talk")
+            lines = (await client.raw(f"{path}/export?format=jsonl")).splitlines()
+            assert [json.loads(line)["kind"] for line in lines] == ["opened", "greeting", "command", "reply", "closed"]
+            problem = await client.problem("GET", f"{path}/export?format=har", 422)
+            assert (problem["key"], problem["allowed"]) == ("format", ["talk", "jsonl"])
+
+    run(main())
+
+
+def fetch(port: int) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/anything?a=1&b=", data=b"body", headers={"Authorization": "Basic c2VjcmV0"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        answer.read()
+
+
+def test_a_har(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path, HTTP) as client:
+            await asyncio.to_thread(fetch, client.served.port("http"))
+            waited = await client.get(f"{EVENTS}/wait?room=http&kind=closed&timeout=20")
+            path = f"sandboxes/default/sessions/{waited['events'][0]['session']}/export?format=har"
+            log = json.loads(await client.raw(path))["log"]
+            assert log["version"] == "1.2"
+            (entry,) = log["entries"]
+            request, response = entry["request"], entry["response"]
+            assert (request["method"], response["status"]) == ("POST", 200)
+            assert request["url"].endswith("/anything?a=1&b=")
+            assert request["queryString"] == [{"name": "a", "value": "1"}, {"name": "b", "value": ""}]
+            headers = {header["name"].lower(): header["value"] for header in request["headers"]}
+            assert "c2VjcmV0" not in json.dumps(log)
+            assert headers["authorization"].startswith("«secret")
+            assert response["content"]["mimeType"].startswith("application/json")
+
+    run(main())
+
+
+def test_an_mbox_is_read_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.put(b"From: a@x.test\r\nSubject: one\r\n\r\nFrom here\r\n>From there\r\nend")
+            await client.deliver("two", "bob@portyard.test")
+            path = tmp_path / "export.mbox"
+            path.write_bytes(await client.raw("sandboxes/default/messages/export"))
+            with contextlib.closing(mailbox.mbox(path)) as box:
+                assert [message["subject"] for message in box] == ["two", "one"]
+            assert b"\n>From here\n>>From there\nend\n" in path.read_bytes()
+            some = await client.raw("sandboxes/default/messages/export?to=bob")
+            assert some.count(b"Subject:") == 1
+
+    run(main())
