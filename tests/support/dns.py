@@ -6,11 +6,15 @@ import socket
 
 from portyard.commons.records.model import WrittenRecord
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
+from portyard.commons.scenario.engine import Gate, SessionGate
+from portyard.commons.scenario.model import Rule
 from portyard.dns.core.grammar import parse, print_message
 from portyard.dns.core.model import Message
 from portyard.dns.core.presentation import query_of, reply_lines
-from portyard.dns.core.session import Resolver
+from portyard.dns.core.resolver import Resolver
+from portyard.dns.core.verbs import VOCABULARY
 from portyard.dns.core.zones import Place, View
+from tests.support.rules import MemoryRules
 
 INSIDE_ADDRESS = {
     "dns": "172.20.0.2",
@@ -81,6 +85,15 @@ class DnsBed:
         self.records = MemoryRecords()
         self.down = down
         self.resolver = Resolver(self.sandboxes, self.records, self.places)
+        self.rules = MemoryRules()
+        self._gate = Gate(self.rules)
+        self._gate.learn(VOCABULARY)
+
+    def session_gate(self) -> SessionGate:
+        return self._gate.session("dns", session="core", peer="192.0.2.1")
+
+    async def rule(self, rule: Rule, sandbox: str = "default") -> None:
+        self.rules.add(rule, sandbox=sandbox)
 
     def places(self, view: View) -> tuple[Place, ...]:
         inside = view is View.INSIDE

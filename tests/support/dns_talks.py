@@ -7,18 +7,23 @@ told in portyard/dns/core/presentation.py.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from portyard.commons.effects import Close, Send
+from portyard.commons.effects import Close, Effect, Hush, Joins, Note, Pause, Send
 from portyard.commons.events import Gone
+from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.model import Rule
+from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.talk.match import Bindings, Expectation, turns
 from portyard.commons.talk.model import SILENCE, Step, Talk
 from portyard.commons.talk.parse import parse_talk, raw_octets
 from portyard.dns.core.framing import LengthFraming, framed
 from portyard.dns.core.grammar import parse, print_message
 from portyard.dns.core.presentation import query_of, reply_lines
-from portyard.dns.core.session import StreamSession
+from portyard.dns.core.resolver import opened
+from portyard.dns.core.session import Answering, StreamSession
 from portyard.dns.core.zones import View
 from tests.support.dns import DnsBed
 
@@ -40,11 +45,15 @@ async def bed_of(talk: Talk) -> DnsBed:
     return bed
 
 
-async def run_talk(talk: Talk, exchange: Exchange) -> None:
+async def run_talk(talk: Talk, exchange: Exchange, rule: Callable[[Rule], Awaitable[object]] | None = None) -> None:
     """Send each query through `exchange` and compare what comes back; None from it is silence."""
     bindings = Bindings()
     for number, turn in enumerate(turns(talk.lines), 1):
         assert turn.client is not None, "DNS greets nobody"
+        if turn.client.step is Step.RULE:
+            assert rule is not None, "no rule can be set here"
+            await rule(parse_rule(json.loads(turn.client.text)))
+            continue
         raw = turn.client.step is Step.CLIENT_RAW
         octets = (
             raw_octets(turn.client.text) if raw else print_message(query_of(bindings.fill(turn.client.text), number))
@@ -67,9 +76,22 @@ def datagrams(bed: DnsBed, view: View) -> Exchange:
     """UDP at core height."""
 
     async def exchange(octets: bytes) -> bytes | None:
-        return (await bed.resolver.handle(octets, view)).octets
+        gate = bed.session_gate()
+        effects = await obeyed(Answering(bed.resolver, view, stream=False, gate=gate).answer(opened(octets)), gate)
+        return effects[0].data if isinstance(effects[0], Send) else None
 
     return exchange
+
+
+async def obeyed(effects: AsyncIterator[Effect], gate: SessionGate) -> list[Effect]:
+    """What reaches the peer; nobody waits."""
+    found: list[Effect] = []
+    async for effect in effects:
+        if isinstance(effect, Joins):
+            gate.sandbox = effect.sandbox
+        elif not isinstance(effect, Note | Pause):
+            found.append(effect)
+    return found
 
 
 class CoreStream:
@@ -80,7 +102,8 @@ class CoreStream:
     """
 
     def __init__(self, bed: DnsBed, view: View, cut: int) -> None:
-        self._session = StreamSession(bed.resolver, view)
+        self._gate = bed.session_gate()
+        self._session = StreamSession(bed.resolver, view, self._gate)
         self._framing = LengthFraming()
         self._cut = cut
         self._tail = b""
@@ -96,8 +119,8 @@ class CoreStream:
             self._framing.feed(data + self._tail)
         event = self._framing.next_event()
         assert event is not None
-        effects = [effect async for effect in self._session.receive(event)]
-        if effects == [Close()]:
+        effects = await obeyed(self._session.receive(event), self._gate)
+        if effects == [Close()] or effects == [Hush()]:
             return None
         (sent,) = effects
         assert isinstance(sent, Send)

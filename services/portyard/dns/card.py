@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, standard
+from portyard.dns.core.verbs import VOCABULARY
 
 CARD = Card(
     name="dns",
@@ -17,4 +18,5 @@ CARD = Card(
     ),
     factory="portyard.dns.edge:open_service",
     capabilities=("UDP", "TCP", "EDNS0"),
+    vocabulary=VOCABULARY,
 )

@@ -8,11 +8,14 @@ from typing import cast
 
 from portyard.commons.card import Port, Service
 from portyard.commons.conversation import Conversations
-from portyard.commons.effects import Framing, Session
+from portyard.commons.effects import Close, Framing, Hush, Joins, Note, Pause, Send, Session
+from portyard.commons.journal.model import SessionLog
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.yard import Connection, Yard
 from portyard.dns.core.framing import LengthFraming
-from portyard.dns.core.session import Outcome, Resolver, StreamSession, failed, shown
+from portyard.dns.core.presentation import query_text
+from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
+from portyard.dns.core.session import Answering, StreamSession
 from portyard.dns.views import Views
 
 WAITING_LIMIT = 1000  # datagrams that wait to be answered; UDP's askers ask again when one beyond is dropped
@@ -46,6 +49,8 @@ class Handler(Conversations):
         self._views = views
         self._resolver = resolver
         self._workers: list[asyncio.Task[None]] = []
+        self._late: set[asyncio.Task[None]] = set()  # answers that a rule may keep waiting
+        self._gate = yard.gate
 
     def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
         """The protocol of the UDP port."""
@@ -55,35 +60,31 @@ class Handler(Conversations):
 
     async def close(self) -> None:
         """End every conversation and the workers."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        tasks = [*self._workers, *self._late]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await super().close()
 
     def _session(self, connection: Connection) -> tuple[Session, Framing]:
         view = self._views.of(connection.peer[0], self._service.name)
-        return StreamSession(self._resolver, view, connection.log.join), LengthFraming()
+        return StreamSession(self._resolver, view, connection.gate), LengthFraming()
 
     async def _work(self, inbox: Inbox, port: Port) -> None:
         while True:
             octets, peer = await inbox.queue.get()
-            try:
+            if not self._gate.armed:
                 await self._answer(inbox, port, octets, peer)
-            except Exception:
-                _logger.exception("a query of %s could not be answered: %s", peer[0], shown(octets))
-                reply = failed(octets)
-                if reply is not None:
-                    inbox.send(reply, peer)
+            elif len(self._late) >= WAITING_LIMIT:
+                _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
+            else:
+                task = asyncio.get_running_loop().create_task(self._answer(inbox, port, octets, peer))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
 
     async def _answer(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
-        view = self._views.of(peer[0], self._service.name)
-        outcome = await self._resolver.handle(octets, view)
-        if outcome.octets is not None:
-            inbox.send(outcome.octets, peer)
-        self._write_down(outcome, port, peer, inbox.local)
-
-    def _write_down(self, outcome: Outcome, port: Port, peer: Peer, local: Peer) -> None:
         """Each query is a session of its own: UDP knows no longer one."""
+        local = inbox.local
         log = self._journal.open_session(
             room="dns",
             service=self._service.name,
@@ -91,11 +92,38 @@ class Handler(Conversations):
             local=f"{local[0]}:{local[1]}",
             port=port.name,
         )
-        log.join(outcome.sandbox)
-        log.command(outcome.asked)
-        if outcome.lines:
-            log.reply("\r\n".join(outcome.lines))
-        log.close()
+        try:
+            await self._converse(inbox, port, octets, peer, log)
+        except Exception:
+            _logger.exception("a query of %s could not be answered: %s", peer[0], shown(octets))
+            reply = failed(octets)
+            if reply is not None:
+                inbox.send(reply, peer)
+        finally:
+            log.close()
+
+    async def _converse(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer, log: SessionLog) -> None:
+        query = opened(octets)
+        log.command(query.asked if isinstance(query, Outcome) else query_text(query))
+        gate = None
+        if self._gate.armed:
+            gate = self._gate.session("dns", session=log.id, peer=peer[0], role=self._service.role, port=port.name)
+        view = self._views.of(peer[0], self._service.name)
+        async for effect in Answering(self._resolver, view, stream=False, gate=gate).answer(query):
+            match effect:
+                case Joins(sandbox):
+                    log.join(sandbox)
+                    if gate is not None:
+                        gate.sandbox = sandbox
+                case Send(data, lines):
+                    inbox.send(data, peer)
+                    log.reply(lines or "")
+                case Note(kind, fields):
+                    log.event(kind, **fields)
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                case Hush() | Close():
+                    return  # there is no connection: nothing is said, and nothing is there to be closed
 
 
 class Inbox(asyncio.DatagramProtocol):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portyard.dns.core.model import Edns, Mx, Opaque, Opcode, Soa, Srv, Txt, Type
+from portyard.dns.core.model import Edns, Message, Mx, Opaque, Opcode, Soa, Srv, Txt, Type
 from portyard.dns.core.presentation import (
     NotPresentableError,
     data_of,
@@ -11,6 +11,8 @@ from portyard.dns.core.presentation import (
     name_text,
     query_of,
     query_text,
+    reply_lines,
+    reply_of,
     type_of,
     type_text,
 )
@@ -102,3 +104,44 @@ def test_queries() -> None:
     for wrong in ("", "A", "A b c d", "A b +nonsense", "A b WRONG"):
         with pytest.raises(NotPresentableError):
             query_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("NOERROR", ["NOERROR rd"]),
+        ("SERVFAIL aa tc", ["SERVFAIL aa tc rd"]),
+        ("RCODE11 ra ad", ["RCODE11 rd ra ad"]),
+        ("answer a.test 5 A 192.0.2.1", ["NOERROR aa rd", "answer a.test. 5 A 192.0.2.1"]),
+        (
+            "NXDOMAIN\r\nauthority test. 1 CH TXT x y\nadditional . 0 TYPE99 \\# 2 abcd\n",
+            ["NXDOMAIN rd", 'authority test. 1 CH TXT "x" "y"', "additional . 0 SPF \\# 2 abcd"],
+        ),
+    ],
+)
+def test_a_reply_is_read_as_it_is_shown(text: str, lines: list[str]) -> None:
+    asked = Message(id=7, response=True, recursion_desired=True)
+    reply = reply_of(asked, text)
+    assert (reply.id, reply_lines(reply)) == (7, lines)
+    assert reply_of(asked, "\n".join(lines)) == reply
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NOERROR xx",
+        "PERHAPS",
+        "answer a.test 5 A",
+        "answer a.test 5",
+        "answer",
+        "answer a.test x A 192.0.2.1",
+        "answer a.test 2147483648 A 192.0.2.1",
+        "NOERROR\nquestion a.test 5 A 192.0.2.1",
+        "answer a.test 5 CH",
+        "answer a..test 5 A 192.0.2.1",
+        "answer a.test 5 A 192.0.2.1 192.0.2.2",
+    ],
+)
+def test_what_is_no_reply_is_refused(text: str) -> None:
+    with pytest.raises(NotPresentableError):
+        reply_of(Message(id=7, response=True), text)

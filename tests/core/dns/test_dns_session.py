@@ -9,7 +9,8 @@ from portyard.commons.events import Literal, Timeout
 from portyard.dns.core.grammar import parse, print_message
 from portyard.dns.core.model import Rcode
 from portyard.dns.core.presentation import query_of
-from portyard.dns.core.session import Outcome, StreamSession, failed
+from portyard.dns.core.resolver import Outcome, failed
+from portyard.dns.core.session import StreamSession
 from portyard.dns.core.zones import View
 from tests.support.dns import DnsBed
 

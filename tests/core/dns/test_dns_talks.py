@@ -22,10 +22,10 @@ def test_talk(path: Path, way: str) -> None:
         bed, view = await bed_of(talk), View(talk.headers.get("view", "host"))
         cut = WAYS[way]
         if cut is None:
-            await run_talk(talk, datagrams(bed, view))
+            await run_talk(talk, datagrams(bed, view), bed.rule)
         else:
             stream = CoreStream(bed, view, cut)
-            await run_talk(talk, stream.exchange)
+            await run_talk(talk, stream.exchange, bed.rule)
             await stream.leave()
 
     asyncio.run(main())

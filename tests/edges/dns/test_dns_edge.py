@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import dns.message
+import dns.query
+import dns.rcode
+import dns.resolver
 import pytest
 
 from portyard.commons.card import Service
@@ -16,7 +20,8 @@ from portyard.commons.directory import Endpoint
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.sandbox.sql import put
-from portyard.commons.talk.model import Talk
+from portyard.commons.scenario.parsing import make_rule
+from portyard.commons.talk.model import Step, Talk
 from portyard.commons.talk.print import journal_talk
 from portyard.dns.card import CARD
 from portyard.dns.core.framing import framed
@@ -29,11 +34,12 @@ from tests.support.dns import PORTS
 from tests.support.dns_talks import TALKS, bed_of, read, run_talk
 from tests.support.yard import Served, open_yard, serve
 
+PATIENCE_S = 1.0  # for an answer that rules may keep back
 EDGE_TALKS = [path for path in TALKS if read(path).headers.get("view", "host") == "host"]  # loopback is the host's view
 
 
 @contextlib.asynccontextmanager
-async def dns(tmp_path: Path, **changes: object) -> AsyncIterator[Served]:
+async def room(tmp_path: Path, **changes: object) -> AsyncIterator[Served]:
     async with open_yard(tmp_path, **changes) as yard, serve(yard, CARD) as served:
         yield served
 
@@ -78,17 +84,22 @@ def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
     async def over_udp(served: Served) -> None:
         async with udp(served.port("dns-udp")) as (sender, client):
             known = print_message(query_of("SOA portyard.test", 9))
+            ruled = any(line.step is Step.RULE for line in talk.lines)
 
             async def exchange(octets: bytes) -> bytes | None:
                 sender.sendto(octets)
                 sender.sendto(known)  # answered in order: when its answer comes first, the other one's is silence
                 first = await client.came.get()
-                if parse(first).id == 9 and octets[:2] != b"\0\x09":
+                if parse(first).id != 9 or octets[:2] == b"\0\x09":
+                    await client.came.get()
+                    return first
+                if not ruled:
                     return None
-                await client.came.get()
-                return first
+                with contextlib.suppress(TimeoutError):  # counting takes a commit, which nobody else waits for
+                    return await asyncio.wait_for(client.came.get(), PATIENCE_S)
+                return None
 
-            await run_talk(talk, exchange)
+            await run_talk(talk, exchange, partial(served.yard.rules.add, "default"))
 
     async def over_tcp(served: Served) -> None:
         async def exchange(octets: bytes) -> bytes | None:
@@ -102,10 +113,10 @@ def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
                 writer.close()
                 await writer.wait_closed()
 
-        await run_talk(talk, exchange)
+        await run_talk(talk, exchange, partial(served.yard.rules.add, "default"))
 
     async def main() -> None:
-        async with dns(tmp_path, capture=talk.headers.get("capture", "any")) as served:
+        async with room(tmp_path, capture=talk.headers.get("capture", "any")) as served:
             await furnish(served, talk)
             await (over_udp if transport == "udp" else over_tcp)(served)
 
@@ -131,7 +142,7 @@ async def furnish(served: Served, talk: Talk) -> None:
 
 def test_a_service_that_opens_is_found(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             lines = await ask(served.port("dns-udp"), "A dns.portyard.test")
             assert lines == ["NOERROR aa", "answer dns.portyard.test. 0 A 127.0.0.1"]
             assert await ask(served.port("dns-udp"), "A mta.portyard.test") == ["SERVFAIL"]
@@ -142,7 +153,7 @@ def test_a_service_that_opens_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_udp_and_tcp_share_a_number(tmp_path: Path, loop: str) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             assert served.port("dns-udp") == served.port("dns-tcp")
             assert (await ask(served.port("dns-udp"), "MX gmail.com"))[
                 1
@@ -153,7 +164,7 @@ def test_udp_and_tcp_share_a_number(tmp_path: Path, loop: str) -> None:
 
 def test_pipelined_queries_are_answered_in_any_cut(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
             data = b"".join(framed(print_message(query_of("MX portyard.test", number))) for number in range(1, 201))
             for start in range(0, len(data), 777):
@@ -170,7 +181,7 @@ def test_pipelined_queries_are_answered_in_any_cut(tmp_path: Path) -> None:
 
 def test_a_peer_that_vanishes_hurts_nobody(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             for data in (b"\0", b"\0\x40abc", framed(b"nonsense"), b"GET / HTTP/1.1\r\n\r\n"):
                 with socket.create_connection(("127.0.0.1", served.port("dns-tcp"))) as sock:
                     sock.sendall(data)
@@ -181,7 +192,7 @@ def test_a_peer_that_vanishes_hurts_nobody(tmp_path: Path) -> None:
 
 def test_rubbish_over_udp_hurts_nobody(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served, udp(served.port("dns-udp")) as (transport, _):
+        async with room(tmp_path) as served, udp(served.port("dns-udp")) as (transport, _):
             for data in (b"", b"\0", b"x" * 65000, b"\0\1\x80" + bytes(9), b"\0\1\0\0\0\1\0\0\0\0\0\0\xc0\x0c"):
                 transport.sendto(data)
             assert (await ask(served.port("dns-udp"), "SOA portyard.test"))[0] == "NOERROR aa"
@@ -197,7 +208,7 @@ async def sessions(served: Served) -> list[tuple[SessionRecord, list[JournalEven
 
 def test_the_journal_shows_each_query(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             await ask(served.port("dns-udp"), "MX Gmail.com +rd")
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
             writer.write(framed(print_message(query_of("NS portyard.test", 1))))
@@ -221,7 +232,7 @@ def test_the_journal_shows_each_query(tmp_path: Path) -> None:
 
 def test_written_records_are_served_at_once(tmp_path: Path) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             port, records = served.port("dns-udp"), SqlRecords(served.yard.control_database)
             serials = []
             for value in ("192.0.2.1", "192.0.2.2"):
@@ -237,7 +248,7 @@ def test_written_records_are_served_at_once(tmp_path: Path) -> None:
 
 def test_a_failure_of_ours_is_servfail_and_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with dns(tmp_path) as served:
+        async with room(tmp_path) as served:
             await served.yard.control_database.write(lambda work: work.execute("DROP TABLE records"))
             assert await ask(served.port("dns-udp"), "A www.portyard.test +rd") == ["SERVFAIL rd"]
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port("dns-tcp"))
@@ -259,5 +270,130 @@ def test_a_flood_is_dropped_beyond_what_may_wait() -> None:
         assert inbox.queue.qsize() == WAITING_LIMIT
         inbox.error_received(ConnectionRefusedError())
         inbox.send(b"nobody is there yet", ("127.0.0.1", 1))
+
+    run(main())
+
+
+@contextlib.asynccontextmanager
+async def tcp(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_a_query_is_of_the_sandbox_that_owns_its_name(tmp_path: Path) -> None:
+    """Over both transports: its rules, its records, its journal."""
+
+    async def main() -> None:
+        async with room(tmp_path) as served:
+            yard = served.yard
+            await yard.sandboxes.create("t1", domains=("shop.example",))
+            for sandbox, rcode in (("t1", "NOTIMP"), ("default", "REFUSED")):
+                await yard.rules.add(sandbox, make_rule("dns.query", {"refuse": rcode}, where={"type": "A"}))
+            await SqlRecords(yard.control_database).replace("t1", "www.t1.test", "TXT", 5, ["hello"])
+            async with tcp(served.port("dns-tcp")) as (reader, writer):
+
+                async def by_tcp(line: str) -> list[str]:
+                    writer.write(framed(print_message(query_of(line, 1))))
+                    return reply_lines(parse(await read_message(reader)))
+
+                for asks in (by_tcp, partial(ask, served.port("dns-udp"))):
+                    assert await asks("A www.shop.EXAMPLE") == ["NOTIMP"]
+                    assert await asks("A www.portyard.test") == ["REFUSED"]
+                    assert await asks("A www.foreign.example") == ["REFUSED"]
+                    assert await asks("TXT www.t1.test") == ["NOERROR aa", 'answer www.t1.test. 5 TXT "hello"']
+            await yard.journal.flush()
+            theirs = await yard.journal.sessions("t1", room="dns")
+            shown = [journal_talk(one, await yard.journal.events(one.id)) for one in theirs]
+            assert sum("C: A www.shop.EXAMPLE.\n# fault verb=query" in talk for talk in shown) == 2
+            await yard.rules.flush()
+            hits = [stored.hits for stored in await yard.rules.load("t1")]
+            assert hits == [2]
+
+    run(main())
+
+
+def test_a_delayed_datagram_holds_nobody_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with room(tmp_path) as served, udp(served.port("dns-udp")) as (transport, client):
+            rule = make_rule("dns.query", {"delay": "300ms"}, where={"name": "late.test"})
+            await served.yard.rules.add("default", rule)
+            began = asyncio.get_running_loop().time()
+            for number, name in enumerate(("late.test", "soon.test"), 1):
+                transport.sendto(print_message(query_of(f"MX {name}", number)))
+            assert [parse(await client.came.get()).id for _ in range(2)] == [2, 1]
+            assert 0.3 <= asyncio.get_running_loop().time() - began < 10
+
+    run(main())
+
+
+def test_a_service_that_closes_leaves_no_late_answer_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with room(tmp_path) as served, udp(served.port("dns-udp")) as (transport, client):
+            rule = make_rule("dns.query", {"delay": "1h"}, where={"name": "late.test"})
+            await served.yard.rules.add("default", rule)
+            for number, name in enumerate(("late.test", "soon.test"), 1):
+                transport.sendto(print_message(query_of(f"MX {name}", number)))
+            assert parse(await client.came.get()).id == 2
+            await served.serving.close()
+            (late,) = [session for session, events in await sessions(served) if "late" in journal_talk(session, events)]
+            assert late.closed_at is not None
+
+    run(main())
+
+
+@pytest.mark.parametrize("then", [{"silence": True}, {"hang_up": True}, {"delay": "200ms", "hang_up": True}], ids=str)
+def test_what_a_rule_does_over_tcp(tmp_path: Path, then: dict[str, object]) -> None:
+    async def main() -> None:
+        async with room(tmp_path) as served, tcp(served.port("dns-tcp")) as (reader, writer):
+            await served.yard.rules.add("default", make_rule("dns.query", then, where={"type": "MX"}))
+            query = framed(print_message(query_of("MX portyard.test", 1)))
+            writer.write(query + framed(print_message(query_of("SOA portyard.test", 2))))
+            if "silence" in then:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(reader.read(1), 0.5)
+            else:
+                assert await reader.read() == b""
+
+    run(main())
+
+
+def test_a_rule_for_connect_is_obeyed_over_tcp(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with room(tmp_path) as served:
+            await served.yard.rules.add("default", make_rule("dns.connect", {"hang_up": True}))
+            async with tcp(served.port("dns-tcp")) as (reader, _):
+                assert await reader.read() == b""
+            assert (await ask(served.port("dns-udp"), "SOA portyard.test"))[0] == "NOERROR aa"
+
+    run(main())
+
+
+def test_dnspython_sees_what_rules_want(tmp_path: Path) -> None:
+    """An independent resolver: it tries again after SERVFAIL, comes by TCP when truncated, and believes a lie."""
+
+    def errand(port: int) -> list[str]:
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], port
+        resolver.retry_servfail = True
+        found = [str(resolver.resolve("retry.test", "MX")[0])]
+        query = dns.message.make_query("big.test", "MX")
+        reply, by_tcp = dns.query.udp_with_fallback(query, "127.0.0.1", port=port, timeout=10)
+        found += [str(by_tcp), dns.rcode.to_text(reply.rcode())]
+        return [*found, str(resolver.resolve("lie.test", "A")[0])]
+
+    async def main() -> None:
+        async with room(tmp_path) as served:
+            for where, then, times in (
+                ({"name": "retry.test"}, {"refuse": "SERVFAIL"}, 1),
+                ({"name": "big.test", "transport": "udp"}, {"say": "NOERROR aa tc"}, None),
+                ({"name": "lie.test"}, {"say": "answer $name. 9 A 192.0.2.66"}, None),
+            ):
+                await served.yard.rules.add("default", make_rule("dns.query", then, where=where, times=times))
+            found = await asyncio.to_thread(errand, served.port("dns-udp"))
+            assert found == ["10 mta.portyard.test.", "True", "NOERROR", "192.0.2.66"]
 
     run(main())

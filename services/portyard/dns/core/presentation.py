@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from portyard.dns.core.grammar import parse_data
 from portyard.dns.core.model import (
@@ -50,6 +52,7 @@ _TYPES = {member.value: member.name for member in Type}
 _CLASSES = {member.value: member.name for member in Class}
 _OPCODES = {member.value: member.name for member in Opcode}
 _RCODES = {member.value: member.name for member in Rcode}
+_SECTIONS = ("answer", "authority", "additional")
 _FLAGS = {
     "aa": "authoritative",
     "tc": "truncated",
@@ -207,10 +210,58 @@ def query_text(message: Message) -> str:
 def reply_lines(message: Message) -> list[str]:
     """A reply as a transcript shows it: the outcome, then a line for each record."""
     lines = [" ".join([_RCODES.get(message.rcode, f"RCODE{message.rcode}"), *_flag_words(message)])]
-    for section in ("answer", "authority", "additional"):
+    for section in _SECTIONS:
         records = message.answers if section == "answer" else getattr(message, section)
         lines += [f"{section} {record_text(record)}" for record in records]
     return lines
+
+
+def reply_of(reply: Message, text: str) -> Message:
+    """The reply that a transcript's lines mean: perhaps the outcome with flags, then the records; without an outcome, "NOERROR aa".
+
+    Args:
+        reply: One that has yet to say anything; what it echoes of the query stays.
+        text: The lines.
+
+    Raises:
+        NotPresentableError: They aren't a reply.
+    """
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    outcome = ["NOERROR", "aa"]
+    if lines and lines[0].split()[0] not in _SECTIONS:
+        outcome = lines.pop(0).split()
+    unknown = set(outcome[1:]) - _FLAGS.keys()
+    if unknown:
+        raise NotPresentableError(f"{min(unknown)}: known are {', '.join(_FLAGS)}")
+    sections: dict[str, list[Record]] = {section: [] for section in _SECTIONS}
+    for line in lines:
+        section, _, record = line.strip().partition(" ")
+        if section not in sections:
+            raise NotPresentableError(f"{line!r}: expected answer, authority or additional, then a record")
+        sections[section].append(record_of(record))
+    answers, authority, additional = (tuple(records) for records in sections.values())
+    rcode = _number_of(outcome[0], Rcode.__members__, "RCODE")
+    for word in outcome[1:]:
+        flag: dict[str, Any] = {_FLAGS[word]: True}
+        reply = replace(reply, **flag)
+    return replace(reply, rcode=rcode, answers=answers, authority=authority, additional=additional)
+
+
+def record_of(text: str) -> Record:
+    """A record from its master file form, the class left out where it is IN.
+
+    Raises:
+        NotPresentableError: The text isn't a record.
+    """
+    name, ttl, kind, *rest = (*text.split(None, 3), "", "", "")[:4]
+    klass = Class.IN.value
+    if kind.upper() in Class.__members__ or kind.upper().startswith("CLASS"):
+        klass = _number_of(kind, Class.__members__, "CLASS")
+        kind, *rest = (*rest[0].split(None, 1), "")[:2]
+    if not ttl.isdecimal() or int(ttl) >= 1 << 31:  # RFC 2181 §8
+        raise NotPresentableError(f"{text!r}: expected a name, a TTL in seconds, a type and its data")
+    number = type_of(kind)
+    return Record(name_of(name), number, int(ttl), data_of(number, rest[0] if rest else ""), klass)
 
 
 def record_text(record: Record) -> str:
