@@ -34,7 +34,7 @@ def test_every_type_that_can_be_written_is_served(tmp_path: Path) -> None:
             await client.ask("POST", "sandboxes", 201, {"name": "t1"})
             resolver = dns.asyncresolver.Resolver(configure=False)
             resolver.nameservers = ["127.0.0.1"]
-            resolver.port = client.served.port("dns")
+            resolver.port = client.served.port("dns-udp")
             for kind, values in VALUES.items():
                 name = f"{kind.lower()}.t1.test"
                 made = await client.ask("POST", RECORDS, 201, {"name": name, "type": kind, "ttl": 7, "values": values})

@@ -1,0 +1,77 @@
+"""A journalled exchange as an HTTP Archive."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.console.core.har import har
+
+START = datetime(2030, 1, 2, tzinfo=UTC)
+
+
+def archive(room: str, *events: tuple[str, dict[str, object]]) -> list[dict[str, Any]]:
+    session = SessionRecord("1", room, room, "default", "127.0.0.1:5", START, None, None)
+    noted = [
+        JournalEvent(seq, START + timedelta(milliseconds=10 * seq), kind, fields)
+        for seq, (kind, fields) in enumerate(events, 1)
+    ]
+    entries: list[dict[str, Any]] = json.loads(har(session, noted))["log"]["entries"]
+    return entries
+
+
+def command(text: str, *headers: tuple[str, str]) -> tuple[str, dict[str, object]]:
+    return "command", {"text": text, "headers": [list(header) for header in headers]}
+
+
+def reply(text: str, octets: int | None = None, *headers: tuple[str, str]) -> tuple[str, dict[str, object]]:
+    return "reply", {"text": text, "headers": [list(header) for header in headers], "octets": octets}
+
+
+def test_exchanges_in_order() -> None:
+    first, second = archive(
+        "http",
+        command("GET /a?b=c%20d&e HTTP/1.1", ("Host", "x.test:80")),
+        reply("HTTP/1.1 302 Found", 5, ("Location", "/b"), ("Content-Type", "text/html")),
+        command("POST /b HTTP/1.1", ("Host", "x.test:80")),
+        ("data", {"direction": "in", "octets": 7}),
+        reply("HTTP/1.1 100 Continue"),
+        reply("HTTP/1.1 204 No Content"),
+    )
+    assert first["request"]["url"] == "http://x.test:80/a?b=c%20d&e"
+    assert first["request"]["queryString"] == [{"name": "b", "value": "c d"}, {"name": "e", "value": ""}]
+    assert (first["response"]["status"], first["response"]["redirectURL"]) == (302, "/b")
+    assert first["response"]["content"] == {"size": 5, "mimeType": "text/html"}
+    assert first["time"] == 10
+    assert (second["request"]["bodySize"], second["response"]["status"]) == (7, 204)
+
+
+def test_no_answer_and_tls() -> None:
+    (entry,) = archive("http", ("tls", {"step": "established"}), command("GET / HTTP/1.1", ("Host", "x")))
+    assert entry["request"]["url"] == "https://x/"
+    assert entry["response"]["status"] == 0
+
+
+def test_what_is_no_request_is_kept_too() -> None:
+    for text in ("", "GET", "GET  HTTP/1.1", "GET http://[x/ HTTP/1.1", "\ud800"):
+        assert len(archive("http", command(text), ("reply", {"text": "?"}))) == 1
+    assert archive("http", ("reply", {"text": "HTTP/1.1 400 Bad Request"})) == []
+
+
+def test_a_websockets_messages() -> None:
+    (entry,) = archive(
+        "websocket",
+        command("GET /echo HTTP/1.1", ("Host", "x")),
+        reply("HTTP/1.1 101 Switching Protocols"),
+        ("data", {"direction": "in", "opcode": "text", "octets": 5, "text": "TEXT 5 hello"}),
+        ("data", {"direction": "out", "opcode": "binary", "octets": 2, "text": "BINARY 2"}),
+        ("fault", {"rule": "cut"}),
+    )
+    assert entry["request"]["url"] == "ws://x/echo"
+    assert [(each["type"], each["opcode"], each["data"]) for each in entry["_webSocketMessages"]] == [
+        ("send", 1, "hello"),
+        ("receive", 2, ""),
+    ]
+    assert "cut" in entry["comment"]
