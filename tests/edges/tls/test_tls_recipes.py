@@ -161,9 +161,14 @@ def test_optional_takes_none_as_well(authority: Authority) -> None:
     asyncio.run(test())
 
 
-@pytest.mark.parametrize("recipe", ["self_signed", "expired"])
+@pytest.mark.parametrize("recipe", ["self_signed", "expired", "not_yet_valid", "wrong_usage"])
 def test_a_wrong_client_certificate_is_told_so(authority: Authority, run: Run, recipe: str) -> None:
-    alert = {"self_signed": "unknown_ca", "expired": "certificate_expired"}[recipe]
+    alert = {
+        "self_signed": "unknown_ca",
+        "expired": "certificate_expired",
+        "not_yet_valid": "bad_certificate",
+        "wrong_usage": "unsupported_certificate",
+    }[recipe]
 
     async def test() -> None:
         async with serving(authority, "client_certificate_required") as served:

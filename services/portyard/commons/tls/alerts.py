@@ -68,7 +68,7 @@ _REASON_ALERTS: Final = {
 
 # X509_V_ERR_* of a peer's certificate → the alert that OpenSSL sends for it (ssl_x509err2alert).
 _VERIFY_ALERTS: Final = {
-    9: Alert.CERTIFICATE_EXPIRED,  # not yet valid: OpenSSL says bad_certificate for the field and expired for the date
+    9: Alert.BAD_CERTIFICATE,  # not yet valid
     10: Alert.CERTIFICATE_EXPIRED,
     18: Alert.UNKNOWN_CA,
     19: Alert.UNKNOWN_CA,

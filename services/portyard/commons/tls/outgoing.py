@@ -199,7 +199,11 @@ class Outgoing(asyncio.BufferedProtocol):
         self._half_close()
 
     def _say_close_notify(self) -> None:
-        if self._said_bye or not (self._terms is None or self._terms.close_notify):
+        if self._said_bye:
+            return
+        if not (self._terms is None or self._terms.close_notify):
+            if self._phase is Phase.OPEN and self.plain.can_write_eof():
+                self.plain.write_eof()  # an end that nobody announces, as a truncation is
             return
         self._said_bye = True
         self._fed().close_notify()
