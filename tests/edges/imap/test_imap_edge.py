@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.yard import Yard
 from portyard.imap.card import CARD
 from portyard.imap.edge import PARTING
@@ -208,5 +209,98 @@ def test_a_peer_that_vanishes_in_an_append_stores_nothing(tmp_path: Path) -> Non
             await peer.close()
             await until_closed(yard)
             assert await counts(yard, "INBOX") == [0]
+
+    run(go())
+
+
+def test_a_failed_login_shows_in_the_sandbox_that_it_claims(tmp_path: Path) -> None:
+    """By LOGIN, AUTHENTICATE PLAIN and LOGIN, of accounts that exist and of one that doesn't; the rules there are asked."""
+
+    def errand(port: int) -> list[str]:
+        said = []
+        for attempt in (
+            lambda client: client.login("u1@t1.test", "wrong"),
+            lambda client: client.login("nobody@t1.test", "wrong"),
+            lambda client: client.authenticate("PLAIN", lambda _: b"\0u1@t1.test\0wrong"),
+            lambda client: client.authenticate("LOGIN", lambda asked: b"u1@t1.test" if b"User" in asked else b"wrong"),
+        ):
+            client = imaplib.IMAP4("localhost", port, timeout=20)
+            with pytest.raises(imaplib.IMAP4.error) as failed:
+                attempt(client)
+            said.append(str(failed.value))
+            client.logout()
+        return said
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.sandboxes.create("t1")
+            await yard.accounts.create("t1", "u1@t1.test", "pw1")
+            for sandbox in ("t1", "default"):
+                for verb in ("login", "authenticate"):
+                    rule = make_rule(f"imap.{verb}", {"refuse": f"NO by the rules of {sandbox}"}, times=1)
+                    await yard.rules.add(sandbox, rule)
+            said = await asyncio.to_thread(errand, served.port("imap"))
+            assert ["by the rules of t1" in text for text in said] == [True, False, True, False]
+            assert not [text for text in said if "default" in text]
+            await yard.journal.flush()
+            assert len(await yard.journal.sessions("t1", room="imap")) == 4
+
+    run(go())
+
+
+def test_fail_twice_then_succeed(tmp_path: Path) -> None:
+    def errand(port: int) -> int:
+        client = imaplib.IMAP4("localhost", port, timeout=20)
+        client.login(USER, PASSWORD)
+        client.select("INBOX")
+        tries = 1
+        while client.fetch("1", "(BODY.PEEK[])")[0] != "OK":
+            tries += 1
+        client.logout()
+        return tries
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await deliver(yard, "two-short.mbox")
+            await yard.rules.add("default", make_rule("imap.fetch", {"refuse": "NO [UNAVAILABLE] later"}, times=2))
+            assert await asyncio.to_thread(errand, served.port("imap")) == 3
+
+    run(go())
+
+
+SILENCED = {
+    "connect": ("", 0),
+    "greeting": ("", 0),
+    "noop": ("a NOOP", 1),
+    "challenge": ("a AUTHENTICATE PLAIN", 1),
+    "literal": ("a LOGIN {5}", 1),
+    "login": ("a LOGIN alice alice-secret", 1),
+    "starttls": ("a STARTTLS", 1),
+}
+
+
+@pytest.mark.parametrize("verb", SILENCED)
+@pytest.mark.parametrize("then", [{"silence": True}, {"hang_up": True}, {"delay": "200ms"}], ids=str)
+def test_what_a_client_sees_of_a_rule(tmp_path: Path, verb: str, then: dict[str, object]) -> None:
+    line, lines_before = SILENCED[verb]
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.rules.add("default", make_rule(f"imap.{verb}", then))
+            began = time.monotonic()
+            peer = await SocketPeer.connect(served.port("imap"), served.client_context())
+            for _ in range(lines_before):
+                assert await peer.line()
+            if line:
+                await peer.send(line.encode() + b"\r\n")
+            if "silence" in then:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(peer.line(), 0.3)
+            elif "hang_up" in then:
+                assert await peer.line() is None
+            else:
+                assert await peer.line()
+                assert 0.2 <= time.monotonic() - began < 10
+            await peer.close()
 
     run(go())
