@@ -12,7 +12,7 @@ from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field
 MAIL = Vocabulary(
     "mail",
     {
-        "connect": Verb("A connection comes.", actions=CONNECT),
+        "connect": Verb("A connection comes.", actions=CONNECT | {"persona"}),
         "rcpt": Verb(
             "A recipient is named.",
             {
@@ -30,7 +30,7 @@ MAIL = Vocabulary(
 WEB = Vocabulary(
     "web",
     {
-        "connect": Verb("A connection comes.", actions=CONNECT),
+        "connect": Verb("A connection comes.", actions=CONNECT | {"persona"}),
         "request": Verb("", {"path": Field("", FieldKind.PATH)}, ANSWERS | {"respond"}),
     },
     respond=frozenset({"status", "body"}),

@@ -30,7 +30,7 @@ from tests.support.rules import MemoryRules
 MAIL = Vocabulary(
     "mail",
     {
-        "connect": Verb("", actions=CONNECT),
+        "connect": Verb("", actions=CONNECT | {"persona"}),
         "rcpt": Verb("", {"recipient": Field("")}, ANSWERS | FAULTS, magic="recipient"),
         "vrfy": Verb("", {"recipient": Field("")}, frozenset({"delay"}), magic="recipient"),
     },
