@@ -26,7 +26,7 @@ from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
 from portyard.commons.sandbox.model import DEFAULT
 
-FLUSH_S: Final = 0.02  # how long a note may wait for company
+FLUSH_S: Final = 0.03  # how long a note may wait for company
 HURRY_S: Final = 0.002  # how long the end of a session may
 GRAIN_NS: Final = 100_000  # events this close to each other share their time
 PAGE_EVENTS: Final = 1000  # of one row at most
@@ -210,6 +210,7 @@ class StoredJournal:
         self._octets_since = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._wrote_at = 0.0
         self._serial = itertools.count()
         self._nonce = time.time_ns()
         self._looked_ns = 0
@@ -249,14 +250,15 @@ class StoredJournal:
             self._timer = self._loop.call_later(FLUSH_S, self._start_writing)
 
     def hurry(self) -> None:
-        """Write soon: whoever ended a session asks for its transcript next."""
+        """Write soon: whoever ended a session asks for its transcript next. Many that end at once wait for each other."""
         if self._writing is not None:
-            return  # it goes on until nothing waits
+            return
+        due = max(self._loop.time() + HURRY_S, self._wrote_at + FLUSH_S)
         if self._timer is not None:
-            if self._timer.when() - self._loop.time() <= HURRY_S:
+            if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_later(HURRY_S, self._start_writing)
+        self._timer = self._loop.call_at(due, self._start_writing)
 
     async def flush(self) -> None:
         """See Journal."""
@@ -281,18 +283,22 @@ class StoredJournal:
 
     async def _write(self) -> None:
         try:
-            while self._pens:
-                if self._dropped:
-                    _logger.warning("the journal dropped %s events: the disk is too slow", self._dropped)
-                    self._dropped = 0
-                await self._database.write(self._job())
-                if self._events_since >= PRUNE_EVENTS or self._octets_since >= PRUNE_OCTETS:
-                    self._events_since = self._octets_since = 0
-                    await self._database.write(self._prune)
+            if self._dropped:
+                _logger.warning("the journal dropped %s events: the disk is too slow", self._dropped)
+                self._dropped = 0
+            await self._database.write(self._job())
+            if self._events_since >= PRUNE_EVENTS or self._octets_since >= PRUNE_OCTETS:
+                self._events_since = self._octets_since = 0
+                await self._database.write(self._prune)
         except Exception:
             _logger.exception("the journal could not be written")
         finally:
             self._writing = None
+            self._wrote_at = self._loop.time()
+            if (
+                self._pens and self._timer is None
+            ):  # a write costs as much as many events: it waits for company each time
+                self._timer = self._loop.call_later(FLUSH_S, self._start_writing)
 
     def _job(self) -> Callable[[Transaction], None]:
         """A write job for all that waits."""
