@@ -304,3 +304,22 @@ def test_what_a_client_sees_of_a_rule(tmp_path: Path, verb: str, then: dict[str,
             await peer.close()
 
     run(go())
+
+
+@pytest.mark.parametrize("then", [{"cut_after": 100}, {"reset": True}], ids=str)
+def test_bytes_misbehave_from_a_fetch_on(tmp_path: Path, then: dict[str, object]) -> None:
+    def errand(port: int) -> None:
+        client = imaplib.IMAP4("localhost", port, timeout=20)
+        client.login(USER, PASSWORD)
+        client.select("INBOX")
+        with pytest.raises((imaplib.IMAP4.abort, ConnectionError)):
+            client.fetch("1", "(BODY.PEEK[])")
+        client.shutdown()
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await deliver(yard, "two-short.mbox")
+            await yard.rules.add("default", make_rule("imap.fetch", then))
+            await asyncio.to_thread(errand, served.port("imap"))
+
+    run(go())
