@@ -1,0 +1,141 @@
+"""The journal's pages: order, bounds, guests, and what it does when the disk doesn't keep up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from portyard.commons.clock import SystemClock
+from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.database.generations import Generations
+from portyard.commons.journal import store
+from portyard.commons.journal.store import SCHEMA, Pen, StoredJournal
+from tests.support.asyncio_tests import run
+
+
+@contextlib.asynccontextmanager
+async def journal_in(folder: Path, events: int = 100_000, octets: int = 1 << 24) -> AsyncIterator[StoredJournal]:
+    with contextlib.closing(Generations(folder / "generations")) as generations:
+        database = await SqliteDatabase.open(folder / "journal.db", SCHEMA, generations)
+        journal = StoredJournal(database, SystemClock(), events, octets)
+        yield journal
+        await journal.close()
+        await database.close()
+
+
+def opened(journal: StoredJournal, room: str = "mail") -> Pen:
+    return journal.open_session(room=room, service="s", peer="p", local="l", port="in")
+
+
+def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PAGE_EVENTS", 3)
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen, other = opened(journal), opened(journal)
+            for number in range(10):
+                pen.command(f"C{number}")
+                other.reply("between")
+                if number % 4 == 0:
+                    await journal.flush()
+            pen.event("data", octets=5, list=["a", {"b": None}], odd=Path("/x"), half="\udc80")
+            pen.authenticated("alice", "PLAIN")
+            pen.close("done")
+            await journal.flush()
+            found = await journal.events(pen.id)
+            assert [event.seq for event in found] == list(range(1, 15))
+            assert [event.kind for event in found] == ["opened", *["command"] * 10, "data", "auth", "closed"]
+            assert [event.fields["text"] for event in found[1:11]] == [f"C{number}" for number in range(10)]
+            assert found[11].fields == {"octets": 5, "list": ["a", {"b": None}], "odd": "/x", "half": "\udc80"}
+            assert [event.at for event in found] == sorted(event.at for event in found)
+            record = await journal.session(pen.id)
+            assert record is not None
+            assert (record.account, record.closed_at is None) == ("alice", False)
+            assert await journal.events("nobody") == []
+
+    run(go())
+
+
+def test_a_session_of_several_sandboxes_shows_in_each(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen, moved = opened(journal), opened(journal, "pop")
+            await journal.flush()
+            for name in ("t1", "t1", "t2", "t1"):
+                pen.join(name, also=True)
+            moved.join("t1")
+            moved.join("t2")
+            await journal.flush()  # what was joined is written, without any event
+            shows = {name: [r.id for r in await journal.sessions(name)] for name in ("default", "t1", "t2")}
+            assert shows == {"default": [], "t1": [pen.id], "t2": [moved.id, pen.id]}
+            assert [r.id for r in await journal.sessions("t2", limit=1)] == [moved.id]
+            assert [(r.id, r.sandbox) for r in await journal.sessions("t2", before=moved.id)] == [(pen.id, "t2")]
+            assert [r.id for r in await journal.sessions("t2", room="mail")] == [pen.id]
+            seen = [await journal.session(pen.id, name) for name in ("t1", "t2", "default")]
+            assert [record and record.sandbox for record in seen] == ["t1", "t2", None]
+
+    run(go())
+
+
+def test_the_oldest_go_when_a_bound_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+
+    async def go() -> None:
+        async with journal_in(tmp_path, events=40) as journal:
+            talking = opened(journal)
+            talking.join("t1")
+            talking.join("t2", also=True)
+            late = None
+            for _ in range(20):
+                late = opened(journal)
+                for _ in range(9):
+                    late.command("x")
+                await journal.flush()
+            kept = await journal.sessions("default")
+            assert len(kept) == 4
+            assert late is not None
+            assert len(await journal.events(late.id)) == 10
+            assert await journal.sessions("t1") == await journal.sessions("t2") == []
+            talking.command("still here")  # it was forgotten, and begins anew with what it notes next
+            await journal.flush()
+            assert [event.fields for event in await journal.events(talking.id)] == [{"text": "still here"}]
+            assert [record.id for record in await journal.sessions("t1")] == [talking.id]
+
+    run(go())
+
+
+def test_octets_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PRUNE_OCTETS", 5000)
+
+    async def go() -> None:
+        async with journal_in(tmp_path, octets=10_000) as journal:
+            for _ in range(20):
+                opened(journal).command("x" * 2000)
+                await journal.flush()
+            assert len(await journal.sessions("default")) <= 6
+
+    run(go())
+
+
+def test_what_a_slow_disk_cant_take_is_dropped_but_the_end_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "QUEUE_LIMIT", 5)
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            for _ in range(10):
+                pen.command("x")
+            pen.close("done")
+            await journal.flush()
+            assert len(await journal.events(pen.id)) == 5
+            record = await journal.session(pen.id)
+            assert record is not None
+            assert record.closed_at is not None
+
+    run(go())
+    assert "dropped 7 events" in caplog.text
