@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from portyard.commons.tls.recipes import RECIPES
+
 LIMIT_S = 10.0
 STALL_S = 0.3
 FOR_EVER = "for ever"
@@ -276,6 +278,14 @@ def _read_until(raw: socket.socket, ends: bytes) -> None:
         more = raw.recv(4096)
         assert more, heard
         heard += more
+
+
+def table() -> str:
+    """Every recipe and what is seen of it, as Markdown: the part of docs/tls.md that a test compares."""
+    rows = ["| name | the server | what is seen |", "| ---- | ---------- | ------------ |"]
+    for name, views in VIEWS.items():
+        rows.append(f"| `{name}` | {RECIPES[name].says} | {'<br>'.join(view.row for view in views)} |")
+    return "\n".join(rows)
 
 
 class Cell(NamedTuple):

@@ -159,8 +159,8 @@ def test_plaintext_answers_the_hello(port: str, rule: dict[str, object] | None, 
             preamble = b"STLS\r\n" if port == "pop3" else b""
             told = await asyncio.to_thread(refused, served.port(port), name, preamble)
             assert "wrong version number" in told.lower()
-            (session,) = await yard.journal.sessions("default")
             await yard.journal.flush()
+            (session,) = await yard.journal.sessions("default")
             events = await yard.journal.events(session.id)
             assert "plaintext" in [event.fields["step"] for event in events if event.kind == "tls"]
 

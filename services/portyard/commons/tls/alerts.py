@@ -91,6 +91,13 @@ def alert_record(alert: Alert) -> bytes:
     return bytes((ALERT_RECORD, 3, 3, 0, 2, FATAL, alert))
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    """An error that OpenSSL didn't raise, with the attributes that its own have."""
+    error = ssl.SSLError(1, reason)
+    error.library, error.reason = "TLS", reason
+    return error
+
+
 def alert_name(number: int) -> str:
     """An alert's name as the RFC writes it, in lower case; an unknown number as decimal digits."""
     try:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final, cast
 
-from portyard.commons.tls.alerts import Alert, Failure, alert_name, alert_record
+from portyard.commons.tls.alerts import Alert, Failure, alert_name, alert_record, tls_error
 from portyard.commons.tls.engine import Engine
 from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.commons.tls.outgoing import READ_SIZE, SCRATCH, STAGES, Outgoing, Phase
@@ -202,7 +202,7 @@ class TlsConnection(Outgoing):
         self._on_event("plaintext", seconds=self._seconds())
         if self._app is not None:
             self.plain.write(choice.words)
-            self._fail(ssl.SSLError(1, "answered in plaintext"), Failure("answered in plaintext", None, None))
+            self._fail(tls_error("answered in plaintext"), Failure("answered in plaintext", None, None))
             return
         self._disarm()
         self._phase, self._reader, self._on_event = Phase.LOST, None, ignore_events
@@ -296,7 +296,7 @@ class TlsConnection(Outgoing):
 
     def _not_tls(self, found: NotTls) -> None:
         """A peer that talks in the clear gets no bytes that it couldn't read."""
-        error = ssl.SSLError(1, f"the peer's first bytes are {found.kind}, not a TLS ClientHello")
+        error = tls_error(f"the peer's first bytes are {found.kind}, not a TLS ClientHello")
         if found.kind == "alert" and len(found.start) >= 7:
             failure = Failure("alert before the hello", alert_name(found.start[6]), "peer")
         elif found.kind == "sslv2":
@@ -310,7 +310,7 @@ class TlsConnection(Outgoing):
         """End a handshake that no TLS object has seen yet."""
         if self._phase < Phase.HANDSHAKE:
             self.plain.write(alert_record(alert))
-            self._fail(ssl.SSLError(1, reason), Failure(reason, alert.name.lower(), "us"))
+            self._fail(tls_error(reason), Failure(reason, alert.name.lower(), "us"))
 
     # what the application's transport asks
 
