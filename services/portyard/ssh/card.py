@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.card import Card, Service, standard
+from portyard.ssh.core.verbs import VOCABULARY
 
 CARD = Card(
     name="ssh",
@@ -17,4 +18,5 @@ CARD = Card(
     ),
     factory="portyard.ssh.edge:open_service",
     capabilities=("password", "publickey", "keyboard-interactive", "shell", "exec", "sftp", "scp"),
+    vocabulary=VOCABULARY,
 )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncssh.channel import SSHServerChannel
 from asyncssh.packet import SSHPacket
 
+if TYPE_CHECKING:
+    from portyard.ssh.session import Session
+
+# Requests that rules are asked about, with the strings that each begins with (RFC 4254 §6.2, §6.4, §6.5).
+_VERBS = {
+    "env": ("env", ("name", "value")),
+    "pty-req": ("pty", ("term",)),
+    "shell": ("shell", ()),
+    "exec": ("exec", ("command",)),
+    "subsystem": ("subsystem", ("name",)),
+}
 WELCOME = ("LANG", "LC_*", "TZ", "COLORTERM", "NO_COLOR", "GIT_PROTOCOL", "PORTYARD_*")  # names that a client may set
 VARIABLES = 64  # how many
 VALUE = 4096  # octets of a value
@@ -18,16 +28,40 @@ class Channel(SSHServerChannel[Any]):
     """asyncssh's channel with a list of welcome variables, as sshd's AcceptEnv has.
 
     Attributes:
-        told: Hears the status that the peer is told (RFC 4254 §6.10).
+        session: Hears the status that the peer is told (RFC 4254 §6.10), and what rules want of its requests.
     """
 
-    told: Callable[[int], None] | None = None
+    session: Session | None = None
 
     def exit(self, status: int) -> None:
         """Tell the status and close."""
-        if self.told is not None and self._send_state not in {"close_pending", "closed"}:
-            self.told(status)
+        if self.session is not None and self._send_state not in {"close_pending", "closed"}:
+            self.session.told(status)
         super().exit(status)
+
+    def _service_next_request(self) -> None:
+        request, packet, _ = self._request_queue[0]
+        if self.session is not None and self.session.link.armed and request in _VERBS:
+            self.session.link.create_task(self._ask(self.session, request, packet))
+        else:
+            super()._service_next_request()
+
+    async def _ask(self, session: Session, request: str, packet: SSHPacket) -> None:
+        verb, names = _VERBS[request]
+        copy = SSHPacket(packet.get_remaining_payload())
+        values = [copy.get_string().decode("utf-8", "replace") for _ in names]
+        verdict = await session.link.judged(verb, **dict(zip(names, values, strict=True)))
+        if self._send_state in {"close_pending", "closed"}:
+            return
+        if verdict is not None and verdict.refuse is not None:
+            session.link.pen.reply("refused")
+            self._report_response(False)
+            session.link.end_as(verdict)
+        elif verdict is not None and (verdict.respond is not None or verdict.say is not None):
+            session.verdict = verdict
+            super()._service_next_request()
+        elif verdict is None or not session.link.end_as(verdict):
+            super()._service_next_request()
 
     def _process_env_request(self, packet: SSHPacket) -> bool:
         name = packet.get_string()

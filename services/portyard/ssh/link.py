@@ -20,19 +20,20 @@ from portyard.commons.accounts.sasl import blank
 from portyard.commons.yard import Connection, Yard
 from portyard.ssh.channel import Channel
 from portyard.ssh.core.words import printable
+from portyard.ssh.prompts import Challenge, Prompts
+from portyard.ssh.ruled import Ruled
 from portyard.ssh.session import Session
 
 AUTH_TRIES = 6  # failures until a peer is sent away, OpenSSH's MaxAuthTries
 SESSIONS = 10  # channels of one connection at once, OpenSSH's MaxSessions
 KEYS_FILE = "/.ssh/authorized_keys"
 KEYS_SIZE = 256 * 1024  # octets of that file that are read
-PROMPT = "Password: "
 
 _logger = logging.getLogger("portyard.ssh")
 
 
-class Link(asyncssh.SSHServerConnection):
-    """asyncssh's connection, with limits and the journal.
+class Link(Ruled):
+    """The connection, with limits and the journal.
 
     Args:
         loop: The loop.
@@ -44,6 +45,8 @@ class Link(asyncssh.SSHServerConnection):
     Attributes:
         account: Who is logged in, or whom the claimed name means; None when nobody.
         sessions: Those that run.
+        method: How a login is tried.
+        prompts: What keyboard-interactive asks.
     """
 
     def __init__(
@@ -54,16 +57,15 @@ class Link(asyncssh.SSHServerConnection):
         connection: Connection,
         open_links: set[Link],
     ) -> None:
-        super().__init__(loop, options)
+        super().__init__(loop, options, connection)
         self.yard = yard
-        self.pen = connection.log
         self.account: Account | None = None
         self.sessions: set[Session] = set()
         self.method = ""
         self._detail: dict[str, object] = {}
         self._tries = 0
         self._asked = 0
-        self._reason = ""
+        self.prompts = Prompts(self)
         self._open_links = open_links
 
     # Beginning and end
@@ -131,6 +133,15 @@ class Link(asyncssh.SSHServerConnection):
         self.method = method.decode("ascii", "replace")[:64]
         self._detail = {}
         self._asked += 1
+        if begin_auth:
+            await self.claim(self._username)
+        if self.armed and self.method != "none" and not _is_query(self.method, packet):
+            verdict = await self.judged("auth", login=printable(self._username), method=self.method)
+            if verdict is not None and verdict.refuse is not None:
+                self.send_auth_banner(verdict.refuse + "\n")  # a failure has no words of its own (RFC 4252 §5.1, §5.4)
+                self.send_userauth_failure(False)
+            if verdict is not None and (self.end_as(verdict) or verdict.refuse is not None):
+                return
         await super()._finish_userauth(begin_auth, method, packet)
 
     def send_userauth_failure(self, partial_success: bool) -> None:
@@ -164,7 +175,7 @@ class Link(asyncssh.SSHServerConnection):
         self.account = await self.yard.accounts.find(username)
         sandbox = await self._sandbox_of(username)
         if sandbox is not None:
-            self.pen.join(sandbox)
+            self.join(sandbox)
         self.set_authorized_keys(authorized_keys(self.yard, self.account) if self.account is not None else None)
 
     def welcome(self) -> None:
@@ -172,8 +183,10 @@ class Link(asyncssh.SSHServerConnection):
         assert self.account is not None
         if self._detail:
             self._note_auth("accepted")
-        self.pen.join(self.account.sandbox)
+        self.join(self.account.sandbox)
         self.pen.authenticated(self.account.address, self.method)
+        if self.gate is not None:
+            self.gate.account = self.account.address
 
     async def _sandbox_of(self, login: str) -> str | None:
         if self.account is not None:
@@ -226,10 +239,10 @@ class Link(asyncssh.SSHServerConnection):
         if len(self.sessions) >= SESSIONS:
             raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, f"more than {SESSIONS} sessions")
         assert self.account is not None
-        session = Session(self.yard, self.account, self.pen, self.sessions.discard)
+        session = Session(self, self.account)
         self.sessions.add(session)
         channel = self.create_server_channel()
-        channel.told = session.told
+        channel.session = session
         return channel, session
 
 
@@ -243,17 +256,12 @@ class Owner(asyncssh.SSHServer):
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Note our own version line."""
-        self._link.pen.event("greeting", text=f"SSH-2.0-{self._link._version.decode()}")
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over, in whatever way."""
         self._link.lost(exc)
 
     async def begin_auth(self, username: str) -> bool:
         """Everybody has to prove themselves."""
-        await self._link.claim(username)
         return True
 
     def auth_completed(self) -> None:
@@ -276,15 +284,13 @@ class Owner(asyncssh.SSHServer):
         """Announced to everybody."""
         return True
 
-    def get_kbdint_challenge(
-        self, username: str, lang: str, submethods: str
-    ) -> tuple[str, str, str, list[tuple[str, bool]]]:
-        """One prompt, without echo (RFC 4256 §3.2)."""
-        return "", "", "", [(PROMPT, False)]
+    async def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Challenge | bool:
+        """What is asked first (RFC 4256 §3.2)."""
+        return await self._link.prompts.begin(username)
 
-    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
-        """The password is the answer (RFC 4256 §3.4)."""
-        return len(responses) == 1 and await self._link.check_password(username, responses[0])
+    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Challenge | bool:
+        """What follows the answers (RFC 4256 §3.4)."""
+        return await self._link.prompts.answer(username, responses)
 
     def session_requested(self) -> tuple[Channel, Session]:
         """A channel for a shell, a command or a subsystem."""
@@ -319,6 +325,11 @@ class Owner(asyncssh.SSHServer):
     def _refuse(self, what: str) -> bool:
         self._link.note_refusal(what)
         raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is refused")
+
+
+def _is_query(method: str, packet: SSHPacket) -> bool:
+    """Whether a request only asks if a key would do (RFC 4252 §7)."""
+    return method == "publickey" and packet.get_remaining_payload()[:1] == b"\0"
 
 
 def authorized_keys(yard: Yard, account: Account) -> asyncssh.SSHAuthorizedKeys | None:

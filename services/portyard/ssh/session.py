@@ -9,19 +9,22 @@ import asyncio
 import logging
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from asyncssh.scp import run_scp_server
 from asyncssh.stream import SSHReader, SSHServerStreamSession, SSHWriter
 
 from portyard.commons.accounts.model import Account
-from portyard.commons.journal.model import SessionLog
-from portyard.commons.yard import Yard
+from portyard.commons.scenario.actions import Respond
+from portyard.commons.scenario.model import Verdict
 from portyard.ssh.core.shell import Shell
 from portyard.ssh.core.words import printable
 from portyard.ssh.sftp import Files, Handler
 from portyard.ssh.terminal import Terminal
+
+if TYPE_CHECKING:
+    from portyard.ssh.link import Link
 
 COMMAND_SIZE = 128 * 1024  # octets of a command, Linux's MAX_ARG_STRLEN
 SHOWN = 4096  # characters of a command that the journal shows
@@ -33,22 +36,23 @@ class Session(SSHServerStreamSession[Any]):
     """A channel's session.
 
     Args:
-        yard: The yard.
+        link: The connection; told when the channel is closed and nothing runs any more.
         account: Who is logged in.
-        pen: The journal's.
-        ended: Called when the channel is closed and nothing runs any more.
 
     Attributes:
+        link: The connection.
         task: What runs, once it was asked for.
+        verdict: What a rule wants in place of a command or of its output.
     """
 
-    def __init__(self, yard: Yard, account: Account, pen: SessionLog, ended: Callable[[Session], None]) -> None:
+    def __init__(self, link: Link, account: Account) -> None:
         super().__init__(None)
+        self.link = link
         self.task: asyncio.Task[None] | None = None
-        self._yard = yard
+        self.verdict: Verdict | None = None
+        self._yard = link.yard
         self._account = account
-        self._pen = pen
-        self._ended = ended
+        self._pen = link.pen
         self._pty = False
         self._closed = False
         self._abandoned = False
@@ -78,6 +82,8 @@ class Session(SSHServerStreamSession[Any]):
         self._pen.event("command", text=printable(command[:SHOWN]), request="exec", pty=self._pty)
         self._command = command
         self._work = self._scp if _is_scp(command) and not self._pty else self._exec
+        if self.verdict is not None:
+            self._work = self._stub
         self._choose_encoding()
         return True
 
@@ -125,9 +131,24 @@ class Session(SSHServerStreamSession[Any]):
     async def _exec(self) -> None:
         self._exit(await self._make_terminal().run(self._command))
 
+    async def _stub(self) -> None:
+        """What a rule answers in place of a command, or of what a command that does run would have written."""
+        verdict = self.verdict
+        assert verdict is not None
+        answer = verdict.respond or Respond(body=verdict.say or "")
+        status = answer.status or 0
+        if verdict.respond is None:
+            status = await self._make_terminal(mute=True).run(self._command)
+        _, stdout, stderr = self._streams()
+        for stream, text in ((stdout, answer.body), (stdout if self._pty else stderr, answer.stderr)):
+            stream.write(text if self._pty else text.encode())
+            await stream.drain()
+        self._exit(status)
+        self.link.end_as(verdict)
+
     async def _sftp(self) -> None:
         stdin, stdout, _ = self._streams()
-        await Handler(self._make_files(told=True), stdin, stdout).run()
+        await Handler(self._make_files(told=True), stdin, stdout, self.link).run()
 
     async def _scp(self) -> None:
         stdin, stdout, stderr = self._streams()
@@ -150,7 +171,7 @@ class Session(SSHServerStreamSession[Any]):
         self._files = Files(channel, root, self._account, self._pen, limit, told=told)
         return self._files
 
-    def _make_terminal(self) -> Terminal:
+    def _make_terminal(self, *, mute: bool = False) -> Terminal:
         channel: Any = self._chan
         stdin, stdout, stderr = self._streams()
         root = self._yard.files.root(self._account)
@@ -163,9 +184,18 @@ class Session(SSHServerStreamSession[Any]):
             shell.take_environment({"TERM": channel.get_terminal_type() or "dumb"})
             shell.resize(*channel.get_terminal_size()[:2])
         self._terminal = Terminal(shell, self._yard.clock, self._pen, stdin, stdout, stdout if self._pty else stderr)
+        if mute:
+            self._terminal.before_output = _nothing
+        elif self.link.armed:
+            self._terminal.before_output = self._ask_output
         if self._pty:
             self._terminal.become_interactive(channel)
         return self._terminal
+
+    async def _ask_output(self, octets: int) -> bool:
+        """Ask before a piece of output; whether it is sent."""
+        verdict = await self.link.judged("output", command=printable(self._command), octets=octets)
+        return verdict is None or not self.link.end_as(verdict)
 
     def told(self, status: int) -> None:
         """The peer is being told a status."""
@@ -220,7 +250,11 @@ class Session(SSHServerStreamSession[Any]):
 
     def _settle(self) -> None:
         if self._closed and (self.task is None or self.task.done()):
-            self._ended(self)
+            self.link.sessions.discard(self)
+
+
+async def _nothing(octets: int) -> bool:
+    return False
 
 
 def _is_scp(command: str) -> bool:

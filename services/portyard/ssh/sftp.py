@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.packet import SSHPacket
+from asyncssh.constants import FXP_STATUS
+from asyncssh.packet import SSHPacket, String, UInt32
 from asyncssh.sftp import (
     MAX_SFTP_PACKET_LEN,
     MAX_SFTP_READ_LEN,
@@ -33,7 +34,11 @@ from asyncssh.sftp import (
 from portyard.commons.accounts.model import Account
 from portyard.commons.filestore.model import FileRoot
 from portyard.commons.journal.model import SessionLog
+from portyard.commons.scenario.model import Verdict
+from portyard.ssh.core.verbs import Status, parse_status
 from portyard.ssh.core.words import printable
+from portyard.ssh.operations import event_of, flag_words
+from portyard.ssh.ruled import Ruled
 
 VERSION = 3  # what OpenSSH speaks, and so every client
 HANDLES = 256  # files and directories of one channel that are open at once
@@ -94,11 +99,15 @@ class Handle:
 
 
 class Listing:
-    """A directory that is being read: the names as they were when it was opened, each looked at when its turn comes."""
+    """A directory that is being read: the names as they were when it was opened, each looked at when its turn comes.
+
+    Attributes:
+        path: Its path inside the root.
+    """
 
     def __init__(self, root: FileRoot, path: str, names: list[str]) -> None:
         self._root = root
-        self._path = path
+        self.path = path
         self._names = iter([".", "..", *names])
 
     def __aiter__(self) -> AsyncIterator[asyncssh.SFTPName]:
@@ -107,7 +116,7 @@ class Listing:
     async def __anext__(self) -> asyncssh.SFTPName:
         for name in self._names:
             try:
-                found = self._root.lstat(posixpath.join(self._path, name))
+                found = self._root.lstat(posixpath.join(self.path, name))
             except OSError:
                 continue  # it vanished meanwhile
             return asyncssh.SFTPName(os.fsencode(name), attrs=attributes(found))
@@ -150,7 +159,7 @@ class Files(asyncssh.SFTPServer):
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Handle:
         """Open a file in place, as sftp servers do, so that an upload can be resumed (§6.3)."""
         name = os.fsdecode(path)
-        with self._noted(f"open {printable(name)} {_words(pflags)}"):
+        with self._noted(f"open {printable(name)} {flag_words(pflags)}"):
             self._demand_room()
             permissions = 0o666 if attrs.permissions is None else attrs.permissions & _PERMISSION_BITS
             fd = self._root.open_fd(name, _flags(pflags), permissions)
@@ -250,7 +259,7 @@ class Files(asyncssh.SFTPServer):
         name = os.fsdecode(path)
         with self._noted(f"opendir {_shown(path)}"):
             self._demand_room()
-            listing = Listing(self._root, name, self._root.list(name))
+            listing = Listing(self._root, posixpath.normpath("/" + name.lstrip("/")), self._root.list(name))
             self._listings.add(listing)
             return listing
 
@@ -319,6 +328,10 @@ class Files(asyncssh.SFTPServer):
 
     # Helpers
 
+    def note_answer(self, words: str) -> None:
+        """Note what a rule answered."""
+        self._pen.reply(printable(words))
+
     def _demand_room(self) -> None:
         if len(self._handles) + len(self._listings) >= HANDLES:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -360,16 +373,67 @@ class Handler(SFTPServerHandler):
         files: The files.
         reader: From the client.
         writer: To the client.
+        link: The connection.
     """
 
-    def __init__(self, files: Files, reader: Any, writer: Any) -> None:  # noqa: ANN401 - asyncssh's streams of octets
+    def __init__(self, files: Files, reader: Any, writer: Any, link: Ruled) -> None:  # noqa: ANN401 - asyncssh's streams
         super().__init__(files, reader, writer, VERSION)
         self._files = files
+        self._link = link
+        self._lie: Status | None = None
         own: dict[int | bytes, Any] = {
             b"limits@openssh.com": Handler._process_limits,
             b"copy-data": Handler._process_copy_data,
         }
         self._packet_handlers = {**self._packet_handlers, **own}
+
+    # Rules
+
+    async def _process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if self._link.armed:
+            verdict = await self._judged(pkttype, packet)
+            if verdict is not None:
+                await self._obey(verdict, pkttype, pktid, packet)
+                return
+        await super()._process_packet(pkttype, pktid, packet)
+
+    async def _judged(self, pkttype: int, packet: SSHPacket) -> Verdict | None:
+        event = event_of(pkttype, SSHPacket(packet.get_remaining_payload()), self._path_of)
+        if event is None:
+            return None
+        verb, fields = event
+        if (
+            verb == "sftp_symlink" and not self._nonstandard_symlink
+        ):  # OpenSSH's clients send the link last, others first (§6.10)
+            fields = {"path": fields["target"], "target": fields["path"]}
+        return await self._link.judged(verb, **fields)
+
+    def _path_of(self, handle: bytes) -> str:
+        opened: Any = self._file_handles.get(handle) or self._dir_handles.get(handle)
+        return "" if opened is None else str(opened.path)
+
+    async def _obey(self, verdict: Verdict, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if verdict.refuse is not None:
+            self._send_status(pktid, parse_status(verdict.refuse))
+        elif verdict.say is not None:
+            self._lie = parse_status(verdict.say)
+            await super()._process_packet(pkttype, pktid, packet)
+        elif not (verdict.silence or verdict.hang_up):
+            await super()._process_packet(pkttype, pktid, packet)
+        self._link.end_as(verdict)
+
+    def send_packet(self, pkttype: int, pktid: int | None, *args: bytes) -> None:
+        """Send an answer, or in its place the status that a rule wants."""
+        lie, self._lie = self._lie, None
+        if lie is None or pktid is None:
+            super().send_packet(pkttype, pktid, *args)
+        else:
+            self._send_status(pktid, lie)
+
+    def _send_status(self, pktid: int, status: Status) -> None:
+        self._files.note_answer(status.words)
+        body = UInt32(pktid) + UInt32(status.code) + String(status.words) + String("")
+        super().send_packet(FXP_STATUS, pktid, body)
 
     async def _process_limits(self, packet: SSHPacket) -> SFTPLimits:
         packet.check_end()
@@ -465,12 +529,6 @@ def _flags(pflags: int) -> int:
         if pflags & bit:
             access |= flag
     return access
-
-
-def _words(pflags: int) -> str:
-    words = [word for bit, word in ((asyncssh.FXF_READ, "read"), (asyncssh.FXF_WRITE, "write")) if pflags & bit]
-    words += [word for bit, _, word in _FLAG_BITS if pflags & bit]
-    return "+".join(words)
 
 
 def _changes(attrs: asyncssh.SFTPAttrs) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -37,6 +37,9 @@ class Terminal:
         stdin: From the client.
         stdout: To the client.
         stderr: To the client, apart; the same as stdout on a terminal.
+
+    Attributes:
+        before_output: Asked before each piece with the octets sent so far; whether it is sent.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Terminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._current: asyncio.Task[Any] | None = None
         self._at_prompt = False
+        self.before_output: Callable[[int], Awaitable[bool]] | None = None
+        self._sent = 0
 
     def become_interactive(self, editor: Any) -> None:  # noqa: ANN401 - asyncssh's wrapper of a channel has no type of its own
         """There is a terminal: text in, text out, and a line editor."""
@@ -75,13 +80,23 @@ class Terminal:
 
     async def write(self, data: bytes) -> None:
         """Octets to stdout, waiting while the client is slow."""
+        if not await self._may_send(data):
+            return
         self._stdout.write(data if self._editor is None else self._decoder.decode(data))
         await self._stdout.drain()
 
     async def write_error(self, data: bytes) -> None:
         """Octets to stderr."""
+        if not await self._may_send(data):
+            return
         self._stderr.write(data if self._editor is None else self._decoder.decode(data))
         await self._stderr.drain()
+
+    async def _may_send(self, data: bytes) -> bool:
+        if self.before_output is not None and not await self.before_output(self._sent):
+            return False
+        self._sent += len(data)
+        return True
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

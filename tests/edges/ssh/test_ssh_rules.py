@@ -1,0 +1,554 @@
+"""What rules do to the SSH room, seen from a client that knows nothing of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.model import RuleError
+from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.scenario.vocabulary import FAULTS
+from portyard.ssh.card import CARD
+from portyard.ssh.core.verbs import VOCABULARY
+from tests.support.asyncio_tests import LOOPS, run
+from tests.support.ssh import OpenSsh, closed_session, folder_of, needs
+from tests.support.talks import PASSWORD
+from tests.support.yard import Served, open_yard, serve
+
+SOON_S = 0.15
+LIMIT_S = 10.0
+DATA = bytes(range(256)) * 1024
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path, **changes: object) -> AsyncIterator[Served]:
+    async with open_yard(folder, **changes) as yard, serve(yard, CARD) as running:
+        yield running
+
+
+def connect(room: Served, **changes: Any) -> Any:
+    chosen: dict[str, Any] = {
+        "username": "alice",
+        "password": PASSWORD,
+        "known_hosts": str(room.yard.state / "ssh" / "known_hosts"),
+        "config": None,
+        "client_keys": None,
+        "agent_path": None,
+        "preferred_auth": "password",
+        **changes,
+    }
+    return asyncssh.connect("127.0.0.1", room.port("ssh"), **chosen)
+
+
+async def rule(room: Served, on: str, sandbox: str = "default", **then: object) -> None:
+    beside = {key: then.pop(key) for key in ("where", "times", "skip", "name") if key in then}
+    made = parse_rule({"on": f"ssh.{on}", **beside, "then": then})
+    check(made, {"ssh": VOCABULARY})
+    await room.yard.rules.add(sandbox, made)
+
+
+async def hangs(work: Awaitable[object], client: asyncssh.SSHClientConnection | None = None) -> None:
+    """It is never answered, within reason."""
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait([task], timeout=SOON_S)
+    assert not done
+    if client is None:
+        task.cancel()
+    else:
+        client.abort()
+    with contextlib.suppress(asyncio.CancelledError, asyncssh.Error, ConnectionError):
+        await asyncio.wait_for(task, LIMIT_S)
+
+
+async def later(work: Awaitable[object], least: float = SOON_S) -> Any:
+    began = time.monotonic()
+    result = await work
+    assert time.monotonic() - began >= least
+    return result
+
+
+# Before anybody logs in
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_version_exchange(loop: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+
+            async def first() -> bytes:
+                reader, writer = await asyncio.open_connection("127.0.0.1", room.port("ssh"))
+                try:
+                    return await asyncio.wait_for(reader.readline(), SOON_S * 3)
+                finally:
+                    writer.close()
+                    await writer.wait_closed()
+
+            await rule(room, "greeting", refuse="Not allowed at this time", times=1)
+            assert await first() == b"Not allowed at this time\r\n"
+            await rule(room, "greeting", hang_up=True, times=1)
+            assert await first() == b""
+            await rule(room, "greeting", silence=True, times=1)
+            with pytest.raises(TimeoutError):
+                await first()
+            await rule(room, "greeting", delay=SOON_S, times=1)
+            assert (await later(first())).startswith(b"SSH-2.0-")
+            await rule(room, "greeting", say="SSH-2.0-OpenSSH_4.3", times=1)
+            async with connect(room) as client:
+                assert client.get_extra_info("server_version") == "SSH-2.0-OpenSSH_4.3"
+            await rule(room, "greeting", say="Welcome to the bastion", times=1)
+            async with connect(room) as client:
+                assert (await client.run("echo hi")).stdout == "hi\n"
+
+    run(main(), loop)
+
+
+def test_key_exchange(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await rule(room, "kex", where={"client": "*AsyncSSH*"}, refuse="no common ground", times=1)
+            with pytest.raises(asyncssh.KeyExchangeFailed, match="no common ground"):
+                await connect(room)
+            await rule(room, "kex", hang_up=True, times=1)
+            with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
+                await connect(room)
+            await rule(room, "kex", delay=SOON_S, times=1)
+            (await later(connect(room))).close()
+            await rule(room, "kex", silence=True, times=1)
+            await hangs(connect(room))
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["password", "keyboard-interactive", "publickey"])
+def test_logins(method: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            home = await folder_of(room.yard) / ".ssh"
+            home.mkdir()
+            (home / "authorized_keys").write_bytes(key.export_public_key())
+            how: dict[str, Any] = {"preferred_auth": method}
+            if method == "publickey":
+                how |= {"client_keys": [key], "password": None}
+            banners: list[str] = []
+
+            class Client(asyncssh.SSHClient):
+                def auth_banner_received(self, msg: str, lang: str) -> None:
+                    banners.append(msg)
+
+            where = {"method": method, "login": "alice"}
+            await rule(room, "auth", where=where, refuse="the directory is down", times=1)
+            with pytest.raises(asyncssh.PermissionDenied):
+                await connect(room, client_factory=Client, **how)
+            assert banners == ["the directory is down\n"]
+            await rule(room, "auth", where=where, hang_up=True, times=1)
+            with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
+                await connect(room, **how)
+            await rule(room, "auth", where=where, delay=SOON_S, times=1)
+            (await later(connect(room, **how))).close()
+            await rule(room, "auth", where=where, silence=True, times=1)
+            await hangs(connect(room, **how))
+            (await connect(room, **how)).close()
+
+    run(main())
+
+
+def test_a_claimed_name_chooses_the_sandbox_before_its_password_is_known(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await room.yard.sandboxes.create("t1")
+            await rule(room, "auth", sandbox="t1", hang_up=True)
+            with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
+                await connect(room, username="nobody@t1.test", password="wrong")
+            (await connect(room)).close()
+            record = await closed_session(room.yard, "t1")
+            assert record
+
+    run(main())
+
+
+class Answering(asyncssh.SSHClient):
+    """Answers prompts from a list, and remembers them."""
+
+    def __init__(self, answers: list[str]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.instructions: list[str] = []
+        self.tries = 0
+
+    def kbdint_auth_requested(self) -> str | None:
+        self.tries += 1
+        return "" if self.tries == 1 else None
+
+    def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
+    ) -> list[str]:
+        if instructions:
+            self.instructions.append(instructions)
+        self.asked += [prompt for prompt, _ in prompts]
+        return [self.answers.pop(0) for _ in prompts]
+
+
+def test_scripted_prompts(tmp_path: Path) -> None:
+    script = [
+        {"send": "Two factors, please."},
+        {"say": "Password: "},
+        {"expect": PASSWORD},
+        {"delay": "10ms"},
+        {"say": "Code: "},
+        {"say": "Colour: "},
+        {"expect": "/^[0-9]{6}$/"},
+        {"expect": "blue"},
+    ]
+
+    async def main() -> None:
+        async with served(tmp_path) as room:
+
+            async def log_in(*answers: str, **changes: Any) -> Answering:
+                client = Answering(list(answers))
+                changes = {"password": None, "preferred_auth": "keyboard-interactive", **changes}
+                (await connect(room, client_factory=lambda: client, **changes)).close()
+                return client
+
+            await rule(room, "prompt", script=script, times=4)
+            good = await log_in(PASSWORD, "123456", "blue")
+            assert (good.asked, good.instructions) == (["Password: ", "Code: ", "Colour: "], ["Two factors, please."])
+            for answers in (("wrong",), (PASSWORD, "12345", "blue"), (PASSWORD, "123456", "red")):
+                with pytest.raises(asyncssh.PermissionDenied):
+                    await log_in(*answers)
+            await rule(room, "prompt", say="Passphrase, friend? ", times=1)
+            assert (await log_in(PASSWORD)).asked == ["Passphrase, friend? "]
+            await rule(room, "prompt", refuse="no prompts today", times=1)
+            with pytest.raises(asyncssh.PermissionDenied):
+                await log_in(PASSWORD)
+            await rule(room, "prompt", script=[{"say": "?"}, {"expect": "*"}], times=1)
+            with pytest.raises(asyncssh.PermissionDenied):  # nobody can be logged in as nobody
+                await log_in("x", "x", username="nobody@portyard.test")
+            await rule(room, "prompt", script=[{"hang_up": True}], times=1)
+            with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
+                await log_in()
+            await rule(room, "prompt", silence=True, times=1)
+            await hangs(log_in())
+
+    run(main())
+
+
+# Channels
+
+Ask = Callable[[asyncssh.SSHClientConnection], Awaitable[object]]
+REQUESTS: dict[str, tuple[dict[str, object], Ask]] = {
+    "exec": ({"command": "echo *"}, lambda client: client.run("echo hi", check=True)),
+    "shell": ({}, lambda client: client.run(input="echo hi\n", check=True)),
+    "pty": ({"term": "xterm"}, lambda client: client.run("echo hi", term_type="xterm", check=True)),
+    "subsystem": ({"name": "sftp"}, lambda client: client.start_sftp_client()),
+    "output": ({"command": "echo *", "octets": 0}, lambda client: client.run("echo hi", check=True)),
+}
+
+
+@pytest.mark.parametrize("verb", REQUESTS)
+def test_requests_of_a_channel(verb: str, tmp_path: Path) -> None:
+    where, ask = REQUESTS[verb]
+
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            if verb != "output":
+                await rule(room, verb, where=where, refuse="no", times=1)
+                async with connect(room) as client:
+                    with pytest.raises((asyncssh.ChannelOpenError, asyncssh.SFTPError)):
+                        await ask(client)
+                    await ask(client)
+            await rule(room, verb, where=where, delay=SOON_S, times=1)
+            async with connect(room) as client:
+                await later(ask(client))
+            await rule(room, verb, where=where, hang_up=True, times=1)
+            async with connect(room) as client:
+                with contextlib.suppress(asyncssh.Error, ConnectionError):
+                    await ask(client)
+                await asyncio.wait_for(client.wait_closed(), LIMIT_S)
+            await rule(room, verb, where=where, silence=True, times=1)
+            async with connect(room) as client:
+                await hangs(ask(client), client)
+
+    run(main())
+
+
+def test_a_variable_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client:
+            await rule(room, "env", where={"name": "LANG", "value": "tlh"}, refuse="no")
+            env = {"LANG": "tlh", "LC_ALL": "C"}
+            assert (await client.run('echo "$LC_ALL:$LANG"', env=env)).stdout == "C:\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_predictable_command(loop: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            stub = {"body": "I am not $command\n", "stderr": "oops\n", "status": 3}
+            await rule(room, "exec", where={"command": "deploy*"}, respond=stub)
+            await rule(room, "exec", where={"command": "touch*"}, say="touched, honestly\n")
+            async with connect(room) as client:
+                done = await client.run("deploy --now")
+                assert (done.stdout, done.stderr, done.exit_status) == ("I am not deploy --now\n", "oops\n", 3)
+                done = await client.run("touch f; echo never seen; exit 4")
+                assert (done.stdout, done.exit_status) == ("touched, honestly\n", 4)
+                assert (await client.run("ls")).stdout == "f\n"
+                done = await client.run("deploy", term_type="xterm")
+                assert (done.stdout, done.exit_status) == ("I am not deploy\r\noops\r\n", 3)
+            await rule(room, "exec", where={"command": "last"}, respond={"body": "bye\n"}, hang_up=True)
+            async with connect(room) as client:
+                with contextlib.suppress(asyncssh.Error):
+                    assert (await client.run("last")).stdout == "bye\n"
+                await asyncio.wait_for(client.wait_closed(), LIMIT_S)
+
+    run(main(), loop)
+
+
+def test_output_ends_in_its_midst(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            (await folder_of(room.yard) / "big").write_bytes(DATA)
+            await rule(room, "output", where={"octets": ">=65536"}, hang_up=True)
+            async with connect(room) as client:
+                process = await client.create_process("cat big", encoding=None)
+                got = b""
+                with contextlib.suppress(asyncssh.Error):
+                    while piece := await process.stdout.read(65536):
+                        got += piece
+                assert got == DATA[:65536]
+
+    run(main())
+
+
+# SFTP
+
+Work = Callable[[asyncssh.SFTPClient], Awaitable[object]]
+
+
+async def _read(files: asyncssh.SFTPClient, name: str = "f") -> bytes:
+    async with files.open(name, "rb") as file:
+        data = await file.read()
+        assert isinstance(data, bytes)
+        return data
+
+
+async def _write(files: asyncssh.SFTPClient) -> None:
+    async with files.open("w", "wb") as file:
+        await file.write(b"x")
+
+
+async def _with_open(files: asyncssh.SFTPClient, what: str, *args: object) -> None:
+    async with files.open("f", "r+b") as file:
+        await getattr(file, what)(*args)
+
+
+OPERATIONS: dict[str, tuple[dict[str, object], Work]] = {
+    "open": ({"path": "/f", "mode": "read"}, _read),
+    "close": ({"path": "/f"}, _read),
+    "read": ({"path": "/f", "offset": 0}, _read),
+    "write": ({"path": "/w", "offset": 0, "octets": 1}, _write),
+    "stat": ({"path": "/f"}, lambda files: files.stat("f")),
+    "lstat": ({"path": "/f"}, lambda files: files.lstat("f")),
+    "fstat": ({"path": "/f"}, lambda files: _with_open(files, "stat")),
+    "setstat": ({"path": "/f"}, lambda files: files.chmod("f", 0o600)),
+    "fsetstat": ({"path": "/f"}, lambda files: _with_open(files, "chmod", 0o600)),
+    "opendir": ({"path": "/d"}, lambda files: files.listdir("d")),
+    "readdir": ({"path": "/d"}, lambda files: files.listdir("d")),
+    "remove": ({"path": "/gone"}, lambda files: files.remove("gone")),
+    "mkdir": ({"path": "/new"}, lambda files: files.mkdir("new")),
+    "rmdir": ({"path": "/empty"}, lambda files: files.rmdir("empty")),
+    "realpath": ({"path": "/d/f"}, lambda files: files.realpath("d/f")),
+    "rename": ({"path": "/old", "target": "/d/other"}, lambda files: files.rename("old", "d/other")),
+    "readlink": ({"path": "/l"}, lambda files: files.readlink("l")),
+    "symlink": ({"path": "/l2", "target": "/f"}, lambda files: files.symlink("f", "l2")),
+    "link": ({"path": "/h", "target": "/f"}, lambda files: files.link("f", "h")),
+    "statvfs": ({"path": "/d"}, lambda files: files.statvfs("d")),
+    "fsync": ({"path": "/f"}, lambda files: _with_open(files, "fsync")),
+    "copy": ({"path": "/f", "target": "/copy", "offset": 0}, lambda files: files.remote_copy("f", "copy")),
+}
+
+
+def test_the_table_has_every_operation() -> None:
+    announced = {verb.removeprefix("sftp_") for verb in VOCABULARY.verbs if verb.startswith("sftp_")}
+    assert announced == OPERATIONS.keys()
+
+
+async def furnish(room: Served) -> None:
+    home = await folder_of(room.yard)
+    (home / "f").write_bytes(DATA)
+    for name in ("old", "gone"):
+        (home / name).write_bytes(b"x")
+    for name in ("d", "empty"):
+        (home / name).mkdir(exist_ok=True)
+    (home / "l").symlink_to("f")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_sftp_operations(operation: str, tmp_path: Path) -> None:
+    where, work = OPERATIONS[operation]
+    verb = f"sftp_{operation}"
+
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await furnish(room)
+            await rule(room, verb, where=where, refuse="SSH_FX_PERMISSION_DENIED: not you", times=1)
+            async with connect(room) as client, client.start_sftp_client() as files:
+                with pytest.raises(asyncssh.SFTPPermissionDenied, match="not you"):
+                    await work(files)
+                await rule(room, verb, where=where, delay=SOON_S, times=1)
+                await later(work(files))
+            await rule(room, verb, where=where, hang_up=True, times=1)
+            async with connect(room) as client, client.start_sftp_client() as files:
+                with pytest.raises((asyncssh.Error, ConnectionError)):
+                    await work(files)
+                await asyncio.wait_for(client.wait_closed(), LIMIT_S)
+            await rule(room, verb, where=where, silence=True, times=1)
+            async with connect(room) as client:
+                files = await client.start_sftp_client()
+                await hangs(work(files), client)
+
+    run(main())
+
+
+def test_a_refusal_does_nothing_and_a_lie_is_told_after_the_deed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client, client.start_sftp_client() as files:
+            await furnish(room)
+            await rule(room, "sftp_remove", refuse="no such file", times=1)
+            with pytest.raises(asyncssh.SFTPNoSuchFile):
+                await files.remove("gone")
+            assert await files.exists("gone")
+            await rule(room, "sftp_remove", say="failure: the disk is on fire", times=1)
+            with pytest.raises(asyncssh.SFTPFailure, match="the disk is on fire"):
+                await files.remove("gone")
+            assert not await files.exists("gone")
+            await rule(room, "sftp_remove", refuse="anything else", times=1)
+            with pytest.raises(asyncssh.SFTPFailure, match="anything else"):
+                await files.remove("old")
+            await rule(room, "sftp_rename", say="ok", times=1)
+            await files.rename("nothing", "nowhere")
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_download_breaks_off_at_an_offset(loop: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await furnish(room)
+            await rule(room, "sftp_read", where={"path": "/f", "offset": ">=100000"}, hang_up=True, times=1)
+            await rule(room, "sftp_read", where={"path": "/f", "offset": ">=200000"}, refuse="eof", times=1)
+
+            async def pieces(files: asyncssh.SFTPClient) -> bytes:
+                async with files.open("f", "rb", block_size=0) as file:
+                    got = b""
+                    while piece := await file.read(20_000):
+                        assert isinstance(piece, bytes)
+                        got += piece
+                    return got
+
+            async with connect(room) as client, client.start_sftp_client() as files:
+                with pytest.raises((asyncssh.Error, ConnectionError)):
+                    await pieces(files)
+            async with connect(room) as client, client.start_sftp_client() as files:
+                assert await pieces(files) == DATA[:200_000]
+                assert await pieces(files) == DATA
+
+    run(main(), loop)
+
+
+def test_magic_names(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path, magic=True) as room, connect(room) as client, client.start_sftp_client() as files:
+            with pytest.raises(asyncssh.SFTPFailure):
+                await files.open("report+550.txt", "wb")
+            async with files.open("plain+name", "wb"):
+                pass
+            await later(files.mkdir("d+delay200ms"), 0.2)
+            with pytest.raises((asyncssh.Error, ConnectionError)):
+                await files.open("x+hangup", "wb")
+
+    run(main())
+
+
+def test_a_retry(tmp_path: Path) -> None:
+    """Fail twice, then succeed."""
+
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client, client.start_sftp_client() as files:
+            await furnish(room)
+            await rule(room, "sftp_open", refuse="failure", times=2)
+            for _ in range(2):
+                with pytest.raises(asyncssh.SFTPFailure):
+                    await _read(files)
+            assert await _read(files) == DATA
+
+    run(main())
+
+
+# OpenSSH's own programs
+
+
+@needs("ssh", package="openssh-client")
+def test_openssh_sees_the_same(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path / "state") as room:
+            ssh = OpenSsh(room, tmp_path)
+            await rule(room, "exec", respond={"body": "stub\n", "stderr": "err\n", "status": 7}, times=1)
+            done = await ssh.with_password("anything", method="password")
+            assert (done.status, done.out) == (7, b"stub\n")
+            assert "err" in done.err
+            await rule(room, "auth", where={"method": "password"}, refuse="maintenance until noon", times=1)
+            done = await ssh.with_password("true", method="password")
+            assert done.status == 255
+            await rule(room, "greeting", say="SSH-2.0-OpenSSH_7.4", times=1)
+            assert (await ssh.with_password("echo hi", method="keyboard-interactive")).out == b"hi\n"
+            await rule(room, "kex", refuse="go away", times=1)
+            assert (await ssh.with_password("echo hi", method="password")).status == 255
+
+    run(main())
+
+
+# What is announced
+
+
+@pytest.mark.parametrize(
+    ("on", "then", "why"),
+    [
+        ("auth", {"say": "success"}, "takes it for the state"),
+        ("exec", {"script": [{"say": "x"}]}, "can't honour script"),
+        ("sftp_read", {"respond": "x"}, "can't honour respond"),
+        ("exec", {"respond": {"headers": {"a": "b"}}}, "no such part"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_when_set(on: str, then: dict[str, object], why: str) -> None:
+    with pytest.raises(RuleError, match=why):
+        check(parse_rule({"on": f"ssh.{on}", "then": then}), {"ssh": VOCABULARY})
+
+
+def test_every_verb_takes_faults_of_bytes() -> None:
+    for verb in VOCABULARY.verbs.values():
+        assert verb.actions >= FAULTS
+
+
+def test_a_fault_is_journalled(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await rule(room, "exec", name="slow", delay="1ms")
+            async with connect(room) as client:
+                await client.run("true")
+            events = await room.yard.journal.events(await closed_session(room.yard))
+            (fault,) = [event for event in events if event.kind == "fault"]
+            assert (fault.fields["verb"], fault.fields["rule"], fault.fields["does"]) == ("exec", "slow", ["delay"])
+
+    run(main())
