@@ -1,0 +1,63 @@
+"""What rules may ask of FTP: which verb a command is, and what its event says."""
+
+from __future__ import annotations
+
+import pytest
+
+from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.model import RuleError
+from portyard.commons.scenario.parsing import parse_rule
+from portyard.ftp.card import CARD
+from portyard.ftp.core.verbs import PHASES, VOCABULARY, fields_of, verb_of
+
+
+@pytest.mark.parametrize(
+    ("command", "verb"),
+    [("RETR", "retr"), ("XCWD", "cwd"), ("XPWD", "pwd"), ("SITE", "site"), ("FROB", "unknown"), ("DATA", "unknown")],
+)
+def test_verbs(command: str, verb: str) -> None:
+    assert verb_of(command) == verb
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "fields"),
+    [
+        ("RETR f", "/d", {"path": "/d/f", "offset": 7}),
+        ("RETR /a/../b", "/d", {"path": "/b", "offset": 7}),
+        ("STOR ../../x", "/d", {"path": "/x", "offset": 7}),
+        ("LIST", "/d", {"path": "/d"}),
+        ("MFMT 20200101000000 my file", "/", {"path": "/my file"}),
+        ("USER alice", "/", {"login": "alice"}),
+        ("AUTH tls", "/", {"mechanism": "TLS"}),
+        ("TYPE I", "/", {"argument": "I"}),
+        ("FROB x y", "/", {"command": "FROB", "argument": "x y"}),
+        ("PASS secret", "/", {}),
+    ],
+)
+def test_fields(line: str, folder: str, fields: dict[str, object]) -> None:
+    command, _, argument = line.partition(" ")
+    assert fields_of(verb_of(command), command, argument, folder, 7) == fields
+
+
+def test_no_secret_is_a_field() -> None:
+    assert not VOCABULARY.verbs["pass"].fields
+    assert not VOCABULARY.verbs["acct"].fields
+
+
+def test_phases_are_verbs() -> None:
+    assert set(PHASES) < VOCABULARY.verbs.keys()
+    assert CARD.vocabulary is VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("on", "then", "why"),
+    [
+        ("data", {"say": "226 done"}, "transfer or complete"),
+        ("noop", {"respond": "x"}, "what say is for"),
+        ("retr", {"respond": {"status": 5}}, "no such part"),
+        ("retr", {"tls": "expired"}, "verb tls"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_when_set(on: str, then: dict[str, object], why: str) -> None:
+    with pytest.raises(RuleError, match=why):
+        check(parse_rule({"on": f"ftp.{on}", "then": then}), {"ftp": VOCABULARY})
