@@ -217,9 +217,9 @@ async def play(protocol: HostedProtocol, request: web.Request, steps: tuple[Acti
             case Send(text):
                 await send_octets(protocol, text.encode())
             case Say(reply):
-                await _give(protocol, request, refusal(reply))
+                await _give(request, refusal(reply))
             case Respond():
-                await _give(protocol, request, stub(request, step))
+                await _give(request, stub(request, step))
             case Expect(text):
                 protocol.rest = Rest(parse_pattern(text), steps[place + 1 :])
                 break
@@ -240,12 +240,9 @@ async def send_octets(protocol: HostedProtocol, octets: bytes) -> None:
     await writer.drain()
 
 
-async def _give(protocol: HostedProtocol, request: web.Request, response: web.StreamResponse) -> None:
+async def _give(request: web.Request, response: web.StreamResponse) -> None:
     """Send a whole response before its time."""
-    writer = RuledWriter(protocol, asyncio.get_running_loop())
-    writer.begin(request)
-    writer.asking = False
-    request._payload_writer = writer
+    writer_of(request).another()
     await response.prepare(request)
     await response.write_eof()
 
@@ -344,10 +341,21 @@ class RuledWriter(StreamWriter):
         self._sent = 0  # octets of the body
         self.lie: web.StreamResponse | None = None  # what is answered instead: the truth is written nowhere
         self.asking = True
+        self.prefix = ""  # of the path, that named the sandbox
 
-    def begin(self, request: web.BaseRequest) -> None:
-        """Say which request is to be answered."""
+    def begin(self, request: web.BaseRequest, prefix: str = "") -> None:
+        """Say which request is to be answered, and what its path was stripped of."""
         self._request = request
+        self.prefix = prefix
+
+    def another(self) -> RuledWriter:
+        """One for another response to the same request, which isn't asked about; it takes this one's place."""
+        assert self._request is not None
+        writer = RuledWriter(self.host, self.loop)
+        writer.begin(self._request, self.prefix)
+        writer.asking = False
+        self._request._payload_writer = writer
+        return writer
 
     async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
         """Send the head, unless a rule wants something else; it may leave together with the first of the body."""
@@ -414,15 +422,18 @@ class RuledWriter(StreamWriter):
             self._sent += len(piece)
             await super().write(bytes(piece))
 
-    async def write_eof(self, chunk: bytes = b"") -> None:
-        """Send the last of the body."""
+    def write_eof(self, chunk: bytes = b"") -> Any:  # noqa: ANN401 - a coroutine, without one more around it
+        """Send the last of the body; to be awaited."""
         if self.lie is not None:
-            return
+            return _nothing()
         gate = self.host.connection.gate
         if chunk and self.asking and gate is not None and gate.armed and gate.asks("body"):
-            await self._write_pieces(memoryview(chunk))
-            chunk = b""
-        await super().write_eof(chunk)
+            return self._end_in_pieces(chunk)
+        return super().write_eof(chunk)
+
+    async def _end_in_pieces(self, chunk: bytes) -> None:
+        await self._write_pieces(memoryview(chunk))
+        await super().write_eof()
 
     def set_eof(self) -> None:
         """The message is complete."""

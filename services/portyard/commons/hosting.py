@@ -21,7 +21,7 @@ from yarl import URL
 
 from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled, unknown
-from portyard.commons.naming import UnknownSandboxError, split_prefix
+from portyard.commons.naming import UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
 
@@ -196,20 +196,13 @@ class HostedProtocol(web.RequestHandler):
         try:
             finished = await super().finish_response(request, resp, start_time)
             if isinstance(writer, RuledWriter) and writer.lie is not None:
-                finished = await super().finish_response(request, self._instead(request, writer.lie), start_time)
+                writer.another()  # the truth went into this one, which wrote nothing
+                finished = await super().finish_response(request, writer.lie, start_time)
             return finished
         finally:
             self._answered += 1
             if self.gentle is not None and self.gentle.peer_ended and self._answered >= self._request_count:
                 self.close()
-
-    def _instead(self, request: web.BaseRequest, lie: web.StreamResponse) -> web.StreamResponse:
-        """What a rule wants to be answered, ready to be sent: the truth went into a writer that wrote nothing."""
-        writer = RuledWriter(self, asyncio.get_running_loop())
-        writer.begin(request)
-        writer.asking = False
-        request._payload_writer = writer
-        return lie
 
     async def hush(self) -> None:
         """Say nothing any more: what comes is dropped, until the peer leaves, which ends the caller.
@@ -255,24 +248,38 @@ class HostedProtocol(web.RequestHandler):
             message = message._replace(path=target, url=URL.build(path=path, query_string=query, encoded=True))
         ruled_writer = RuledWriter(self, writer.loop)
         request = self._make_request(message, payload, protocol, ruled_writer, task)
-        ruled_writer.begin(request)
-        if prefix:
-            request[_PREFIX] = prefix
+        ruled_writer.begin(request, prefix)
         return request
 
     async def _exchange(self, request: Any) -> web.StreamResponse:  # noqa: ANN401 - a web.Request, by the application's factory
-        """Note a request, find its sandbox, and deal with it as the rules want it."""
+        """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         if self.journalled:
             note_request(self.connection, request)
-        house = self._house
-        if house is None:
-            return await self._within(request)
         try:
-            login = house.login(request)
-            self.join(await house.naming.sandbox_of(request.headers, prefix_of(request), login, self._home))
-        except UnknownSandboxError as error:
-            await self.resolve(request)
-            return unknown(error)
+            if request.method == "CONNECT":
+                await self.resolve(request)
+                return _no_tunnel(request)
+            if self._house is None:
+                return await self._within(request)
+            return await self._housed(request, self._house)
+        except _BROKEN_BODY as error:
+            refusal = web.Response(
+                status=400, text=f"400: the body breaks its framing or its coding: {_reason_of(error, None)}\n"
+            )
+            refusal.force_close()  # where the next request would begin isn't known
+            return refusal
+
+    async def _housed(self, request: web.Request, house: House) -> web.StreamResponse:
+        """Find a request's sandbox, and deal with it as the rules want it."""
+        headers, prefix, login = request.headers, prefix_of(request), house.login(request)
+        if prefix or login is not None or may_name(headers):
+            try:
+                self.join(await house.naming.sandbox_of(headers, prefix, login, self._home))
+            except UnknownSandboxError as error:
+                await self.resolve(request)
+                return unknown(error)
+        else:
+            self.join(self._home)
         gate = self.connection.gate
         if self.rest is None and (gate is None or not gate.armed):
             return await self._within(request)
@@ -369,7 +376,6 @@ class Hosting:
         self._protocol_class = protocol_class
         self._protocols: WeakSet[HostedProtocol] = WeakSet()
         app.on_response_prepare.append(_before_response)
-        app.middlewares.insert(0, _exchange)
         # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=limits.grace_s)
 
@@ -426,15 +432,14 @@ def connection_of(request: web.BaseRequest) -> Connection:
     return hosted(request).connection
 
 
-_PREFIX = web.RequestKey("prefix", str)
 EXACT = web.RequestKey("exact", bool)
 """Set in a request whose Location is to stay as it is."""
 
 
 def prefix_of(request: web.BaseRequest) -> str:
     """The prefix of the path that named a request's sandbox, or ""."""
-    prefix: str = request.get(_PREFIX, "")
-    return prefix
+    writer = request._payload_writer
+    return writer.prefix if isinstance(writer, RuledWriter) else ""
 
 
 def target_of(request: web.BaseRequest) -> str:
@@ -457,21 +462,6 @@ def is_secure(request: web.BaseRequest) -> bool:
 SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _SHOWN_CHARACTERS = 2000  # of one value in the journal
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
-
-
-@web.middleware
-async def _exchange(request: web.Request, handler: Handle) -> web.StreamResponse:
-    """A body that breaks its own framing or coding is the peer's fault."""
-    try:
-        if request.method == "CONNECT":
-            return _no_tunnel(request)
-        return await handler(request)
-    except _BROKEN_BODY as error:
-        refusal = web.Response(
-            status=400, text=f"400: the body breaks its framing or its coding: {_reason_of(error, None)}\n"
-        )
-        refusal.force_close()  # where the next request would begin isn't known
-        return refusal
 
 
 def _no_tunnel(request: web.Request) -> web.Response:

@@ -54,6 +54,11 @@ def domains_of(host: str) -> tuple[str, ...]:
     return tuple(".".join(labels[at:]) for at in range(len(labels) - 1))
 
 
+def may_name(headers: Mapping[str, str]) -> bool:
+    """Whether a request's header fields can name a sandbox at all."""
+    return FIELD in headers or bool(domains_of(headers.get("Host", "")))
+
+
 @dataclass(frozen=True, slots=True)
 class Naming:
     """Finds the sandbox.

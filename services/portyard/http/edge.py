@@ -57,7 +57,9 @@ def describe(request: web.Request) -> tuple[str, dict[str, Scalar]]:
 
 def login_of(request: web.Request) -> str | None:
     """The login name that a request for files claims; elsewhere credentials are httpbin's own."""
-    return _user_of(request) or None if request.path.startswith(PREFIX) else None
+    if "Authorization" not in request.headers or not request.path.startswith(PREFIX):
+        return None
+    return _user_of(request) or None
 
 
 def _user_of(request: web.Request) -> str:
