@@ -415,5 +415,5 @@ class Ruled(Commands):
             asking.refuse_handshake(Alert[name] if name in Alert.__members__ else Alert.HANDSHAKE_FAILURE)
             return None
         if verdict.recipe is not None:
-            return await self.room.terms(verdict.recipe)
+            return await self.terms_of(verdict.recipe, asking)
         return await super().choose_terms(channel, server_name, asking)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from portyard.commons.card import TlsMode
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.tls.hello import ClientHello
-from portyard.commons.tls.recipes import GOOD, RECIPES, recipe_for_host
+from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
 from portyard.commons.tls.setup import hello_fields
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
@@ -114,10 +114,18 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         """Greet, or on an implicit port begin the handshake."""
         if not self.connected:
             self._ended()
-        elif self.connection.port.tls is TlsMode.IMPLICIT:
+        elif self.connection.port.tls is TlsMode.IMPLICIT and not self._plain_wanted():
             self.secure()
         else:
             self.greet()
+
+    def _plain_wanted(self) -> bool:
+        """Whether a rule wants plaintext on a TLS port."""
+        asked = self.gate.recipe if self.gate is not None else None
+        if asked is None or RECIPES[asked].manner is not Manner.PLAINTEXT:
+            return False
+        self.pen.event("tls", step="plaintext", channel="control")
+        return True
 
     def greet(self) -> None:
         """The greeting."""
@@ -173,8 +181,21 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             server_name: The name that the client asked for, or "".
             asking: The connection.
         """
-        asked = recipe_for_host(server_name) if channel == "control" else None
-        return await self.room.terms(self.recipe if asked is None else asked.name)
+        if channel == "data":
+            return await self.terms_of(self.recipe, asking)
+        named = recipe_for_host(server_name)
+        asked = self.gate.recipe if self.gate is not None else None
+        return await self.terms_of(asked or (GOOD if named is None else named.name), asking)
+
+    async def terms_of(self, recipe: str, asking: TlsChannel) -> Terms | None:
+        """A recipe's terms; None where it wants no handshake, which then is answered already, or never."""
+        match RECIPES[recipe].manner:
+            case Manner.STALL:
+                return None
+            case Manner.PLAINTEXT:
+                asking.answer_plainly(self.connection.service.overload)
+                return None
+        return await self.room.terms(recipe)
 
     def handle_tls_established(self) -> None:
         """The handshake is done."""

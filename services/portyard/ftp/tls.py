@@ -126,6 +126,12 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             self.socket.send(alert_record(alert))
         self.handle_tls_failed(OSError(f"{alert.name.lower()} sent, as a rule wants it"))
 
+    def answer_plainly(self, words: bytes) -> None:
+        """Answer the ClientHello as if there were no TLS."""
+        with contextlib.suppress(OSError):
+            self.socket.send(words)
+        self.handle_tls_failed(OSError("answered in plaintext, as is wanted"))
+
     def handshake_fields(self) -> dict[str, object]:
         """What the handshake agreed on, for the journal."""
         cipher = self.socket.cipher()

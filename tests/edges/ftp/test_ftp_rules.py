@@ -530,3 +530,41 @@ def test_the_listener_socket_is_the_only_one_left(tmp_path: Path) -> None:
             assert [event.kind for event in await ftp.events("closed")] == ["closed"]
 
     run(go())
+
+
+# Faults of bytes on the control connection
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("verb", ["noop", "retr"])
+def test_faults_of_bytes_armed_by_a_command_strike_the_control_connection(
+    verb: str, implicit: bool, tmp_path: Path
+) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            await ftp.rule(verb, reset=True)
+            client = await ftp.logged_in(implicit=implicit)
+            assert (await client.ask("PWD")).startswith("257")
+            await client.say(LINES[verb][0])
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(client.reader.read(), LIMIT_S)
+
+    run(go())
+
+
+def test_faults_of_bytes_from_the_start(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            await ftp.rule("connect", cut_after=4, times=1)
+            client = await ftp.knock()
+            assert await asyncio.wait_for(client.reader.read(), LIMIT_S) == b"220 "
+            await ftp.rule("connect", slice={"octets": 1}, times=1)
+            client = await ftp.client()
+            assert (await client.ask("AUTH TLS")).startswith("234")
+            await client.start_tls()
+            await client.login()
+            assert (await client.ask("PASV")).startswith("227 Entering passive mode (127,0,0,1,")
+            await client.ask("TYPE A")
+            assert await client.fetch("NLST") == b""
+
+    run(go())

@@ -266,3 +266,29 @@ def test_no_goodbye_where_a_certificate_is_named_so(tmp_path: Path) -> None:
             assert await asyncio.to_thread(receive) == "ragged"
 
     run(go())
+
+
+def test_plaintext_where_tls_belongs_and_a_handshake_that_stalls(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            port = ftp.served.port("ftps")
+            await ftp.rule("connect", tls="plaintext", times=1)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert (await asyncio.wait_for(reader.readline(), LIMIT_S)).startswith(b"220 ")
+            writer.close()
+            await writer.wait_closed()
+            await ftp.rule("connect", tls="expired", times=1)
+            assert "expired" in await shown(ftp, "localhost", explicit=False)
+            with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|record layer"):
+                await shown(ftp, "plaintext.portyard.test", explicit=False)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(shown(ftp, "stalled.portyard.test", explicit=False), 0.2)
+            await ftp.rule("tls", where={"channel": "data"}, tls="plaintext", times=1)
+            client = await ftp.logged_in(implicit=True)
+            pipe = await client.data()
+            assert (await client.ask("NLST")).startswith("1")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await pipe.writer.start_tls(client.context, server_hostname="localhost")
+            assert (await client.reply()).startswith("522")
+
+    run(go())

@@ -528,6 +528,7 @@ def test_openssh_sees_the_same(tmp_path: Path) -> None:
         ("auth", {"say": "success"}, "takes it for the state"),
         ("exec", {"script": [{"say": "x"}]}, "can't honour script"),
         ("sftp_read", {"respond": "x"}, "can't honour respond"),
+        ("connect", {"tls": "expired"}, "no TLS"),
         ("exec", {"respond": {"headers": {"a": "b"}}}, "no such part"),
     ],
 )
@@ -550,5 +551,19 @@ def test_a_fault_is_journalled(tmp_path: Path) -> None:
             events = await room.yard.journal.events(await closed_session(room.yard))
             (fault,) = [event for event in events if event.kind == "fault"]
             assert (fault.fields["verb"], fault.fields["rule"], fault.fields["does"]) == ("exec", "slow", ["delay"])
+
+    run(main())
+
+
+def test_faults_of_bytes_armed_by_an_event(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            await furnish(room)
+            await rule(room, "sftp_read", where={"path": "/f"}, cut_after=100)
+            await rule(room, "exec", where={"command": "slow"}, latency=SOON_S)
+            async with connect(room) as client, client.start_sftp_client() as files:
+                await later(client.run("slow"))
+                with pytest.raises((asyncssh.Error, ConnectionError)):
+                    await _read(files)
 
     run(main())

@@ -32,7 +32,7 @@ def _sftp(summary: str, magic: str | None = None, **fields: Field) -> Verb:
 VOCABULARY = Vocabulary(
     room="ssh",
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "connect": Verb("A connection was accepted.", {}, CONNECT - {"tls"}, why_not={"tls": "SSH has no TLS"}),
         "greeting": Verb("The server is about to send its version line.", {}, _PHASE | {"say"}),
         "kex": _phase("The client's first KEXINIT came.", client=Field("Its version line.")),
         "auth": _phase(
