@@ -12,12 +12,14 @@ from aiohttp import web
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.sandbox.model import Sandbox
+from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.yard import Yard
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Found, MailQueries
 from portyard.console.shapes import Nothing
 
 JSON = "application/json"
+MOST_ALLOWED = 100  # names that a refusal lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Desk:
         found = await self.yard.sandboxes.get(name)
         if found is None:
             names = [sandbox.name for sandbox in await self.yard.sandboxes.list()]
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"no sandbox {name}", key="sandbox", value=name, allowed=names)
+            detail = f"no sandbox {name}{did_you_mean(name, names)}"
+            raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="sandbox", value=name, allowed=names[:MOST_ALLOWED])
         return found
 
     async def account(self, sandbox: Sandbox, name: str) -> Account:
@@ -48,7 +51,7 @@ class Desk:
         address = name if "@" in name or not sandbox.domains else f"{name}@{sandbox.domains[0]}"
         found = await self.yard.accounts.by_address(sandbox.name, address)
         if found is None:
-            known = [account.address for account in (await self.yard.accounts.list(sandbox.name))[:100]]
+            known = [account.address for account in (await self.yard.accounts.list(sandbox.name))[:MOST_ALLOWED]]
             detail = f"no account {name} in sandbox {sandbox.name}"
             raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="address", value=name, allowed=known)
         return found

@@ -20,6 +20,7 @@ from portyard.console.core.matching import Criteria, because
 OWN_ROOM = "console"  # whose connections are no sessions of the testbed
 NEAR_MISSES = 10  # shown, those with the fewest differences first
 MOST_FITTING = 1000  # events that one wait answers with
+SESSIONS_LIMIT = 2_000  # sessions that were there before the wait, the newest, whose events are looked at
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
 _GRAIN = timedelta(milliseconds=1)  # by so much an event may be dated before its session's opening: the journal rounds
@@ -89,12 +90,19 @@ class EventReader:
         """A session's events behind one of them."""
         return [_event(record, event) for event in await self.yard.journal.events(record.id, after)]
 
-    async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
-        """The events that are there and fit, by their time; `after` leaves out what came up to that place.
+    async def stored(
+        self, wanted: Selection, after: Place | None = None, newest: int | None = None
+    ) -> AsyncIterator[forms.Event]:
+        """The events that are there and fit, by their time.
 
         Sessions are begun one after the other as their time comes, so that a page costs what is on it.
+
+        Args:
+            wanted: Which.
+            after: Leaves out what came up to that place.
+            newest: So many sessions are looked at, the newest; None for all.
         """
-        sessions = await self._sessions(wanted, after)
+        sessions = await self._sessions(wanted, after, newest)
         heap: list[tuple[Place, int, list[forms.Event]]] = []
         begun = 0
         while heap or begun < len(sessions):
@@ -120,7 +128,7 @@ class EventReader:
         found = await self.yard.journal.events(session, int(number) - 1) if record and int(number) else []
         return (found[0].at, session, found[0].seq) if found else None
 
-    async def _sessions(self, wanted: Selection, after: Place | None) -> list[SessionRecord]:
+    async def _sessions(self, wanted: Selection, after: Place | None, newest: int | None) -> list[SessionRecord]:
         """The sessions of which something may fit, by the time at which they were opened."""
         journal, before = self.yard.journal, None
         await journal.flush()
@@ -129,8 +137,8 @@ class EventReader:
         while True:
             some = await journal.sessions(wanted.sandbox, room=wanted.room, limit=_SOME, before=before)
             found += [record for record in some if self._may_fit(record, wanted, start)]
-            if len(some) < _SOME:
-                return sorted(found, key=lambda record: (record.opened_at, record.id))
+            if len(some) < _SOME or (newest is not None and len(found) >= newest):
+                return sorted(found[:newest], key=lambda record: (record.opened_at, record.id))
             before = some[-1].id
             await asyncio.sleep(0)
 
@@ -250,7 +258,8 @@ class EventWait:
         deadline = loop.time() + self.timeout_s
         enough = max(self.count, 1)
         async with Follower.follow(self.reader, self.wanted.sandbox) as follower:
-            async for event in self.reader.stored(Selection(self.wanted.sandbox, Criteria({}))):
+            everything = Selection(self.wanted.sandbox, Criteria({}), since=self.wanted.since)
+            async for event in self.reader.stored(everything, newest=SESSIONS_LIMIT):
                 follower.seen(event)
                 self._take(event)
             while len(self._fitting) < enough and (left := deadline - loop.time()) > 0:

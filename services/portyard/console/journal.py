@@ -130,6 +130,8 @@ async def stream_events(call: Call) -> web.StreamResponse:
     wanted, reader = await _selection(call), EventReader(call.desk.yard)
     last = call.request.headers.get("Last-Event-ID")
     after = await _after(reader, wanted.sandbox, last, "Last-Event-ID")
+    if call.request.method == "HEAD":
+        return web.Response(content_type=SSE)
     upgrades = call.request.headers.get("Upgrade", "").lower() == "websocket"
     async with Follower.follow(reader, wanted.sandbox) as follower:
         with contextlib.suppress(ConnectionError, StopAsyncIteration):

@@ -13,6 +13,7 @@ from aiohttp import web
 from portyard.commons.clock import ClockError
 from portyard.commons.sandbox.model import DomainTakenError, NoSuchSandboxError, SandboxError, SandboxTakenError
 from portyard.commons.scenario.model import RuleError
+from portyard.commons.scenario.parsing import did_you_mean
 from portyard.console.shapes import Problem
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ def converted(values: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
     """
     names = names_of(kind)
     for key in values.keys() - set(names):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"no such key: {key}", key=key, value=values[key], allowed=names)
+        detail = f"no such key: {key}{did_you_mean(key, names)}"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key=key, value=values[key], allowed=names)
     try:
         return msgspec.convert(dict(values), kind, strict=strict)
     except msgspec.ValidationError as error:

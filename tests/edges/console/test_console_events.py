@@ -180,6 +180,34 @@ def test_server_sent_events(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_head_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for path in ("events/stream", "events.jsonl", "messages/export", "events/wait?timeout=0"):
+                async with client.http.head(f"{client.api}/sandboxes/default/{path}") as response:
+                    assert response.status == 200
+                    assert await response.read() == b""
+
+    run(main())
+
+
+def test_a_reset_during_a_wait(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            waiting = asyncio.create_task(client.get(f"{EVENTS}/wait?kind=command&count=2&timeout=60"))
+            late = speak(client, "pop3", "FIRST", close=False)
+            await client.get(f"{EVENTS}/wait?kind=command&timeout=60")
+            await client.ask("POST", "sandboxes/default/reset", 200)
+            late.command("LATE")
+            assert await client.get(EVENTS) == []
+            assert not waiting.done()
+            speak(client, "pop3", "SECOND")
+            assert texts((await waiting)["events"]) == ["FIRST", "SECOND"]
+            assert texts(await client.get(EVENTS)) == ["SECOND"]
+
+    run(main())
+
+
 def test_a_websocket(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:

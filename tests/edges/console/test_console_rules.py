@@ -123,7 +123,7 @@ def test_a_rule_is_in_force_when_the_call_returns_and_tells_its_hits(tmp_path: P
         ({"on": "pop3.user", "where": {"name": "/(/"}, "then": {"hang_up": True}}, "where.name", ""),
         ({"on": "pop3.connect", "then": {"refuse": "-ERR"}}, "then.refuse", ""),
         ({"on": "pop3.connect", "then": {"tls": "expird"}}, "then.tls", "did you mean expired?"),
-        ({"on": "pop3.connect", "then": {"persona": "nobody"}}, "then.persona", "no persona of this name"),
+        ({"on": "pop3.connect", "then": {"persona": "nobody"}}, "then.persona", "persona"),
         ({"then": {"hang_up": True}}, "on", "on is missing"),
         ({"on": "pop3.stat"}, "then", "then is missing"),
         ({"on": "pop3.stat", "then": {}}, "then", "nothing is to be done"),
