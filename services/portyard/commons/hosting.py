@@ -20,7 +20,8 @@ from aiohttp.http_parser import HttpRequestParserPy
 from yarl import URL
 
 from portyard.commons.card import TlsMode
-from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled, unknown
+from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled
+from portyard.commons.exchange_answers import unknown
 from portyard.commons.naming import UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection

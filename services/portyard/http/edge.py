@@ -7,12 +7,11 @@ import re
 from aiohttp import hdrs, web
 
 from portyard.commons.card import Service
-from portyard.commons.exchange import House, head_of
+from portyard.commons.exchange import House, basic_user, head_of
 from portyard.commons.hosting import Hosting
 from portyard.commons.naming import Naming
 from portyard.commons.scenario.model import Scalar
 from portyard.commons.yard import Yard
-from portyard.http.core.credentials import parse_basic
 from portyard.http.core.digest import NonceBook
 from portyard.http.core.filepath import PREFIX
 from portyard.http.routes import auth, caching, cookies, dynamic, files, formats, inspection, statuses
@@ -52,19 +51,14 @@ def build(yard: Yard) -> web.Application:
 
 def describe(request: web.Request) -> tuple[str, dict[str, Scalar]]:
     """A request as rules see it."""
-    return "request", head_of(request, _user_of(request))
+    return "request", head_of(request)
 
 
 def login_of(request: web.Request) -> str | None:
     """The login name that a request for files claims; elsewhere credentials are httpbin's own."""
     if "Authorization" not in request.headers or not request.path.startswith(PREFIX):
         return None
-    return _user_of(request) or None
-
-
-def _user_of(request: web.Request) -> str:
-    given = parse_basic(request.headers.get("Authorization"))
-    return given[0] if given else ""
+    return basic_user(request.headers) or None
 
 
 def _add(app: web.Application, route: Route) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from portyard.commons.exchange import HungUpError, begin, head_of, refusal, stub
+from portyard.commons.exchange import HungUpError, begin, head_of
+from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
 from portyard.commons.scenario.model import Scalar, Verdict

@@ -194,6 +194,25 @@ async def upgrade_refuse(place: Ruled) -> None:
         pass
 
 
+async def upgrade_refuse_by_field(place: Ruled) -> None:
+    wanted = {
+        "login": "alice",
+        "origin": "*here*",
+        "query": "a=1",
+        "extensions": "permessage-deflate*",
+        "method": "GET",
+    }
+    await place.rule("websocket.upgrade", {"refuse": "401"}, where=wanted)
+    fields = [(b"Authorization", b"Basic YWxpY2U6eA=="), (b"Origin", b"http://here.test")]
+    fields.append((b"Sec-WebSocket-Extensions", b"permessage-deflate"))
+    async with client(place, "/echo?a=1", extra_headers=fields) as made:
+        rejected = await made.next()
+        assert isinstance(rejected, RejectConnection)
+        assert b"www-authenticate" in [name.lower() for name, _ in rejected.headers]
+    async with opened(place, "/echo?a=1", extra_headers=fields[1:2]):
+        pass
+
+
 async def upgrade_say(place: Ruled) -> None:
     await place.rule("websocket.upgrade", {"say": "parrot"}, where={"subprotocol": "chat"})
     async with client(place, subprotocols=["chat"]) as made:
@@ -615,7 +634,14 @@ Case = Callable[[Ruled], Awaitable[None]]
 CASES: tuple[Case, ...] = (
     *(connect_hang_up, connect_delay, connect_silence),
     *(request_refuse, request_say, request_respond, request_script, request_delay, request_hang_up, request_silence),
-    *(upgrade_refuse, upgrade_say, upgrade_respond, upgrade_with_a_wrong_accept, upgrade_script),
+    *(
+        upgrade_refuse,
+        upgrade_refuse_by_field,
+        upgrade_say,
+        upgrade_respond,
+        upgrade_with_a_wrong_accept,
+        upgrade_script,
+    ),
     *(upgrade_delay, upgrade_hang_up, upgrade_silence),
     *(open_refuse, open_script, open_delay, open_hang_up, open_silence),
     *(message_refuse, message_say, message_script, message_delay, message_hang_up, message_silence),
@@ -646,7 +672,7 @@ def test_every_announced_action_has_a_case() -> None:
         for action in declared.actions - _ELSEWHERE
         if verb != "tls"
     }
-    assert announced == {case.__name__ for case in CASES} - {"upgrade_with_a_wrong_accept"}
+    assert announced == {case.__name__ for case in CASES} - {"upgrade_with_a_wrong_accept", "upgrade_refuse_by_field"}
 
 
 @pytest.mark.parametrize(
