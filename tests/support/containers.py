@@ -97,5 +97,11 @@ def containers(folder: Path) -> Iterator[Containers]:
     compose = DockerCompose(ROOT, compose_file_name=str(ROOT / "compose.yaml"), env_file=str(file))
     running = Containers(compose, ports)
     running.run("down", "--volumes", "--remove-orphans")  # what a killed run left behind
-    with compose:
+    try:
+        running.run("up", "--detach", "--wait", "--no-build", timeout_s=300)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{running.run('ps', '--all')}\n{running.run('logs', '--tail', '20')}") from error
+    try:
         yield running
+    finally:
+        running.run("down", "--volumes", "--remove-orphans")

@@ -239,6 +239,8 @@ class SmtpServer(SMTP):
         if self._connection.port.tls is not TlsMode.IMPLICIT:
             return ""
         ssl_object = self._stream.info("ssl_object")
+        if ssl_object is None:  # a rule has the port speak in plaintext
+            return ""
         name, *_ = ssl_object.cipher() or ("",)
         return f"{ssl_object.version()} {name}"
 
