@@ -1,21 +1,27 @@
-"""The command line."""
+"""The command line: the testbed's life, and the table of all commands."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
-from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from portyard.cli import export, letters, mail, rules, sandboxes, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
+from portyard.cli.link import Url, examples, linked, settings_here
+from portyard.cli.screen import deliver, errors, fail, screen
 from portyard.commons.directory import Endpoint
-from portyard.commons.settings import SettingError, Settings, load
+from portyard.commons.settings import Settings
 from portyard.rooms import cards
+from portyard.testing.control import ControlError
 
 app = typer.Typer(
     name="portyard",
@@ -23,42 +29,35 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    epilog=examples(
+        "portyard up",
+        "portyard send --to alice@portyard.test --subject Hello --attach report.pdf",
+        "portyard tail --room smtp",
+        "portyard rules add --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
+        "portyard export last --output talk.pcapng",
+        "portyard --install-completion      (once, for your shell)",
+    ),
 )
-WIDE = 140  # columns of a table that goes to a file or a pipe
-_screen = Console(width=None if sys.stdout.isatty() else WIDE)
-_errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
-
-
-def _settings() -> Settings:
-    try:
-        return load()
-    except SettingError as error:
-        _fail(error, 2)
-
-
-def _fail(error: Exception, status: int = 1) -> NoReturn:
-    _errors.print(f"portyard: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(status)
 
 
 @app.command()
 def up() -> None:
     """Start the testbed, wait until every service is ready, and print where it is. Again: print it again."""
-    settings = _settings()
+    settings = settings_here()
     try:
         engine = _running_or_none(settings)
         if engine is None:
             choice = choose()
-            _screen.print(f"engine: [bold]{choice.name}[/] ({choice.why})", highlight=False)
+            screen.print(f"engine: [bold]{choice.name}[/] ({choice.why})", highlight=False)
             engine = engine_of(choice.name, settings)
             home().mkdir(exist_ok=True)
             (home() / "engine").write_text(f"{choice.name}\n")
         else:
-            _screen.print("it runs already", highlight=False)
+            screen.print("it runs already", highlight=False)
         _wait(engine)
         _show(engine, settings)
     except CommandError as error:
-        _fail(error)
+        fail(error)
 
 
 def _running_or_none(settings: Settings) -> Engine | None:
@@ -77,23 +76,23 @@ def _wait(engine: Engine) -> None:
         line = f"{ready} of {every} ready" + (f", waiting for {waiting}" if waiting else "")
         if line != last:
             last = line
-            _errors.print(line, highlight=False)
+            errors.print(line, highlight=False)
 
-    if not _errors.is_terminal:
+    if not errors.is_terminal:
         engine.up(plainly)
         return
-    with Status("starting", console=_errors) as status:
+    with Status("starting", console=errors) as status:
         engine.up(
             lambda waiting, ready, every: status.update(f"{ready} of {every} ready, waiting for {waiting or 'nobody'}")
         )
 
 
 def _show(engine: Engine, settings: Settings) -> None:
-    _screen.print(_table(engine.endpoints()))
+    screen.print(_table(engine.endpoints()))
     for account in settings.accounts:
-        _screen.print(f"account   {account.address}  password {account.password}", highlight=False)
+        screen.print(f"account   {account.address}  password {account.password}", highlight=False)
     path = save_ca(engine.ca_pem())
-    _screen.print(f"CA        {path}   (curl --cacert, openssl -CAfile …)", highlight=False, soft_wrap=True)
+    screen.print(f"CA        {path}   (curl --cacert, openssl -CAfile …)", highlight=False, soft_wrap=True)
 
 
 def _table(endpoints: list[Endpoint]) -> Table:
@@ -112,7 +111,7 @@ def _table(endpoints: list[Endpoint]) -> Table:
     ]
     titles = ("service", "port", "address", "TLS", "")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    left = _screen.width - 2 * len(titles)
+    left = screen.width - 2 * len(titles)
     for column, title in enumerate(titles[:-1]):
         width = max(len(title), *(len(row[column]) for row in rows)) if rows else len(title)
         left -= width
@@ -128,40 +127,49 @@ def _table(endpoints: list[Endpoint]) -> Table:
 @app.command()
 def down() -> None:
     """Stop the testbed. Its state stays."""
-    settings = _settings()
+    settings = settings_here()
     _guarded(lambda: _stop(settings))
 
 
 def _stop(settings: Settings) -> None:
     engine = _running_or_none(settings)
     stopped = engine.down() if engine is not None else False
-    _screen.print("stopped" if stopped else "nothing runs here", highlight=False)
+    screen.print("stopped" if stopped else "nothing runs here", highlight=False)
 
 
 @app.command()
-def status() -> None:
+def status(url: Url = None) -> None:
     """Say which services are ready; exit status 1 when one isn't."""
-    settings = _settings()
     health: dict[str, bool] = {}
-
-    def ask() -> None:
-        health.update(current(settings).health())
-
-    _guarded(ask)
+    if url is not None:
+        with linked(url) as link:
+            try:
+                told = link.control.get("health")
+            except ControlError as error:  # 503 with the same body: not all are ready
+                told = error.problem
+                if "services" not in told:
+                    raise
+            health = {each["name"]: each["ready"] for each in told["services"]}
+    else:
+        _guarded(lambda: health.update(current(settings_here()).health()))
     for name, ready in health.items():
-        _screen.print(f"{name:10} {'[green]ready[/]' if ready else '[red]not ready[/]'}", highlight=False)
+        screen.print(f"{name:10} {'[green]ready[/]' if ready else '[red]not ready[/]'}", highlight=False)
     if not all(health.values()):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("portyard endpoints --json"))
 def endpoints(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    url: Url = None,
 ) -> None:
     """Print where each service is."""
-    settings = _settings()
     found: list[Endpoint] = []
-    _guarded(lambda: found.extend(current(settings).endpoints()))
+    if url is not None:
+        with linked(url) as link:
+            found = [Endpoint(**fields) for fields in link.control.get("endpoints")]
+    else:
+        _guarded(lambda: found.extend(current(settings_here()).endpoints()))
     if as_json:
         import json
 
@@ -169,23 +177,56 @@ def endpoints(
 
         sys.stdout.write(json.dumps([entry_fields(endpoint) for endpoint in found], indent=2) + "\n")
     else:
-        _screen.print(_table(found))
+        screen.print(_table(found))
 
 
-@app.command()
+class CaFormat(StrEnum):
+    """How the CA's certificate is written."""
+
+    PEM = "pem"
+    P12 = "p12"
+
+
+@app.command(
+    epilog=examples(
+        "curl --cacert $(portyard ca --path) https://127.0.0.1:3443/get",
+        "portyard ca --format p12 --output portyard.p12      (a trust store for Java)",
+    )
+)
 def ca(
     path: Annotated[bool, typer.Option("--path", help="Print the path of a file that holds it instead.")] = False,
+    form: Annotated[
+        CaFormat, typer.Option("--format", "-f", help="pem, or p12 for Java's trust store.")
+    ] = CaFormat.PEM,
+    password: Annotated[str | None, typer.Option(help="Of the p12. [default: changeit]", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file instead of standard output.")
+    ] = None,
+    url: Url = None,
 ) -> None:
     """Print the CA's certificate, to verify the testbed's servers with."""
-    settings = _settings()
+    if form is CaFormat.P12:
+        if path:
+            fail("--path is the PEM file's; write the p12 with --output", 2)
+        with linked(url) as link:
+            asked = f"ca.p12?{urlencode({'password': password})}" if password is not None else "ca.p12"
+            deliver(link.control.raw(asked), output, binary=True)
+        return
     pem = b""
 
     def ask() -> None:
         nonlocal pem
-        pem = current(settings).ca_pem()
+        pem = current(settings_here()).ca_pem()
 
-    _guarded(ask)
-    sys.stdout.write(f"{save_ca(pem)}\n" if path else pem.decode())
+    if url is not None:
+        with linked(url) as link:
+            pem = link.control.raw("ca.pem")
+    else:
+        _guarded(ask)
+    if path:
+        sys.stdout.write(f"{save_ca(pem)}\n")
+    else:
+        deliver(pem, output, binary=False)
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -204,4 +245,30 @@ def _guarded(work: Callable[[], None]) -> None:
     try:
         work()
     except CommandError as error:
-        _fail(error)
+        fail(error)
+
+
+app.command(
+    epilog=examples(
+        "portyard send --to alice@portyard.test --subject Hello --text 'How are you?'",
+        "portyard send --login alice --to bob@portyard.test --html '<b>Hi</b>' --attach report.pdf",
+        "portyard send message.eml --to anyone@example.com",
+    )
+)(letters.send)
+app.add_typer(mail.app, name="mail")
+app.command(
+    epilog=examples(
+        "portyard tail", "portyard tail --room smtp --kind command", "portyard tail --kind fault --sandbox t1"
+    )
+)(tail.tail)
+app.add_typer(rules.app, name="rules")
+app.add_typer(sandboxes.app, name="sandboxes")
+app.command(epilog=examples("portyard reset", "portyard reset t1"))(sandboxes.reset)
+app.command(
+    epilog=examples(
+        "portyard export last",
+        "portyard export --room smtp --output mail.pcapng      (then: wireshark mail.pcapng)",
+        "portyard export --format har --output web.har",
+        "portyard export --format mbox --output mail.mbox",
+    )
+)(export.export)

@@ -20,6 +20,7 @@ Recode = Callable[[JournalEvent], tuple[bytes, str] | None]
 _COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)»")
 _BLOCK: Final = re.compile(r"«message, (\d+) octets»")
 _ANNOUNCED: Final = re.compile(r"\{(\d+)\+?\}$")  # so many octets come next, with no line end of their own
+_SECRET: Final = re.compile(r"«(secret, \d+ bytes)»")
 _CHUNK: Final = re.compile(r"BDAT \d+", re.IGNORECASE)  # as do those of a chunk
 _END: Final = b"\r\n.\r\n"  # of a block that was counted: its last line's end and the lone dot
 _FRAME: Final = re.compile(r"[A-Z]+…? \d+ ?", re.DOTALL)  # what stands before a frame's own text
@@ -242,4 +243,6 @@ def _blanked(text: str) -> tuple[str, ...]:
 
 
 def _octets(text: str) -> bytes:
+    """Text as octets; the marks about a secret become such as every analyser shows."""
+    text = _SECRET.sub(r"<\1>", text) if "«" in text else text
     return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,134 @@
+"""Which testbed a command speaks to, and its control API with refusals as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from portyard.cli.engines import CommandError, current
+from portyard.cli.screen import fail
+from portyard.commons.directory import Endpoint
+from portyard.commons.settings import SettingError, Settings, load
+from portyard.testing.control import Control, ControlError, segment
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="PORTYARD_URL",
+        metavar="URL",
+        help="The testbed's console, such as http://127.0.0.1:8025; else the testbed that runs from this folder.",
+        rich_help_panel="Which testbed",
+        show_envvar=True,
+    ),
+]
+SandboxName = Annotated[
+    str,
+    typer.Option(
+        "--sandbox", "-s", metavar="NAME", help="Whose mail, rules, sessions.", rich_help_panel="Which testbed"
+    ),
+]
+DEFAULT = "default"
+
+
+def examples(*lines: str) -> str:
+    """An epilog with a line for each example."""
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way to a testbed.
+
+    Attributes:
+        control: Its control API.
+        settings: What is set here, such as the accounts that exist from the start.
+        url: Where it is, for messages.
+    """
+
+    control: Control
+    settings: Settings
+    url: str
+
+    def path(self, sandbox: str, *parts: str) -> str:
+        """A path below a sandbox; every part is one segment."""
+        return "/".join(["sandboxes", segment(sandbox), *(segment(part) for part in parts)])
+
+    def endpoint(self, service: str, port: str) -> Endpoint:
+        """Where a port is.
+
+        Raises:
+            CommandError: It isn't up.
+        """
+        for fields in self.control.get("endpoints"):
+            if (fields["service"], fields["port"]) == (service, port):
+                return Endpoint(**fields)
+        raise CommandError(f"{service} doesn't run there; see: portyard status")
+
+
+@contextlib.contextmanager
+def linked(url: str | None) -> Iterator[Link]:
+    """The testbed at the URL, or the one that runs from here; refusals end the command with one line."""
+    where = url or "the testbed"
+    try:
+        settings = settings_here()
+        where = url or _own_url(settings)
+        control = Control(where, settings.token or None)
+        yield Link(control, settings, where)
+        control.close()
+    except ControlError as error:
+        fail(refusal(error))
+    except (CommandError, ValueError) as error:
+        fail(error)
+    except BrokenPipeError:
+        _quiet()
+    except (OSError, http.client.HTTPException) as error:
+        fail(f"no testbed answers at {where} ({error or type(error).__name__}); start one with: make up, or give --url")
+
+
+def settings_here() -> Settings:
+    """The settings of this folder and environment."""
+    try:
+        return load()
+    except SettingError as error:
+        fail(error, 2)
+
+
+def refusal(error: ControlError) -> str:
+    """A refusal with what is allowed instead."""
+    if error.status == 401:
+        return f"{error}; set PORTYARD_TOKEN to the testbed's token"
+    allowed = error.problem.get("allowed")
+    told = ", ".join(map(str, allowed)) if isinstance(allowed, list) else str(allowed or "")
+    return f"{error} (allowed: {told})" if told and told not in str(error) else str(error)
+
+
+def _own_url(settings: Settings) -> str:
+    for endpoint in current(settings).endpoints():
+        if endpoint.port == "console":
+            host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+            return f"http://{host}:{endpoint.host_number}"
+    raise CommandError("the console doesn't run; see: portyard status")
+
+
+def _quiet() -> None:
+    """Whoever read our output has gone: say nothing more, not at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    raise typer.Exit(0)
+
+
+def inherited(context: typer.Context, sandbox: str, url: str | None) -> tuple[str, str | None]:
+    """The options of a subcommand, or those that stood before it."""
+    before = context.obj if isinstance(context.obj, tuple) else (DEFAULT, None)
+    return sandbox if sandbox != DEFAULT else before[0], url or before[1]
+
+
+def query(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+    """The parameters that were given."""
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,97 @@
+"""`portyard sandboxes` and `portyard reset`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from portyard.cli.link import DEFAULT, Url, examples, linked
+from portyard.cli.screen import say, table
+from portyard.testing.control import segment
+
+app = typer.Typer(
+    invoke_without_command=True,
+    help="List the sandboxes; or make one, remove one.",
+    epilog=examples("portyard sandboxes", "portyard sandboxes create t1", "portyard sandboxes delete t1"),
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens.")]
+
+
+@app.callback()
+def listed(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    url: Url = None,
+) -> None:
+    """List the sandboxes; or make one, remove one."""
+    if context.invoked_subcommand is not None:
+        context.obj = url
+        return
+    with linked(url) as link:
+        found = link.control.get("sandboxes")
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    rows = [
+        (
+            each["name"],
+            ", ".join(each["domains"]),
+            each["capture"],
+            "on" if each["magic"] else "off",
+            each["generation"],
+        )
+        for each in found
+    ]
+    table(("name", "domains", "capture", "magic", "generation"), rows, giving="domains", right=("generation",))
+
+
+@app.command(
+    epilog=examples(
+        "portyard sandboxes create t1", "portyard sandboxes create shop --domain shop.example --capture own"
+    )
+)
+def create(
+    context: typer.Context,
+    name: Name,
+    capture: Annotated[str | None, typer.Option(help="any: mail for everybody is taken; own: a strict server.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A domain that it owns beside NAME.test; may be given again.")
+    ] = None,
+    default_password: Annotated[str | None, typer.Option(help="Of accounts that capture makes.")] = None,
+    magic: Annotated[
+        bool, typer.Option("--magic", help="Hear magic words in addresses, paths and file names.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Make a sandbox."""
+    body = {
+        "name": name,
+        "capture": capture,
+        "domains": domain,
+        "default_password": default_password,
+        "magic": magic or None,
+    }
+    with linked(url or context.obj) as link:
+        made = link.control.post("sandboxes", {key: value for key, value in body.items() if value is not None})
+    say(f"sandbox {made['name']}: owns {', '.join(made['domains'])}, capture {made['capture']}")
+
+
+@app.command(epilog=examples("portyard sandboxes delete t1"))
+def delete(context: typer.Context, name: Name, url: Url = None) -> None:
+    """Remove a sandbox with all that it owns."""
+    with linked(url or context.obj) as link:
+        link.control.delete(f"sandboxes/{segment(name)}")
+    say(f"sandbox {name}: deleted")
+
+
+def reset(
+    sandbox: Annotated[str, typer.Argument(metavar="SANDBOX", help="Which one.")] = DEFAULT,
+    url: Url = None,
+) -> None:
+    """Empty a sandbox: its mail, files, rules, journal and clock go; accounts and domains stay."""
+    with linked(url) as link:
+        link.control.post(f"sandboxes/{segment(sandbox)}/reset")
+    say(f"sandbox {sandbox}: empty")

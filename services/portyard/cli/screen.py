@@ -1,0 +1,75 @@
+"""What the commands write with: the two screens, plain tables, refusals in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 140  # columns of a table that goes to a file or a pipe
+screen = Console(width=None if sys.stdout.isatty() else WIDE)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def fail(error: Exception | str, status: int = 1) -> NoReturn:
+    """Say in one line why it can't be done, and end."""
+    errors.print(Text(f"portyard: {printable(' '.join(str(error).split()))}", style="red"), soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def say(text: str) -> None:
+    """A line as it stands: no markup, no wrapping."""
+    screen.print(Text(text), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text that can't steer a terminal: what a peer sent may hold escape sequences."""
+    return "".join(c if c.isprintable() or c in "\t\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], *, giving: str = "", right: Sequence[str] = ()
+) -> None:
+    """A table of plain text; the column `giving` is cut where the screen is narrow, all others stay whole.
+
+    Args:
+        titles: The columns' titles.
+        rows: Their cells.
+        giving: The column that gives way.
+        right: The columns that hold numbers.
+    """
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        gives = title == giving
+        overflow: Any = "ellipsis" if gives else "fold"
+        shown.add_column(title, no_wrap=gives, overflow=overflow, justify="right" if title in right else "left")
+    for row in rows:
+        shown.add_row(*(Text(printable(str(cell)).replace("\n", " ")) for cell in row))
+    screen.print(shown)
+
+
+def moment(text: str) -> str:
+    """A moment as a list shows it, in the time of this machine's place."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def deliver(octets: bytes, output: Path | None, *, binary: bool) -> None:
+    """Octets to a file or to standard output; a terminal gets no binary ones."""
+    if output is not None and str(output) != "-":
+        try:
+            output.write_bytes(octets)
+        except OSError as error:
+            fail(f"{output}: {error.strerror}; choose another file with --output")
+        errors.print(Text(f"{output}: {len(octets)} octets"), soft_wrap=True)
+        return
+    if binary and output is None and sys.stdout.isatty():
+        fail("this would write binary octets to the terminal; give a file with --output, or pipe it on")
+    sys.stdout.buffer.write(octets)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,274 @@
+"""`portyard export`: what clients did, in the formats of other programs, and read by tshark."""
+
+from __future__ import annotations
+
+import asyncio
+import ftplib
+import http.client
+import imaplib
+import io
+import json
+import poplib
+import shutil
+import smtplib
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import dns.message
+import dns.query
+import pytest
+
+from tests.support.control import Console
+from tests.support.process import LIMIT_S, Running, portyard, serving
+
+HOST = "127.0.0.1"
+MESSAGE = b"From: ada@example.com\r\nTo: alice@portyard.test\r\nSubject: packets\r\n\r\n.dot\r\nhello\r\n"
+needs_tshark = [
+    pytest.mark.client,
+    pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed (package tshark)"),
+]
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with serving(tmp_path_factory.mktemp("state"), "all") as running:
+        mail_errands(running)
+        other_errands(running)
+        yield running
+
+
+@pytest.fixture
+def console(testbed: Running) -> Console:
+    return Console(testbed.port("console"))
+
+
+def mail_errands(testbed: Running) -> None:
+    with smtplib.SMTP(HOST, testbed.port("smtp")) as mta:
+        mta.sendmail("ada@example.com", ["alice@portyard.test"], MESSAGE)
+    trusting = ssl.create_default_context(cafile=str(testbed.state / "tls" / "ca.pem"))
+    with smtplib.SMTP(HOST, testbed.port("submission")) as msa:
+        msa.starttls(context=trusting)
+        msa.login("alice", "alice-secret")
+        msa.sendmail("alice@portyard.test", ["bob@portyard.test"], MESSAGE)
+    Console(testbed.port("console")).wait(2)
+    pop = poplib.POP3_SSL(HOST, testbed.port("pop3s"), context=trusting)
+    pop.user("alice")
+    pop.pass_("alice-secret")
+    assert pop.retr(1)[1][-1] == b"hello"
+    pop.quit()
+    imap = imaplib.IMAP4(HOST, testbed.port("imap"))
+    imap.starttls(ssl_context=trusting)
+    imap.login("alice", "alice-secret")
+    imap.append("INBOX", "", "", MESSAGE * 20)
+    imap.append("INBOX", "", "", b"Subject: short\r\n\r\n")
+    imap.select()
+    assert len(imap.fetch("1:*", "(FLAGS RFC822)")[1]) > 3
+    imap.logout()
+
+
+def other_errands(testbed: Running) -> None:
+    ftp = ftplib.FTP()
+    ftp.connect(HOST, testbed.port("ftp"))
+    ftp.login("alice", "alice-secret")
+    ftp.storbinary("STOR a.txt", io.BytesIO(b"hello"))
+    ftp.quit()
+    web = http.client.HTTPConnection(HOST, testbed.port("http"))
+    for method, path, body in (("POST", "/post", b"a=1"), ("HEAD", "/get", None), ("GET", "/stream/2", None)):
+        web.request(method, path, body, {"Content-Type": "text/plain", "Authorization": "Basic YTpi"})
+        web.getresponse().read()
+    web.close()
+    query = dns.message.make_query("portyard.test", "MX")
+    assert dns.query.udp(query, HOST, port=testbed.port("dns-udp"), timeout=LIMIT_S).answer
+    assert dns.query.tcp(query, HOST, port=testbed.port("dns-tcp"), timeout=LIMIT_S).answer
+    asyncio.run(frames(testbed.port("ws")))
+
+
+async def frames(port: int) -> None:
+    async with aiohttp.ClientSession() as client, client.ws_connect(f"http://{HOST}:{port}/echo") as socket:
+        await socket.send_str("hello, frames")
+        assert (await socket.receive()).data == "hello, frames"
+        await socket.send_bytes(bytes(300))
+        await socket.receive()
+
+
+def export(testbed: Running, cwd: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    url = f"http://{HOST}:{testbed.port('console')}"
+    done = portyard("export", *words, cwd=cwd, PORTYARD_URL=url)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+# ── text formats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_talk(testbed: Running, console: Console, tmp_path: Path) -> None:
+    sessions = [each["id"] for each in console.get("sessions", room="pop3")]
+    talk = export(testbed, tmp_path, *sessions).stdout
+    assert talk.startswith("room: pop3\n")
+    assert "C: RETR 1\nS: +OK" in talk
+    assert export(testbed, tmp_path, "last", "--room", "pop3").stdout == talk
+
+
+def test_json_lines(testbed: Running, tmp_path: Path) -> None:
+    export(testbed, tmp_path, "--room", "ftp", "--output", "x.jsonl")
+    events = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert {event["room"] for event in events} == {"ftp"}
+    assert "STOR a.txt" in [event["fields"].get("text") for event in events]
+
+
+def test_a_har_of_every_exchange(testbed: Running, tmp_path: Path) -> None:
+    export(testbed, tmp_path, "--output", "x.har")
+    log = json.loads((tmp_path / "x.har").read_text())["log"]
+    assert [entry["request"]["method"] for entry in log["entries"]] == ["POST", "HEAD", "GET", "GET"]
+    assert log["entries"][0]["request"]["bodySize"] == 3
+    assert [m["data"] for m in log["entries"][3]["_webSocketMessages"]][:2] == ["hello, frames"] * 2
+
+
+def test_an_mbox(testbed: Running, tmp_path: Path) -> None:
+    import mailbox
+
+    export(testbed, tmp_path, "--format", "mbox", "--output", "all.mail")
+    box = mailbox.mbox(tmp_path / "all.mail")
+    try:
+        assert sorted(str(message["Subject"]) for message in box) == ["packets", "packets", "packets", "short"]
+    finally:
+        box.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nope",), "no session nope in sandbox default"),
+        (("--output", "x.gif"), "no format is called gif"),
+        (("--room", "ssh"), "has no session of ssh yet"),
+        (("--format", "mbox", "last"), "an mbox holds messages"),
+        (("last", "--room", "ftp", "--format", "har"), "holds no HTTP exchanges"),
+        (("last", "--output", "missing/x.talk"), "missing/x.talk: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_written_is_told_in_a_line(
+    words: tuple[str, ...], told: str, testbed: Running, tmp_path: Path
+) -> None:
+    (line,) = export(testbed, tmp_path, *words, status=1).stderr.strip().splitlines()
+    assert told in line
+
+
+# ── packets ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Capture:
+    """An exported file as tshark reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, shown: str, *fields: str) -> list[list[str]]:
+        """The fields of the packets that fit."""
+        listed = [word for name in fields for word in ("-e", name)]
+        checks = ["-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+        done = subprocess.run(
+            ["tshark", "-n", "-r", str(self._path), *checks, "-Y", shown, "-T", "fields", *listed],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def column(self, shown: str, field: str) -> list[str]:
+        """One field, of packets that have it several times each of them."""
+        return [value for (values,) in self.read(shown, field) for value in values.split(",")]
+
+
+@pytest.fixture(scope="module")
+def capture(testbed: Running, tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    folder = tmp_path_factory.mktemp("capture")
+    export(testbed, folder, "--output", "all.pcapng")
+    return Capture(folder / "all.pcapng")
+
+
+class TestByTshark:
+    pytestmark = needs_tshark
+
+    def test_every_protocol_is_named(self, capture: Capture) -> None:
+        stacks = capture.column("frame", "frame.protocols")
+        named = {name for stack in stacks for name in stack.split(":")}
+        assert named >= {"eth", "ip", "tcp", "udp", "smtp", "pop", "imap", "ftp", "http", "dns", "websocket"}
+
+    def test_nothing_is_malformed_lost_or_summed_up_wrongly(self, capture: Capture) -> None:
+        wrong = (
+            "_ws.malformed",
+            "tcp.analysis.lost_segment",
+            "tcp.analysis.ack_lost_segment",
+            "tcp.analysis.retransmission",
+        )
+        sums = ('tcp.checksum.status == "Bad"', 'udp.checksum.status == "Bad"', 'ip.checksum.status == "Bad"')
+        for shown in (*wrong, "tcp.analysis.out_of_order", "tcp.analysis.window_full", *sums):
+            assert capture.read(shown, "frame.number", "frame.protocols") == [], shown
+        assert capture.read('tcp.checksum.status == "Good"', "frame.number")
+
+    def test_each_connection_begins_and_ends(self, capture: Capture) -> None:
+        streams = {stream for (stream,) in capture.read("tcp", "tcp.stream")}
+        assert {
+            stream for (stream,) in capture.read("tcp.flags.syn == 1 && tcp.flags.ack == 0", "tcp.stream")
+        } == streams
+        assert len(streams) > 8
+
+    def test_commands_and_replies_in_their_order(self, capture: Capture) -> None:
+        asked = capture.column("tcp.dstport == 25 && smtp.req.command", "smtp.req.command")
+        assert [word.upper() for word in asked[:5]] == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+        assert capture.column("smtp.response.code == 354", "smtp.response.code")
+        assert capture.column("pop.request.command", "pop.request.command") == ["USER", "PASS", "RETR", "QUIT"]
+        words = capture.column("imap.request.command", "imap.request.command")
+        assert [word.upper() for word in words if word.isalpha()][-3:] == ["SELECT", "FETCH", "LOGOUT"]
+        assert {"USER", "STOR", "QUIT"} <= set(capture.column("ftp.request.command", "ftp.request.command"))
+        assert capture.column("ftp.response.code == 227", "ftp.passive.port")
+
+    def test_what_followed_an_upgrade_is_read_as_plaintext(self, capture: Capture) -> None:
+        asked = capture.column("tcp.dstport == 587 && smtp.req.command", "smtp.req.command")
+        assert [word.upper() for word in asked] == ["EHLO", "STAR", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"]
+        assert capture.read("tls", "frame.number") == []
+
+    def test_exchanges_with_their_heads(self, capture: Capture) -> None:
+        requests = capture.read("http.request && tcp.dstport == 80", "http.request.method", "http.request.uri")
+        assert requests == [["POST", "/post"], ["HEAD", "/get"], ["GET", "/stream/2"], ["GET", "/echo"]]
+        codes = capture.column("http.response", "http.response.code")
+        assert codes == ["200", "200", "200", "101"]
+        assert capture.column("http.content_length_header == 3", "http.request.method") == ["POST"]
+        assert "<secret" in capture.column("http.authorization", "http.authorization")[0]
+
+    def test_frames_with_their_text(self, capture: Capture) -> None:
+        opcodes = capture.column("websocket", "websocket.opcode")
+        assert opcodes == ["1", "1", "2", "2", "8", "8"]
+        lengths = capture.column("websocket.opcode == 2", "websocket.payload_length_ext_16")
+        assert lengths == ["300", "300"]
+        texts = capture.column('data-text-lines contains "hello, frames"', "tcp.srcport")
+        assert len(texts) == 2
+
+    def test_queries_and_answers_over_both_transports(self, capture: Capture) -> None:
+        mine = 'dns.qry.name == "portyard.test" && dns.flags.response == 1'
+        assert "mta.portyard.test" in capture.column(f"udp && {mine}", "dns.mx.mail_exchange")
+        assert capture.column(f"tcp && {mine}", "dns.mx.mail_exchange") == ["mta.portyard.test"]
+
+    def test_what_was_not_kept_is_said(self, capture: Capture) -> None:
+        cut = capture.read("frame.cap_len < frame.len && tcp.dstport == 25", "frame.comment", "tcp.len")
+        assert cut[0][0].endswith(
+            f"a message of {len(MESSAGE)} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
+        )
+        assert cut[0][1] == str(len(MESSAGE) - 2)
+        literal = capture.read("frame.cap_len < frame.len && tcp.dstport == 143", "frame.comment", "tcp.len")
+        assert literal == [[f"a literal wasn't kept: {len(MESSAGE) * 20} octets", str(len(MESSAGE) * 20)]]
+        assert capture.read('frame.comment contains "a secret is blanked"', "frame.number")
+
+
+def test_python_needs_no_tshark_to_write_them(testbed: Running, tmp_path: Path) -> None:
+    url = f"http://{HOST}:{testbed.port('console')}"
+    words: list[Any] = [sys.executable, "-m", "portyard", "export", "last", "-f", "pcapng", "--url", url]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=True)
+    assert done.stdout[:4] == b"\x0a\x0d\x0d\x0a"  # piped on
