@@ -22,7 +22,6 @@ from tests.support.yard import Served, open_yard, serve
 T = TypeVar("T")
 
 GAPS: dict[tuple[str, str], str] = {
-    ("submissions", "plaintext"): "the room wants to know of a TLS object that isn't there",
     ("ftp", "plaintext"): "the room shakes hands by itself, and only as contexts say",
     ("ftp", "stalled"): "the room shakes hands by itself, and only as contexts say",
 }
