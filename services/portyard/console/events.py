@@ -20,7 +20,7 @@ from portyard.console.core.matching import Criteria, because
 OWN_ROOM = "console"  # whose connections are no sessions of the testbed
 NEAR_MISSES = 10  # shown, those with the fewest differences first
 MOST_FITTING = 1000  # events that one wait answers with
-SESSIONS_LIMIT = 2_000  # sessions that were there before the wait, the newest, whose events are looked at
+SESSIONS_LIMIT = 1_000  # sessions that were there before the wait, the newest, whose events are looked at
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
 _GRAIN = timedelta(milliseconds=1)  # by so much an event may be dated before its session's opening: the journal rounds

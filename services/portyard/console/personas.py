@@ -14,9 +14,9 @@ _PACKAGE = Path(portyard.__file__).parent
 
 
 @cache
-def personas() -> tuple[Persona, ...]:
-    """Every persona, by room and name."""
-    files = [(room, path) for room in ROOMS for path in sorted((_PACKAGE / room / "personas").glob("*.toml"))]
+def personas(package: Path = _PACKAGE) -> tuple[Persona, ...]:
+    """Every persona of the rooms in a package, by room and name."""
+    files = [(room, path) for room in ROOMS for path in sorted((package / room / "personas").glob("*.toml"))]
     return tuple(_persona(room, path) for room, path in files)
 
 

@@ -17,6 +17,7 @@ import pytest
 from portyard.http.card import CARD as HTTP
 from tests.support.asyncio_tests import run
 from tests.support.console import console, speak
+from tests.support.yard import open_yard
 
 EVENTS = "sandboxes/default/events"
 
@@ -95,6 +96,26 @@ def test_who_joins_late_is_heard_whole(tmp_path: Path) -> None:
             log.join("t1")
             log.command("USER u1@t1.test")
             assert texts((await waiting)["events"]) == ["CAPA", "USER u1@t1.test"]
+
+    run(main())
+
+
+def test_another_processs_sessions_are_heard(tmp_path: Path) -> None:
+    """Two yards on one state directory see each other's writes as two processes do: by the page of counters alone."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client, open_yard(tmp_path) as other:
+            waiting = asyncio.create_task(client.get(f"{EVENTS}/wait?kind=command&count=2&timeout=60"))
+            await client.get("sandboxes")
+            log = other.journal.open_session(
+                room="imap", service="imap", peer="127.0.0.1:5", local="127.0.0.1:1", port="i"
+            )
+            log.command("a1 NOOP")
+            await other.journal.flush()
+            assert not waiting.done()
+            log.command("a2 NOOP")
+            assert texts((await waiting)["events"]) == ["a1 NOOP", "a2 NOOP"]
+            log.close()
 
     run(main())
 

@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from prometheus_client.parser import text_string_to_metric_families
 
+from portyard.console.forms import Persona
+from portyard.console.personas import personas
 from portyard.console.routes import ROUTES
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
@@ -96,11 +98,17 @@ def test_metrics(tmp_path: Path) -> None:
 
 
 def test_personas(tmp_path: Path) -> None:
+    folder = tmp_path / "package" / "pop3" / "personas"
+    folder.mkdir(parents=True)
+    (folder / "old.toml").write_text('summary = "An old server"\n')
+    (folder / "new.toml").write_text('name = "newer"\n')
+    found = personas(tmp_path / "package")
+    assert found == (Persona("newer", "pop3", ""), Persona("old", "pop3", "An old server"))
+
     async def main() -> None:
-        async with console(tmp_path) as client:
-            for persona in await client.get("personas"):
-                assert persona["name"]
-                assert persona["room"]
+        async with console(tmp_path / "state") as client:
+            names = [persona["name"] for persona in await client.get("personas")]
+            assert names == [persona.name for persona in personas()]
 
     run(main())
 
