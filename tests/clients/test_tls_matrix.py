@@ -22,8 +22,7 @@ from tests.support.yard import Served, open_yard, serve
 T = TypeVar("T")
 
 GAPS: dict[tuple[str, str], str] = {
-    ("ftp", "plaintext"): "the room shakes hands by itself, and only as contexts say",
-    ("ftp", "stalled"): "the room shakes hands by itself, and only as contexts say",
+    ("ftp", "plaintext"): "the room journals a handshake that fails, where the others journal the plaintext",
 }
 """(room or port, recipe) → why this cell can't be what the table says."""
 
