@@ -28,6 +28,7 @@ from tests.support.process import LIMIT_S, Running, portyard, serving
 
 HOST = "127.0.0.1"
 MESSAGE = b"From: ada@example.com\r\nTo: alice@portyard.test\r\nSubject: packets\r\n\r\n.dot\r\nhello\r\n"
+LONG = 80  # of them are more than the journal shows of a literal
 needs_tshark = [
     pytest.mark.client,
     pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed (package tshark)"),
@@ -64,10 +65,13 @@ def mail_errands(testbed: Running) -> None:
     imap = imaplib.IMAP4(HOST, testbed.port("imap"))
     imap.starttls(ssl_context=trusting)
     imap.login("alice", "alice-secret")
-    imap.append("INBOX", "", "", MESSAGE * 20)
+    imap.append("INBOX", "", "", MESSAGE * LONG)
     imap.append("INBOX", "", "", b"Subject: short\r\n\r\n")
     imap.select()
     assert len(imap.fetch("1:*", "(FLAGS RFC822)")[1]) > 3
+    names = [f"INBOX/{number}-{'x' * 90}" for number in range(40)]
+    assert {imap.create(name)[0] for name in names} == {"OK"}
+    assert len(imap.list()[1]) > len(names)
     imap.logout()
 
 
@@ -226,7 +230,7 @@ class TestByTshark:
         assert capture.column("smtp.response.code == 354", "smtp.response.code")
         assert capture.column("pop.request.command", "pop.request.command") == ["USER", "PASS", "RETR", "QUIT"]
         words = capture.column("imap.request.command", "imap.request.command")
-        assert [word.upper() for word in words if word.isalpha()][-3:] == ["SELECT", "FETCH", "LOGOUT"]
+        assert [word.upper() for word in words if word.isalpha()][-2:] == ["LIST", "LOGOUT"]
         assert {"USER", "STOR", "QUIT"} <= set(capture.column("ftp.request.command", "ftp.request.command"))
         assert capture.column("ftp.response.code == 227", "ftp.passive.port")
 
@@ -263,7 +267,12 @@ class TestByTshark:
         )
         assert cut[0][1] == str(len(MESSAGE) - 2)
         literal = capture.read("frame.cap_len < frame.len && tcp.dstport == 143", "frame.comment", "tcp.len")
-        assert literal == [[f"a literal wasn't kept: {len(MESSAGE) * 20} octets", str(len(MESSAGE) * 20)]]
+        assert literal == [[f"a literal wasn't kept: {len(MESSAGE) * LONG} octets", str(len(MESSAGE) * LONG)]]
+        cut = capture.read("frame.cap_len < frame.len && tcp.srcport == 143", "frame.comment", "tcp.len")
+        assert cut[0][0] == f"what comes here wasn't kept: {len(MESSAGE) * LONG} octets"
+        comment, length = cut[1]
+        kept = int(length) - int(comment.removeprefix("the rest wasn't kept: ").removesuffix(" octets"))
+        assert kept == 4096
         assert capture.read('frame.comment contains "a secret is blanked"', "frame.number")
 
 

@@ -88,6 +88,7 @@ class Conversation:
         self._told = False
         self._shown = bytearray()
         self._sent = 0
+        self._unkept = 0  # octets of an answer behind those that the journal shows
 
     async def run(self) -> None:
         """Talk until somebody closes; never raises but when cancelled."""
@@ -246,19 +247,27 @@ class Conversation:
     def _remember(self, data: bytes, note: str | None) -> None:
         self._sent += len(data)
         shown = data if note is None else note.encode() + b"\r\n"
-        if len(self._shown) < REPLY_SHOWN:
-            self._shown += shown[: REPLY_SHOWN - len(self._shown)]
+        room = REPLY_SHOWN - len(self._shown)
+        if room >= len(shown) and not self._unkept:
+            self._shown += shown
+        else:
+            kept = shown[:room] if note is None and not self._unkept else b""  # half a note would tell nothing
+            self._shown += kept
+            self._unkept += len(data) - len(kept)
 
     def _write_down(self, kind: str) -> None:
         if not self._sent:
             return
-        text = self._shown.decode("utf-8", "backslashreplace").removesuffix("\r\n")
-        if kind == "greeting":
+        text = self._shown.decode("utf-8", "backslashreplace")
+        text = text if self._unkept else text.removesuffix("\r\n")
+        if self._unkept:
+            self._log.event(kind, text=text, unkept=self._unkept)
+        elif kind == "greeting":
             self._log.event("greeting", text=text)
         else:
             self._log.reply(text)
         self._shown.clear()
-        self._sent = 0
+        self._sent = self._unkept = 0
 
 
 class Conversations:
