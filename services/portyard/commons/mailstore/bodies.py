@@ -17,7 +17,9 @@ from portyard.commons.database.engine import StateDirectoryError
 from portyard.commons.mailstore.model import MailstoreError, MessageGoneError, StoreFullError
 
 ORPHAN_AGE_S = 3600.0  # no write takes that long
+BALLAST_OCTETS = 2 << 20  # what is thrown overboard so that a full disk still takes the writes that make room
 _DRAFT = ".part"
+_BALLAST = "ballast"
 
 
 class BodyFiles:
@@ -38,6 +40,27 @@ class BodyFiles:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise StateDirectoryError.of(folder, error) from error
+        self.take_ballast()
+
+    def take_ballast(self) -> None:
+        """Keep some room that nobody else can take, unless it is kept already or there is none."""
+        path = self.folder.parent / _BALLAST
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, BALLAST_OCTETS)
+            except OSError:
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+    def drop_ballast(self) -> bool:
+        """Give that room up; whether there was any."""
+        try:
+            (self.folder.parent / _BALLAST).unlink()
+        except OSError:
+            return False
+        return True
 
     def write(self, octets: bytes) -> str:
         """Write a body's file; its name. Blocks: for a thread.

@@ -331,7 +331,15 @@ class SqlMailstore:
             writing.sweep(work, folder, now_s)
             return gone
 
-        return await self._write(job)
+        try:
+            return await self._write(job)
+        except StoreFullError:
+            if not self._files.drop_ballast():
+                raise
+            gone = await self._write(job)
+            await self.sweep(keep_s=0)
+            self._files.take_ballast()
+            return gone
 
     async def copy(self, mailbox_id: int, uids: Sequence[int], account_id: int, target: str) -> Copied:
         """See `Mailstore.copy`."""
