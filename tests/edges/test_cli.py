@@ -109,11 +109,30 @@ def test_nothing_at_the_url(tmp_path: Path) -> None:
     assert "make up" in done.stderr
 
 
+def test_something_else_at_the_url(testbed: Running, tmp_path: Path) -> None:
+    done = portyard("mail", "--url", f"http://127.0.0.1:{testbed.port('http')}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is no testbed's console" in the_line(done.stderr)
+
+
 def test_no_url_and_nothing_here(tmp_path: Path) -> None:
     for words in (["mail"], ["tail"], ["send"]):
         done = portyard(*words, cwd=tmp_path)
         assert done.returncode == 1
         assert "make up" in the_line(done.stderr)
+
+
+def test_a_token_is_asked_for_and_given(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with serving(tmp_path / "state", "console", PORTYARD_TOKEN="sesame") as running:
+        url = f"http://127.0.0.1:{running.port('console')}"
+        for words in (["sandboxes"], ["tail"]):
+            done = portyard(*words, cwd=tmp_path, PORTYARD_URL=url)
+            assert done.returncode == 1
+            assert "set PORTYARD_TOKEN" in the_line(done.stderr)
+        done = portyard("sandboxes", cwd=tmp_path, PORTYARD_URL=url, PORTYARD_TOKEN="sesame")
+        assert done.returncode == 0
+        assert "portyard.test" in done.stdout
 
 
 def test_a_url_that_is_none(tmp_path: Path) -> None:
@@ -191,6 +210,7 @@ def test_send_refused(run: Run, console: Console, tmp_path: Path) -> None:
 
 def test_mail_is_listed_shown_and_saved(run: Run, console: Console, tmp_path: Path) -> None:
     assert run("mail").stderr == "no messages\n"
+    assert "no messages yet" in the_line(run("mail", "show", "last", status=1).stderr)
     text = "Your code is 123456, see https://example.com/verify"
     run("send", "--from", "ada@example.com", "--subject", "your \N{ESCAPE}[31m code", "--text", text)
     (message,) = console.wait(1)
@@ -204,6 +224,7 @@ def test_mail_is_listed_shown_and_saved(run: Run, console: Console, tmp_path: Pa
     assert f"\n{text}\n" in shown
     assert re.search(r"^link +https://example.com/verify$", shown, re.MULTILINE)
     assert re.search(r"^code +123456$", shown, re.MULTILINE)
+    assert run("mail", "show", "last").stdout == shown
     run("mail", "raw", message["id"], "--output", "m.eml")
     assert (tmp_path / "m.eml").read_bytes() == console.raw(message)
     assert json.loads(run("mail", "--json").stdout)[0]["id"] == message["id"]

@@ -83,7 +83,8 @@ def linked(url: str | None) -> Iterator[Link]:
         yield Link(control, settings, where)
         control.close()
     except ControlError as error:
-        fail(refusal(error))
+        known = "status" in error.problem or "services" in error.problem
+        fail(refusal(error) if known else f"what answers at {where} is no testbed's console ({error}); give its --url")
     except (CommandError, ValueError) as error:
         fail(error)
     except BrokenPipeError:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from portyard.cli.link import DEFAULT, SandboxName, Url, examples, inherited, linked
+from portyard.cli.engines import CommandError
+from portyard.cli.link import DEFAULT, Link, SandboxName, Url, examples, inherited, linked
 from portyard.cli.screen import deliver, errors, fail, moment, printable, say, screen, table
 
 app = typer.Typer(
@@ -18,18 +19,19 @@ app = typer.Typer(
     help="List messages, newest first; or show one, save one, wait for some.",
     epilog=examples(
         "portyard mail --to alice --subject code",
-        "portyard mail show 12",
-        "portyard mail raw 12 > message.eml",
+        "portyard mail show last",
+        "portyard mail raw last > message.eml",
         "portyard mail wait --subject 'your code' --timeout 10",
     ),
 )
 
+LAST = "last"
 _PATTERN = "text within it, a glob, or /a regular expression/"
 To = Annotated[str | None, typer.Option("--to", metavar="PATTERN", help=f"Any recipient: {_PATTERN}.")]
 From = Annotated[str | None, typer.Option("--from", metavar="PATTERN", help="The sender, likewise.")]
 Subject = Annotated[str | None, typer.Option("--subject", metavar="PATTERN", help="The subject, likewise.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The id that the list shows.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id that the list shows, or last for the newest.")]
 
 
 @app.callback()
@@ -65,14 +67,14 @@ def _show_list(messages: list[dict[str, Any]], *, as_json: bool) -> None:
         errors.print("no messages")
 
 
-@app.command(epilog=examples("portyard mail show 12"))
+@app.command(epilog=examples("portyard mail show last"))
 def show(
     context: typer.Context, message: Id, as_json: AsJson = False, sandbox: SandboxName = DEFAULT, url: Url = None
 ) -> None:
     """Show a message: its header, its text, what is attached, the links and codes in it."""
     sandbox, url = inherited(context, sandbox, url)
     with linked(url) as link:
-        found = link.control.get(link.path(sandbox, "messages", message))
+        found = link.control.get(_place(link, sandbox, message))
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         return
@@ -93,11 +95,21 @@ def show(
         _told("cut", "the text is longer than what is shown; see portyard mail raw")
 
 
+def _place(link: Link, sandbox: str, message: str) -> str:
+    """Where a message is in the API."""
+    if message == LAST:
+        newest = link.control.get(link.path(sandbox, "messages"), limit=1)
+        if not newest:
+            raise CommandError(f"sandbox {sandbox} has no messages yet; send one with: portyard send")
+        message = newest[0]["id"]
+    return link.path(sandbox, "messages", message)
+
+
 def _told(title: str, text: str) -> None:
     screen.print(Text.assemble((f"{title:9} ", "green"), printable(text)), soft_wrap=True)
 
 
-@app.command(epilog=examples("portyard mail raw 12 > message.eml", "portyard mail raw 12 --output message.eml"))
+@app.command(epilog=examples("portyard mail raw last > message.eml", "portyard mail raw last --output message.eml"))
 def raw(
     context: typer.Context,
     message: Id,
@@ -108,7 +120,7 @@ def raw(
     """Write a message's octets as they came."""
     sandbox, url = inherited(context, sandbox, url)
     with linked(url) as link:
-        deliver(link.control.raw(link.path(sandbox, "messages", message, "raw")), output, binary=False)
+        deliver(link.control.raw(f"{_place(link, sandbox, message)}/raw"), output, binary=False)
 
 
 @app.command(
