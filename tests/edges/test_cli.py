@@ -93,13 +93,19 @@ def test_the_ca_in_its_formats(run: Run, tmp_path: Path) -> None:
     assert "password" in the_line(run("ca", "--format", "p12", "--password", "x", status=1).stderr)
 
 
-def test_help_has_examples_and_completion(run: Run) -> None:
+def test_help_has_examples(run: Run) -> None:
     assert "portyard send --to" in run("--help").stdout
     assert "--refuse '451 4.7.1 later'" in " ".join(run("rules", "add", "--help").stdout.split())
-    assert (
-        "_PORTYARD_COMPLETE" in run("--show-completion", "bash").stdout
-        or "--install-completion" in run("--help").stdout
+
+
+def test_a_shell_completes_commands(tmp_path: Path) -> None:
+    environment = clean_environment(COMP_WORDS="portyard rules cl", COMP_CWORD="2")
+    environment["_PORTYARD_COMPLETE"] = "complete_bash"
+    command = [sys.executable, "-c", "from portyard.cli.app import app; app(prog_name='portyard')"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
+    assert done.stdout.split() == ["clear"]
 
 
 def test_nothing_at_the_url(tmp_path: Path) -> None:
@@ -280,7 +286,7 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "portyard", "rules", "add", "-"]
     done = subprocess.run(
         words,
-        input='[[rule]]\non = "dns.query"\nthen = { silence = true }\n',
+        input='[[rule]]\non = "smtp.data"\nthen = { silence = true }\n',
         env=clean_environment(PORTYARD_URL=url),
         cwd=tmp_path,
         capture_output=True,
@@ -288,12 +294,9 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
         timeout=LIMIT_S,
         check=False,
     )
-    assert done.returncode in (0, 1)  # whether that room has a vocabulary is the room's word
-    assert [rule["on"] for rule in json.loads(run("rules", "--json").stdout)][:3] == [
-        "pop3.retr",
-        "http.connect",
-        "ftp.retr",
-    ]
+    assert done.returncode == 0, done.stderr
+    listed = [rule["on"] for rule in json.loads(run("rules", "--json").stdout)]
+    assert listed == ["pop3.retr", "http.connect", "ftp.retr", "smtp.data"]
 
 
 @pytest.mark.parametrize(
