@@ -20,6 +20,8 @@ from portyard.rooms import cards
 
 PEM = "application/x-pem-file"
 PKCS12 = "application/x-pkcs12"
+CRL = "application/pkix-crl"
+OCSP = "application/ocsp-response"
 TEXT = "text/plain"
 _HOST_KEYS = "ssh/known_hosts"  # in the state directory, written by the room that has the keys
 
@@ -49,6 +51,17 @@ async def ca_p12(call: Call) -> Answer:
         PKCS12,
         _saved("portyard-ca.p12"),
     )
+
+
+async def ca_crl(call: Call) -> Answer:
+    """The certificates that the CA has taken back (RFC 5280 §5), where a certificate's distribution point says."""
+    return Answer(await asyncio.to_thread(call.desk.yard.tls.crl_der), CRL, _saved("portyard-ca.crl"))
+
+
+async def ocsp(call: Call) -> Answer:
+    """Whether one certificate was taken back (RFC 6960); a malformed question gets OCSP's own word for it."""
+    question = await call.request.read()
+    return Answer(await asyncio.to_thread(call.desk.yard.tls.ocsp_response, question), OCSP, {})
 
 
 def trust_store(ca_pem: bytes, password: str) -> bytes:
@@ -97,6 +110,15 @@ ROUTES = (
     Route("GET", "/ca.pem", ca_pem, "The CA's certificate", PEM),
     Route("GET", "/ca", ca_pem, "The CA's certificate", PEM),
     Route("GET", "/ca.p12", ca_p12, "The CA's certificate as a PKCS#12 trust store", PKCS12, forms.PasswordQuery),
+    Route("GET", "/ca.crl", ca_crl, "The CA's list of revoked certificates", CRL),
+    Route(
+        "POST",
+        "/ocsp",
+        ocsp,
+        "Whether a certificate was revoked",
+        OCSP,
+        reads={"application/ocsp-request": bytes},
+    ),
     Route("GET", "/known_hosts", known_hosts, "SSH host keys for known_hosts", TEXT),
     Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.Persona]),
     Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", metrics.MEDIA_TYPE),

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from portyard.console.openapi import description
 from tests.support.console import Console, console, speak
 
+schemathesis.serializer.alias("application/ocsp-request", "application/octet-stream")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

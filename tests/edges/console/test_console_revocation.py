@@ -1,0 +1,38 @@
+"""The console serves what the certificates promise: the CA's list, and an answer by OCSP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from portyard.console.card import CARD
+from tests.support.asyncio_tests import run
+from tests.support.yard import open_yard, serve
+
+
+def test_a_revoked_certificate_is_on_the_list_and_answered_for(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served, aiohttp.ClientSession() as session:
+            base = f"http://127.0.0.1:{served.port('console')}/api/v1"
+            chain = yard.tls.certificate_files("revoked")[0].read_bytes()
+            leaf, issuer = x509.load_pem_x509_certificate(chain), x509.load_pem_x509_certificate(yard.tls.ca_pem)
+            async with session.get(f"{base}/ca.crl") as answer:
+                assert answer.content_type == "application/pkix-crl"
+                listed = x509.load_der_x509_crl(await answer.read())
+            assert listed.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+            question = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, SHA1()).build()
+            der = question.public_bytes(Encoding.DER)
+            headers = {"Content-Type": "application/ocsp-request"}
+            async with session.post(f"{base}/ocsp", data=der, headers=headers) as answer:
+                told = ocsp.load_der_ocsp_response(await answer.read())
+            assert told.certificate_status is ocsp.OCSPCertStatus.REVOKED
+            async with session.post(f"{base}/ocsp", data=b"nonsense", headers=headers) as answer:
+                told = ocsp.load_der_ocsp_response(await answer.read())
+            assert told.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+
+    run(go())
