@@ -128,7 +128,8 @@ CASES = [
     pytest.param(name, mode, id=f"{name}-{mode.value}")
     for name, operation in OPERATIONS.items()
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    if mode is GenerationMode.POSITIVE or can_be_wrong(operation)
+    # Any octets are a question to OCSP: what is malformed is answered in its own words.
+    if mode is GenerationMode.POSITIVE or (can_be_wrong(operation) and name != "ocsp")
 ]
 
 
