@@ -9,8 +9,10 @@ import signal
 import smtplib
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 from portyard.commons.directory import Directory
 from portyard.commons.yard import Yard
@@ -28,6 +30,7 @@ class Processes:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.drains: list[tuple[threading.Thread, IO[bytes]]] = []
         self.directory = Directory(state / "endpoints")
 
     def start(self, service: str) -> None:
@@ -35,10 +38,18 @@ class Processes:
         environment = os.environ | {
             "PORTYARD_STATE": str(self.state),
             "PORTYARD_PORTS": "ephemeral",
-            "PORTYARD_LOG_LEVEL": "error",
+            "PORTYARD_LOG_LEVEL": "info",
         }
         command = [sys.executable, "-m", f"portyard.{room}", service]
-        self.running[service] = subprocess.Popen(command, env=environment)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+        self.running[service] = process
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b" ready: " in line:
+                break
+        drain = threading.Thread(target=process.stderr.read, daemon=True)  # so that it never waits for a reader
+        drain.start()
+        self.drains.append((drain, process.stderr))
 
     def kill(self, service: str) -> None:
         process = self.running.pop(service)
@@ -50,6 +61,9 @@ class Processes:
             process.terminate()
         for process in self.running.values():
             process.wait(PATIENCE_S)
+        for drain, pipe in self.drains:
+            drain.join(PATIENCE_S)
+            pipe.close()
 
 
 def submit_some(processes: Processes, name: str, acknowledged: set[str]) -> None:
@@ -72,13 +86,6 @@ def submit_some(processes: Processes, name: str, acknowledged: set[str]) -> None
             continue  # the service is down just now
 
 
-async def announced(processes: Processes, *services: str) -> None:
-    """Wait until the services' ports listen."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not all(processes.directory.of(service) for service in services):  # noqa: ASYNC110 - files can only be looked at
-            await asyncio.sleep(0.02)
-
-
 def test_no_loss_and_no_doubles(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     acknowledged: set[str] = set()
@@ -87,7 +94,6 @@ def test_no_loss_and_no_doubles(tmp_path: Path) -> None:
         async with open_yard(tmp_path) as yard:
             for service in ("dns", "msa", "mta", "mda"):
                 processes.start(service)
-            await announced(processes, "dns", "msa", "mta", "mda")
             for number, victim in enumerate(ROUNDS):
                 submitting = asyncio.create_task(
                     asyncio.to_thread(submit_some, processes, f"round{number}", acknowledged)
