@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
+import json
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +28,19 @@ CASES = [
 
 @dataclass(frozen=True, slots=True)
 class PublishedStores:
-    """The stores as IMAP shows them. Implements `talks.Stores`."""
+    """The stores as IMAP shows them, and rules through the control API. Implements `talks.Stores`."""
 
     port: int
+    console: Console
 
     async def deliver(self, name: str) -> None:
         await asyncio.to_thread(self._append, name)
 
     async def check(self, fact: str) -> None:
         await asyncio.to_thread(self._check, fact)
+
+    async def rule(self, text: str) -> None:
+        await asyncio.to_thread(self.console.ask, "sandboxes/default/rules", method="POST", body=json.loads(text))
 
     def _append(self, name: str) -> None:
         with self._client(USER) as client:
@@ -75,4 +80,7 @@ def test_talk(path: Path, feeding: str, yard: Containers) -> None:
         return await SocketPeer.connect(yard.ports[port_of(talk)], context)
 
     room = TalkRoom(connect, PRELUDES[talk.room], bindings_of(talk))
-    run(run_talk(room, PublishedStores(yard.ports["imap"]), talk, feeding))
+    try:
+        run(run_talk(room, PublishedStores(yard.ports["imap"], console), talk, feeding))
+    finally:
+        console.ask("sandboxes/default/rules", method="DELETE")

@@ -134,7 +134,7 @@ class TlsSetup:
             if verdict.silence:
                 await stall()
             if verdict.refuse is not None:
-                raise Refused(Alert[verdict.refuse.upper()])
+                raise Refused(Alert.__members__.get(verdict.refuse.upper(), Alert.HANDSHAKE_FAILURE))
             recipe = verdict.recipe or recipe
         return await self._answer(connection, recipe)
 
