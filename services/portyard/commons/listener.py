@@ -16,6 +16,7 @@ from typing import Any
 from portyard.commons.card import Card, Port, Service, TlsMode
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
+from portyard.commons.logs import of_room
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.wire.obey import faults_of
@@ -150,7 +151,9 @@ class Listener:
         """Out of descriptors or memory: leave the others alone and try again soon."""
         if not self._complained:
             self._complained = True
-            _logger.error("%s: cannot accept: %s; raise the limit on open files", self.bound.port.name, error.strerror)
+            of_room(self.bound.card.name).error(
+                "%s: cannot accept: %s; raise the limit on open files", self.bound.port.name, error.strerror
+            )
         self._loop.remove_reader(self.bound.sock)
         self._loop.call_later(FULL_PAUSE_S, self._resume)
 
@@ -162,7 +165,9 @@ class Listener:
         service, port = self.bound.service, self.bound.port
         local = sock.getsockname()[:2]
         if self.open_count >= self.limit:
-            _logger.warning("%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0])
+            of_room(self.bound.card.name).warning(
+                "%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0]
+            )
             self._refuse(sock)
             return
         log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
@@ -252,7 +257,7 @@ class Listener:
             connection.log.close(error.strerror or "gone")
             sock.close()
         except Exception:
-            _logger.exception("%s: a connection could not be started", connection.port.name)
+            of_room(self.bound.card.name).exception("%s: a connection could not be started", connection.port.name)
             connection.log.close("internal error")
             sock.close()
 

@@ -11,6 +11,11 @@ from portyard.commons.settings import Logging
 _ROOM_LOGGER = "portyard.{}"
 
 
+def of_room(room: str) -> logging.Logger:
+    """The logger of a room's lines, whoever writes them; its level can be set apart."""
+    return logging.getLogger(_ROOM_LOGGER.format(room))
+
+
 class _JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {
@@ -40,4 +45,4 @@ def set_up(settings: Logging) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("portyard").setLevel(settings.level.upper())
     for room, level in settings.rooms.items():
-        logging.getLogger(_ROOM_LOGGER.format(room)).setLevel(level.upper())
+        of_room(room).setLevel(level.upper())

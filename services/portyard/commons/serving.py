@@ -22,6 +22,7 @@ from typing import cast
 from portyard.commons.card import HOST_OFFSET, Card, Service
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
+from portyard.commons.logs import of_room, set_up
 from portyard.commons.settings import SettingError, Settings, load
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Handler, Yard
@@ -156,7 +157,7 @@ class Serving:
             for bound in self.bounds:
                 if bound.service is service:
                     await self._start(bound, handler)
-            _logger.info("%s is open", service.name)
+            of_room(card.name).info("%s is open", service.name)
 
     def _wanted(self, pending: Mapping[Service, Card]) -> Service:
         socks = {bound.sock: bound.service for bound in self.bounds if bound.service in pending}
@@ -173,7 +174,7 @@ class Serving:
             factory = getattr(await asyncio.to_thread(importlib.import_module, module), name)
             return cast(Handler, await factory(self.yard, service))
         except Exception:
-            _logger.exception("%s cannot be opened", service.name)
+            of_room(card.name).exception("%s cannot be opened", service.name)
             raise
 
     async def _start(self, bound: Bound, handler: Handler) -> None:
@@ -292,8 +293,6 @@ async def serve_until_told(settings: Settings, pairs: Sequence[Pair], ready: Cal
 
 def run_services(settings: Settings, pairs: Sequence[Pair], ready: Callable[[Serving], None] = lambda _: None) -> int:
     """Run to the end, on uvloop where it is installed; returns the exit status."""
-    from portyard.commons.logs import set_up
-
     set_up(settings.log)
     raise_descriptor_limit()
     from portyard.commons.database.engine import StateDirectoryError

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import threading
+import warnings
 from typing import Any
 
 import msgspec
@@ -13,6 +16,9 @@ from portyard.commons.settings import Settings
 from portyard.rooms import cards
 
 START_S = 30.0
+# Modules that warn while they are imported. The rooms are imported in a thread, where a test run's own filters can make an error of a
+# warning at any moment (filters belong to the process before Python 3.14), so these come first, in the caller's thread.
+WARNING_MODULES = ("asyncore", "asynchat", "requests")
 
 
 class Embedded:
@@ -33,6 +39,7 @@ class Embedded:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self.url = ""
+        _import_quietly()
         self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
         self._thread.start()
         self._ready.wait(START_S)
@@ -67,3 +74,11 @@ class Embedded:
             if running.opening.done():
                 running.opening.result()
             await stopped
+
+
+def _import_quietly() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in WARNING_MODULES:
+            with contextlib.suppress(ImportError):  # not in this Python, or not installed
+                importlib.import_module(name)
