@@ -21,9 +21,7 @@ from tests.support.yard import Served, open_yard, serve
 
 T = TypeVar("T")
 
-GAPS: dict[tuple[str, str], str] = {
-    ("ftp", "plaintext"): "the room journals a handshake that fails, where the others journal the plaintext",
-}
+GAPS: dict[tuple[str, str], str] = {}
 """(room or port, recipe) → why this cell can't be what the table says."""
 
 

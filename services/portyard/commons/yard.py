@@ -67,6 +67,12 @@ class Tls(Protocol):
     def server_context(self, recipe: str = "good") -> ssl.SSLContext:
         """The context of a named certificate."""
 
+    async def context_for(self, recipe: str = "good") -> ssl.SSLContext:
+        """The same, off the loop where it has to be made first."""
+
+    async def join(self, connection: Connection, server_name: str) -> None:
+        """Let a connection join the sandbox whose domain its client named (SNI), and put that domain on the good leaf."""
+
     def client_context(self) -> ssl.SSLContext:
         """A context that trusts the CA, for hops inside the testbed."""
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import socket
-import ssl
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,15 +76,13 @@ class Room:
         self.ioloop.close()
         await self.wire.close()
 
-    def context(self, recipe: str) -> ssl.SSLContext:
-        """A certificate's context, one for control and data connections, so that these can resume a session of those."""
-        return self.yard.tls.server_context(recipe)
+    def good_terms(self) -> Terms:
+        """The good certificate's terms, made on the spot where need be."""
+        return Terms(GOOD, self.yard.tls.server_context())
 
     async def terms(self, recipe: str) -> Terms:
-        """A certificate's terms; off the loop where it isn't the good one, since it may have to be made."""
-        if recipe == GOOD:
-            return Terms(recipe, self.context(recipe))
-        return Terms(recipe, await asyncio.to_thread(self.context, recipe))
+        """A certificate's terms."""
+        return Terms(recipe, await self.yard.tls.context_for(recipe))
 
     def fresh_terms(self, recipe: str) -> Terms:
         """Terms under which no session of before can be resumed."""

@@ -40,6 +40,12 @@ class Data(TlsChannel, WatchedData):
         self.secured = False
         super().abort(reply)
 
+    def decline(self, reply: str) -> None:
+        """See WatchedData; with a goodbye where nothing was carried yet: ftplib reads the reply only after it."""
+        if self.secured and not self.get_transmitted_bytes():
+            self._say_goodbye()
+        super().decline(reply)
+
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came: the control connection's certificate is shown, unless a rule wants another."""
         channel = self.cmd_channel
@@ -48,7 +54,7 @@ class Data(TlsChannel, WatchedData):
         if hello is not None and channel.armed:
             channel.room.yard.spawn(self._ask_terms(hello.server_name or ""))
         else:
-            self._begin(Terms(channel.recipe, channel.room.context(channel.recipe)))
+            self._begin(channel.terms or channel.room.good_terms())
 
     async def _ask_terms(self, server_name: str) -> None:
         terms = await self.cmd_channel.choose_terms("data", server_name, self)
@@ -75,6 +81,13 @@ class Data(TlsChannel, WatchedData):
     async def _judge_session(self, reused: bool) -> None:
         if await self.judge("data_tls", reused=reused):
             self.release()
+
+    def handle_tls_unwanted(self) -> None:
+        """A recipe wants plaintext here: one line, and the transfer fails."""
+        channel = self.cmd_channel
+        channel.note_plaintext("data")
+        self.answer_plainly(channel.connection.service.overload)
+        self.decline("522 The data connection was answered in plaintext.")
 
     def handle_tls_failed(self, error: OSError) -> None:
         """It failed (RFC 4217 §10.2: 522)."""

@@ -14,7 +14,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
-from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
 from portyard.commons.tls.setup import hello_fields
@@ -71,7 +70,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         family: The connection's address family.
         sized: PBSZ was said (RFC 4217 §8).
         gate: The session's gate.
-        recipe: By which name of a certificate the control connection shows itself.
+        terms: How the control connection's handshake was answered; data connections resume sessions of its context.
         no_data: What the next transfer is answered, when its data connection was declined before it was asked for.
         private_data: Data connections turn to TLS: PROT P was said (RFC 4217 §9).
     """
@@ -104,7 +103,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self._lingering = False
         self._reply = ""
         self._handshake_timer: Any = None
-        self.recipe = GOOD
+        self.terms: Terms | None = None
         self.no_data = ""
         super().__init__(sock, room.server, room.ioloop)
         if self.connected:
@@ -124,7 +123,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         asked = self.gate.recipe if self.gate is not None else None
         if asked is None or RECIPES[asked].manner is not Manner.PLAINTEXT:
             return False
-        self.pen.event("tls", step="plaintext", channel="control")
+        self.note_plaintext("control")
         return True
 
     def greet(self) -> None:
@@ -156,22 +155,18 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came: its name chooses the certificate and may claim a sandbox."""
         if hello is None:  # what comes isn't one, and the handshake will say so
-            self.begin_handshake(self.room.context(GOOD))
+            self.begin_handshake(self.room.good_terms().context)
             return
         self.note_hello("control", hello)
         self.wait_for(self._answer_hello(hello.server_name or ""))
 
     async def _answer_hello(self, server_name: str) -> None:
-        await self._join_named(server_name)
+        if server_name:
+            await self.room.yard.tls.join(self.connection, server_name)
         terms = await self.choose_terms("control", server_name, self)
         if terms is not None and not self._closed:
-            self.recipe = terms.recipe
+            self.terms = terms
             self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
-
-    async def _join_named(self, server_name: str) -> None:
-        sandbox = await self.room.sandbox_of_host(server_name) if server_name else None
-        if sandbox not in (None, DEFAULT):
-            self.join(sandbox)
 
     async def choose_terms(self, channel: str, server_name: str, asking: TlsChannel) -> Terms | None:
         """The recipe and its context for a handshake; None when there will be none.
@@ -182,7 +177,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             asking: The connection.
         """
         if channel == "data":
-            return await self.terms_of(self.recipe, asking)
+            return self.terms or await self.room.terms(GOOD)
         named = recipe_for_host(server_name)
         asked = self.gate.recipe if self.gate is not None else None
         return await self.terms_of(asked or (GOOD if named is None else named.name), asking)
@@ -193,9 +188,21 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             case Manner.STALL:
                 return None
             case Manner.PLAINTEXT:
-                asking.answer_plainly(self.connection.service.overload)
+                asking.handle_tls_unwanted()
                 return None
         return await self.room.terms(recipe)
+
+    def handle_tls_unwanted(self) -> None:
+        """A recipe wants plaintext in place of a handshake: a greeting, where none was said, else one line and the end."""
+        self.note_plaintext("control")
+        self._handshake_timer.cancel()
+        if self._greeted:
+            self.answer_plainly(self.connection.service.overload)
+            self.reason = "answered in plaintext"
+            self._linger()
+        else:
+            self.go_on_plainly()
+            self.greet()
 
     def handle_tls_established(self) -> None:
         """The handshake is done."""
@@ -210,6 +217,10 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
         self.note_failed_handshake("control", error)
         self.reason = "tls handshake failed"
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send nothing more, and take what comes until the peer ends."""
         self._lingering = True
         with contextlib.suppress(OSError):
             half_close(self.socket)
@@ -429,6 +440,11 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
         """A handshake failed."""
         self.pen.event("tls", step="failed", channel=channel, error=str(error or "handshake failed"))
+
+    def note_plaintext(self, channel: str) -> None:
+        """There is plaintext where TLS belongs, because a recipe wants it."""
+        step = "plaintext" if channel == "control" else f"{channel} plaintext"
+        self.pen.event("tls", step=step, channel=channel)
 
     def note_error(self, text: str) -> None:
         """Something that is worth knowing when a test fails."""

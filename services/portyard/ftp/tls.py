@@ -127,10 +127,14 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         self.handle_tls_failed(OSError(f"{alert.name.lower()} sent, as a rule wants it"))
 
     def answer_plainly(self, words: bytes) -> None:
-        """Answer the ClientHello as if there were no TLS."""
+        """Answer the ClientHello in plaintext, and then nothing more."""
         with contextlib.suppress(OSError):
             self.socket.send(words)
-        self.handle_tls_failed(OSError("answered in plaintext, as is wanted"))
+
+    def go_on_plainly(self) -> None:
+        """As if TLS had never been asked for: the ClientHello is the next thing that is heard."""
+        self.tls_requested = self.handshaking = False
+        super().modify_ioloop_events(self._wanted_io_events)
 
     def handshake_fields(self) -> dict[str, object]:
         """What the handshake agreed on, for the journal."""
@@ -152,6 +156,9 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
 
     def handle_tls_failed(self, error: OSError) -> None:
         """The handshake failed; the alert is out."""
+
+    def handle_tls_unwanted(self) -> None:
+        """A recipe wants plaintext in place of a handshake."""
 
     def _handshake(self) -> None:
         if self._reader is not None:

@@ -111,6 +111,36 @@ def test_session_reuse_as_a_rule(tmp_path: Path) -> None:
     run(go())
 
 
+def test_session_reuse_refused_by_a_rule(tmp_path: Path) -> None:
+    """By another certificate's context on the data connection, whose sessions are its own; and by a reply."""
+
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            await ftp.rule("tls", where={"channel": "data"}, tls="no_tickets", times=2)
+            got = await asyncio.to_thread(reuse, ftp)
+            assert [(reused, reply[:3]) for reused, reply in got] == [(False, "226"), (False, "226")]
+            await ftp.rule("data_tls", where={"reused": True}, refuse="522 no session of before is taken up here")
+            (fresh, done), (_, refused) = await asyncio.to_thread(reuse, ftp)
+            assert (fresh, done[:3], refused[:3]) == (False, "226", "522")
+
+    run(go())
+
+
+def test_sessions_outlive_a_leaf_that_is_made_again(tmp_path: Path) -> None:
+    """Another test's sandbox puts its names on the leaf; who is connected meanwhile can still resume."""
+
+    async def go() -> None:
+        async with open_ftp(tmp_path, session_reuse="required") as ftp:
+            await ftp.yard.sandboxes.create("t1")
+            client = await asyncio.to_thread(Blocking, ftp.served.port("ftps"), ftp.served.client_context())
+            assert await shown(ftp, "t1.test", explicit=False) == ""
+            reused, reply = await asyncio.to_thread(lambda: client.names(resume=True))
+            client.close()
+            assert (reused, reply[:3]) == (True, "226")
+
+    run(go())
+
+
 def test_silence_and_delay_after_a_data_handshake(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
@@ -235,11 +265,13 @@ def test_a_name_claims_its_sandbox(tmp_path: Path) -> None:
             port = ftp.served.port("ftps")
             for name, greeting in (("t1.test", b"220 hello t1\r\n"), ("localhost", b"220 Portyard FTP ready.\r\n")):
                 reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, ssl=unverified(), server_hostname=name
+                    "127.0.0.1", port, ssl=ftp.served.client_context(), server_hostname=name
                 )
                 assert await asyncio.wait_for(reader.readline(), LIMIT_S) == greeting
                 writer.close()
                 await writer.wait_closed()
+            assert await shown(ftp, "t1.test", explicit=True) == ""
+            assert await shown(ftp, "files.t1.test", explicit=True) == ""
 
     run(go())
 
@@ -279,8 +311,11 @@ def test_plaintext_where_tls_belongs_and_a_handshake_that_stalls(tmp_path: Path)
             await writer.wait_closed()
             await ftp.rule("connect", tls="expired", times=1)
             assert "expired" in await shown(ftp, "localhost", explicit=False)
-            with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|record layer"):
-                await shown(ftp, "plaintext.portyard.test", explicit=False)
+            for explicit in (False, True):
+                with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|record layer"):
+                    await shown(ftp, "plaintext.portyard.test", explicit=explicit)
+            steps = [event.fields["step"] for event in await ftp.events("tls")]
+            assert (steps.count("plaintext"), steps.count("failed")) == (3, 1)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(shown(ftp, "stalled.portyard.test", explicit=False), 0.2)
             await ftp.rule("tls", where={"channel": "data"}, tls="plaintext", times=1)
@@ -290,5 +325,28 @@ def test_plaintext_where_tls_belongs_and_a_handshake_that_stalls(tmp_path: Path)
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 await pipe.writer.start_tls(client.context, server_hostname="localhost")
             assert (await client.reply()).startswith("522")
+            assert "data plaintext" in [event.fields["step"] for event in await ftp.events("tls")]
+
+    run(go())
+
+
+def test_plaintext_goes_on_with_the_hello_as_the_first_thing_heard(tmp_path: Path) -> None:
+    """As the other rooms do on a port that speaks TLS from the first octet: a session in plaintext, once the ClientHello was answered."""
+
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = unverified().wrap_bio(incoming, outgoing, server_hostname="plaintext.portyard.test")
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            reader, writer = await asyncio.open_connection("127.0.0.1", ftp.served.port("ftps"))
+            writer.write(outgoing.read())
+            assert (await asyncio.wait_for(reader.readline(), LIMIT_S)).startswith(b"220 ")
+            writer.write(b"\r\n" + b"NOOP\r\n")
+            async with asyncio.timeout(LIMIT_S):
+                while not (reply := await reader.readline()).startswith(b"200"):
+                    assert reply[:2] == b"50"
+            writer.close()
+            await writer.wait_closed()
 
     run(go())

@@ -45,6 +45,13 @@ class TlsSetup:
         """See Tls."""
         return self._authority.context(recipe)
 
+    async def context_for(self, recipe: str = "good") -> ssl.SSLContext:
+        """See Tls."""
+        context = self._authority.ready_context(recipe)
+        if context is None:  # off the loop: a certificate that is made for the first time takes a while
+            context = await asyncio.to_thread(self._authority.context, recipe)
+        return context
+
     def crl_pem(self) -> bytes:
         """The CA's list of revoked certificates, PEM. May sign, so not for a loop's thread."""
         return self._authority.crl_pem()
@@ -123,7 +130,7 @@ class TlsSetup:
         return server_name.lower() in names or f"*.{parent(server_name)}" in names
 
     async def _consider(self, connection: Connection, server_name: str, recipe: str) -> Choice:
-        await self._join(connection, server_name)
+        await self.join(connection, server_name)
         verdict = None
         if connection.gate is not None:
             verdict = await connection.gate.ask("tls", server_name=server_name)
@@ -144,13 +151,10 @@ class TlsSetup:
             await stall()
         if wanted.manner is Manner.PLAINTEXT:
             return Plaintext(connection.service.overload or PLAIN_WORDS)
-        context = self._authority.ready_context(recipe)
-        if context is None:  # off the loop: a certificate that is made for the first time takes a while
-            context = await asyncio.to_thread(self._authority.context, recipe)
-        return Terms(context, close_notify=wanted.close_notify)
+        return Terms(await self.context_for(recipe), close_notify=wanted.close_notify)
 
-    async def _join(self, connection: Connection, server_name: str) -> None:
-        """Join the sandbox whose domain the client names, and put that domain on the leaf."""
+    async def join(self, connection: Connection, server_name: str) -> None:
+        """See Tls."""
         for domain in (server_name.lower(), parent(server_name)):
             sandbox = await self._sandboxes.owner(domain) if domain else None
             if sandbox is not None and sandbox.name != DEFAULT:
