@@ -100,16 +100,29 @@ def test_the_ports_are_the_cards() -> None:
     assert {service.name for card in cards() for service in card.services} == set(SERVICES)
 
 
+def test_every_service_is_told_the_range_that_is_published_for_its_leases() -> None:
+    told = dict(
+        re.findall(r"(?m)^  (\w+):\n    <<: \*service\n    environment: .*LEASED_PORTS: \"(\$\{[^}]+\})\"", COMPOSE)
+    )
+    assert set(told) == set(SERVICES) - {"console"}
+    for name, ports in told.items():
+        assert ports.startswith(f"${{PORTYARD_LEASED_{name.upper()}:-")
+        assert COMPOSE.count(f'      - "127.0.0.1:{ports}:{ports}"') == 1
+
+
 def test_the_default_offset_is_what_compose_defaults_to() -> None:
-    defaults = dict(re.findall(r"\$\{(PORTYARD_(?:PORT_\w+|PASSIVE_PORTS)):-([^}]+)\}", COMPOSE))
+    defaults = dict(re.findall(r"\$\{(PORTYARD_(?:PORT_\w+|PASSIVE_PORTS|LEASED_\w+)):-([^}]+)\}", COMPOSE))
     assert compose_env("3000") == defaults
 
 
 def test_offsets_a_thousand_apart_never_meet() -> None:
     def numbers(offset: str) -> set[str]:
-        values = compose_env(offset)
-        first, last = values.pop("PORTYARD_PASSIVE_PORTS").split("-")
-        return set(values.values()) | {str(port) for port in range(int(first), int(last) + 1)}
+        found: list[str] = []
+        for value in compose_env(offset).values():
+            first, _, last = value.partition("-")
+            found += [str(port) for port in range(int(first), int(last or first) + 1)]
+        assert len(set(found)) >= len(found) - 2  # the offset itself aside, UDP and TCP of one service share a number
+        return set(found)
 
     assert not numbers("3000") & numbers("13000")
     assert not numbers("3000") & numbers("4000")

@@ -17,8 +17,10 @@ from portyard.commons.card import Card, Port, Service, TlsMode
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.logs import of_room
+from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.engine import Gate
+from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.sockets import close_now
 from portyard.commons.wire.units import Direction, Fault
@@ -104,7 +106,9 @@ class Listener:
         gate: The process's gate; every connection gets its session's.
         wire: Where faults of bytes are put on connections.
         limit: Connections at once; those beyond get the service's `overload` words and a close.
+        sandbox: In which a connection is from the first octet: whose lease this is, or `default`.
         open_count: Connections that are open now.
+        wardrobe: The personas that rules may name; None for none.
     """
 
     bound: Bound
@@ -114,7 +118,9 @@ class Listener:
     gate: Gate
     wire: Wire
     limit: int
+    sandbox: str = DEFAULT
     open_count: int = 0
+    wardrobe: Wardrobe | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopped: bool = False
@@ -173,9 +179,13 @@ class Listener:
         log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
         self.open_count += 1
         inside = peer in self.gate.insiders
-        room = self.bound.card.name
-        gate = self.gate.session(room, session=log.id, peer=peer[0], role=service.role, port=port.name, internal=inside)
+        room, home = self.bound.card.name, self.sandbox
+        gate = self.gate.session(
+            room, session=log.id, peer=peer[0], role=service.role, port=port.name, sandbox=home, internal=inside
+        )
         connection = Connection(service, port, peer, local, log, gate)
+        if self.wardrobe is not None and not inside:
+            self._wear(connection, self.wardrobe.chosen(room, service.name))
         if self.gate.armed and service.journalled:
             self._spawn(self._consider(connection, sock))
         else:
@@ -200,6 +210,7 @@ class Listener:
             does = [action_name(action) for action in verdict.actions]
             connection.log.event("fault", verb="connect", rule=verdict.rule, does=does)
             connection.gate.recipe = verdict.recipe
+            self._wear(connection, verdict.persona)
             if verdict.delay_s:
                 await asyncio.sleep(verdict.delay_s)
             if verdict.hang_up:
@@ -210,10 +221,19 @@ class Listener:
                 self.wire.hold(sock, lambda: connection.log.close("peer closed"))
                 return
         faults = faults_of(verdict.faults if verdict is not None else ())
-        if faults or await self.gate.asks_for_bytes(self.bound.card.name):
+        if faults or await self.gate.asks_for_bytes(self.bound.card.name, self.sandbox):
             self._relay(connection, sock, faults)
         else:
             self._hand_over(connection, sock)
+
+    def _wear(self, connection: Connection, name: str | None) -> None:
+        """Have a connection meet another kind of server; the room as it is, where that one is gone meanwhile."""
+        if name is None or self.wardrobe is None or connection.gate is None:
+            return
+        try:
+            self.wardrobe.wear(connection.gate, self.bound.card, connection.service.role, name)
+        except PersonaError as error:
+            connection.log.event("error", text=f"persona {name}: {error.reason}")
 
     def _relay(self, connection: Connection, sock: socket.socket, faults: Sequence[tuple[Direction, Fault]]) -> None:
         """Put a relay between the client and the room, so that the wire can misbehave."""
@@ -233,7 +253,7 @@ class Listener:
         service = self.bound.service
         if not service.journalled:
             return UnheardLog(self._closed)
-        return self.journal.open_session(
+        log = self.journal.open_session(
             room=self.bound.card.name,
             service=service.name,
             peer=peer,
@@ -241,6 +261,9 @@ class Listener:
             port=self.bound.port.name,
             closed=self._closed,
         )
+        if self.sandbox != DEFAULT:
+            log.join(self.sandbox)
+        return log
 
     def _refuse(self, sock: socket.socket) -> None:
         if self.bound.service.overload and self.bound.port.tls is not TlsMode.IMPLICIT:

@@ -21,8 +21,11 @@ from typing import cast
 
 from portyard.commons.card import HOST_OFFSET, Card, Service
 from portyard.commons.directory import Endpoint, endpoint_of
+from portyard.commons.leasing.keeper import LeaseKeeper
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.logs import of_room, set_up
+from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.settings import SettingError, Settings, load
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Handler, Yard
@@ -130,9 +133,11 @@ class Serving:
         self.endpoints = [_endpoint(yard.settings, bound) for bound in bounds]
         self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._wire = Wire(yard.rng)
+        self._wardrobe = Wardrobe(yard.state, yard.settings.personas)
         self._listeners: list[Listener] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._handlers: list[Handler] = []
+        self._leases = LeaseKeeper(yard, self._listen, lambda bound: _endpoint(yard.settings, bound, leased=True))
 
     def announce(self) -> None:
         """Tell everybody where the services are, and leave the readiness files."""
@@ -146,6 +151,8 @@ class Serving:
 
     async def open(self) -> None:
         """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order."""
+        await self._leases.begin(service.name for service in self._services())
+        self.yard.spawn(self._leases.run())
         pending = {bound.service: bound.card for bound in self.bounds}
         while pending:
             service = self._wanted(pending)
@@ -157,6 +164,7 @@ class Serving:
             for bound in self.bounds:
                 if bound.service is service:
                     await self._start(bound, handler)
+            self._leases.serve(card, service, handler)
             of_room(card.name).info("%s is open", service.name)
 
     def _wanted(self, pending: Mapping[Service, Card]) -> Service:
@@ -183,13 +191,18 @@ class Serving:
             transport, _ = await loop.create_datagram_endpoint(lambda: handler.datagram(bound.port), sock=bound.sock)
             self._datagrams.append(transport)
             return
-        limit = self.yard.settings.limits.connections
-        listener = Listener(bound, handler, self.yard.journal, self.yard.tls, self.yard.gate, self._wire, limit)
+        self._listeners.append(self._listen(bound, handler, DEFAULT))
+
+    def _listen(self, bound: Bound, handler: Handler, sandbox: str) -> Listener:
+        yard, limit = self.yard, self.yard.settings.limits.connections
+        listener = Listener(bound, handler, yard.journal, yard.tls, yard.gate, self._wire, limit, sandbox)
+        listener.wardrobe = self._wardrobe
         listener.start()
-        self._listeners.append(listener)
+        return listener
 
     async def close(self) -> None:
         """Accept no more, end what runs, take the endpoints away."""
+        self._leases.close()
         for listener in self._listeners:
             listener.stop()
         for transport in self._datagrams:
@@ -208,10 +221,12 @@ class Serving:
         return list(dict.fromkeys(bound.service for bound in self.bounds))
 
 
-def _endpoint(settings: Settings, bound: Bound) -> Endpoint:
+def _endpoint(settings: Settings, bound: Bound, *, leased: bool = False) -> Endpoint:
     port = bound.port
     address = settings.listen if settings.listen not in ("0.0.0.0", "::") else _own_address()  # noqa: S104 - compared
-    if settings.engine_view == "docker":
+    if leased:
+        host_number = bound.number  # the range is the same on both sides
+    elif settings.engine_view == "docker":
         fallback = port.host - HOST_OFFSET + settings.port_offset
         host_number = settings.host_ports.get(port.name, settings.port_overrides.get(port.name, fallback))
     else:
@@ -239,13 +254,18 @@ async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = Tru
         wait: False returns once the ports listen; the rooms then open behind.
 
     Raises:
-        PortTakenError, StateDirectoryError: It can't start; the message says why.
+        PortTakenError, StateDirectoryError, SettingError: It can't start; the message says why.
     """
     from portyard.commons.opening import open_yard
+    from portyard.rooms import cards
 
     bounds = bind_all(settings, pairs)
     try:
         async with open_yard(settings, _names(pairs, settings)) as yard:
+            try:
+                Wardrobe(yard.state, settings.personas).check_chosen(cards())
+            except PersonaError as error:
+                raise SettingError(str(error)) from None
             running = Serving(yard, bounds)
             running.announce()
             running.opening = asyncio.get_running_loop().create_task(running.open())
@@ -271,7 +291,7 @@ def _names(pairs: Sequence[Pair], settings: Settings) -> list[str]:
 
     services = [service.name for card in cards() for service in card.services]
     domains = [settings.domain, *settings.domains]
-    return [*services, *domains, *(f"*.{domain}" for domain in domains)]
+    return [*services, *domains, *(f"*.{domain}" for domain in domains), *settings.names]
 
 
 async def serve_until_told(settings: Settings, pairs: Sequence[Pair], ready: Callable[[Serving], None]) -> None:

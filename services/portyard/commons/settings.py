@@ -70,15 +70,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_password: The password of accounts that capture makes.
         magic: Whether `default` hears magic words in addresses, paths and file names.
         require_tls: Refuse plaintext logins.
+        personas: `room=persona …`: which kind of server a room (or one of its services) is, where no rule says otherwise.
         accounts: The accounts that exist from the start.
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
         retry_s: Seconds between tries to hand a message over; empty for the built-in schedule, which ends after four days.
         console_hosts: Host names beyond loopback and service names to which the console answers.
+        names: Host names and addresses that the certificates name besides localhost, the services' names and the domains.
         token: What requests to the console must carry (`Authorization: Bearer …`); empty for nothing.
         seed: Of the testbed's chance.
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
         host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
         passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any.
+        leased_ports: `first-last`, the ports for a sandbox's own listeners, the same on both sides; empty for any.
         session_reuse: Whether a data connection under TLS must resume the control connection's session ("required"), can't ("refused"),
             or may, and the journal says so ("reported").
         engine_view: "embedded" or "docker": what stands between a client and us.
@@ -96,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_password: str = "portyard"  # noqa: S105 - documented, a testbed's
     magic: bool = False
     require_tls: bool = False
+    personas: dict[str, str] = {}
     accounts: tuple[AccountSeed, ...] = (
         AccountSeed("alice@portyard.test", "alice-secret"),
         AccountSeed("bob@portyard.test", "bob-secret"),
@@ -103,11 +107,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay_allow: tuple[str, ...] = ()
     retry_s: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
     console_hosts: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     token: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._~+/-]*=*$")] = ""  # RFC 6750 §2.1
     seed: int = 0
     ready_dir: str = ""
     host_ports: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
     passive_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = "30000-30019"
+    leased_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = ""
     session_reuse: Annotated[str, msgspec.Meta(pattern="^(required|refused|reported)$")] = "reported"
     engine_view: Annotated[str, msgspec.Meta(pattern="^(embedded|docker)$")] = "embedded"
     limits: Limits = Limits()
@@ -164,9 +170,9 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value
     elif key not in Settings.__struct_fields__:
         raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
-    elif key == "host_ports":
+    elif key in ("host_ports", "personas"):
         values[key] = dict(part.partition("=")[::2] for part in value.split())
-    elif key in ("domains", "relay_allow", "retry_s", "console_hosts"):
+    elif key in ("domains", "relay_allow", "retry_s", "console_hosts", "names"):
         values[key] = [part.strip() for part in value.split(",") if part.strip()]
     else:
         values[key] = value

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from portyard.console.shapes import Endpoint
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=63, description="A label of a host name.")]
 Capture = Literal["any", "own"]
@@ -80,12 +82,51 @@ class Rule(msgspec.Struct):
     warnings: list[str]
 
 
+class NewLease(msgspec.Struct, forbid_unknown_fields=True):
+    """Listeners to open for one sandbox alone.
+
+    Attributes:
+        service: The service: "mta", "msa", "imap" …
+    """
+
+    service: str
+
+
+class Lease(msgspec.Struct):
+    """A service's listeners for one sandbox alone.
+
+    Attributes:
+        service: The service.
+        endpoints: Where they are, one for each of its TCP ports.
+        failure: Why they could not be opened, or "".
+    """
+
+    service: str
+    endpoints: list[Endpoint]
+    failure: str
+
+
 class Persona(msgspec.Struct):
-    """A named kind of server that a rule may ask for."""
+    """A named kind of server that a rule may ask for.
+
+    Attributes:
+        builtin: Whether the room brings it; then it can't be changed.
+    """
 
     name: str
     room: str
     summary: str
+    builtin: bool
+
+
+class WholePersona(Persona):
+    """A persona with all that it says.
+
+    Attributes:
+        keys: What its room lets a persona say, as it was written.
+    """
+
+    keys: dict[str, Any] = {}
 
 
 class ClockState(msgspec.Struct):

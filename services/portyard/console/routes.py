@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from portyard.console import files, journal, mail, rules, sandboxes, testbed, zones
+from portyard.console import files, journal, leases, mail, rules, sandboxes, testbed, zones
 from portyard.console.calls import Route
 
 ROUTES: tuple[Route, ...] = (
     *testbed.ROUTES,
     *sandboxes.ROUTES,
+    *leases.ROUTES,
     *mail.ROUTES,
     *rules.ROUTES,
     *zones.ROUTES,

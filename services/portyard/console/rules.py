@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from portyard.commons.leasing.keeper import leased_rooms
+from portyard.commons.leasing.store import SqlLeases
 from portyard.commons.sandbox.model import DEFAULT
-from portyard.commons.scenario.checking import check
+from portyard.commons.scenario.actions import Persona
+from portyard.commons.scenario.checking import check, check_persona
 from portyard.commons.scenario.model import Rule, RuleError, StoredRule
 from portyard.commons.scenario.parsing import parse_json, parse_toml, rule_fields
 from portyard.commons.scenario.vocabulary import Vocabulary, by_room
@@ -19,7 +22,8 @@ from portyard.commons.tls.recipes import RECIPES
 from portyard.console import forms
 from portyard.console.calls import JSON, Call, Route
 from portyard.console.core.unseen import EARLY, published
-from portyard.console.personas import personas
+from portyard.console.leases import leasable
+from portyard.console.personas import names_by_room
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
@@ -34,19 +38,31 @@ def vocabularies() -> Mapping[str, Vocabulary]:
     return by_room(card.vocabulary for card in cards() if card.vocabulary is not None)
 
 
-def checked(rule: Rule, sandbox: str, key: str = "") -> Rule:
+def checked(rule: Rule, sandbox: str, leased: Collection[str] = (), key: str = "") -> Rule:
     """A rule that some room can honour in the sandbox.
+
+    Args:
+        rule: It.
+        sandbox: The sandbox.
+        leased: The rooms of which it has a listener of its own.
+        key: What the rule is called in errors ("rule[2]").
 
     Raises:
         RuleError: None can, and why.
     """
-    names = [persona.name for persona in personas()]
-    places = check(rule, vocabularies(), recipes=RECIPES, personas=names, key=key)
-    if sandbox != DEFAULT and all(verb in EARLY for _, verb in places):
+    places = check(rule, vocabularies(), recipes=RECIPES, key=key)
+    if sandbox != DEFAULT and not any(verb not in EARLY or room in leased for room, verb in places):
         where = f"{key}.on" if key else "on"
         reason = f"at {rule.verb} no sandbox has been named yet, and {sandbox} has no listener of its own"
-        raise RuleError(where, rule.on, f"it in sandbox {DEFAULT}, or a later verb here", reason)
+        allowed = f"it after POST /api/v1/sandboxes/{sandbox}/leases, or in sandbox {DEFAULT}, or a later verb here"
+        raise RuleError(where, rule.on, allowed, reason)
     return rule
+
+
+async def _leased(call: Call, sandbox: str) -> frozenset[str]:
+    if sandbox == DEFAULT:
+        return frozenset()
+    return leased_rooms(await SqlLeases(call.desk.yard.control_database).of(sandbox), leasable())
 
 
 async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as it was asked
@@ -54,8 +70,10 @@ async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     body = await call.request.read()
     rules, single = _parsed(body, call.request.content_type)
+    _check_personas(call, rules, single=single)
+    leased = await _leased(call, sandbox.name)
     for place, rule in enumerate(rules):
-        checked(rule, sandbox.name, "" if single else f"rule[{place}]")
+        checked(rule, sandbox.name, leased, "" if single else f"rule[{place}]")
     try:
         added = await call.desk.yard.rules.add(sandbox.name, *rules)
     except RuleError as error:
@@ -80,11 +98,13 @@ async def replace_rule(call: Call) -> forms.Rule:
     """Put another rule in a rule's place; it counts anew."""
     stored = await _one(call)
     rules, single = _parsed(await call.request.read(), call.request.content_type)
+    _check_personas(call, rules, single=single)
     if not single and len(rules) != 1:
         detail = "one rule takes one rule's place"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="rule", value=len(rules), allowed="one rule")
     try:
-        replaced = await call.desk.yard.rules.replace(stored.sandbox, stored.id, checked(rules[0], stored.sandbox))
+        rule = checked(rules[0], stored.sandbox, await _leased(call, stored.sandbox))
+        replaced = await call.desk.yard.rules.replace(stored.sandbox, stored.id, rule)
     except RuleError as error:
         raise _taken(error) if error.key == "name" and "taken" in error.reason else error from None
     if replaced is None:
@@ -125,6 +145,12 @@ def shown(stored: StoredRule, settings: Settings) -> forms.Rule:
         last_at=stored.last_at,
         warnings=published(rule) if settings.engine_view == "docker" else [],
     )
+
+
+def _check_personas(call: Call, rules: tuple[Rule, ...], *, single: bool) -> None:
+    for place, rule in enumerate(rules):
+        if any(isinstance(action, Persona) for action in rule.then):
+            check_persona(rule, names_by_room(call.desk.yard), "" if single else f"rule[{place}]")
 
 
 def _parsed(body: bytes, media_type: str) -> tuple[tuple[Rule, ...], bool]:

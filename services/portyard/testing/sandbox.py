@@ -8,7 +8,7 @@ from typing import Any
 
 from portyard.testing.control import Control, segment
 from portyard.testing.mail import DEFAULT_S, Mail, NothingCameError
-from portyard.testing.services import Service
+from portyard.testing.services import Service, ports_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,7 @@ class Sandbox:
         return list(answer["events"])
 
     def _service(self, room: str, service: str | None = None, role: str | None = None) -> Service:
-        mine = [endpoint for endpoint in self._endpoints if endpoint["service"] == (service or room)]
-        mine.sort(key=lambda endpoint: endpoint["tls"] == "implicit")
-        ports = {endpoint["port"]: int(endpoint["host_number"]) for endpoint in mine}
+        name = service or room
+        mine = [endpoint for endpoint in self._endpoints if endpoint["service"] == name]
         host = mine[0]["host"] if mine else self._control.host
-        return Service(self._control, self._path, room, role, ports, host)
+        return Service(self._control, self._path, room, role, name, ports_of(mine), host)

@@ -7,6 +7,15 @@ from typing import Any
 
 from portyard.testing.control import Control
 
+EARLY = ("connect", "greeting", "tls")
+"""The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
+
+
+def ports_of(endpoints: list[dict[str, Any]]) -> dict[str, int]:
+    """The host's port numbers by their names, the plain one first."""
+    found = sorted(endpoints, key=lambda endpoint: endpoint["tls"] == "implicit")
+    return {endpoint["port"]: int(endpoint["host_number"]) for endpoint in found}
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -40,19 +49,47 @@ class Service:
         sandbox: The sandbox's path in it.
         room: The room, as rules name it.
         role: The role, where the room has several.
+        service: Its name in the testbed ("mta").
         ports: Port numbers by their names, the plain one first.
         host: Where they are.
+
+    Attributes:
+        leased: Whether these ports are listeners of this sandbox's own.
     """
 
     def __init__(
-        self, control: Control, sandbox: str, room: str, role: str | None, ports: dict[str, int], host: str
+        self,
+        control: Control,
+        sandbox: str,
+        room: str,
+        role: str | None,
+        service: str,
+        ports: dict[str, int],
+        host: str,
     ) -> None:
         self._control = control
+        self._sandbox = sandbox
         self._path = f"{sandbox}/rules"
         self._room = room
         self._role = role
+        self._service = service
         self.ports = ports
         self.host = host
+        self.leased = False
+
+    def lease(self) -> Service:
+        """Open listeners of this sandbox's own: from now on `port` and `tls_port` are theirs, and who connects there is in this sandbox.
+
+        For what happens before a protocol has named a sandbox. A rule at `connect`, `greeting` or
+        `tls` asks for it by itself.
+
+        Raises:
+            ControlError: There are none left (in containers their number is limited), or the service is down.
+        """
+        answer = self._control.post(f"{self._sandbox}/leases", {"service": self._service})
+        self.ports, self.host = ports_of(answer["endpoints"]), answer["endpoints"][0]["host"]
+        self.leased = True
+        return self
 
     @property
     def port(self) -> int:
@@ -82,6 +119,8 @@ class Service:
         Raises:
             ControlError: The room can't honour it; the message says why.
         """
+        if on in EARLY and not self.leased and not self._sandbox.endswith("/default"):
+            self.lease()
         where = dict(more.pop("where", {}))
         if self._role is not None:
             where.setdefault("role", self._role)

@@ -91,4 +91,15 @@ CREATE TABLE retired (
 )
 """
 
-CONTROL_SCHEMA = Schema("control", (_FIRST, _SECOND))
+_THIRD = """
+CREATE TABLE leases (
+    sandbox TEXT NOT NULL,
+    service TEXT NOT NULL,
+    endpoints TEXT NOT NULL,
+    accepts INTEGER NOT NULL,
+    failure TEXT NOT NULL,
+    PRIMARY KEY (sandbox, service)
+) WITHOUT ROWID
+"""
+
+CONTROL_SCHEMA = Schema("control", (_FIRST, _SECOND, _THIRD))

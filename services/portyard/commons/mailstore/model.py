@@ -280,3 +280,6 @@ class Watcher(Protocol):
 
     def watch_counter(self, counter: str) -> Watch:
         """The same for any counter that a store moves."""
+
+    def watch_slowly(self, counter: str) -> AsyncIterator[None]:
+        """The same at next to no cost, for who watches all its life."""

@@ -100,6 +100,8 @@ def delete(work: Transaction, name: str, now_s: int) -> None:
     work.execute("DELETE FROM accounts WHERE sandbox = ?", (name,))
     work.execute("DELETE FROM domains WHERE sandbox = ?", (name,))
     work.execute("DELETE FROM records WHERE sandbox = ?", (name,))
+    work.execute("DELETE FROM leases WHERE sandbox = ?", (name,))
+    work.bump("leases")
     work.execute("DELETE FROM sandboxes WHERE name = ?", (name,))
     _empty(work, name)
     work.execute("DELETE FROM rule_sets WHERE sandbox = ?", (name,))

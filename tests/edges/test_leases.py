@@ -1,0 +1,201 @@
+"""Listeners of a sandbox's own: what happens before any protocol has named a sandbox, seen from raw sockets and stock clients."""
+
+from __future__ import annotations
+
+import imaplib
+import poplib
+import smtplib
+import socket
+import ssl
+import struct
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from portyard.testing import ControlError, Sandbox, Testbed
+
+PATIENCE_S = 15.0
+QUERY = b"\0\x09\x01\0\0\x01\0\0\0\0\0\0" + b"\x08portyard\x04test\0" + b"\0\x06\0\x01"
+OPENINGS = {
+    "http": b"GET /get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "websocket": b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "dns": struct.pack(">H", len(QUERY)) + QUERY,
+}
+SERVICES = ("smtp", "submission", "lmtp", "pop3", "imap", "ftp", "ssh", "http", "websocket", "dns")
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    with Testbed.embedded() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
+    with testbed.own_sandbox() as own:
+        yield own
+
+
+def heard(host: str, port: int, opening: bytes = b"") -> bytes:
+    """The first that a server says."""
+    with socket.create_connection((host, port), PATIENCE_S) as connection:
+        connection.sendall(opening)
+        return connection.recv(4096)
+
+
+def ports(testbed: Testbed, service: str) -> dict[str, int]:
+    return {each["port"]: each["host_number"] for each in testbed.endpoints if each["service"] == service}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_reset_at_connect_meets_its_sandbox_alone(testbed: Testbed, sandbox: Sandbox, service: str) -> None:
+    shared = getattr(sandbox, service).port
+    rule = getattr(sandbox, service).reset(times=1)
+    mine = getattr(sandbox, service)
+    opening = OPENINGS.get(service, b"")
+    assert mine.port != shared
+    assert heard(mine.host, shared, opening)
+    with pytest.raises(ConnectionError):  # a RST, or what is sent after it came
+        heard(mine.host, mine.port, opening)
+    assert rule.hits == 1
+    assert heard(mine.host, mine.port, opening)
+    assert len(sandbox.sessions()) == (
+        1 if service == "dns" else 2
+    )  # a question goes to the sandbox that owns its name
+
+
+def test_a_greeting_is_refused_to_one_sandbox(testbed: Testbed, sandbox: Sandbox) -> None:
+    with testbed.own_sandbox() as other:
+        other.smtp.lease()
+        sandbox.smtp.refuse("421 4.3.2 too busy", on="greeting")
+        with pytest.raises(smtplib.SMTPConnectError, match="too busy"):
+            smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=PATIENCE_S)
+        with smtplib.SMTP(other.smtp.host, other.smtp.port, timeout=PATIENCE_S) as client:
+            assert client.noop()[0] == 250
+        assert [session["room"] for session in other.sessions()] == ["smtp"]
+
+
+def test_a_certificate_is_bad_though_the_client_names_nobody(testbed: Testbed, sandbox: Sandbox) -> None:
+    sandbox.imap.bad_tls("expired")
+    context = testbed.ssl_context()
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):  # an address is no SNI (RFC 6066 §3)
+        imaplib.IMAP4_SSL("127.0.0.1", sandbox.imap.tls_port, ssl_context=context, timeout=PATIENCE_S)
+    with closing(poplib.POP3_SSL("127.0.0.1", sandbox.pop3.tls_port, context=context, timeout=PATIENCE_S)) as other:
+        assert other.getwelcome().startswith(b"+OK")
+
+
+def test_latency_and_cuts_of_bytes_on_a_leased_port(sandbox: Sandbox) -> None:
+    sandbox.http.cut_after(20)
+    answer = b""
+    with socket.create_connection((sandbox.http.host, sandbox.http.port), PATIENCE_S) as connection:
+        connection.sendall(OPENINGS["http"])
+        while octets := connection.recv(4096):
+            answer += octets
+    assert len(answer) == 20
+
+
+def test_whoever_connects_there_is_in_the_sandbox_whatever_it_names(sandbox: Sandbox) -> None:
+    rule = sandbox.http.refuse("503", on="request", where={"path": "/anything"})
+    port = sandbox.http.lease().port
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/anything", timeout=PATIENCE_S
+        )  # no Host, field or prefix names it
+    assert rule.hits == 1
+
+
+def test_a_lease_asked_for_twice_is_the_same(sandbox: Sandbox) -> None:
+    first = dict(sandbox.imap.lease().ports)
+    assert sandbox.imap.lease().ports == first
+    assert set(first) == {"imap", "imaps"}
+
+
+def test_what_is_given_back_or_deleted_accepts_no_more(testbed: Testbed) -> None:
+    sandbox = testbed.sandbox()
+    imap, pop3 = sandbox.imap.lease().port, sandbox.pop3.lease().port
+    testbed.control.delete(f"sandboxes/{sandbox.name}/leases/imap")
+    assert refused(imap)
+    assert heard("127.0.0.1", pop3)
+    sandbox.delete()
+    assert refused(pop3)
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens there any more: what closes it hears of it after the answer."""
+    for _ in range(2000):
+        try:
+            heard("127.0.0.1", port)
+        except ConnectionError:
+            return True
+    return False
+
+
+def test_a_rule_before_any_name_needs_a_lease(testbed: Testbed, sandbox: Sandbox) -> None:
+    rule = {"on": "ftp.connect", "then": {"hang_up": True}}
+    with pytest.raises(ControlError, match="no listener of its own") as caught:
+        testbed.control.post(f"sandboxes/{sandbox.name}/rules", rule)
+    assert caught.value.status == 422
+    assert f"POST /api/v1/sandboxes/{sandbox.name}/leases" in caught.value.problem["allowed"]
+    testbed.control.post(f"sandboxes/{sandbox.name}/leases", {"service": "imap"})
+    with pytest.raises(ControlError, match="no listener of its own"):  # another room's lease doesn't help
+        testbed.control.post(f"sandboxes/{sandbox.name}/rules", rule)
+    testbed.control.post(f"sandboxes/{sandbox.name}/leases", {"service": "ftp"})
+    assert testbed.control.post(f"sandboxes/{sandbox.name}/rules", rule)["on"] == "ftp.connect"
+
+
+def test_what_cannot_be_leased_is_told(testbed: Testbed, sandbox: Sandbox) -> None:
+    with pytest.raises(ControlError, match="did you mean imap") as caught:
+        testbed.control.post(f"sandboxes/{sandbox.name}/leases", {"service": "imaps"})
+    assert (caught.value.status, caught.value.problem["key"]) == (422, "service")
+    with pytest.raises(ControlError, match="no lease of imap") as caught:
+        testbed.control.delete(f"sandboxes/{sandbox.name}/leases/imap")
+    assert caught.value.status == 404
+    with pytest.raises(ControlError, match="no sandbox"):
+        testbed.control.post("sandboxes/nobody-at-all/leases", {"service": "imap"})
+
+
+def test_a_reset_sandbox_keeps_its_ports(sandbox: Sandbox) -> None:
+    port = sandbox.smtp.lease().port
+    sandbox.smtp.hang_up(on="connect")
+    sandbox.reset()
+    assert heard(sandbox.smtp.host, port).startswith(b"220 ")
+
+
+def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path) -> None:
+    with Testbed.embedded(state=str(tmp_path)) as first:
+        port = first.sandbox("kept").pop3.lease().port
+    with Testbed.embedded(state=str(tmp_path)) as second:
+        lease = second.control.post("sandboxes/kept/leases", {"service": "pop3"})
+        assert lease["endpoints"][0]["host_number"] == port
+        assert heard("127.0.0.1", port).startswith(b"+OK")
+
+
+def test_a_range_that_is_used_up_says_so_and_is_free_again(unused_range: str) -> None:
+    with Testbed.embedded(leased_ports=unused_range) as small:
+        one, two, three = (small.sandbox() for _ in range(3))
+        taken = {one.smtp.lease().port, two.smtp.lease().port}
+        first, _, last = unused_range.partition("-")
+        assert taken == {int(first), int(last)}
+        with pytest.raises(ControlError, match=f"every leased port \\({unused_range}\\) is taken") as caught:
+            three.smtp.lease()
+        assert caught.value.status == 409
+        one.delete()
+        assert three.smtp.lease().port in taken
+
+
+@pytest.fixture
+def unused_range() -> str:
+    """Two neighbouring ports that nobody uses now."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            number = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", number + 1))
+            except (OSError, OverflowError):
+                continue
+            return f"{number}-{number + 1}"
+    raise AssertionError("no two neighbouring ports are free")
