@@ -1,73 +1,323 @@
-"""The testbed as one container, in the conventions of testcontainers-python."""
+"""The testbed as one container, in the conventions of testcontainers-python.
+
+Ports are chosen before the container is created, because the testbed must know them when it starts: EPSV, `endpoints` and URLs name them. The
+engine binds them or refuses; when somebody else was faster, others are chosen.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import http.client
+import ipaddress
+import logging
+import os
+import random
+import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+import docker.errors
+from testcontainers.core.config import ConnectionMode
+from testcontainers.core.config import testcontainers_config as configuration
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget
 
+from portyard.commons.card import Port
 from portyard.commons.serving import pairs_of, standard_numbers
 from portyard.rooms import cards
+from portyard.testing.control import Control, ControlError
+from portyard.testing.exposed import ExposedPorts
 
+if TYPE_CHECKING:
+    from portyard.testing.testbed import Testbed
+
+IMAGE = "portyard:local"
 START_S = 60.0
-POLL_S = 0.1
+POLL_S = 0.05
+PASSIVE_PORTS = 20
+# Below the numbers that the kernel gives to clients (32768 and up), above what `make up` publishes.
+FIRST_PORT, LAST_PORT = 20_000, 29_900
+TRIES = 20
+LOOPBACK = "127.0.0.1"
+HARDENED: dict[str, Any] = {
+    "user": "10000:10000",
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
+    "init": True,
+    "pids_limit": 512,
+}
+_TAKEN = ("port is already allocated", "address already in use", "ports are not available")
+_logger = logging.getLogger(__name__)
 
 
-class PortyardContainer(DockerContainer):
-    """All services in one container, on ports that the engine chooses.
+class Ready(WaitStrategy):
+    """Wait until the console says that every service listens. Nobody connects to a listener, which would spend a rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.with_startup_timeout(int(START_S)).with_poll_interval(POLL_S)
+
+    def wait_until_ready(self, container: WaitStrategyTarget) -> None:
+        """Wait for it.
+
+        Raises:
+            RuntimeError: The container ended; its last words are in the message.
+            TimeoutError: It isn't ready in time.
+        """
+        assert isinstance(container, PortyardContainer)
+        deadline = time.monotonic() + self._startup_timeout
+        while not container.is_ready():
+            container.reload()
+            if container.status in ("exited", "dead"):
+                raise RuntimeError(f"the testbed ended: {container.last_words()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the testbed is not ready after {self._startup_timeout:.0f} s")  # its log becomes a note
+            time.sleep(self._poll_interval)
+
+
+class PortyardContainer(ExposedPorts, DockerContainer):
+    """All services in one container: not root, on a read-only file system, without capabilities, published on loopback only.
 
     Args:
         image: The image that `make image` builds.
+        passive_ports: How many ports FTP's data connections get; each open passive transfer needs one.
         **options: As `DockerContainer` takes them.
     """
 
-    def __init__(self, image: str = "portyard:local", **options: Any) -> None:  # noqa: ANN401 - testcontainers' own
+    def __init__(self, image: str = IMAGE, *, passive_ports: int = PASSIVE_PORTS, **options: Any) -> None:  # noqa: ANN401 - testcontainers' own
         super().__init__(image, **options)
-        self._numbers = standard_numbers(pairs_of(cards()))
-        udp = {
-            port.name
-            for card in cards()
-            for service in card.services
-            for port in service.ports
-            if port.transport == "udp"
-        }
-        self.with_exposed_ports(*sorted({number for name, number in self._numbers.items() if name not in udp}))
-        self.with_command("serve all")
+        pairs = pairs_of(cards())
+        self._inside = standard_numbers(pairs)
+        self._ports: dict[str, Port] = {port.name: port for _, service in pairs for port in service.ports}
+        self._passive = passive_ports
+        self._asked: dict[str, Any] | None = None
+        self._numbers: dict[str, int] = {}
+        self._seeds: list[Callable[[Testbed], object]] = []
+        if self._command is None:
+            self.with_command(["serve", "all"])
+        if self._wait_strategy is None:
+            self.waiting_for(Ready())
 
-    def start(self) -> PortyardContainer:
-        """Start it and wait until every service is ready."""
-        super().start()
-        deadline = time.monotonic() + START_S
-        while not self._healthy():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the testbed is not ready after {START_S:.0f} s: {self.get_logs()[1][-2000:]!r}")
-            time.sleep(POLL_S)
+    # What it is told before it starts
+
+    def with_setting(self, name: str, value: object) -> Self:
+        """Any setting of `portyard.toml`, e.g. `with_setting("require_tls", True)` or `with_setting("limits.message", 2048)`."""
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return self.with_env(f"PORTYARD_{name.replace('.', '_').upper()}", text)
+
+    def with_config(self, path: str | os.PathLike[str]) -> Self:
+        """A `portyard.toml` of this machine."""
+        self.with_volume_mapping(Path(path).resolve(), "/etc/portyard.toml", "ro")
+        return self.with_env("PORTYARD_CONFIG", "/etc/portyard.toml")
+
+    def with_seed(self, seed: int) -> Self:
+        """The seed of the testbed's chance, so that rules with `chance` choose the same every time."""
+        return self.with_setting("seed", seed)
+
+    def with_token(self, token: str) -> Self:
+        """What requests to the console must carry."""
+        return self.with_setting("token", token)
+
+    def with_seeded_account(self, address: str, password: str, *, public_keys: tuple[str, ...] = ()) -> Self:
+        """An account that is there once the container is ready, in `default`."""
+        body = {"name": address, "password": password, "public_keys": list(public_keys)}
+        return self._seeded(lambda testbed: testbed.control.post("sandboxes/default/accounts", body))
+
+    def with_seeded_file(self, account: str, path: str, content: bytes) -> Self:
+        """A file of an account of `default`, as FTP, SFTP and HTTP show it."""
+        return self._seeded(lambda testbed: testbed.default().files(account).put(path, content))
+
+    def with_seeded_rule(self, on: str, then: dict[str, Any], **more: Any) -> Self:  # noqa: ANN401 - the rule language's values
+        """A rule of `default`, e.g. `with_seeded_rule("smtp.rcpt", {"refuse": "451 4.7.1 later"}, times=2)`."""
+        return self._seeded(
+            lambda testbed: testbed.control.post("sandboxes/default/rules", {"on": on, "then": then, **more})
+        )
+
+    def _seeded(self, seed: Callable[[Testbed], object]) -> Self:
+        self._seeds.append(seed)
         return self
 
-    def get_url(self) -> str:
-        """Where the console is."""
-        return f"http://{self.get_container_host_ip()}:{self.get_exposed_port(self._numbers['console'])}"
+    # Its life
+
+    def start(self) -> Self:
+        """Start it, wait until every service is ready, and sow the seeds. When it can't be done, nothing stays behind.
+
+        Raises:
+            RuntimeError, TimeoutError: It doesn't come up; its last words are in the message.
+        """
+        _without_reaper_where_there_is_none(self)
+        atexit.register(self._remove)
+        try:
+            self._start_on_free_ports()
+            testbed = self.get_testbed()
+            for seed in self._seeds:
+                seed(testbed)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start_on_free_ports(self) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                super().start()
+                return
+            except docker.errors.APIError as error:
+                if not left or not any(text in str(error).lower() for text in _TAKEN):
+                    raise
+                self._remove()
+
+    def stop(self, force: bool = True, delete_volume: bool = True) -> None:
+        """Take it away with all that it kept; a second call does nothing."""
+        atexit.unregister(self._remove)
+        self._remove(force=force, delete_volume=delete_volume)
+        self.get_docker_client().client.close()
+
+    def _remove(self, *, force: bool = True, delete_volume: bool = True) -> None:
+        container, self._container, self._cached_container_info = self._container, None, None
+        if container is not None:
+            with contextlib.suppress(docker.errors.NotFound):  # taken away by somebody else
+                container.remove(force=force, v=delete_volume)
+
+    def _configure(self) -> None:
+        """Choose the ports and tell the testbed, before each try to start it."""
+        self._kwargs = {**HARDENED, **self._kwargs}
+        self.tmpfs.setdefault("/tmp", "mode=1777,size=64m")  # noqa: S108 - the container's
+        if self._asked is None:
+            self._asked = dict(self.ports)  # what the user bound stays
+        names = list(self._network_aliases or ())
+        if self._mapped():
+            host = self._host()
+            names.append(host)
+            self.env.setdefault("PORTYARD_ADVERTISE", host)
+            self._publish(LOOPBACK if ipaddress.ip_address(host).is_loopback else self._outside(host))
+        self.env.setdefault("PORTYARD_ENGINE_VIEW", "docker")
+        self.env.setdefault("PORTYARD_NAMES", ",".join(names))
+        self.env.setdefault("PORTYARD_CONSOLE_HOSTS", ",".join(names))
+
+    def _publish(self, address: str) -> None:
+        assert self._asked is not None
+        bound = {name: self._asked.get(self._key(port)) for name, port in self._ports.items()}
+        wanted = sorted({self._inside[name] for name, number in bound.items() if number is None})
+        block = free_block(len(wanted) + self._passive, address)
+        chosen = dict(zip(wanted, block, strict=False))  # DNS's two ports stand on one number, as RFC 7766 §5 has it
+        self._numbers = {name: number or chosen[self._inside[name]] for name, number in bound.items()}
+        published: dict[str, Any] = dict(self._asked)
+        published |= {self._key(port): (address, self._numbers[name]) for name, port in self._ports.items()}
+        passive = block[len(wanted) :]
+        published |= {str(number): (address, number) for number in passive}
+        self.ports = published
+        self.env["PORTYARD_HOST_PORTS"] = " ".join(f"{name}={number}" for name, number in self._numbers.items())
+        if passive:
+            self.env["PORTYARD_PASSIVE_PORTS"] = f"{passive[0]}-{passive[-1]}"
+
+    def _outside(self, host: str) -> str:
+        """What to publish on where loopback isn't reached: the containers' gateway, or all of another machine's addresses."""
+        gateway = self.get_docker_client().get_connection_mode() == ConnectionMode.gateway_ip
+        return host if gateway else "0.0.0.0"  # noqa: S104
+
+    def _key(self, port: Port) -> str:
+        number = str(self._inside[port.name])
+        return number if port.transport == "tcp" else f"{number}/{port.transport}"
+
+    def _mapped(self) -> bool:
+        return self.get_docker_client().get_connection_mode() != ConnectionMode.bridge_ip
+
+    def _host(self) -> str:
+        """Where the ports will be, as an address: PASV has no room for names (RFC 959 §5.3.2)."""
+        client = self.get_docker_client()
+        if client.get_connection_mode() == ConnectionMode.gateway_ip:  # the test runs in a container, beside the engine
+            name = self._network.name if self._network is not None else str(self._kwargs.get("network", "bridge"))
+            return str(client.client.networks.get(name).attrs["IPAM"]["Config"][0]["Gateway"])
+        return socket.gethostbyname(client.host())
+
+    # What is asked of it while it runs
 
     def get_port(self, name: str) -> int:
-        """The host's port of a listener by its name ("smtp", "imaps" …)."""
-        return int(self.get_exposed_port(self._numbers[name]))
+        """The port to connect to, by the listener's name ("smtp", "imaps", "dns-udp" …).
+
+        Raises:
+            KeyError: There is no such listener.
+        """
+        return self._numbers[name] if self._mapped() else self._inside[name]
+
+    def get_url(self) -> str:
+        """Where the console and the control API are."""
+        return f"http://{self.get_container_host_ip()}:{self.get_port('console')}"
+
+    def get_testbed(self) -> Testbed:
+        """The kit's view of it: sandboxes, rules, waits. Closing that doesn't stop the container."""
+        from portyard.testing.testbed import Testbed
+
+        return Testbed.connect(self.get_url(), self.env.get("PORTYARD_TOKEN") or None, inside=not self._mapped())
 
     def get_ca_pem(self) -> str:
         """The CA's certificate."""
-        with urllib.request.urlopen(f"{self.get_url()}/api/v1/ca.pem", timeout=10) as answer:  # noqa: S310 - our own
-            return str(answer.read().decode())
+        return self.get_testbed().ca_pem
 
     def get_ssl_context(self) -> ssl.SSLContext:
         """A context that trusts the testbed's CA and nothing else."""
         return ssl.create_default_context(cadata=self.get_ca_pem())
 
-    def _healthy(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether every service listens, by the console's word."""
+        control = Control(self.get_url())
         try:
-            with urllib.request.urlopen(f"{self.get_url()}/api/v1/health", timeout=5) as answer:  # noqa: S310 - our own
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            return bool(control.get("health")["ready"])
+        except (OSError, http.client.HTTPException, ControlError):  # not yet, or 503: not all of them
             return False
+        finally:
+            control.close()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return "\n".join(part.decode(errors="replace")[-2000:].strip() for part in self.get_logs()).strip()
+
+
+def free_block(count: int, address: str = LOOPBACK) -> range:
+    """Numbers in a row on which nobody listens now, at a place that two processes hardly choose both.
+
+    Raises:
+        OSError: There are none.
+    """
+    chance = random.SystemRandom()
+    for _ in range(200):
+        first = chance.randrange(FIRST_PORT, LAST_PORT - count)
+        if all(_free(number, address) for number in range(first, first + count)):
+            return range(first, first + count)
+    raise OSError(f"{address} has no {count} free ports in a row between {FIRST_PORT} and {LAST_PORT}")
+
+
+def _free(number: int, address: str) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as sock:
+            try:
+                sock.bind((address, number))
+            except OSError:
+                return False
+    return True
+
+
+def _without_reaper_where_there_is_none(container: DockerContainer) -> None:
+    """Testcontainers' reaper is an image of its own; where it can't be had, go without it instead of failing."""
+    if configuration.ryuk_disabled:
+        return
+    images = container.get_docker_client().client.images
+    try:
+        images.get(configuration.ryuk_image)
+    except docker.errors.ImageNotFound:
+        try:
+            images.pull(configuration.ryuk_image)
+        except (docker.errors.DockerException, OSError) as error:
+            configuration.ryuk_disabled = True
+            _logger.warning(
+                "%s can't be had (%s): containers of a killed test run stay; remove them by the label org.testcontainers",
+                configuration.ryuk_image,
+                error,
+            )

@@ -21,20 +21,28 @@ class Testbed:
     Args:
         control: Its API.
         close: Stops what this object started.
+        inside: The test runs in the containers' network, where ports are the standard ones.
     """
 
     __test__ = False  # pytest would take it for a test class
 
-    def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, control: Control, close: Callable[[], None] = lambda: None, *, inside: bool = False) -> None:
         self.control = control
         self._stop = close
+        self._inside = inside
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
 
     @classmethod
-    def connect(cls, url: str = "http://127.0.0.1:8025", token: str | None = None) -> Testbed:
-        """The testbed whose console is at the URL (what `make up` starts is at the default)."""
-        return cls(Control(url, token))
+    def connect(cls, url: str = "http://127.0.0.1:8025", token: str | None = None, *, inside: bool = False) -> Testbed:
+        """The testbed whose console is at the URL (what `make up` starts is at the default).
+
+        Args:
+            url: Where the console is.
+            token: The setting `token`, where it is set.
+            inside: The test runs in the containers' network: services are at their own addresses and standard ports.
+        """
+        return cls(Control(url, token), inside=inside)
 
     @classmethod
     def embedded(cls, **settings: object) -> Testbed:
@@ -49,18 +57,29 @@ class Testbed:
         return cls(Control(running.url), running.close)
 
     @classmethod
-    def container(cls, image: str = "portyard:local") -> Testbed:
-        """A testbed in one container, through testcontainers."""
+    def container(cls, image: str = "portyard:local", **settings: object) -> Testbed:
+        """A testbed in one container, through testcontainers.
+
+        Args:
+            image: The image that `make image` builds.
+            **settings: As for `embedded`.
+        """
         from portyard.testing.container import PortyardContainer
 
-        running = PortyardContainer(image).start()
-        return cls(Control(running.get_url()), running.stop)
+        running = PortyardContainer(image)
+        for name, value in settings.items():
+            running.with_setting(name, value)
+        running.start()
+        testbed = running.get_testbed()
+        testbed._stop = running.stop
+        return testbed
 
     @property
     def endpoints(self) -> list[dict[str, Any]]:
-        """Every port of every service, as the API tells it."""
+        """Every port of every service, as the API tells it; `host` and `host_number` are where this test reaches it."""
         if self._endpoints is None:
-            self._endpoints = list(self.control.get("endpoints"))
+            told = self.control.get("endpoints")
+            self._endpoints = [inner(each) for each in told] if self._inside else list(told)
         return self._endpoints
 
     @property
@@ -114,3 +133,8 @@ class Testbed:
     def _name(self) -> str:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
         return f"{worker}-{secrets.token_hex(4)}-{next(self._serial)}"
+
+
+def inner(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint as it is seen from the containers' network."""
+    return {**endpoint, "host": endpoint["address"], "host_number": endpoint["number"]}
