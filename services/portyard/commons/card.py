@@ -71,6 +71,7 @@ class Card:
         factory: "module:callable" of `async (yard, service) -> Handler`; imported only after the ports are bound.
         capabilities: What it announces, for tables and docs.
         vocabulary: What rules may ask of it; None for a room that obeys none.
+        quirks: "module:type" of what its personas may say, imported only when one is looked for; empty for a room that has none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Card:
     factory: str
     capabilities: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = None
+    quirks: str = ""
 
 
 def standard(

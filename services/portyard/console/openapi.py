@@ -30,6 +30,8 @@ _MEANS = {
     "part": "A part's number, such as 2.1.",
     "name": "A domain name.",
     "type": "A record type, such as TXT.",
+    "room": "A room that has personas.",
+    "persona": "A persona's name.",
 }
 
 
@@ -178,6 +180,8 @@ def _read(kind: Any, route: Route) -> dict[str, Any]:  # noqa: ANN401 - as `Rout
     if kind == RULE:
         one = {"$ref": _REF.format(name="SetRule")}
         return one if route.method == "PUT" else {"oneOf": [one, {"type": "array", "items": one}]}
+    if isinstance(kind, dict):
+        return kind
     return {} if kind is bytes else {"type": "string"}
 
 

@@ -1,25 +1,115 @@
-"""The personas that the rooms bring: one TOML file each, in a room's folder `personas`."""
+"""Operations on personas: those that the rooms bring, and users' own, which every process of the testbed sees at its next connection."""
 
 from __future__ import annotations
 
-import tomllib
-from functools import cache
-from pathlib import Path
+from http import HTTPStatus
+from typing import Any
 
-import portyard
-from portyard.console.forms import Persona
-from portyard.rooms import ROOMS
+import msgspec
 
-_PACKAGE = Path(portyard.__file__).parent
+from portyard.commons.card import Card
+from portyard.commons.scenario.parsing import did_you_mean
+from portyard.commons.scenario.personas import Persona, PersonaError, Wardrobe, from_toml
+from portyard.commons.yard import Yard
+from portyard.console import forms
+from portyard.console.calls import JSON, Call, Route
+from portyard.console.problems import ProblemError, explained
+from portyard.rooms import cards
+
+TOML = "application/toml"
+_TOMLS = frozenset({TOML, "text/toml", "application/x-toml", "text/x-toml"})
 
 
-@cache
-def personas(package: Path = _PACKAGE) -> tuple[Persona, ...]:
-    """Every persona of the rooms in a package, by room and name."""
-    files = [(room, path) for room in ROOMS for path in sorted((package / room / "personas").glob("*.toml"))]
-    return tuple(_persona(room, path) for room, path in files)
+def names_by_room(yard: Yard) -> dict[str, list[str]]:
+    """The personas' names by room, for rooms that have some."""
+    wardrobe = Wardrobe(yard.state)
+    return {card.name: wardrobe.names(card) for card in cards() if card.quirks}
 
 
-def _persona(room: str, path: Path) -> Persona:
-    values = tomllib.loads(path.read_text())
-    return Persona(str(values.get("name", path.stem)), room, str(values.get("summary", "")))
+async def list_personas(call: Call) -> list[forms.Persona]:
+    """Every persona that a rule may name: the rooms' own, then users' own."""
+    wardrobe = Wardrobe(call.desk.yard.state)
+    found = [persona for card in cards() for persona in wardrobe.every(card)]
+    return [forms.Persona(each.name, each.room, each.summary, each.builtin) for each in found]
+
+
+async def get_persona(call: Call) -> forms.WholePersona:
+    """One persona with all that it says; a room's own is a good start for one's own."""
+    card = _card(call)
+    return _shown(_found(call, card))
+
+
+async def put_persona(call: Call) -> forms.WholePersona:
+    """Bring a persona, or put another in its place: TOML, or the same as JSON; whole or not at all."""
+    card = _card(call)
+    body = await call.request.read()
+    try:
+        values = _values(body, call.request.content_type)
+        return _shown(Wardrobe(call.desk.yard.state).put(card, call.path["persona"], values))
+    except PersonaError as error:
+        taken = error.key == "name" and "brings this one" in error.reason
+        raise _refused(error, HTTPStatus.CONFLICT if taken else HTTPStatus.UNPROCESSABLE_ENTITY) from None
+
+
+async def delete_persona(call: Call) -> None:
+    """Take away a persona that somebody brought."""
+    card = _card(call)
+    persona = _found(call, card)
+    try:
+        Wardrobe(call.desk.yard.state).delete(card, persona.name)
+    except PersonaError as error:
+        raise _refused(error, HTTPStatus.CONFLICT) from None
+
+
+def _card(call: Call) -> Card:
+    name = call.path["room"]
+    having = {card.name: card for card in cards() if card.quirks}
+    if name not in having:
+        detail = f"no room {name} that has personas{did_you_mean(name, having)}"
+        raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="room", value=name, allowed=sorted(having))
+    return having[name]
+
+
+def _found(call: Call, card: Card) -> Persona:
+    try:
+        return Wardrobe(call.desk.yard.state).find(card, call.path["persona"])
+    except PersonaError as error:
+        raise _refused(error, HTTPStatus.NOT_FOUND) from None
+
+
+def _values(body: bytes, media_type: str) -> dict[str, Any]:
+    try:
+        if media_type in _TOMLS:
+            return from_toml(body.decode())
+        values = msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"not UTF-8: {error.reason}", key="body", allowed="UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"not JSON: {error}", key="body", allowed="a JSON object") from None
+    except PersonaError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, error.reason, key="body", allowed=error.allowed) from None
+    if not isinstance(values, dict):
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, "the body isn't a JSON object", key="body", allowed="a JSON object, or TOML"
+        )
+    return values
+
+
+def _shown(persona: Persona) -> forms.WholePersona:
+    return forms.WholePersona(persona.name, persona.room, persona.summary, persona.builtin, dict(persona.keys))
+
+
+def _refused(error: PersonaError, status: HTTPStatus) -> ProblemError:
+    told = explained(error).problem
+    return ProblemError(status, told.detail, key=told.key, value=told.value, allowed=told.allowed)
+
+
+_ONE = "/personas/{room}/{persona}"
+_READS = {JSON: {"type": "object"}, TOML: str}
+
+ROUTES = (
+    Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.Persona]),
+    Route("GET", _ONE, get_persona, "One persona, all of it", forms.WholePersona),
+    Route("PUT", _ONE, put_persona, "A persona of one's own", forms.WholePersona, reads=_READS, refusals=(409,)),
+    Route("DELETE", _ONE, delete_persona, "Take one's own away", None, status=HTTPStatus.NO_CONTENT, refusals=(409,)),
+)

@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from portyard.commons.directory import entry_fields
-from portyard.console import forms, metrics, shapes
+from portyard.console import forms, metrics, personas, shapes
 from portyard.console.calls import Answer, Call, Route
-from portyard.console.personas import personas
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
@@ -81,11 +80,6 @@ async def known_hosts(call: Call) -> Answer:
     return Answer(octets, TEXT, {})
 
 
-async def list_personas(call: Call) -> list[forms.Persona]:
-    """Every persona that a rule may name."""
-    return list(personas())
-
-
 async def get_metrics(call: Call) -> Answer:
     """The testbed's numbers for Prometheus."""
     return Answer(await metrics.exposition(call.desk.yard), metrics.MEDIA_TYPE, {"Content-Type": metrics.CONTENT_TYPE})
@@ -120,7 +114,7 @@ ROUTES = (
         reads={"application/ocsp-request": bytes},
     ),
     Route("GET", "/known_hosts", known_hosts, "SSH host keys for known_hosts", TEXT),
-    Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.Persona]),
+    *personas.ROUTES,
     Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", metrics.MEDIA_TYPE),
     Route("GET", "/openapi.json", openapi, "The description of this API", dict[str, Any]),
 )

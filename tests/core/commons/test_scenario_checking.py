@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portyard.commons.scenario.checking import check, covers, honours
+from portyard.commons.scenario.checking import check, check_persona, covers, honours
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary, by_room
@@ -35,6 +35,7 @@ WEB = Vocabulary(
     },
     respond=frozenset({"status", "body"}),
 )
+PLAIN = Vocabulary("plain", {"connect": Verb("A connection comes.", actions=CONNECT)})
 ROOMS = by_room([MAIL, WEB])
 
 
@@ -79,16 +80,30 @@ def test_where_a_rule_can_fire(on: str, where: object, then: object, places: set
         ("web.request", {"path": "/api/"}, {"refuse": 404}, "where.path", "a path, or an expression"),
         ("web.request", {}, {"respond": {"headers": {"a": "b"}}}, "then.respond.headers", "no such part"),
         ("web.connect", {}, {"tls": "expird"}, "then.tls", "did you mean expired"),
-        ("web.connect", {}, {"persona": "x"}, "then.persona", "no persona"),
+        ("plain.connect", {}, {"persona": "x"}, "then.persona", "plain has no personas"),
+        ("mail.rcpt", {}, {"persona": "x"}, "then.persona", "ask for it on connect"),
     ],
 )
 def test_what_no_room_can_honour(on: str, where: object, then: object, key: str, words: str) -> None:
     with pytest.raises(RuleError) as caught:
-        check(make_rule(on, then, where=where), ROOMS, recipes=["expired"], personas=[])
+        check(make_rule(on, then, where=where), {**ROOMS, "plain": PLAIN}, recipes=["expired"])
     assert caught.value.key == key
     assert words in caught.value.reason
     with pytest.raises(RuleError, match=r"^rule\[3\]\."):
-        check(make_rule(on, then, where=where), ROOMS, recipes=["expired"], personas=[], key="rule[3]")
+        check(make_rule(on, then, where=where), {**ROOMS, "plain": PLAIN}, recipes=["expired"], key="rule[3]")
+
+
+def test_a_persona_is_a_room_s_own() -> None:
+    names = {"mail": ["old", "gmail"], "web": ["new"], "plain": []}
+    for on, name in (("mail.connect", "old"), ("*.connect", "new"), ("plain.connect", "x")):
+        check_persona(make_rule(on, {"persona": name}), names)
+    with pytest.raises(RuleError, match="did you mean gmail") as caught:
+        check_persona(make_rule("mail.connect", {"persona": "gmial"}), names)
+    assert (caught.value.key, caught.value.allowed) == ("then.persona", "gmail, old")
+    with pytest.raises(
+        RuleError, match=r"rule\[2\].then.persona = 'new': mail has no persona of this name: it is one of web"
+    ):
+        check_persona(make_rule("mail.connect", {"persona": "new"}), names, "rule[2]")
 
 
 def test_a_star_fires_only_where_it_can_be_obeyed() -> None:

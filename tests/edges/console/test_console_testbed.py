@@ -17,8 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from prometheus_client.parser import text_string_to_metric_families
 
-from portyard.console.forms import Persona
-from portyard.console.personas import personas
 from portyard.console.routes import ROUTES
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
@@ -97,22 +95,6 @@ def test_metrics(tmp_path: Path) -> None:
     run(main())
 
 
-def test_personas(tmp_path: Path) -> None:
-    folder = tmp_path / "package" / "pop3" / "personas"
-    folder.mkdir(parents=True)
-    (folder / "old.toml").write_text('summary = "An old server"\n')
-    (folder / "new.toml").write_text('name = "newer"\n')
-    found = personas(tmp_path / "package")
-    assert found == (Persona("newer", "pop3", ""), Persona("old", "pop3", "An old server"))
-
-    async def main() -> None:
-        async with console(tmp_path / "state") as client:
-            names = [persona["name"] for persona in await client.get("personas")]
-            assert names == [persona.name for persona in personas()]
-
-    run(main())
-
-
 def test_a_token(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path, token="s3cret") as client:
@@ -155,7 +137,7 @@ def test_every_body_is_bounded(tmp_path: Path, route: Any) -> None:
 
     async def main() -> None:
         async with console(tmp_path) as client:
-            path = route.path.format(sandbox="default", id="1", name="a", type="A").lstrip("/")
+            path = route.path.format(sandbox="default", id="1", name="a", type="A", room="pop3", persona="a").lstrip("/")
             announced = await client.problem(route.method, path, 413, data=io.BytesIO(b" " * ((1 << 20) + 1)))
             assert announced["key"] == "body"
             await client.problem(route.method, path, 413, data=endless())

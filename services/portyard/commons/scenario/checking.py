@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
@@ -29,7 +29,6 @@ def check(
     vocabularies: Mapping[str, Vocabulary],
     *,
     recipes: Iterable[str] | None = None,
-    personas: Iterable[str] | None = None,
     key: str = "",
 ) -> frozenset[Place]:
     """The rooms and verbs at which the rule can fire.
@@ -38,7 +37,6 @@ def check(
         rule: It.
         vocabularies: What the rooms declare, by room.
         recipes: The certificates' names; None to take any.
-        personas: The personas' names; None to take any.
         key: What the rule is called in errors ("rule[2]").
 
     Raises:
@@ -57,7 +55,7 @@ def check(
             found.add((room, verb))
     if not found and first is not None:
         raise first
-    _check_names(rule, recipes, personas, key)
+    _check_recipes(rule, recipes, key)
     return frozenset(found)
 
 
@@ -112,7 +110,7 @@ def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Map
     name, place = action_name(action), f"{vocabulary.room}.{verb}"
     declared = vocabulary.verbs[verb]
     if name not in declared.actions:
-        why = declared.why_not.get(name, f"{place} can't honour {name}")
+        why = declared.why_not.get(name) or _why_not(name, vocabulary, place)
         raise RuleError(f"{key}.{name}", _plain(action), ", ".join(sorted(declared.actions)) or "nothing", why)
     for text in texts_of(action):
         for unknown in sorted(names_in(text) - fields.keys()):
@@ -136,6 +134,14 @@ def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Map
         for part in sorted(asked - vocabulary.respond):
             allowed = ", ".join(sorted(vocabulary.respond))
             raise RuleError(f"{key}.respond.{part}", getattr(action, part), allowed, f"{place} knows no such part")
+
+
+def _why_not(name: str, vocabulary: Vocabulary, place: str) -> str:
+    if name != "persona":
+        return f"{place} can't honour {name}"
+    if any(name in verb.actions for verb in vocabulary.verbs.values()):
+        return "a session is one kind of server from its beginning: ask for it on connect"
+    return f"{vocabulary.room} has no personas"
 
 
 def _check_form(action: Action, forms: Mapping[str, Form], place: str, key: str) -> None:
@@ -186,17 +192,34 @@ def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place
         raise RuleError(key, written, f'text with {field.holds!r}, or a glob such as "{pattern.text}*"', reason)
 
 
-def _check_names(rule: Rule, recipes: Iterable[str] | None, personas: Iterable[str] | None, key: str) -> None:
-    at = f"{key}.then" if key else "then"
+def check_persona(rule: Rule, names: Mapping[str, Collection[str]], key: str = "") -> None:
+    """Hold the persona that a rule names against those that there are.
+
+    Args:
+        rule: It.
+        names: The personas' names, by room; a room that has none may be missing.
+        key: See `check`.
+
+    Raises:
+        RuleError: No room that the rule means has a persona of this name.
+    """
+    rooms = [room for room, known in names.items() if known and covers(rule.room, room)]
     for action in rule.then:
-        for kind, name, known in (
-            (Tls, getattr(action, "recipe", ""), recipes),
-            (Persona, getattr(action, "name", ""), personas),
-        ):
-            if isinstance(action, kind) and known is not None and name not in (names := sorted(known)):
-                word = action_name(action)
-                reason = f"no {word} of this name{did_you_mean(name, names)}"
-                raise RuleError(f"{at}.{word}", name, ", ".join(names) or "none", reason)
+        if isinstance(action, Persona) and rooms and not any(action.name in names[room] for room in rooms):
+            known = sorted({name for room in rooms for name in names[room]})
+            others = sorted(room for room in names if action.name in names[room])
+            reason = f"{rule.room} has no persona of this name"
+            reason += f": it is one of {', '.join(others)}" if others else did_you_mean(action.name, known)
+            where = f"{key}.then" if key else "then"
+            raise RuleError(f"{where}.persona", action.name, ", ".join(known), reason)
+
+
+def _check_recipes(rule: Rule, recipes: Iterable[str] | None, key: str) -> None:
+    for action in rule.then:
+        if isinstance(action, Tls) and recipes is not None and action.recipe not in (names := sorted(recipes)):
+            where = f"{key}.then" if key else "then"
+            reason = f"no tls of this name{did_you_mean(action.recipe, names)}"
+            raise RuleError(f"{where}.tls", action.recipe, ", ".join(names) or "none", reason)
 
 
 def asks_for_bytes(rule: Rule) -> bool:

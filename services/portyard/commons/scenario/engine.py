@@ -220,9 +220,22 @@ class SessionGate:
         sandbox: Set it when the session joins one.
         account: Set it when somebody logged in.
         recipe: The certificate that a rule wanted when the connection came, or None.
+        persona: The quirks of the persona that the session has, of the type that its room declares, or None.
     """
 
-    __slots__ = ("_gate", "_internal", "_peer", "_port", "_role", "_room", "_session", "account", "recipe", "sandbox")
+    __slots__ = (
+        "_gate",
+        "_internal",
+        "_peer",
+        "_port",
+        "_role",
+        "_room",
+        "_session",
+        "account",
+        "persona",
+        "recipe",
+        "sandbox",
+    )
 
     def __init__(
         self, gate: Gate, room: str, role: str, sandbox: str, session: str, peer: str, port: str, internal: bool
@@ -237,6 +250,7 @@ class SessionGate:
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
+        self.persona: object | None = None
 
     @property
     def armed(self) -> bool:

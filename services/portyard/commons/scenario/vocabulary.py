@@ -114,6 +114,9 @@ FAULTS = frozenset({"latency", "bandwidth", "slice", "stall", "cut_after", "rese
 CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls"}
 """What every listener can honour when a connection comes."""
 
+PERSONA = frozenset({"persona"})
+"""What a room with personas can honour besides when a connection comes."""
+
 HANDSHAKE = Verb(
     "A ClientHello came; `refuse` names the alert that is sent.",
     {"server_name": Field("The name that the client asks for (SNI).")},
