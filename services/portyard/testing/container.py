@@ -1,7 +1,7 @@
 """The testbed as one container, in the conventions of testcontainers-python.
 
-Ports are chosen before the container is created, because the testbed must know them when it starts: EPSV, `endpoints` and URLs name them. The
-engine binds them or refuses; when somebody else was faster, others are chosen.
+Ports are chosen before the container is created, because the testbed must know them when it starts: EPSV, `endpoints` and URLs name them.
+The engine binds them or refuses; when somebody else was faster, others are chosen.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ IMAGE = "portyard:local"
 START_S = 60.0
 POLL_S = 0.05
 PASSIVE_PORTS = 20
+LEASED_PORTS = 20
 # Below the numbers that the kernel gives to clients (32768 and up), above what `make up` publishes.
 FIRST_PORT, LAST_PORT = 20_000, 29_900
 TRIES = 20
@@ -77,7 +78,9 @@ class Ready(WaitStrategy):
             if container.status in ("exited", "dead"):
                 raise RuntimeError(f"the testbed ended: {container.last_words()}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the testbed is not ready after {self._startup_timeout:.0f} s")  # its log becomes a note
+                raise TimeoutError(
+                    f"the testbed is not ready after {self._startup_timeout:.0f} s"
+                )  # its log becomes a note
             time.sleep(self._poll_interval)
 
 
@@ -87,15 +90,23 @@ class PortyardContainer(ExposedPorts, DockerContainer):
     Args:
         image: The image that `make image` builds.
         passive_ports: How many ports FTP's data connections get; each open passive transfer needs one.
+        leased_ports: How many listeners of their own all sandboxes together can lease at once.
         **options: As `DockerContainer` takes them.
     """
 
-    def __init__(self, image: str = IMAGE, *, passive_ports: int = PASSIVE_PORTS, **options: Any) -> None:  # noqa: ANN401 - testcontainers' own
+    def __init__(
+        self,
+        image: str = IMAGE,
+        *,
+        passive_ports: int = PASSIVE_PORTS,
+        leased_ports: int = LEASED_PORTS,
+        **options: Any,  # noqa: ANN401 - testcontainers' own
+    ) -> None:
         super().__init__(image, **options)
         pairs = pairs_of(cards())
         self._inside = standard_numbers(pairs)
         self._ports: dict[str, Port] = {port.name: port for _, service in pairs for port in service.ports}
-        self._passive = passive_ports
+        self._ranges = {"PORTYARD_PASSIVE_PORTS": passive_ports, "PORTYARD_LEASED_PORTS": leased_ports}
         self._asked: dict[str, Any] | None = None
         self._numbers: dict[str, int] = {}
         self._seeds: list[Callable[[Testbed], object]] = []
@@ -205,17 +216,19 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         assert self._asked is not None
         bound = {name: self._asked.get(self._key(port)) for name, port in self._ports.items()}
         wanted = sorted({self._inside[name] for name, number in bound.items() if number is None})
-        block = free_block(len(wanted) + self._passive, address)
+        block = free_block(len(wanted) + sum(self._ranges.values()), address)
         chosen = dict(zip(wanted, block, strict=False))  # DNS's two ports stand on one number, as RFC 7766 §5 has it
         self._numbers = {name: number or chosen[self._inside[name]] for name, number in bound.items()}
         published: dict[str, Any] = dict(self._asked)
         published |= {self._key(port): (address, self._numbers[name]) for name, port in self._ports.items()}
-        passive = block[len(wanted) :]
-        published |= {str(number): (address, number) for number in passive}
+        rest = block[len(wanted) :]
+        published |= {str(number): (address, number) for number in rest}
         self.ports = published
         self.env["PORTYARD_HOST_PORTS"] = " ".join(f"{name}={number}" for name, number in self._numbers.items())
-        if passive:
-            self.env["PORTYARD_PASSIVE_PORTS"] = f"{passive[0]}-{passive[-1]}"
+        for name, count in self._ranges.items():
+            if count:
+                self.env[name] = f"{rest[0]}-{rest[count - 1]}"
+            rest = rest[count:]
 
     def _outside(self, host: str) -> str:
         """What to publish on where loopback isn't reached: the containers' gateway, or all of another machine's addresses."""

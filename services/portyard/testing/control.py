@@ -8,6 +8,7 @@ import threading
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+BINARY = "application/octet-stream"
 REQUEST_S = 30.0  # beyond a wait's own timeout
 
 
@@ -38,15 +39,17 @@ class Control:
     Args:
         url: Where the console is, such as `http://127.0.0.1:8025`.
         token: The bearer token, where the testbed wants one.
+        inside: Whoever asks is in the containers' network, where services have their own addresses and standard ports.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, *, inside: bool = False) -> None:
         parts = urlsplit(url if "//" in url else f"//{url}")
         if not parts.hostname:
             raise ValueError(f"url = {url!r}: expected something like http://127.0.0.1:8025")
         self.host = parts.hostname
         self.port = parts.port or 8025
         self._token = token
+        self._inside = inside
         self._kept = threading.local()
 
     def get(self, path: str, *, timeout_s: float = 0.0, **query: object) -> Any:  # noqa: ANN401 - JSON
@@ -61,6 +64,16 @@ class Control:
     def put(self, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
         """Replace something."""
         return self._ask("PUT", path, body, 0.0)
+
+    def put_raw(self, path: str, octets: bytes) -> Any:  # noqa: ANN401 - JSON
+        """Write octets as they are."""
+        return json.loads(self._exchange("PUT", path, octets, 0.0, BINARY)[1])
+
+    def reached(self, endpoints: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Endpoints with `host` and `host_number` as they are reached from here."""
+        if not self._inside:
+            return list(endpoints)
+        return [{**each, "host": each["address"], "host_number": each["number"]} for each in endpoints]
 
     def delete(self, path: str) -> None:
         """Take something away."""
@@ -77,12 +90,13 @@ class Control:
             connection.close()
 
     def _ask(self, method: str, path: str, body: object, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
-        octets = self._exchange(method, path, body, timeout_s)[1]
+        octets = self._exchange(method, path, None if body is None else json.dumps(body).encode(), timeout_s)[1]
         return json.loads(octets) if octets else None
 
-    def _exchange(self, method: str, path: str, body: object, timeout_s: float) -> tuple[int, bytes]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data is not None else {}
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, timeout_s: float, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
+        headers = {"Content-Type": kind} if data is not None else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         target = f"/api/v1/{path}"

@@ -90,6 +90,12 @@ class Message:
         """What looks like one-time codes in it, the likeliest first."""
         return list(self._whole().get("codes") or [])
 
+    @property
+    def attachments(self) -> dict[str, bytes]:
+        """What is attached, decoded, by file name; parts without a name are left out."""
+        found = ((part.get_filename(), part.get_payload(decode=True)) for part in self.parsed.walk())
+        return {name: content for name, content in found if name and isinstance(content, bytes)}
+
     def delete(self) -> None:
         """Take it away."""
         self._control.delete(self._path)

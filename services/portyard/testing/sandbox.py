@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from portyard.testing.control import Control, segment
-from portyard.testing.mail import DEFAULT_S, Mail, NothingCameError
+from portyard.testing.events import Events
+from portyard.testing.files import Files
+from portyard.testing.mail import Mail
 from portyard.testing.services import Service, ports_of
 
 
@@ -51,6 +53,7 @@ class Sandbox:
         name: Its name.
         domain: Its first domain.
         mail: Its messages.
+        events: What happened in it.
         clock: Its time.
         smtp: The MTA. `submission` is the MSA, `lmtp` the MDA.
     """
@@ -62,6 +65,7 @@ class Sandbox:
         self._path = f"sandboxes/{segment(self.name)}"
         self._endpoints = endpoints
         self.mail = Mail(control, self._path)
+        self.events = Events(control, self._path)
         self.clock = Clock(control, self._path)
         self.smtp = self._service("smtp", "mta", "mta")
         self.submission = self._service("smtp", "msa", "msa")
@@ -78,6 +82,19 @@ class Sandbox:
         """Make an account; its address is `<name>@<domain>`."""
         body = {"name": name, "password": password, "public_keys": list(public_keys)}
         return Account(self._control.post(f"{self._path}/accounts", body)["address"], password)
+
+    def files(self, account: Account | str) -> Files:
+        """An account's files, by the account, its address or its local part."""
+        return Files(self._control, self._path, account.address if isinstance(account, Account) else account)
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules in force, each with its `hits`."""
+        return list(self._control.get(f"{self._path}/rules"))
+
+    def record(self, name: str, kind: str, *values: str, ttl: int = 60) -> None:
+        """A DNS record in one of its domains, in master file form, e.g. `record("t.test", "TXT", '"v=spf1 -all"')`."""
+        body = {"values": list(values), "ttl": ttl}
+        self._control.put(f"{self._path}/records/{segment(name)}/{segment(kind)}", body)
 
     def reset(self) -> None:
         """Empty it: mail, files, rules, journal, clock. Accounts and domains stay."""
@@ -98,19 +115,6 @@ class Sandbox:
     def transcript(self, most: int = 20) -> str:
         """The transcripts of the latest sessions, oldest first."""
         return "\n".join(self.talk(session) for session in reversed(self.sessions()[:most]))
-
-    def wait_event(self, *, timeout: float = DEFAULT_S, count: int = 1, **filters: str) -> list[dict[str, Any]]:
-        """So many journal events that fit, e.g. `wait_event(room="imap", kind="auth")`.
-
-        Raises:
-            NothingCameError: They didn't come in time.
-        """
-        answer = self._control.get(
-            f"{self._path}/events/wait", timeout_s=timeout, count=count, timeout=timeout, **filters
-        )
-        if not answer["satisfied"]:
-            raise NothingCameError(f"{count} event(s) with {filters}", answer["events"], answer["near_misses"])
-        return list(answer["events"])
 
     def _service(self, room: str, service: str | None = None, role: str | None = None) -> Service:
         name = service or room

@@ -87,7 +87,8 @@ class Service:
             ControlError: There are none left (in containers their number is limited), or the service is down.
         """
         answer = self._control.post(f"{self._sandbox}/leases", {"service": self._service})
-        self.ports, self.host = ports_of(answer["endpoints"]), answer["endpoints"][0]["host"]
+        mine = self._control.reached(answer["endpoints"])
+        self.ports, self.host = ports_of(mine), mine[0]["host"]
         self.leased = True
         return self
 
@@ -153,18 +154,83 @@ class Service:
         """A stub's whole answer: `status`, `headers`, `body`, `stderr`, as the room knows them."""
         return self.rule(on, {"respond": parts}, where=where or {}, times=times)
 
-    def reset(self, *, on: str = "connect", after_octets: int = 0, **more: Any) -> Rule:  # noqa: ANN401
-        """A true RST."""
-        return self.rule(on, {"reset": {"after_octets": after_octets}}, **more)
+    def script(self, *steps: dict[str, Any], on: str, **more: Any) -> Rule:  # noqa: ANN401
+        """These steps instead of the room's own words: `{"send": …}`, `{"expect": …}`, `{"delay": …}`, `{"hang_up": True}` and the like."""
+        return self.rule(on, {"script": list(steps)}, **more)
 
-    def cut_after(self, octets: int, *, on: str = "connect", **more: Any) -> Rule:  # noqa: ANN401
-        """The connection ends once so many octets came from the server."""
-        return self.rule(on, {"cut_after": {"octets": octets}}, **more)
+    def persona(self, name: str, *, on: str = "connect", **more: Any) -> Rule:  # noqa: ANN401
+        """Be another kind of server: its greeting, capabilities, quirks and limits."""
+        return self.rule(on, {"persona": name}, **more)
 
-    def latency(self, delay_s: float, *, on: str = "connect", jitter_s: float = 0.0, **more: Any) -> Rule:  # noqa: ANN401
-        """Every octet arrives later, both ways."""
-        return self.rule(on, {"latency": {"delay_s": delay_s, "jitter_s": jitter_s}}, **more)
-
-    def bad_tls(self, recipe: str, **more: Any) -> Rule:  # noqa: ANN401
+    def bad_tls(self, recipe: str, *, on: str = "tls", **more: Any) -> Rule:  # noqa: ANN401
         """The handshake shows a certificate or demand by name: "expired", "wrong_host", "tls13_only" and the like."""
-        return self.rule("tls", {"tls": recipe}, **more)
+        return self.rule(on, {"tls": recipe}, **more)
+
+    # Faults that know only octets. "down" is from the server to the client, "up" the way back.
+
+    def reset(self, *, on: str = "connect", after_octets: int = 0, direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+        """A true RST, once so many octets were carried."""
+        return self.rule(on, {"reset": {"after_octets": after_octets, "direction": direction}}, **more)
+
+    def half_close(self, *, on: str = "connect", after_octets: int = 0, direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+        """One direction ends once so many octets were carried, the other goes on."""
+        return self.rule(on, {"half_close": {"after_octets": after_octets, "direction": direction}}, **more)
+
+    def cut_after(self, octets: int, *, on: str = "connect", direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+        """The connection ends once exactly so many octets were carried."""
+        return self.rule(on, {"cut_after": {"octets": octets, "direction": direction}}, **more)
+
+    def stall(
+        self,
+        *,
+        on: str = "connect",
+        after_octets: int = 0,
+        for_s: float | None = None,
+        direction: str = "both",
+        **more: Any,  # noqa: ANN401
+    ) -> Rule:
+        """Nothing more is carried, for so long or for good; the connection stays open."""
+        fields = {"after_octets": after_octets, "direction": direction}
+        return self.rule(on, {"stall": fields if for_s is None else {**fields, "for_s": for_s}}, **more)
+
+    def latency(
+        self,
+        delay_s: float,
+        *,
+        on: str = "connect",
+        jitter_s: float = 0.0,
+        direction: str = "both",
+        **more: Any,  # noqa: ANN401
+    ) -> Rule:
+        """Every octet arrives later."""
+        fields = {"delay_s": delay_s, "jitter_s": jitter_s, "direction": direction}
+        return self.rule(on, {"latency": fields}, **more)
+
+    def bandwidth(self, octets_per_s: int, *, on: str = "connect", direction: str = "both", **more: Any) -> Rule:  # noqa: ANN401
+        """A narrow line."""
+        return self.rule(on, {"bandwidth": {"octets_per_s": octets_per_s, "direction": direction}}, **more)
+
+    def slice(
+        self,
+        octets: int,
+        *,
+        on: str = "connect",
+        gap_s: float = 0.0,
+        direction: str = "both",
+        **more: Any,  # noqa: ANN401
+    ) -> Rule:
+        """Segments of so many octets, with a gap between them."""
+        return self.rule(on, {"slice": {"octets": octets, "gap_s": gap_s, "direction": direction}}, **more)
+
+    def corrupt(
+        self,
+        *,
+        on: str = "connect",
+        after_octets: int = 0,
+        octets: int = 1,
+        direction: str = "down",
+        **more: Any,  # noqa: ANN401
+    ) -> Rule:
+        """Octets arrive changed: so many, once so many came through well."""
+        fields = {"after_octets": after_octets, "octets": octets, "direction": direction}
+        return self.rule(on, {"corrupt": fields}, **more)

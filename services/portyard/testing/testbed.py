@@ -21,15 +21,13 @@ class Testbed:
     Args:
         control: Its API.
         close: Stops what this object started.
-        inside: The test runs in the containers' network, where ports are the standard ones.
     """
 
     __test__ = False  # pytest would take it for a test class
 
-    def __init__(self, control: Control, close: Callable[[], None] = lambda: None, *, inside: bool = False) -> None:
+    def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
         self.control = control
         self._stop = close
-        self._inside = inside
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
 
@@ -42,7 +40,7 @@ class Testbed:
             token: The setting `token`, where it is set.
             inside: The test runs in the containers' network: services are at their own addresses and standard ports.
         """
-        return cls(Control(url, token), inside=inside)
+        return cls(Control(url, token, inside=inside))
 
     @classmethod
     def embedded(cls, **settings: object) -> Testbed:
@@ -78,8 +76,7 @@ class Testbed:
     def endpoints(self) -> list[dict[str, Any]]:
         """Every port of every service, as the API tells it; `host` and `host_number` are where this test reaches it."""
         if self._endpoints is None:
-            told = self.control.get("endpoints")
-            self._endpoints = [inner(each) for each in told] if self._inside else list(told)
+            self._endpoints = self.control.reached(self.control.get("endpoints"))
         return self._endpoints
 
     @property
@@ -133,8 +130,3 @@ class Testbed:
     def _name(self) -> str:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
         return f"{worker}-{secrets.token_hex(4)}-{next(self._serial)}"
-
-
-def inner(endpoint: dict[str, Any]) -> dict[str, Any]:
-    """An endpoint as it is seen from the containers' network."""
-    return {**endpoint, "host": endpoint["address"], "host_number": endpoint["number"]}

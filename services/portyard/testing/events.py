@@ -1,0 +1,60 @@
+"""A sandbox's journal, as a test looks at it: what clients did, as events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portyard.testing.control import Control
+from portyard.testing.mail import DEFAULT_S, NothingCameError
+
+
+LIMIT = 10_000
+
+
+class Events:
+    """A sandbox's events. An event has `room`, `session`, `kind` ("auth", "command", "fault" …), `at` and its own `fields`.
+
+    Filters are `room`, `kind`, `session`, `text` and `since`; a text is a part, a glob, or `/a regular expression/`.
+
+    Args:
+        control: The API.
+        sandbox: The sandbox's path in it.
+    """
+
+    def __init__(self, control: Control, sandbox: str) -> None:
+        self._control = control
+        self._path = f"{sandbox}/events"
+
+    def wait(self, count: int = 1, *, timeout: float = DEFAULT_S, **filters: str) -> list[dict[str, Any]]:
+        """So many events that fit, as soon as they are there; the server does the waiting.
+
+        Args:
+            count: How many.
+            timeout: Seconds.
+            **filters: e.g. `room="imap", kind="auth"`.
+
+        Raises:
+            NothingCameError: They didn't come in time; it lists the near misses.
+        """
+        answer = self._wait(count, timeout, filters)
+        if not answer["satisfied"]:
+            raise NothingCameError(f"{count} event(s) with {filters}", answer["events"], answer["near_misses"])
+        return list(answer["events"])
+
+    def none(self, *, timeout: float = 1.0, **filters: str) -> None:
+        """Assert that nothing that fits happens for so long.
+
+        Raises:
+            AssertionError: Something did.
+        """
+        answer = self._wait(0, timeout, filters)
+        if not answer["satisfied"]:
+            raise AssertionError(f"it happened: {answer['events']}")
+
+    def all(self, **filters: str) -> list[dict[str, Any]]:
+        """The first 10,000 events that fit, oldest first."""
+        return list(self._control.get(self._path, timeout_s=0.0, limit=LIMIT, **filters))
+
+    def _wait(self, count: int, timeout: float, filters: dict[str, str]) -> dict[str, Any]:
+        asked = {**filters, "count": count, "timeout": timeout}
+        return dict(self._control.get(f"{self._path}/wait", timeout_s=timeout, **asked))
