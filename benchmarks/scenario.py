@@ -27,9 +27,19 @@ KINDS = {
     "prefix": lambda n: {"recipient": f"user{n}@*"},
     "two fields": lambda n: {"recipient": f"user{n}@*", "size": f">{n}"},
     "list": lambda n: {"recipient": [f"a{n}@x.test", f"*@y{n}.test"]},
-    "numbers": lambda n: {"size": f">{10_000 + n}"},
+    "numbers": lambda n: {"size": f">{100_000 + n}"},
+    "star on both sides": lambda n: {"recipient": f"*slow{n}.*"},
     "regex": lambda n: {"recipient": f"/^user{n}@.*slow/"},
+    "regex without case": lambda n: {"recipient": f"/@(slow|late){n}\\.(test|example)$/i"},
+    "mixed": lambda n: _MIXED[n % 5](n),
 }
+_MIXED = (
+    lambda n: {"recipient": f"*@slow{n}.test", "size": f">={n}"},
+    lambda n: {"recipient": f"/^[a-z]+{n}@/", "sender": "*@elsewhere.test"},
+    lambda n: {"sender": f"*list{n}-bounces@*"},
+    lambda n: {"size": f">{n} <{n + 10}", "account": "?*"},
+    lambda n: {"peer": f"10.0.{n % 256}.*", "recipient": "*.test"},
+)
 
 
 async def per_event_ns(ask: Callable[[int], Awaitable[object]], seconds: float) -> float:
@@ -54,10 +64,10 @@ async def measure(stores: Stores, gate: SessionGate, seconds: float) -> None:
     serial = itertools.count()
 
     async def same(number: int) -> object:
-        return await gate.ask("rcpt", recipient="someone@quiet.test", size=1000)
+        return await gate.ask("rcpt", recipient="someone@quiet.test", size=100_000, sender="me@here.test")
 
     async def fresh(number: int) -> object:
-        return await gate.ask("rcpt", recipient=f"u{next(serial)}@quiet.test", size=1000)
+        return await gate.ask("rcpt", recipient=f"u{next(serial)}@quiet.test", size=100_000, sender="me@here.test")
 
     async def row(label: str) -> None:
         repeated, unique = await per_event_ns(same, seconds), await per_event_ns(fresh, seconds)

@@ -24,6 +24,27 @@ from tests.support.rules import MemoryRules
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 SECONDS = st.floats(0, 86400)
 WORDS = st.sampled_from(["a", "b", "ab", "A", "a@x", "b@x.y", "*", "a*", "*x", "*@x", "a?x", "/a/", "/^B/i", "*a*", ""])
+# Few letters, so that much matches; among them those that Unicode folds in ways of their own.
+LETTERS = "abAB@.\u00df\u017f\u0130\u0131\u03a3\u03c2\u212aksi"
+SHORT = st.text(LETTERS, max_size=6)
+GLOBS = st.text(LETTERS + "*?", min_size=1, max_size=7)
+ATOMS = st.one_of(
+    st.text(LETTERS.replace(".", ""), min_size=1, max_size=4),
+    st.sampled_from([".", "[ab]", "[^a]", r"\w", "^", "$", r"\b", "(?=a)", "a{2}", "(?:)", r"\."]),
+)
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda two: f"(?:{two[0]}|{two[1]})"),
+        inner.map(lambda one: f"({one})"),
+        inner.map(lambda one: f"(?i:{one})"),
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{0,1}", "*?", "+?"])).map(
+            lambda x: f"(?:{x[0]}){x[1]}"
+        ),
+    ),
+    max_leaves=8,
+).flatmap(lambda text: st.sampled_from([f"/{text}/", f"/{text}/i", f"/(?i){text}/"]))
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "refuse": TEXT,
     "say": TEXT,
@@ -128,6 +149,11 @@ def test_nothing_but_a_rule_error_comes_of_any_text(text: str) -> None:
     st.lists(VALUES, min_size=1, max_size=6),
 )
 def test_the_index_finds_what_a_plain_search_finds(wheres: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    found(wheres, events)
+
+
+def found(wheres: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    """Hold the index against a plain search."""
     rules = [
         CompiledRule(StoredRule(number, "default", make_rule("mail.rcpt", {"delay": 1}, where=where)))
         for number, where in enumerate(wheres)
@@ -135,6 +161,36 @@ def test_the_index_finds_what_a_plain_search_finds(wheres: list[dict[str, Any]],
     bucket = Bucket(rules)
     for values in [*events, *events]:
         assert bucket.find(values) == [rule for rule in rules if rule.matches(values)]
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.one_of(GLOBS, EXPRESSIONS, st.lists(st.one_of(GLOBS, EXPRESSIONS), min_size=1)), max_size=40),
+    st.lists(SHORT, min_size=1, max_size=12),
+)
+def test_the_index_finds_what_any_glob_or_expression_means(patterns: list[Any], values: list[str]) -> None:
+    kept = []
+    for pattern in patterns:
+        with contextlib.suppress(RuleError):
+            make_rule("mail.rcpt", {"delay": 1}, where={"recipient": pattern})
+            kept.append({"recipient": pattern})
+    found(kept, [{"recipient": value} for value in values])
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9), st.sampled_from(["<", "<="])), max_size=120),
+    st.lists(st.one_of(st.integers(-10, 10), st.floats(-10, 10)), min_size=1),
+)
+def test_the_index_finds_numbers_between_any_bounds(
+    bounds: list[tuple[float, float, str]], values: list[float]
+) -> None:
+    wheres = []
+    for low, high, sign in bounds:
+        low, high = round(low, 2), round(high, 2)
+        wheres.append({"size": f">{low}"} if low >= high else {"size": f">={low} {sign}{high}"})
+        wheres.append({"size": f"{sign}{high}", "flag": True})
+    found(wheres, [{"size": value, "flag": True} for value in values])
 
 
 @settings(max_examples=50)

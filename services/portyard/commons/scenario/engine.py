@@ -6,13 +6,13 @@ in force at the next event once the call that set it has returned. The first rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from portyard.commons.scenario.actions import Action, action_name
 from portyard.commons.scenario.counting import chance
-from portyard.commons.scenario.index import Bucket, CompiledRule, RuleSet
+from portyard.commons.scenario.index import CompiledRule, RuleSet
 from portyard.commons.scenario.magic import parse_magic
 from portyard.commons.scenario.model import Event, Rule, Scalar, StoredRule, Verdict, verdict_of
 from portyard.commons.scenario.templates import filled
@@ -110,13 +110,19 @@ class Gate:
 
     async def ask(self, event: Event) -> Verdict | None:
         """What is to be done about an event; None for what always happens."""
-        if not self.armed:
-            return None
-        rules, magic = await self._current(event.sandbox)
+        known = self._sets.get(event.sandbox)
+        if known is None or known[0] != self._generation():
+            if not self.armed:
+                return None
+            known = await self._current(event.sandbox)
+        _, rules, magic = known
         verdict = None
         bucket = rules.bucket(event.room, event.verb)
         if bucket is not None:
-            verdict = await self._judge(bucket, event)
+            values = event.values()
+            found = bucket.find(values)
+            if found:
+                verdict = await self._judge(found, values, event)
         if verdict is None and magic and not event.internal:
             verdict = await self._conjure(event)
         return verdict
@@ -125,7 +131,7 @@ class Gate:
         """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on."""
         if not self.armed:
             return False
-        rules, magic = await self._current(sandbox)
+        _, rules, magic = await self._current(sandbox)
         return magic or rules.asks_for_bytes(room)
 
     def nothing_for(self, sandbox: str, room: str, verb: str) -> bool:
@@ -143,11 +149,11 @@ class Gate:
         declared = vocabulary.verbs.get(verb) if vocabulary else None
         return declared is not None and declared.magic is not None
 
-    async def _current(self, sandbox: str) -> tuple[RuleSet, bool]:
+    async def _current(self, sandbox: str) -> tuple[int, RuleSet, bool]:
         generation = self._generation()  # before the reading: a change in between is read twice, never missed
         known = self._sets.get(sandbox)
         if known is not None and known[0] == generation:
-            return known[1], known[2]
+            return known
         if generation != self._seen:
             self._anything = await self._rules.anything()
             self._seen = generation
@@ -158,12 +164,11 @@ class Gate:
             rules = known[1]
         if len(self._sets) >= _SANDBOXES:
             self._sets.clear()
-        self._sets[sandbox] = (generation, rules, magic)
-        return rules, magic
+        current = self._sets[sandbox] = (generation, rules, magic)
+        return current
 
-    async def _judge(self, bucket: Bucket, event: Event) -> Verdict | None:
-        values = event.values()
-        for rule in bucket.find(values):
+    async def _judge(self, found: Iterable[CompiledRule], values: Mapping[str, Scalar], event: Event) -> Verdict | None:
+        for rule in found:
             if event.internal and not rule.inside:
                 continue
             if not rule.counted:

@@ -1,24 +1,24 @@
 """Finds, among many rules, those that an event may match, without asking each. Pure.
 
-A rule is filed under one of its fields: by the exact text that it wants there, by a prefix or suffix, else under the field itself. What
-is found is then held against every condition. A rule that names no field is always found.
+For each field a table tells which rules a value may be meant by, as the bits of one number; what all tables let through is then held
+against every condition. A table knows exact texts, beginnings and ends, numbers by their bounds, and of all else short pieces of text
+without which a pattern can't match. Only an expression that needs no text at all (`/^[0-9]+$/`) is tried by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portyard.commons.scenario.actions import Delay
 from portyard.commons.scenario.checking import asks_for_bytes, covers, honours
 from portyard.commons.scenario.model import Scalar, StoredRule, Verdict, verdict_of
 from portyard.commons.scenario.parsing import print_rule
-from portyard.commons.scenario.patterns import Pattern, Shape, parse_pattern, text_of
+from portyard.commons.scenario.patterns import Pattern, parse_pattern
+from portyard.commons.scenario.tables import Table
 from portyard.commons.scenario.templates import is_template
 from portyard.commons.scenario.vocabulary import Vocabulary
 
-_REMEMBERED = 2048  # values of one field whose candidates are known
 _VERBS = 1024  # buckets of one sandbox
-_RANK = {Shape.EXACT: 0, Shape.SUFFIX: 1, Shape.PREFIX: 1, Shape.OTHER: 2, Shape.ANY: 3}
 
 
 class CompiledRule:
@@ -68,52 +68,6 @@ class CompiledRule:
         return True
 
 
-class _Table:
-    """The rules of a bucket that are filed under one field, by their places."""
-
-    def __init__(self) -> None:
-        self.exact: dict[str, list[int]] = {}
-        self.prefixes: dict[int, dict[str, list[int]]] = {}
-        self.suffixes: dict[int, dict[str, list[int]]] = {}
-        self.others: list[tuple[Sequence[Pattern], int]] = []
-        self._known: dict[object, tuple[int, ...]] = {}
-
-    def add(self, patterns: Sequence[Pattern], place: int) -> None:
-        if any(_RANK[pattern.shape] > 1 for pattern in patterns):
-            self.others.append((patterns, place))
-            return
-        for pattern in patterns:
-            anchor = pattern.anchor
-            if pattern.shape is Shape.EXACT:
-                self.exact.setdefault(anchor, []).append(place)
-            else:
-                kinds = self.prefixes if pattern.shape is Shape.PREFIX else self.suffixes
-                kinds.setdefault(len(anchor), {}).setdefault(anchor, []).append(place)
-
-    def find(self, value: Scalar) -> tuple[int, ...]:
-        key = (
-            value if isinstance(value, str) else (type(value), value)
-        )  # 1 and True are the same key, and not the same value
-        known = self._known.get(key)
-        if known is None:
-            known = tuple(self._search(value))
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = known
-        return known
-
-    def _search(self, value: Scalar) -> Iterable[int]:
-        text = text_of(value).lower()
-        yield from self.exact.get(text, ())
-        for length, table in self.prefixes.items():
-            yield from table.get(text[:length], ())
-        for length, table in self.suffixes.items():
-            yield from table.get(text[-length:], ())
-        for patterns, place in self.others:
-            if any(pattern.matches(value) for pattern in patterns):
-                yield place
-
-
 class Bucket:
     """A sandbox's rules for one verb of one room, in their order.
 
@@ -123,30 +77,33 @@ class Bucket:
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self._rules = rules
-        self._always: list[int] = []
-        self._tables: dict[str, _Table] = {}
-        for place, rule in enumerate(rules):
-            self._file(rule, place)
+        self._all = (1 << len(rules)) - 1
+        names = dict.fromkeys(name for rule in rules for name in rule.conditions)
+        tables = [(name, Table(self._asked(name))) for name in names]
+        # The field that most rules ask for goes first: where nothing is left, no other is looked at.
+        tables.sort(key=lambda table: table[1].indifferent(self._all).bit_count())
+        self._tables = [(name, table.find, table.indifferent(self._all)) for name, table in tables]
 
-    def _file(self, rule: CompiledRule, place: int) -> None:
-        ranked = sorted(rule.conditions.items(), key=lambda item: max(_RANK[pattern.shape] for pattern in item[1]))
-        if not ranked:
-            self._always.append(place)
-            return
-        name, patterns = ranked[0]
-        self._tables.setdefault(name, _Table()).add(patterns, place)
+    def _asked(self, name: str) -> Iterator[tuple[int, Sequence[Pattern]]]:
+        for place, rule in enumerate(self._rules):
+            if name in rule.conditions:
+                yield 1 << place, rule.conditions[name]
 
     def find(self, values: Mapping[str, Scalar]) -> list[CompiledRule]:
         """The rules that match, in their order."""
-        places = list(self._always)
-        for name, table in self._tables.items():
+        left = self._all
+        for name, find, indifferent in self._tables:
             value = values.get(name)
-            if value is not None:
-                places += table.find(value)
-        if not places:
-            return []
-        rules = (self._rules[place] for place in sorted(set(places)))
-        return [rule for rule in rules if rule.matches(values)]
+            left &= indifferent if value is None else indifferent | find(value)
+            if not left:
+                return []
+        return [rule for rule in self._each(left) if rule.matches(values)]
+
+    def _each(self, bits: int) -> Iterator[CompiledRule]:
+        while bits:
+            lowest = bits & -bits
+            yield self._rules[lowest.bit_length() - 1]
+            bits ^= lowest
 
 
 class RuleSet:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+from portyard.commons.scenario.literals import Needs, needs_of_glob, needs_of_regex
 from portyard.commons.scenario.model import Scalar
 
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
@@ -47,7 +48,7 @@ class Glob:
 
     @cached_property
     def _parts(self) -> tuple[Shape, str]:
-        lowered = self.text.lower()
+        lowered = fold(self.text)
         if not lowered.strip("*"):
             return Shape.ANY, ""
         wild = [place for place, character in enumerate(lowered) if character in "*?"]
@@ -66,19 +67,25 @@ class Glob:
 
     @property
     def anchor(self) -> str:
-        """The text, prefix or suffix by which it is found, in lower case."""
+        """The text, prefix or suffix by which it is found, its case folded."""
         return self._parts[1]
 
     @cached_property
+    def needs(self) -> Needs:
+        """The texts without which it can't match."""
+        return needs_of_glob(fold(self.text))
+
+    @cached_property
     def _match(self) -> Callable[[str], object]:
-        pattern = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in self.text)
-        return re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+        folded = fold(self.text)
+        pattern = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in folded)
+        return re.compile(pattern, re.DOTALL).fullmatch
 
     def matches(self, value: Scalar) -> bool:
         """Whether a field's value is meant."""
-        text = text_of(value)
+        text = fold(text_of(value))
         if self.shape is Shape.EXACT:
-            return text.lower() == self.anchor
+            return text == self.anchor
         return self._match(text) is not None
 
 
@@ -98,8 +105,26 @@ class Regex:
     anchor = ""
 
     @cached_property
+    def needs(self) -> Needs:
+        """The texts without which it can't match."""
+        return needs_of_regex(self.text)
+
+    @property
+    def folds(self) -> bool:
+        """Whether it, or a part of it, doesn't mind case."""
+        return self.ignore_case or "(?" in self.text
+
+    @cached_property
     def _search(self) -> Callable[[str], object]:
         return re.compile(self.text, re.IGNORECASE if self.ignore_case else 0).search
+
+    def compile(self) -> None:
+        """Compile it, once.
+
+        Raises:
+            re.error: It is no regular expression.
+        """
+        self._search  # noqa: B018 - kept where it is
 
     def matches(self, value: Scalar) -> bool:
         """Whether a field's value is meant."""
@@ -164,6 +189,7 @@ class Flag:
 Pattern = Glob | Regex | Range | Flag
 
 
+@lru_cache(maxsize=1 << 14, typed=True)  # a rule that stands is read again whenever another is set
 def parse_pattern(written: Scalar) -> Pattern:
     """A pattern of what stands in `where`.
 
@@ -179,11 +205,12 @@ def parse_pattern(written: Scalar) -> Pattern:
     if not written:
         raise PatternError("an empty pattern matches nothing; /^$/ matches an empty value")
     if found := _REGEX.fullmatch(written):
+        regex = Regex(found[1], bool(found[2]))
         try:
-            re.compile(found[1])
+            regex.compile()
         except (re.error, RecursionError, OverflowError) as error:
             raise PatternError(f"no regular expression: {error}") from None
-        return Regex(found[1], bool(found[2]))
+        return regex
     return parse_range(written) or Glob(written)
 
 
@@ -219,11 +246,20 @@ def is_ambiguous_path(written: str) -> bool:
     return _NO_META.fullmatch(written) is not None
 
 
+def fold(text: str) -> str:
+    """Text without its case, each character by itself and none longer than before, so that pieces of it stay pieces."""
+    return text.lower() if text.isascii() else "".join(map(_folded, text))
+
+
 def text_of(value: Scalar) -> str:
     """A value as text patterns see it."""
     if isinstance(value, str):
         return value
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _folded(character: str) -> str:
+    return next((form for form in (character.casefold(), character.lower()) if len(form) == 1), character)
 
 
 def _exactly(number: float) -> Range:

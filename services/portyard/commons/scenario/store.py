@@ -11,7 +11,7 @@ import builtins
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.sandbox.model import NoSuchSandboxError
@@ -279,7 +279,11 @@ def _count_scope(work: Transaction, rule_id: int, scope: str) -> tuple[int, int,
 
 def _stored(row: Row) -> StoredRule:
     number, sandbox, text, matched, hits, session, at, revision = row
+    when = datetime.fromisoformat(at) if at else None
+    return StoredRule(number, sandbox, _read(text), matched, hits, session, when, revision)
+
+
+@lru_cache(maxsize=MOST_RULES)  # every rule that stands is read again when one is set
+def _read(text: str) -> Rule:
     (rule,) = parse_json(text)
-    return StoredRule(
-        number, sandbox, rule, matched, hits, session, datetime.fromisoformat(at) if at else None, revision
-    )
+    return rule

@@ -1,0 +1,192 @@
+"""Which of many patterns a field's value may match, found without trying each: one table for each field of a bucket of rules. Pure.
+
+A pattern's owner is a bit; the answer is the bits of all owners that may be meant, never one too few. Text is compared with its case
+folded.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.needles import Needles
+from portyard.commons.scenario.patterns import Flag, Glob, Pattern, Range, Regex, Shape, fold, text_of
+
+_REMEMBERED = 2048  # values whose answer is known
+_LONGEST_REMEMBERED = 512  # characters
+_WORD = 16  # characters at most, by which a pattern is filed
+_LENGTHS = 6  # different lengths of beginnings, and of ends, that are looked up one by one
+_STRIDE = 32  # bounds between two that know the sum of all before them
+
+
+class Table:
+    """The patterns that many rules have for one field.
+
+    Args:
+        patterns: The owner's bit, and the patterns of which it needs one.
+    """
+
+    def __init__(self, patterns: Iterable[tuple[int, Sequence[Pattern]]]) -> None:
+        asked = list(patterns)
+        self._owners = _union(bit for bit, _ in asked)
+        self._any = 0
+        self._flags = {False: 0, True: 0}
+        self._texts = _Texts()
+        lows: list[tuple[float, int]] = []
+        highs: list[tuple[float, int]] = []
+        for bit, pattern in ((bit, pattern) for bit, several in asked for pattern in several):
+            match pattern:
+                case Flag(value):
+                    self._flags[value] |= bit
+                case Range(low, high):
+                    lows.append((low, bit))
+                    highs.append((-high, bit))
+                case Glob() if pattern.shape is Shape.ANY:
+                    self._any |= bit
+                case _:
+                    self._texts.add(bit, pattern)
+        self._texts.file()
+        self._lows, self._highs = _Sums(lows), _Sums(highs)
+        self._known: dict[object, int] = {}
+
+    def indifferent(self, everybody: int) -> int:
+        """Who of all has no pattern here."""
+        return everybody & ~self._owners
+
+    def find(self, value: Scalar) -> int:
+        """The bits of all who may be meant by a value."""
+        # 1 and True are the same key, and not the same value
+        key = value if isinstance(value, str) else (type(value), value)
+        known = self._known.get(key)
+        if known is None:
+            known = self._search(value)
+            if isinstance(value, str) and len(value) > _LONGEST_REMEMBERED:
+                return known
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _search(self, value: Scalar) -> int:
+        found = self._any | self._texts.search(text_of(value))
+        if isinstance(value, bool):
+            return found | self._flags[value]
+        if not isinstance(value, str):
+            found |= self._lows.up_to(value) & self._highs.up_to(-value)
+        return found
+
+
+class _Texts:
+    """Patterns of text, each filed where few others are."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, int] = {}
+        self._ends: tuple[list[tuple[int, Glob]], list[tuple[int, Glob]]] = ([], [])
+        self._held: list[tuple[int, Glob | Regex]] = []
+        self._prefixes: list[tuple[int, dict[str, int]]] = []
+        self._suffixes: list[tuple[int, dict[str, int]]] = []
+        self._words = Needles({})
+        self._folding = 0
+        self._alone: list[tuple[int, Pattern]] = []
+
+    def add(self, bit: int, pattern: Glob | Regex) -> None:
+        """Take a pattern; it is found once `file` was called."""
+        match pattern:
+            case Glob() if pattern.shape is Shape.EXACT:
+                self._exact[pattern.anchor] = self._exact.get(pattern.anchor, 0) | bit
+            case Glob() if pattern.shape in (Shape.PREFIX, Shape.SUFFIX):
+                self._ends[pattern.shape is Shape.SUFFIX].append((bit, pattern))
+            case _:
+                self._held.append((bit, pattern))
+
+    def file(self) -> None:
+        """Put every pattern where it will be found."""
+        beginnings, ends = self._ends
+        self._prefixes = self._by_length(beginnings)
+        self._suffixes = self._by_length(ends)
+        needs = [(bit, pattern, pattern.needs) for bit, pattern in self._held]
+        common = Counter(
+            word for _, _, several in needs for texts in several for text in texts for word in _words(text)
+        )
+        words: dict[str, int] = {}
+        for bit, pattern, several in needs:
+            chosen = min((_choice(texts, common) for texts in several), default=None)
+            if chosen is None:
+                self._alone.append((bit, pattern))
+                continue
+            for word in chosen[2]:
+                words[word] = words.get(word, 0) | bit
+            if isinstance(pattern, Regex) and pattern.folds:
+                self._folding |= bit
+        self._words = Needles(words)
+
+    def _by_length(self, globs: list[tuple[int, Glob]]) -> list[tuple[int, dict[str, int]]]:
+        lengths = Counter(len(glob.anchor) for _, glob in globs)
+        kept = {length for length, _ in lengths.most_common(_LENGTHS)}
+        tables: dict[int, dict[str, int]] = {length: {} for length in kept}
+        for bit, glob in globs:
+            if len(glob.anchor) in kept:
+                table = tables[len(glob.anchor)]
+                table[glob.anchor] = table.get(glob.anchor, 0) | bit
+            else:
+                self._held.append((bit, glob))
+        return sorted(tables.items())
+
+    def search(self, text: str) -> int:
+        """The bits of all whose pattern may match."""
+        folded = fold(text)
+        found = self._exact.get(folded, 0) | self._words.find(folded)
+        for length, table in self._prefixes:
+            found |= table.get(folded[:length], 0)
+        for length, table in self._suffixes:
+            found |= table.get(folded[-length:], 0)
+        for bit, pattern in self._alone:
+            if not found & bit and pattern.matches(text):
+                found |= bit
+        if not text.isascii():  # an expression that folds case may take such a character for one of ASCII's
+            found |= self._folding
+        return found
+
+
+class _Sums:
+    """Numbers with bits: the bits of all up to a number, without adding them all.
+
+    Args:
+        bounds: They.
+    """
+
+    def __init__(self, bounds: list[tuple[float, int]]) -> None:
+        self._bounds = [bound for bound, _ in sorted(bounds)]
+        self._bits = [bit for _, bit in sorted(bounds)]
+        sums = itertools.accumulate(self._bits, int.__or__, initial=0)
+        self._sums = list(itertools.islice(sums, 0, None, _STRIDE))
+
+    def up_to(self, number: float) -> int:
+        """The bits of all numbers that aren't greater."""
+        count = bisect.bisect_right(self._bounds, number)
+        whole = count // _STRIDE
+        found = self._sums[whole]
+        for bit in self._bits[whole * _STRIDE : count]:
+            found |= bit
+        return found
+
+
+def _choice(texts: frozenset[str], common: Counter[str]) -> tuple[int, int, list[str]]:
+    """The words of some texts that fewest patterns share, the longest of those; before them by what they are compared."""
+    chosen = [min(_words(text), key=lambda word: (common[word], -len(word))) for text in sorted(texts)]
+    return sum(common[word] for word in chosen), -min(map(len, chosen)), chosen
+
+
+def _words(text: str) -> set[str]:
+    """By what a text may be filed: all of it, or its beginning and its end."""
+    return {text[:_WORD], text[-_WORD:]}
+
+
+def _union(bits: Iterable[int]) -> int:
+    found = 0
+    for bit in bits:
+        found |= bit
+    return found

@@ -1,0 +1,109 @@
+"""Many rules at once: what a pattern can't match without, words found in one pass, and the tables made of both."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portyard.commons.scenario.index import Bucket, CompiledRule
+from portyard.commons.scenario.literals import MOST_CHOICES, needs_of_glob, needs_of_regex
+from portyard.commons.scenario.model import StoredRule
+from portyard.commons.scenario.needles import Needles
+from portyard.commons.scenario.parsing import make_rule
+from portyard.commons.scenario.patterns import Regex, fold, parse_pattern
+from portyard.commons.scenario.tables import Table
+
+
+def sets(*texts: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(text.split("|")) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("*slow*.test", sets("slow", ".test")),
+        ("a?b", sets("a", "b")),
+        ("*", ()),
+        ("*straße*", sets("stra", "e")),
+    ],
+)
+def test_what_a_glob_needs(text: str, needs: object) -> None:
+    assert needs_of_glob(text) == needs
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("^user17@.*SLOW", sets("user17@", "slow")),
+        (r"a\.b$", sets("a.b")),
+        ("a(b)c", sets("abc")),
+        ("a(?:bc)+d", sets("a", "bc", "d")),
+        ("a(?:bc)?d", sets("a", "d")),
+        ("ab{2}c", sets("a", "b", "c")),
+        ("x(one|twofold)y", sets("x", "one|twofold", "y")),
+        ("x(one|.)y", sets("x", "y")),
+        ("(?=ab)c", sets("c")),
+        ("(?!ab)c", sets("c")),
+        ("[0-9]+", ()),
+        ("(?i)Ab", sets("ab")),
+        (r"(a)\1b", sets("a", "b")),
+        ("naïve", sets("na", "ve")),
+        ("(" * 500 + ")" * 500, ()),
+    ],
+)
+def test_what_an_expression_needs(text: str, needs: object) -> None:
+    assert needs_of_regex(text) == needs
+
+
+def test_too_many_choices_are_no_need() -> None:
+    words = "|".join(f"{chr(ord('a') + number)}x{number}" for number in range(MOST_CHOICES + 1))
+    assert needs_of_regex(f"({words})") == ()
+
+
+@given(st.sets(st.text("ab.+", min_size=1, max_size=5), max_size=12), st.text("ab.+", max_size=12))
+def test_needles_finds_every_word_and_no_other(words: set[str], text: str) -> None:
+    bits = {word: 1 << place for place, word in enumerate(sorted(words))}
+    assert Needles(bits).find(text) == sum(bit for word, bit in bits.items() if word in text)
+
+
+def test_nothing_is_folded_into_more_characters() -> None:
+    text = "".join(map(chr, range(0x2FFFF)))
+    assert len(fold(text)) == len(text)
+    assert fold("ΑΣ ΑΣΑ ςſ STRASSE") == "ασ ασα σs strasse"
+
+
+class Counting(Regex):
+    """An expression that counts how often it is tried."""
+
+    tried = 0
+
+    def matches(self, value: object) -> bool:
+        type(self).tried += 1
+        return bool(re.search(self.text, str(value)))
+
+
+def test_expressions_that_need_other_text_are_not_tried() -> None:
+    table = Table([(1 << number, [Counting(f"^user{number}@.*slow")]) for number in range(1000)])
+    assert table.find("user7@quiet.test") == 1 << 7
+    assert table.find("somebody@slow.test") == 0
+    assert Counting.tried == 0
+    alone = Table([(1, [Counting("^[0-9]+$")])])
+    assert (alone.find("12"), alone.find("x"), Counting.tried) == (1, 0, 2)
+
+
+def test_what_stays_after_the_tables_is_held_against_every_condition() -> None:
+    wheres = [{"size": f">{n}", "recipient": f"*{n}@*"} for n in range(100)] + [{}, {"recipient": "*x*"}]
+    rules = [
+        CompiledRule(StoredRule(n, "default", make_rule("mail.rcpt", {"delay": 1}, where=where)))
+        for n, where in enumerate(wheres)
+    ]
+    found = Bucket(rules).find({"recipient": "user42@x.test", "size": 30})
+    assert [rule.stored.id for rule in found] == [2, 100, 101]
+
+
+def test_an_expression_is_compiled_once() -> None:
+    assert parse_pattern("/^a+$/") is parse_pattern("/^a+$/")
+    assert parse_pattern(1) != parse_pattern(True)
