@@ -86,9 +86,14 @@ class FakeSandboxes:
         return next((found for found in self.known.values() if domain in found.domains), None)
 
 
-class FrozenClock:
-    def now(self) -> datetime:
+class FrozenClocks:
+    """Every sandbox's clock stands."""
+
+    def now(self, sandbox: str) -> datetime:
         return datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def stamp(self, sandbox: str) -> float | None:
+        return self.now(sandbox).timestamp()
 
 
 @dataclass
@@ -110,7 +115,7 @@ def fake_yard(folder: Path, limits: Limits | None = None) -> Yard:
         "Yard",
         SimpleNamespace(
             settings=Settings(limits=limits or Limits()),
-            clock=FrozenClock(),
+            clocks=FrozenClocks(),
             rng=random.Random(7),
             secret=b"s" * 32,
             accounts=FakeAccounts(),

@@ -83,18 +83,18 @@ async def make_sandboxes(yard: Yard, talk: Talk) -> None:
 async def open_spool(yard: Yard, hop: str) -> SqlSpool:
     """A spool that nobody relays."""
     return await SqlSpool.open(
-        yard.mail_database, hop, yard.state / "spool", lambda: yard.clock.now().timestamp(), Backlog(), lambda: None
+        yard.mail_database, hop, yard.state / "spool", lambda sandbox: yard.clocks.now(sandbox).timestamp(), Backlog(), lambda: None
     )
 
 
 async def door_of(yard: Yard, role: str) -> Door:
     host = f"{role}.portyard.test"
     if role == "mda":
-        return Delivery(yard.sandboxes, yard.accounts, yard.mail, yard.clock, host)
+        return Delivery(yard.sandboxes, yard.accounts, yard.mail, yard.clocks, host)
     spool = await open_spool(yard, role)
     if role == "msa":
-        return Submission(yard.sandboxes, spool, yard.clock, host)
-    return Exchange(yard.sandboxes, yard.accounts, spool, yard.clock, host)
+        return Submission(yard.sandboxes, spool, yard.clocks, host)
+    return Exchange(yard.sandboxes, yard.accounts, spool, yard.clocks, host)
 
 
 async def core_peer(yard: Yard, role: str) -> CorePeer:

@@ -18,6 +18,13 @@ class Clock(Protocol):
         """The testbed's time, aware, in UTC."""
 
 
+class Clocks(Protocol):
+    """Every sandbox's time."""
+
+    def now(self, sandbox: str) -> datetime:
+        """A sandbox's time, aware, in UTC."""
+
+
 class SystemClock:
     """The machine's own time."""
 

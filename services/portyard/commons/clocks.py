@@ -96,6 +96,11 @@ class SqlClocks:
         setting = self.setting(sandbox)
         return setting.frozen if setting.frozen is not None else setting.at(self._real.now())
 
+    def stamp(self, sandbox: str) -> float | None:
+        """A sandbox's time in seconds since 1970, for what the machine dates by itself; None where its clock is the machine's."""
+        setting = self.setting(sandbox)
+        return None if setting == _REAL else setting.at(self._real.now()).timestamp()
+
     def setting(self, sandbox: str) -> Setting:
         """How a sandbox's clock stands."""
         generation = self._database.generation(COUNTER)

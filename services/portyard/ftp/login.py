@@ -18,7 +18,8 @@ class Login(Session):
 
     def process_command(self, cmd: str, *args: object, **kwargs: object) -> None:
         """Plaintext logins are refused where the settings say so."""
-        if cmd in ("USER", "PASS", "ACCT") and self.room.yard.settings.require_tls and not self.secured:
+        needs_tls = self.room.yard.settings.require_tls or self.quirks.login_needs_tls
+        if cmd in ("USER", "PASS", "ACCT") and needs_tls and not self.secured:
             self.respond("530 Logins need TLS here: send AUTH TLS first.")
             return
         super().process_command(cmd, *args, **kwargs)
@@ -70,8 +71,10 @@ class Login(Session):
             return
         settings = self.room.yard.settings
         files = self.room.yard.files.root(account)
-        self.fs = Files(files, account.local_part, settings.limits.upload, self.room.yard.clock.now)
+        clock = self.room.yard.clocks.of(account.sandbox)
+        self.fs = Files(files, account.local_part, settings.limits.upload, clock.now)
         self.authenticated = True
+        self.logged_in()
         self.attempted_logins = 0
         self.join(account.sandbox)
         self.pen.authenticated(account.address, "USER")
@@ -79,10 +82,14 @@ class Login(Session):
             self.gate.account = account.address
         self.respond("230 Logged in.")
 
+    def logged_in(self) -> None:
+        """Somebody logged in, and their files are at hand."""
+
     async def _refuse(self, login: str) -> None:
         self.username = ""
         self.pen.event("auth", login=login, mechanism="USER", success=False)
-        await asyncio.sleep(LOGIN_DELAY_S)
+        delay_s = self.quirks.login_delay_s
+        await asyncio.sleep(LOGIN_DELAY_S if delay_s is None else delay_s)
         self.attempted_logins += 1
         if self.attempted_logins >= LOGIN_TRIES:
             self.part("530 Login incorrect; too many tries.", "too many failed logins")

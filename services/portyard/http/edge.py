@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from portyard.commons.card import Service
 from portyard.commons.exchange import House, basic_user, head_of
+from portyard.commons.hosted_dates import dating
 from portyard.commons.hosting import Hosting
 from portyard.commons.naming import Naming
 from portyard.commons.scenario.model import Scalar
@@ -42,7 +43,7 @@ def build(yard: Yard) -> web.Application:
     """The application with every route."""
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_answer_options])
     app[ROOM] = Room(yard, NonceBook(yard.secret))
-    app.on_response_prepare.append(_allow_origins)
+    app.on_response_prepare.extend((_allow_origins, dating(yard.clocks)))
     for group in with_index(GROUPS):
         for route in group.routes:
             _add(app, route)

@@ -32,7 +32,13 @@ async def open_service(yard: Yard, service: Service) -> Handler:
         )
         secure = connection.port.tls is TlsMode.IMPLICIT
         session = ImapSession(
-            yard.accounts, yard.mail, offer, secure=secure, gate=connection.gate, sandbox_of=sandbox_of
+            yard.accounts,
+            yard.mail,
+            offer,
+            secure=secure,
+            gate=connection.gate,
+            sandbox_of=sandbox_of,
+            clocks=yard.clocks,
         )
         return session, ImapFraming()
 

@@ -8,6 +8,7 @@ import os
 from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.locks import Lock, Locks
+from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.pop3.core.framing import LineFraming
 from portyard.pop3.core.session import House, Session
@@ -24,11 +25,12 @@ async def open_service(yard: Yard, service: Service) -> Handler:
         return locks.take(f"maildrop-{account_id}")
 
     def make(connection: Connection) -> tuple[Session, LineFraming]:
+        made_at = yard.clocks.now(connection.gate.sandbox if connection.gate else DEFAULT).timestamp()
         house = House(
             accounts=yard.accounts,
             mail=yard.mail,
             lock=lock,
-            timestamp=f"<{os.getpid()}.{next(serial)}.{yard.clock.now().timestamp():.6f}@{yard.settings.domain}>",
+            timestamp=f"<{os.getpid()}.{next(serial)}.{made_at:.6f}@{yard.settings.domain}>",
             upgradable=connection.port.tls is TlsMode.UPGRADE,
             require_tls=yard.settings.require_tls,
             gate=connection.gate,

@@ -52,18 +52,18 @@ async def open_service(
         yard: The yard.
         service: "msa", "mta" or "mda".
         resolver: Finds a domain's servers; the DNS room's when None.
-        schedule_s: Seconds between tries, on the testbed's clock; the settings' when empty, or else the built-in ones.
+        schedule_s: Seconds between tries, on each sandbox's clock; the settings' when empty, or else the built-in ones.
         handler: An aiosmtpd handler whose hooks are asked first.
     """
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own talk of what it would do
     host = f"{service.name}.{yard.settings.domain}"
     if service.role == "mda":
         return SmtpService(
-            yard, service, host, Delivery(yard.sandboxes, yard.accounts, yard.mail, yard.clock, host), handler
+            yard, service, host, Delivery(yard.sandboxes, yard.accounts, yard.mail, yard.clocks, host), handler
         )
 
-    def now() -> float:
-        return yard.clock.now().timestamp()
+    def now(sandbox: str) -> float:
+        return yard.clocks.now(sandbox).timestamp()
 
     relay = Relay(
         Plan(service.role, yard.secret, now, schedule_s or yard.settings.retry_s or SCHEDULE_S),
@@ -78,9 +78,9 @@ async def open_service(
     )
     spool = await SqlSpool.open(yard.mail_database, service.role, yard.state / "spool", now, relay.backlog, relay.wake)
     if service.role == "mta":
-        door: Door = Exchange(yard.sandboxes, yard.accounts, spool, yard.clock, host)
+        door: Door = Exchange(yard.sandboxes, yard.accounts, spool, yard.clocks, host)
     else:
-        door = Submission(yard.sandboxes, spool, yard.clock, host)
+        door = Submission(yard.sandboxes, spool, yard.clocks, host)
     room = SmtpService(yard, service, host, door, handler)
     room.start(relay.run(spool))
     if service.role == "msa" and resolver is None:

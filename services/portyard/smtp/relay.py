@@ -1,7 +1,8 @@
 """Hands over what a hop has spooled, recipient by recipient, until each is delivered or has failed for good.
 
 One process of a hop relays at a time: it holds a lock that dies with it, so that what it had under way is taken up at once by the next.
-It is woken by its own process' commits, by another's through the spool's counter, and by the testbed's clock passing a due time.
+It is woken by its own process' commits, by another's through the spool's counter, and by a sandbox's clock passing a due time, whichever
+process moved it. A clock that stands lets nothing be tried again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +24,12 @@ from portyard.smtp.core.hop import print_hop
 from portyard.smtp.core.model import Hop, Reply
 from portyard.smtp.courier import NEXT_DOWN, Courier, Route
 from portyard.smtp.outlet import Destination, Outlets, UnreachableError
-from portyard.smtp.spool import Letter, Queued, SqlSpool, State, Verdict
+from portyard.smtp.spool import Letter, Queued, SqlSpool, State, Turn, Verdict
 
 TICK_S: Final = 0.05
-"""Seconds after which another process' commit and the clock are looked at: two memory reads."""
+"""Seconds after which another process' commit and the clocks are looked at: memory reads."""
 TIDY_S: Final = 60.0
 """Seconds between two rounds of forgetting what can't come again."""
-GRAIN_S: Final = 0.25
-"""Seconds that the testbed's clock may move before the spool is read for what came due."""
 PAGE: Final = 256
 """Recipients read from the spool at once."""
 GONE: Final = "its octets are gone"
@@ -38,7 +38,9 @@ UNDER_WAY: Final = 64
 TOGETHER: Final = 100
 """Recipients of one transaction, which every server takes (RFC 5321 §4.5.3.1.8)."""
 SCHEDULE_S: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, *(3600.0,) * 96)
-"""Seconds between tries, on the testbed's clock; four days in all (RFC 5321 §4.5.4.1)."""
+"""Seconds between tries, on the sandbox's clock; four days in all (RFC 5321 §4.5.4.1)."""
+GIVE_UP_S: Final = 4 * 86400.0
+"""Seconds after which nothing is tried again even where a clock that was moved on left tries of the schedule over."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,13 +52,13 @@ class Plan:
     Attributes:
         hop: "msa" or "mta".
         secret: By which the next hop knows us.
-        now: The testbed's time in seconds since 1970.
+        now: A sandbox's time in seconds since 1970.
         schedule_s: Seconds between tries.
     """
 
     hop: str
     secret: bytes = field(repr=False)
-    now: Callable[[], float]
+    now: Callable[[str], float]
     schedule_s: Sequence[float] = SCHEDULE_S
 
 
@@ -80,6 +82,7 @@ class Relay:
         self._locks = locks
         self._wakened = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: dict[tuple[str, int], Turn] = {}
 
     def wake(self) -> None:
         """There is new work."""
@@ -110,38 +113,69 @@ class Relay:
 
     async def _relay(self, spool: SqlSpool) -> None:
         loop = asyncio.get_running_loop()
-        seen, now, more, read_at, tidy_at = -1, 0.0, True, -TICK_S, loop.time()
+        seen, more, read_at, tidy_at = -1, True, -TICK_S, loop.time()
         while True:
             self._wakened.clear()
             self.backlog.ripen(loop.time())
             self._start_ready(spool)
-            if loop.time() - read_at >= TICK_S and (more or spool.generation != seen or self._clock_moved(now)):
-                read_at, seen, now = loop.time(), spool.generation, self._plan.now()
-                more = await self._read(spool, now)
+            if loop.time() - read_at >= TICK_S and (more or spool.generation != seen or self._turn_came()):
+                read_at, seen = loop.time(), spool.generation
+                more = await self._read(spool)
                 self._start_ready(spool)
             if loop.time() >= tidy_at:
                 tidy_at = loop.time() + TIDY_S
-                await spool.forget()
+                await self._tidy(spool)
             await self._rest()
+
+    async def _tidy(self, spool: SqlSpool) -> None:
+        await spool.forget()
+        for sandbox, generation in await spool.failures():
+            if self._sandboxes.generation_now(sandbox) != generation:
+                await spool.discard(sandbox, generation)
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TICK_S):
                 await self._wakened.wait()
 
-    def _clock_moved(self, since: float) -> bool:
-        """Whether the testbed's clock moved far enough that somebody's turn may have come."""
-        return abs(self._plan.now() - since) >= min(GRAIN_S, *self._plan.schedule_s)
+    def _turn_came(self) -> bool:
+        """Whether the clock of any sandbox of which something waits says that its time has come."""
+        return any(self._is_due(turn) for turn in self._turns.values())
 
-    async def _read(self, spool: SqlSpool, now: float) -> bool:
+    def _is_due(self, turn: Turn) -> bool:
+        now, latest = self._bounds(turn)
+        return turn.first <= now or turn.last > latest
+
+    def _bounds(self, turn: Turn) -> tuple[float, float]:
+        """The sandbox's time, and how late an entry of its may be due: one beyond was dated by a clock that was set back.
+
+        What is of an older generation is due at once: to be dropped.
+        """
+        if self._sandboxes.generation_now(turn.sandbox) != turn.generation:
+            return math.inf, math.inf
+        now = self._plan.now(turn.sandbox)
+        return now, now + max(self._plan.schedule_s, default=0.0)
+
+    async def _read(self, spool: SqlSpool) -> bool:
         """Take what is due into hand; True when there is more than fits."""
         if self.backlog.room < PAGE:
             return True
         limit = PAGE + self.backlog.in_hand
-        entries = await spool.due(now, now + max(self._plan.schedule_s, default=0.0), limit)
+        entries: list[Queued] = []
+        self._turns = {}  # before the reading: what is settled meanwhile adds to them
+        for turn in await spool.turns():
+            self._expect(turn)
+            if self._is_due(turn) and len(entries) < limit:
+                entries += await spool.due(turn, *self._bounds(turn), limit - len(entries))
         self.backlog.read(entries)
         # A message in hand hides recipients of its own that are due beside: whatever was passed over is looked at again.
         return bool(entries)
+
+    def _expect(self, turn: Turn) -> None:
+        """Know when a sandbox's next turn is."""
+        key = turn.sandbox, turn.generation
+        known = self._turns.get(key, turn)
+        self._turns[key] = Turn(*key, min(turn.first, known.first), max(turn.last, known.last))
 
     def _start_ready(self, spool: SqlSpool) -> None:
         while len(self._tasks) < UNDER_WAY and (job := self.backlog.next()) is not None:
@@ -182,7 +216,10 @@ class Relay:
                 waiting |= not found
         if verdicts:
             await spool.settle(job.id, verdicts)
-            settled = {verdict.mailbox for verdict in verdicts}
+            settled = {verdict.mailbox: verdict for verdict in verdicts}
+            for entry in job.recipients:
+                if (verdict := settled.get(entry.mailbox)) is not None and verdict.state is State.QUEUED:
+                    self._expect(Turn(entry.sandbox, entry.generation, verdict.due, verdict.due))
             job.recipients = [entry for entry in job.recipients if entry.mailbox not in settled]
         return not waiting
 
@@ -235,7 +272,9 @@ class Relay:
         if answer.positive:
             return Verdict(entry.mailbox, State.DELIVERED, attempts, reason=answer.text)
         if answer.transient and attempts <= len(self._plan.schedule_s):
-            due = self._plan.now() + self._plan.schedule_s[attempts - 1]
-            return Verdict(entry.mailbox, State.QUEUED, attempts, due, answer.text)
+            now = self._plan.now(entry.sandbox)
+            if not entry.since or now - entry.since < max(GIVE_UP_S, sum(self._plan.schedule_s)):
+                due = now + self._plan.schedule_s[attempts - 1]
+                return Verdict(entry.mailbox, State.QUEUED, attempts, due, answer.text)
         _logger.info("%s: %s failed: %s", self._plan.hop, entry.id, answer.text)
         return Verdict(entry.mailbox, State.FAILED, attempts, reason=answer.text)

@@ -7,14 +7,15 @@ What is delivered stays known at the MTA for as long as the hop before could han
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from portyard.commons.database.engine import Database, Row, StorageFullError, Transaction
+from portyard.commons.database.engine import Database, Row, StorageError, StorageFullError, Transaction
 from portyard.commons.mailstore.bodies import BodyFiles
 from portyard.commons.mailstore.model import StoreFullError
 from portyard.smtp.core.grammar import parse_mailbox, print_mailbox
@@ -32,12 +33,16 @@ _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS spool_recipients (
         hop TEXT NOT NULL, id TEXT NOT NULL, recipient TEXT NOT NULL, address TEXT NOT NULL, sandbox TEXT NOT NULL,
         generation BIGINT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
+        since DOUBLE PRECISION NOT NULL DEFAULT 0,
         PRIMARY KEY (hop, id, recipient))""",
-    "CREATE INDEX IF NOT EXISTS spool_queued ON spool_recipients (hop, due) WHERE state = 'queued'",
+    "DROP INDEX IF EXISTS spool_queued",
+    "CREATE INDEX IF NOT EXISTS spool_waiting ON spool_recipients (hop, sandbox, generation, due) WHERE state = 'queued'",
 )
 
+_ADD_SINCE: Final = "ALTER TABLE spool_recipients ADD COLUMN since DOUBLE PRECISION NOT NULL DEFAULT 0"
 _INSERT_RECIPIENT: Final = (
-    "INSERT INTO spool_recipients VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '') ON CONFLICT DO NOTHING RETURNING 1"
+    "INSERT INTO spool_recipients (hop, id, recipient, address, sandbox, generation, state, attempts, due, reason, since)"
+    " VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', ?) ON CONFLICT DO NOTHING RETURNING 1"
 )
 _INSERT_MESSAGE: Final = (
     "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
@@ -68,6 +73,7 @@ class Queued:
         sandbox: Whose traffic it is.
         generation: That sandbox's at acceptance.
         attempts: Tries so far.
+        since: When it was accepted, on the sandbox's clock, in seconds since 1970; 0 where that isn't known.
     """
 
     id: str
@@ -75,6 +81,24 @@ class Queued:
     sandbox: str
     generation: int
     attempts: int
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When something of a sandbox is to be tried.
+
+    Attributes:
+        sandbox: Whose.
+        generation: That sandbox's at acceptance.
+        first: When the first is due, on the sandbox's clock, in seconds since 1970; 0 for at once.
+        last: When the last is.
+    """
+
+    sandbox: str
+    generation: int
+    first: float
+    last: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +119,7 @@ class Verdict:
         mailbox: The address.
         state: Where it stands now.
         attempts: Tries so far.
-        due: When it is tried again, on the testbed's clock, in seconds since 1970.
+        due: When it is tried again, on its sandbox's clock, in seconds since 1970.
         reason: The last reply, or why.
     """
 
@@ -140,7 +164,7 @@ class SqlSpool:
         database: mail.db.
         hop: "msa" or "mta".
         files: Where large messages lie.
-        now: The testbed's time in seconds since 1970.
+        now: A sandbox's time in seconds since 1970.
         desk: Where new messages go.
         committed: Called in the loop after each commit of this process.
     """
@@ -150,7 +174,7 @@ class SqlSpool:
         database: Database,
         hop: str,
         files: BodyFiles,
-        now: Callable[[], float],
+        now: Callable[[str], float],
         desk: Desk,
         committed: Callable[[], None],
     ) -> None:
@@ -168,12 +192,12 @@ class SqlSpool:
         database: Database,
         hop: str,
         folder: Path,
-        now: Callable[[], float],
+        now: Callable[[str], float],
         desk: Desk,
         committed: Callable[[], None],
     ) -> SqlSpool:
         """The spool, its tables made where they are missing, its orphaned files swept."""
-        await database.write(_make_tables)
+        await _prepare(database)
         files = BodyFiles(folder)
         rows = await database.read("SELECT file FROM spool_messages WHERE file IS NOT NULL")
         old = await asyncio.to_thread(files.old_files)
@@ -192,7 +216,8 @@ class SqlSpool:
             file = await asyncio.to_thread(self._files.write, arrival.octets)
         reserved = self._desk.reserve(arrival.id)
         try:
-            job = partial(self._insert, arrival, file, IN_HAND if reserved else 0.0)
+            times = {recipient.sandbox: self._now(recipient.sandbox) for recipient in arrival.recipients}
+            job = partial(self._insert, arrival, file, IN_HAND if reserved else 0.0, times)
             taken, first = await self._database.write(job)
         except Exception as error:
             self._let_go(arrival.id, file, reserved)
@@ -214,7 +239,7 @@ class SqlSpool:
             self._desk.release(delivery_id)
 
     def _insert(
-        self, arrival: Arrival, file: str | None, due: float, transaction: Transaction
+        self, arrival: Arrival, file: str | None, due: float, times: Mapping[str, float], transaction: Transaction
     ) -> tuple[list[Queued], bool]:
         """Take over what is new: those recipients, and whether the message is (one with many recipients comes in several transactions)."""
         transaction.bump(self._counter)
@@ -223,11 +248,12 @@ class SqlSpool:
         for r in arrival.recipients:
             address = print_mailbox(r.mailbox)
             key = (self._hop, arrival.id, canonical(r.mailbox))
-            if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due)):
-                taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0))
+            since = times[r.sandbox]
+            if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due, since)):
+                taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0, since))
         if not taken:
             return taken, False
-        facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), self._now())
+        facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), taken[0].since)
         body = (None, file) if file else (arrival.octets, None)
         path = print_mailbox(arrival.reverse_path)
         return taken, bool(transaction.execute(_INSERT_MESSAGE, (self._hop, arrival.id, path, *facts, *body)))
@@ -242,20 +268,30 @@ class SqlSpool:
 
         await self._database.write(job)
 
-    async def due(self, now: float, latest: float, limit: int) -> list[Queued]:
-        """Recipients whose turn has come, the longest due first, without those in hand.
+    async def turns(self) -> list[Turn]:
+        """When something of each sandbox that has something waiting is due, without what is in hand since its commit."""
+        rows = await self._database.read(
+            "SELECT sandbox, generation, MIN(due), MAX(due) FROM spool_recipients WHERE hop = ? AND state = 'queued' AND due >= 0"
+            " GROUP BY sandbox, generation ORDER BY MIN(due)",
+            (self._hop,),
+        )
+        return [Turn(*row) for row in rows]
+
+    async def due(self, turn: Turn, now: float, latest: float, limit: int) -> list[Queued]:
+        """A sandbox's recipients whose turn has come, the longest due first, without those in hand.
 
         Args:
-            now: The testbed's time.
+            turn: Whose, of which generation.
+            now: The sandbox's time.
             latest: No entry may be due later than this: one that is was dated by a clock that was set back, and is due.
             limit: How many at most.
         """
         rows = await self._database.read(
-            "SELECT id, address, sandbox, generation, attempts FROM spool_recipients"
-            " WHERE hop = ? AND state = 'queued' AND due >= 0 AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
-            (self._hop, now, latest, limit),
+            "SELECT id, address, attempts, since FROM spool_recipients WHERE hop = ? AND state = 'queued' AND sandbox = ?"
+            " AND generation = ? AND due >= 0 AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
+            (self._hop, turn.sandbox, turn.generation, now, latest, limit),
         )
-        return [Queued(row[0], _mailbox(row[1]), row[2], row[3], row[4]) for row in rows]
+        return [Queued(row[0], _mailbox(row[1]), turn.sandbox, turn.generation, *row[2:]) for row in rows]
 
     async def letter(self, delivery_id: str) -> Letter | None:
         """A spooled message, or None when it is gone."""
@@ -299,6 +335,26 @@ class SqlSpool:
 
         await self._database.write(job)
 
+    async def failures(self) -> list[tuple[str, int]]:
+        """The sandboxes, each with a generation, of whose recipients some have failed."""
+        rows = await self._database.read(
+            "SELECT DISTINCT sandbox, generation FROM spool_recipients WHERE hop = ? AND state = 'failed'", (self._hop,)
+        )
+        return [(sandbox, generation) for sandbox, generation in rows]
+
+    async def discard(self, sandbox: str, generation: int) -> None:
+        """Let go of a sandbox's failed recipients of a generation that a reset has ended: nobody sees them any more."""
+
+        def job(transaction: Transaction) -> None:
+            gone = transaction.execute(
+                "DELETE FROM spool_recipients WHERE hop = ? AND state = 'failed' AND sandbox = ? AND generation = ? RETURNING id",
+                (self._hop, sandbox, generation),
+            )
+            for delivery_id in {row[0] for row in gone}:
+                self._tidy(transaction, delivery_id)
+
+        await self._database.write(job)
+
     def _tidy(self, transaction: Transaction, delivery_id: str) -> None:
         key = (self._hop, delivery_id)
         kept = "SELECT 1 FROM spool_recipients WHERE hop = ? AND id = ? AND state IN ('queued', 'failed') LIMIT 1"
@@ -326,6 +382,16 @@ async def queue(database: Database, sandbox: str | None = None) -> list[Entry]:
 def canonical(mailbox: Mailbox) -> str:
     """The address as deliveries are told apart: the domain without case."""
     return print_mailbox(Mailbox(mailbox.local_part, mailbox.domain.lower()))
+
+
+async def _prepare(database: Database) -> None:
+    await database.write(_make_tables)
+    try:
+        await database.read("SELECT since FROM spool_recipients LIMIT 1")
+    except StorageError:  # made by an earlier version
+        with contextlib.suppress(Exception):  # another process adds it at the same time
+            await database.write(lambda transaction: transaction.execute(_ADD_SINCE))
+        await database.read("SELECT since FROM spool_recipients LIMIT 1")
 
 
 def _make_tables(transaction: Transaction) -> None:

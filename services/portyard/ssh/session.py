@@ -183,7 +183,8 @@ class Session(SSHServerStreamSession[Any]):
         if self._pty:
             shell.take_environment({"TERM": channel.get_terminal_type() or "dumb"})
             shell.resize(*channel.get_terminal_size()[:2])
-        self._terminal = Terminal(shell, self._yard.clock, self._pen, stdin, stdout, stdout if self._pty else stderr)
+        clock = self._yard.clocks.of(self._account.sandbox)
+        self._terminal = Terminal(shell, clock, self._pen, stdin, stdout, stdout if self._pty else stderr)
         if mute:
             self._terminal.before_output = _nothing
         elif self.link.armed:

@@ -15,7 +15,7 @@ import stat
 import sys
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,7 @@ class Handle:
         fd: Its descriptor.
         path: Its path inside the root.
         limit: Octets that it may grow to.
+        date: Dates what was written.
         started: When it was opened, on the monotonic clock.
         sent: Octets that were read from it.
         received: Octets that were written to it.
@@ -66,6 +67,7 @@ class Handle:
     fd: int
     path: str
     limit: int
+    date: Callable[[int], None]
     started: float = field(default_factory=time.monotonic)
     sent: int = 0
     received: int = 0
@@ -95,6 +97,7 @@ class Handle:
             view = view[count:]
             offset += count
         self.received += len(data)
+        self.date(self.fd)
         return len(data)
 
 
@@ -163,7 +166,7 @@ class Files(asyncssh.SFTPServer):
             self._demand_room()
             permissions = 0o666 if attrs.permissions is None else attrs.permissions & _PERMISSION_BITS
             fd = self._root.open_fd(name, _flags(pflags), permissions)
-            handle = Handle(fd, posixpath.normpath("/" + name.lstrip("/")), self._limit)
+            handle = Handle(fd, posixpath.normpath("/" + name.lstrip("/")), self._limit, self._root.date)
             self._handles.add(handle)
             return handle
 
@@ -210,6 +213,7 @@ class Files(asyncssh.SFTPServer):
         if attrs.size is not None:
             self._demand_size(attrs.size)
             os.ftruncate(fd, attrs.size)
+            self._root.date(fd)
         if attrs.permissions is not None:
             os.fchmod(fd, attrs.permissions & _PERMISSION_BITS)
         if attrs.atime is not None and attrs.mtime is not None:

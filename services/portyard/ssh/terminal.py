@@ -32,7 +32,7 @@ class Terminal:
 
     Args:
         shell: The shell.
-        clock: The testbed's time.
+        clock: The account's sandbox's time.
         pen: The journal's.
         stdin: From the client.
         stdout: To the client.

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from portyard.commons.card import Service
 from portyard.commons.exchange import House
+from portyard.commons.hosted_dates import dating
 from portyard.commons.hosting import Hosting, hosted
 from portyard.commons.naming import Naming
 from portyard.commons.yard import Yard
@@ -43,7 +44,9 @@ _PATHS = (
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
     house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed)
-    return await Hosting(build(), protocol_class=FramedProtocol, house=house).open()
+    app = build()
+    app.on_response_prepare.append(dating(yard.clocks))
+    return await Hosting(app, protocol_class=FramedProtocol, house=house).open()
 
 
 def build() -> web.Application:

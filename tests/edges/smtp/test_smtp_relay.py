@@ -135,7 +135,7 @@ async def hop_of(
 ) -> AsyncIterator[Hop]:
     clock = HandClock()
     async with open_real_yard(settings_for(state), (), clock) as yard:
-        plan = Plan(name, yard.secret, lambda: clock.now().timestamp(), schedule_s)
+        plan = Plan(name, yard.secret, lambda _: clock.now().timestamp(), schedule_s)
         relay = Relay(plan, courier, Outlets("me.test", yard.tls), yard.sandboxes, Locks(state / "locks"))
         spool = await SqlSpool.open(yard.mail_database, name, state / "spool", plan.now, relay.backlog, relay.wake)
         task = asyncio.create_task(relay.run(spool))

@@ -12,13 +12,15 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.filestore.dating import Stamp, date_descriptor, date_entry, dated, undated
 from portyard.commons.filestore.draft import Draft, sweep
 from portyard.commons.filestore.walk import Place, find
 
@@ -43,10 +45,12 @@ class DiskFilestore:
 
     Args:
         folder: `files/` of the state directory; made when missing.
+        stamp: A sandbox's time, in seconds since 1970, where it isn't the machine's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stamp: Callable[[str], float | None] = lambda _: None) -> None:
         self._folder = folder
+        self._stamp = stamp
         self._drafts = folder / ".drafts"
         self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(self._drafts)
@@ -58,7 +62,7 @@ class DiskFilestore:
             with suppress(FileNotFoundError):  # somebody swept the sandbox's empty folder away in between
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 break
-        return DiskRoot(folder, self._drafts)
+        return DiskRoot(folder, self._drafts, partial(self._stamp, account.sandbox))
 
     def forget(self, account: Account) -> None:
         """Remove an account's root with all that is in it; another generation's root of the same address stays."""
@@ -80,11 +84,13 @@ class DiskRoot:
     Args:
         folder: The real directory that "/" means.
         drafts: A directory on the same file system, outside every root.
+        stamp: Dates what is written.
     """
 
-    def __init__(self, folder: Path, drafts: Path) -> None:
+    def __init__(self, folder: Path, drafts: Path, stamp: Stamp = undated) -> None:
         self._folder = folder
         self._drafts = drafts
+        self._stamp = stamp
 
     def open(self, path: str, mode: str = "rb") -> BinaryIO:
         """Open a regular file: "rb", "wb", "ab", "r+b", "xb"."""
@@ -92,22 +98,28 @@ class DiskRoot:
         if flags is None:
             raise ValueError(f"mode {mode!r}: expected one of {', '.join(_OPEN_MODES)}")
         # A descriptor knows no "x": what it means was done by open_fd.
-        return cast(BinaryIO, os.fdopen(self.open_fd(path, flags), mode.replace("x", "w")))
+        fd = self.open_fd(path, flags)
+        return os.fdopen(fd, "rb") if mode == "rb" else dated(fd, mode.replace("x", "w"), self._stamp)
 
     def open_fd(self, path: str, flags: int, permissions: int = 0o644) -> int:
         """A descriptor by os.open's flags, checked as `open` does."""
         exclusive = flags & os.O_CREAT and flags & os.O_EXCL
         with find(self._folder, path, follow=not exclusive) as place:
             # Looked at before it is opened, because opening a device or a FIFO already does something.
-            _demand_regular(_found(place), path)
+            before = _found(place)
+            _demand_regular(before, path)
             fd = os.open(
                 place.name,
                 (flags & _ALLOWED_FLAGS) | _FORCED_FLAGS,
                 permissions & PERMISSION_BITS,
                 dir_fd=place.directory,
             )
+            if before is None:
+                date_entry(place.directory, ".", self._stamp)
         try:
             _demand_regular(os.fstat(fd), path)
+            if before is None or flags & os.O_TRUNC:
+                self.date(fd)
         except OSError:
             os.close(fd)
             raise
@@ -122,7 +134,7 @@ class DiskRoot:
             _demand_regular(old, path)
             permissions = None if old is None else stat.S_IMODE(old.st_mode) & PERMISSION_BITS
             draft = self._drafts / secrets.token_hex(16)
-            return cast(BinaryIO, Draft(draft, os.dup(place.directory), place.name, permissions))
+            return cast(BinaryIO, Draft(draft, os.dup(place.directory), place.name, permissions, self._stamp))
 
     def stat(self, path: str) -> os.stat_result:
         """Follows links inside the root."""
@@ -153,21 +165,26 @@ class DiskRoot:
         """Make one directory."""
         with find(self._folder, path, follow=False) as place:
             os.mkdir(place.name, permissions & PERMISSION_BITS, dir_fd=place.directory)
+            self._date_new(place)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory; the root is refused."""
         with self._entry(path) as place:
             os.rmdir(place.name, dir_fd=place.directory)
+            date_entry(place.directory, ".", self._stamp)
 
     def unlink(self, path: str) -> None:
         """Remove a file or a link."""
         with find(self._folder, path, follow=False) as place:
             os.unlink(place.name, dir_fd=place.directory)
+            date_entry(place.directory, ".", self._stamp)
 
     def rename(self, source: str, target: str) -> None:
         """Move within the root, replacing a file."""
         with self._entry(source) as old, self._entry(target) as new:
             os.rename(old.name, new.name, src_dir_fd=old.directory, dst_dir_fd=new.directory)
+            date_entry(old.directory, ".", self._stamp)
+            date_entry(new.directory, ".", self._stamp)
 
     def symlink(self, target: str, path: str) -> None:
         """Make a link; `target` is kept as given and means a place inside the root."""
@@ -175,11 +192,13 @@ class DiskRoot:
             raise OSError(errno.EINVAL, "a name can't hold NUL")
         with self._entry(path) as place:
             os.symlink(target, place.name, dir_fd=place.directory)
+            self._date_new(place)
 
     def link(self, source: str, path: str) -> None:
         """Make a hard link inside the root."""
         with self._entry(source) as old, self._entry(path) as new:
             os.link(old.name, new.name, src_dir_fd=old.directory, dst_dir_fd=new.directory, follow_symlinks=False)
+            date_entry(new.directory, ".", self._stamp)
 
     def readlink(self, path: str) -> str:
         """A link's target as given."""
@@ -213,8 +232,17 @@ class DiskRoot:
         fd = self.open_fd(path, os.O_WRONLY)
         try:
             os.ftruncate(fd, size)
+            self.date(fd)
         finally:
             os.close(fd)
+
+    def date(self, fd: int) -> None:
+        """See `FileRoot.date`."""
+        date_descriptor(fd, self._stamp)
+
+    def _date_new(self, place: Place) -> None:
+        date_entry(place.directory, place.name, self._stamp)
+        date_entry(place.directory, ".", self._stamp)
 
     @contextmanager
     def _entry(self, path: str) -> Iterator[Place]:

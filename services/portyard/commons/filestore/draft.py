@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from portyard.commons.filestore.dating import Stamp, date_descriptor, date_entry, undated
+
 ABANDONED_S = 3600  # a draft of this age that no process holds is removed
 _BUFFER = 256 * 1024  # octets gathered before a write reaches the disk
 
@@ -22,9 +24,13 @@ class Draft(io.BufferedWriter):
         directory: Descriptor of the target's directory, owned by the draft from now on.
         name: The target's name in it.
         permissions: The target's permission bits; None leaves what the umask gives.
+        stamp: Dates it.
     """
 
-    def __init__(self, path: Path, directory: int, name: str, permissions: int | None) -> None:
+    def __init__(
+        self, path: Path, directory: int, name: str, permissions: int | None, stamp: Stamp = undated
+    ) -> None:
+        self._stamp = stamp
         self._draft = path
         self._directory = directory
         self._target = name
@@ -48,8 +54,10 @@ class Draft(io.BufferedWriter):
             return
         try:
             self.flush()
+            date_descriptor(self.fileno(), self._stamp)
             # Renamed before it is closed: a second name for an open file costs nothing, and an error is still ours to clean up.
             os.rename(self._draft, self._target, dst_dir_fd=self._directory)
+            date_entry(self._directory, ".", self._stamp)
         except BaseException:
             self.discard()
             raise

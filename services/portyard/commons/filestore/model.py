@@ -67,6 +67,9 @@ class FileRoot(Protocol):
     def chmod(self, path: str, permissions: int) -> None:
         """Set permission bits (the set-user and set-group bits are dropped)."""
 
+    def date(self, fd: int) -> None:
+        """Date a descriptor of `open_fd` that was written to by the sandbox's clock, where that isn't the machine's."""
+
     def utime(self, path: str, accessed: float, modified: float) -> None:
         """Set times, in seconds since the epoch."""
 

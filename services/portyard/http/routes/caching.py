@@ -6,6 +6,7 @@ import uuid
 
 from aiohttp import web
 
+from portyard.commons.hosting import hosted
 from portyard.http.core.conditions import EntityTag, Validators, Verdict, evaluate, format_date
 from portyard.http.core.mirror import title
 from portyard.http.routes.common import ROOM, Group, Route, bad_request, count, get, json_answer, json_octets
@@ -21,7 +22,7 @@ async def cache(request: web.Request) -> web.Response:
         return web.Response(status=304)
     response = await show_get(request)
     yard = request.app[ROOM].yard
-    response.headers["Last-Modified"] = format_date(yard.clock.now())
+    response.headers["Last-Modified"] = format_date(yard.clocks.now(hosted(request).sandbox))
     response.headers["ETag"] = f'"{uuid.UUID(int=yard.rng.getrandbits(128), version=4).hex}"'
     return response
 

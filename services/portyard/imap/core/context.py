@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from portyard.commons.accounts.model import Account, Accounts
+from portyard.commons.clock import Clocks
 from portyard.commons.effects import Effect
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, Mailstore, NoSuchMailboxError
 from portyard.commons.scenario.obeying import Gate
@@ -89,10 +91,21 @@ class Context:
         offer: What the connection allows.
         secure: TLS is below already.
         gate: What the rules want of this session; None for nothing.
+        clocks: Every sandbox's time; None for the store's.
     """
 
-    def __init__(self, accounts: Accounts, mail: Mailstore, offer: Offer, *, secure: bool, gate: Gate = None) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        mail: Mailstore,
+        offer: Offer,
+        *,
+        secure: bool,
+        gate: Gate = None,
+        clocks: Clocks | None = None,
+    ) -> None:
         self.gate = gate
+        self._clocks = clocks
         self.accounts = accounts
         self.mail = mail
         self.offer = offer
@@ -105,6 +118,10 @@ class Context:
         """Who is logged in; the table of phases guarantees somebody."""
         assert self.account is not None
         return self.account.id
+
+    def now(self) -> datetime | None:
+        """The time in the sandbox of whoever is logged in; None for the store's."""
+        return None if self._clocks is None or self.account is None else self._clocks.now(self.account.sandbox)
 
     @property
     def mailbox_name(self) -> str:

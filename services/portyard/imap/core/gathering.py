@@ -154,6 +154,10 @@ class Gathering:
     def _obey(self, verdict: Verdict, invitation: AsyncIterator[Effect]) -> AsyncIterator[Effect]:
         tag = tag_of(self.lines[0]) or "*"
 
+        def heard(line: bytes) -> None:
+            nonlocal tag
+            tag = tag_of(line) or tag
+
         async def refused(text: str) -> AsyncIterator[Effect]:
             self.forget()
             yield Send(ruled_refusal(tag, text).told or b"")
@@ -163,4 +167,4 @@ class Gathering:
 
         if verdict.script is not None:
             self.forget()
-        return obeyed(verdict, "literal", invitation, refused, lied)
+        return obeyed(verdict, "literal", invitation, refused, lied, heard)

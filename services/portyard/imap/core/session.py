@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from portyard.commons.accounts.model import Accounts
+from portyard.commons.clock import Clocks
 from portyard.commons.effects import Abort, Close, Effect, Joins, Note, Send, Unwatch
 from portyard.commons.events import Event, Gone, Line, Literal, MailboxChanged, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import (
@@ -58,6 +59,7 @@ class ImapSession:
         secure: TLS is below from the start.
         gate: What the rules want of this session; None for nothing.
         sandbox_of: The sandbox that a claimed login names, whether or not there is such an account; None for none.
+        clocks: Every sandbox's time; None for the store's.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class ImapSession:
         secure: bool = False,
         gate: Gate = None,
         sandbox_of: SandboxOf | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
-        self._context = Context(accounts, mail, offer, secure=secure, gate=gate)
+        self._context = Context(accounts, mail, offer, secure=secure, gate=gate, clocks=clocks)
         self._gate = gate
         self._sandbox_of = sandbox_of or self._sandbox_of_account
         self._machine = Machine()
@@ -252,12 +255,9 @@ class ImapSession:
         assert self._request is not None
         tag = self._request.tag
 
-        async def refused(text: str) -> AsyncIterator[Effect]:
-            if verdict.script is None:
-                async for effect in self._refuse(text):
-                    yield effect
-            else:
-                yield Send(ruled_refusal(tag, text).told or b"")
+        def heard(line: bytes) -> None:
+            nonlocal tag
+            tag = tag_of(line) or tag
 
         async def lied(text: str) -> AsyncIterator[Effect]:
             if verdict.script is None:
@@ -269,7 +269,7 @@ class ImapSession:
                 yield Send(ruled_lines(tag, text))
 
         truth = nothing() if verdict.say is not None else self._run(answer)
-        async for effect in obeyed(verdict, verb, truth, refused, lied):
+        async for effect in obeyed(verdict, verb, truth, self._refuse, lied, heard):
             yield effect
 
     async def _refuse(self, text: str) -> AsyncIterator[Effect]:

@@ -9,6 +9,7 @@ from portyard.commons.scenario.vocabulary import (
     ANSWERS,
     CONNECT,
     FAULTS,
+    HANDSHAKE,
     Field,
     FieldKind,
     Form,
@@ -68,7 +69,7 @@ VOCABULARY = Vocabulary(
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT),
         "greeting": Verb("The server is about to greet.", {}, _ANY, forms=_GREETING),
-        "tls": Verb("A ClientHello came.", {"server_name": Field("Its SNI.")}, frozenset({"tls", "delay", "silence"})),
+        "tls": HANDSHAKE,
         "capability": _verb("CAPABILITY"),
         "noop": _verb("NOOP", _SELECTED),
         "logout": _verb("LOGOUT"),

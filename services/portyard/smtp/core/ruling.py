@@ -325,4 +325,5 @@ async def said(text: str) -> AsyncIterator[Effect]:
 
 def _send(text: str) -> Send:
     # RFC 2034 §4: each reply has an enhanced code; of a magic address's we write the text
-    return Send(_BARE.sub(r"\g<0> \1.0.0", text).encode() + b"\r\n")
+    lines = _BARE.sub(r"\g<0> \1.0.0", text).replace("\r\n", "\n").split("\n")
+    return Send(b"".join(line.encode() + b"\r\n" for line in lines))

@@ -20,7 +20,19 @@ _HELLO = {"hello": Field("What the client calls itself.")}
 _SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
 _RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
 _MECHANISM = {"mechanism": Field("In capitals.")}
-_FORMS = {"refuse": Form(r"(?s)[45][0-9]{2}([ -].*)?", 'a reply that refuses, such as "451 4.7.1 try again later"')}
+# RFC 5321 §4.2: Reply-code = %x32-35 %x30-35 %x30-39; all lines have the same, all but the last a hyphen behind it (§4.2.1)
+_REST = r"[0-5][0-9])(?:-[^\r\n]*\r?\n\1)*(?: [^\r\n]*)?"
+_OTHERWISE = 'octets as they stand: script = [{ send = "…" }]'
+_FORMS = {
+    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 559, such as "451 4.7.1 try again later"'),
+    "say": Form(
+        f"([2-5]{_REST}", f'a reply from 200 to 559, such as "250 2.1.5 yes", or lines of one code; {_OTHERWISE}'
+    ),
+    "script.say": Form(
+        r"[2-5][0-5][0-9](?:[ -][^\r\n]*)?(?:\r?\n[2-5][0-5][0-9](?:[ -][^\r\n]*)?)*",
+        f'a line of a reply, such as "250-first" or "250 last"; {_OTHERWISE}',
+    ),
+}
 _ANSWERED = "354 is sent already: refuse at data before it, at content after the message"
 
 

@@ -380,6 +380,7 @@ class Stage:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+        self._shell.root.date(fd)
 
 
 async def _pieces_of(fd: int, io: Io) -> AsyncGenerator[bytes, None]:

@@ -20,7 +20,7 @@ async def append(context: Context, command: Append) -> AsyncIterator[Answer]:
             command.mailbox,
             command.message,
             flags=command.flags,
-            internal_date=command.internal_date,
+            internal_date=command.internal_date or context.now(),  # RFC 3501 §6.3.11: without one, the current time
         )
     except NoSuchMailboxError:
         raise Refusal("No such mailbox", "TRYCREATE") from None  # §6.3.11

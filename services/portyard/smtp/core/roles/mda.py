@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portyard.commons.accounts.model import Accounts
-from portyard.commons.clock import Clock
+from portyard.commons.clock import Clocks
 from portyard.commons.mailstore.model import INBOX, Mailstore, NoSuchMailboxError, StoreFullError
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core import trace
@@ -29,11 +29,11 @@ STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 class Delivery:
     """Stores into INBOX, exactly once for each delivery id and recipient."""
 
-    def __init__(self, sandboxes: Sandboxes, accounts: Accounts, mail: Mailstore, clock: Clock, host: str) -> None:
+    def __init__(self, sandboxes: Sandboxes, accounts: Accounts, mail: Mailstore, clocks: Clocks, host: str) -> None:
         self._sandboxes = sandboxes
         self._accounts = accounts
         self._mail = mail
-        self._clock = clock
+        self._clocks = clocks
         self._host = host
 
     async def owner(self, domain: str) -> str | None:
@@ -67,7 +67,7 @@ class Delivery:
         if sandbox is None or sandbox.generation != recipient.generation:
             return DROPPED
         try:
-            return await self._store(peer, transaction, recipient.mailbox, sandbox, octets)
+            return await self._store(peer, transaction, recipient, sandbox, octets)
         except PeerError as error:
             return error.reply
         except StoreFullError:
@@ -76,10 +76,13 @@ class Delivery:
             return UNKNOWN_USER
 
     async def _store(
-        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, sandbox: Sandbox, octets: bytes
+        self, peer: Peer, transaction: Transaction, recipient: Recipient, sandbox: Sandbox, octets: bytes
     ) -> Reply:
+        mailbox = recipient.mailbox
         account = await account_for(self._accounts, sandbox, mailbox)
-        moment = self._clock.now()
+        if account.generation != recipient.generation:  # read with its number: reset since the sandbox was looked at
+            return DROPPED
+        moment = self._clocks.now(sandbox.name)
         received = trace.received(
             peer,
             host=self._host,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from portyard.commons.clock import Clock
+from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
@@ -15,10 +16,10 @@ from portyard.smtp.core.stores import Arrival, Spool
 class Submission:
     """Takes any recipient: where the mail goes is found out later, and what can't go shows as failed in the queue."""
 
-    def __init__(self, sandboxes: Sandboxes, spool: Spool, clock: Clock, host: str) -> None:
+    def __init__(self, sandboxes: Sandboxes, spool: Spool, clocks: Clocks, host: str) -> None:
         self._sandboxes = sandboxes
         self._spool = spool
-        self._clock = clock
+        self._clocks = clocks
         self._host = host
 
     async def owner(self, domain: str) -> str | None:
@@ -37,7 +38,7 @@ class Submission:
 
     async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
         """See Door. Adds Received, Date and Message-ID, nothing else (RFC 6409 §8)."""
-        moment = self._clock.now()
+        moment = moment_of(self._clocks, transaction)
         several = len(transaction.recipients) > 1
         received = trace.received(
             peer,
@@ -63,6 +64,12 @@ def arrival_of(transaction: Transaction, octets: bytes) -> Arrival:
         recipients=tuple(transaction.recipients),
         octets=octets,
     )
+
+
+def moment_of(clocks: Clocks, transaction: Transaction) -> datetime:
+    """When a message came, on the clock of its recipients' sandbox; on `default`'s where they belong to several."""
+    sandboxes = {recipient.sandbox for recipient in transaction.recipients}
+    return clocks.now(sandboxes.pop() if len(sandboxes) == 1 else DEFAULT)
 
 
 def queued(transaction: Transaction) -> Reply:

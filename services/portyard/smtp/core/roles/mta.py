@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portyard.commons.accounts.model import Accounts
-from portyard.commons.clock import Clock
+from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction
 from portyard.smtp.core.roles.addressing import UNKNOWN_USER, complete, known_account, may_make, owner_of, take
-from portyard.smtp.core.roles.msa import arrival_of, queued
+from portyard.smtp.core.roles.msa import arrival_of, moment_of, queued
 from portyard.smtp.core.stores import Spool
 
 
 class Exchange:
     """Never an open relay: what it takes goes to the testbed's own delivery agent and nowhere else."""
 
-    def __init__(self, sandboxes: Sandboxes, accounts: Accounts, spool: Spool, clock: Clock, host: str) -> None:
+    def __init__(self, sandboxes: Sandboxes, accounts: Accounts, spool: Spool, clocks: Clocks, host: str) -> None:
         self._sandboxes = sandboxes
         self._accounts = accounts
         self._spool = spool
-        self._clock = clock
+        self._clocks = clocks
         self._host = host
 
     async def owner(self, domain: str) -> str | None:
@@ -49,7 +49,7 @@ class Exchange:
             smtputf8=transaction.smtputf8,
             delivery_id=transaction.id,
             recipient=None if several else transaction.recipients[0].mailbox,
-            moment=self._clock.now(),
+            moment=moment_of(self._clocks, transaction),
         )
         await self._spool.commit(arrival_of(transaction, received + octets))
         return (queued(transaction),)

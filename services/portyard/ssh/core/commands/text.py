@@ -328,6 +328,7 @@ async def tee(p: Process) -> Output:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(fd, view) :]
+                p.root.date(fd)
             yield piece
     finally:
         for fd, _ in files:
