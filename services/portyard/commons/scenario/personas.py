@@ -19,7 +19,9 @@ import sys
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -75,6 +77,11 @@ def worn(gate: SessionGate | None, shape: type[Q]) -> Q:
     """
     quirks = gate.persona if gate is not None else None
     return quirks if isinstance(quirks, shape) else shape()
+
+
+def facts(host: str, peer: str, session: str, now: datetime) -> dict[str, str]:
+    """What a persona's texts may tell of a connection: `$host`, `$peer`, `$session` and `$time` as mail writes it (RFC 5322 §3.3)."""
+    return {"host": host, "peer": peer, "session": session, "time": format_datetime(now)}
 
 
 def make(card: Card, name: str, values: Mapping[str, Any], *, builtin: bool = False) -> Persona:
@@ -265,13 +272,17 @@ class Wardrobe:
         return known[1]
 
 
-@cache
 def builtins(card: Card) -> tuple[Persona, ...]:
     """The personas that a room brings, by name.
 
     Raises:
         PersonaError: One is malformed; the key names the file.
     """
+    return _builtins(replace(card, vocabulary=None))  # a vocabulary can't be hashed
+
+
+@cache
+def _builtins(card: Card) -> tuple[Persona, ...]:
     module = shape_of(card).__module__
     source = sys.modules[module].__file__
     assert source is not None
