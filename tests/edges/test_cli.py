@@ -337,6 +337,18 @@ def test_sandboxes_come_are_reset_and_go(run: Run, console: Console) -> None:
     assert "default" in the_line(run("sandboxes", "delete", "default", status=1).stderr)
 
 
+def test_a_sandbox_is_leased_listeners_and_gives_them_back(run: Run, console: Console) -> None:
+    run("sandboxes", "create", "quay")
+    assert re.search(
+        r"^pop3 +127\.0\.0\.1:\d+ +upgrade$", run("sandboxes", "lease", "quay", "pop3").stdout, re.MULTILINE
+    )
+    assert "did you mean pop3" in the_line(run("sandboxes", "lease", "quay", "pop", status=1).stderr)
+    told = the_line(run("sandboxes", "lease", "quay", "pop3", "--give-back").stdout)
+    assert told == "sandbox quay: gave back its listeners of pop3"
+    assert "no lease of pop3" in the_line(run("sandboxes", "lease", "quay", "pop3", "--give-back", status=1).stderr)
+    run("sandboxes", "delete", "quay")
+
+
 def test_reset_empties_the_default_sandbox(run: Run, console: Console) -> None:
     run("send")
     console.wait(1)

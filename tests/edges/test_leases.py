@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from portyard.testing import ControlError, Sandbox, Testbed
+from tests.support.process import serving
 
 PATIENCE_S = 15.0
 QUERY = b"\0\x09\x01\0\0\x01\0\0\0\0\0\0" + b"\x08portyard\x04test\0" + b"\0\x06\0\x01"
@@ -171,6 +172,22 @@ def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path) -> None:
         lease = second.control.post("sandboxes/kept/leases", {"service": "pop3"})
         assert lease["endpoints"][0]["host_number"] == port
         assert heard("127.0.0.1", port).startswith(b"+OK")
+
+
+def test_a_lease_is_opened_by_the_process_that_serves_the_room(tmp_path: Path) -> None:
+    with serving(tmp_path, "console") as console:
+        testbed = Testbed.connect(f"http://127.0.0.1:{console.port('console')}")
+        sandbox = testbed.sandbox("far")
+        with serving(tmp_path, "imap") as imap:
+            port = sandbox.imap.lease().port
+            assert port not in (imap.port("imap"), imap.port("imaps"))
+            assert heard("127.0.0.1", port).startswith(b"* OK ")
+            imap.kill()
+        with serving(tmp_path, "imap"):
+            assert sandbox.imap.lease().port == port
+            sandbox.imap.refuse("BYE busy", on="greeting", times=1)
+            assert heard("127.0.0.1", port).startswith(b"* BYE ")
+        testbed.close()
 
 
 def test_a_range_that_is_used_up_says_so_and_is_free_again(unused_range: str) -> None:

@@ -14,8 +14,13 @@ from portyard.testing.control import segment
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="List the sandboxes; or make one, remove one.",
-    epilog=examples("portyard sandboxes", "portyard sandboxes create t1", "portyard sandboxes delete t1"),
+    help="List the sandboxes; or make one, lease it listeners, remove one.",
+    epilog=examples(
+        "portyard sandboxes",
+        "portyard sandboxes create t1",
+        "portyard sandboxes lease t1 imap",
+        "portyard sandboxes delete t1",
+    ),
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens.")]
 
@@ -26,7 +31,7 @@ def listed(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
     url: Url = None,
 ) -> None:
-    """List the sandboxes; or make one, remove one."""
+    """List the sandboxes; or make one, lease it listeners, remove one."""
     if context.invoked_subcommand is not None:
         context.obj = url
         return
@@ -77,6 +82,26 @@ def create(
     with linked(url or context.obj) as link:
         made = link.control.post("sandboxes", {key: value for key, value in body.items() if value is not None})
     say(f"sandbox {made['name']}: owns {', '.join(made['domains'])}, capture {made['capture']}")
+
+
+@app.command(epilog=examples("portyard sandboxes lease t1 imap", "portyard sandboxes lease t1 imap --give-back"))
+def lease(
+    context: typer.Context,
+    name: Name,
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="mta, msa, mda, pop3, imap, ftp, ssh, http …")],
+    give_back: Annotated[bool, typer.Option("--give-back", help="Close them instead.")] = False,
+    url: Url = None,
+) -> None:
+    """Open listeners for a sandbox alone: who connects there is in it before a word is said."""
+    path = f"sandboxes/{segment(name)}/leases"
+    with linked(url or context.obj) as link:
+        if give_back:
+            link.control.delete(f"{path}/{segment(service)}")
+            say(f"sandbox {name}: gave back its listeners of {service}")
+            return
+        made = link.control.post(path, {"service": service})
+    rows = [(each["port"], f"{each['host']}:{each['host_number']}", each["tls"]) for each in made["endpoints"]]
+    table(("port", "address", "TLS"), rows, giving="address")
 
 
 @app.command(epilog=examples("portyard sandboxes delete t1"))

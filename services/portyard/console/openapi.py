@@ -30,6 +30,7 @@ _MEANS = {
     "part": "A part's number, such as 2.1.",
     "name": "A domain name.",
     "type": "A record type, such as TXT.",
+    "service": "A service's name, such as mta.",
     "room": "A room that has personas.",
     "persona": "A persona's name.",
 }
