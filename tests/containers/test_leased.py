@@ -28,7 +28,7 @@ def test_each_service_opens_its_leases_on_published_ports(yard: Containers) -> N
 def test_a_greeting_is_refused_to_one_sandbox(yard: Containers) -> None:
     with Testbed.connect(f"http://{yard.host}:{yard.ports['console']}") as testbed, testbed.own_sandbox() as sandbox:
         shared = sandbox.imap.port
-        rule = sandbox.imap.refuse("BYE too many connections", on="greeting", times=1)
+        rule = sandbox.imap.refuse("* BYE too many connections", on="greeting", times=1)
         with pytest.raises(imaplib.IMAP4.error, match="too many connections"):
             imaplib.IMAP4(sandbox.imap.host, sandbox.imap.port, timeout=PATIENCE_S)
         assert rule.hits == 1

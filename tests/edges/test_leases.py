@@ -185,7 +185,7 @@ def test_a_lease_is_opened_by_the_process_that_serves_the_room(tmp_path: Path) -
             imap.kill()
         with serving(tmp_path, "imap"):
             assert sandbox.imap.lease().port == port
-            sandbox.imap.refuse("BYE busy", on="greeting", times=1)
+            sandbox.imap.refuse("* BYE busy", on="greeting", times=1)
             assert heard("127.0.0.1", port).startswith(b"* BYE ")
         testbed.close()
 
