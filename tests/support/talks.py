@@ -24,6 +24,7 @@ from portyard.commons.effects import (
     Effect,
     Expect,
     Framing,
+    Hear,
     Hush,
     Joins,
     Note,
@@ -36,6 +37,7 @@ from portyard.commons.effects import (
 )
 from portyard.commons.events import Gone, MailboxChanged, Timeout, TlsStarted
 from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.obeying import continued
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.talk.match import Bindings, Expectation, Turn, turns
 from portyard.commons.talk.model import CLOSE, CLOSED, SILENCE, TLS, Step, Talk, TalkLine
@@ -289,6 +291,7 @@ class CorePeer:
         self._watching: AsyncIterator[None] | None = None
         self._opened = False
         self._hushed = False
+        self._hearing: Hear | None = None
         self.paused_s = 0.0
         self._stale = False
 
@@ -306,7 +309,9 @@ class CorePeer:
             if event is None:
                 return
             self._session.transcript(event)
-            await self._obey(self._session.receive(event))
+            hearing, self._hearing = self._hearing, None
+            rest = continued(hearing, event) if hearing is not None else None
+            await self._obey(rest or self._session.receive(event))
 
     async def line(self) -> str | None:
         await self._begin()
@@ -365,6 +370,8 @@ class CorePeer:
                 case Hush():
                     self._hushed = True
                     break
+                case Hear():
+                    self._hearing = effect
                 case Joins(sandbox):
                     if self._gate is not None:
                         self._gate.sandbox = sandbox

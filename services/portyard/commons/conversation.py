@@ -19,6 +19,7 @@ from portyard.commons.effects import (
     Effect,
     Expect,
     Framing,
+    Hear,
     Hush,
     Joins,
     Note,
@@ -33,7 +34,7 @@ from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsSta
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.mailstore.model import Watcher
 from portyard.commons.scenario.engine import SessionGate
-from portyard.commons.scenario.obeying import ruled
+from portyard.commons.scenario.obeying import continued, ruled
 from portyard.commons.stream import Stream, Upgrade
 from portyard.commons.yard import Connection, Yard
 
@@ -73,6 +74,7 @@ class Conversation:
         self._gate = gate
         self._arm = arm
         self._hushed = False
+        self._hearing: Hear | None = None
         self._stream = stream
         self._session = session
         self._framing = framing
@@ -117,8 +119,18 @@ class Conversation:
             return
         if not isinstance(event, Gone | MailboxChanged | Timeout | TlsStarted):
             self._log.command(self._session.transcript(event))
-        await self._obey(self._session.receive(event))
+        if self._hearing is None:
+            await self._obey(self._session.receive(event))
+        else:
+            await self._obey(self._resumed(self._hearing, event))
         self._write_down("reply")
+
+    def _resumed(self, hearing: Hear, event: Event) -> AsyncIterator[Effect]:
+        """The rest of an answer that waits for a line, or the session's own where it isn't that line."""
+        if isinstance(event, MailboxChanged):
+            return self._session.receive(event)
+        self._hearing = None
+        return continued(hearing, event) or self._session.receive(event)
 
     async def _hear_gone(self) -> None:
         """Let the core put its things away; whatever it wants to send goes nowhere."""
@@ -177,6 +189,8 @@ class Conversation:
                     await asyncio.sleep(seconds)
                 case Hush():
                     self._hushed = True
+                case Hear():
+                    self._hearing = effect
                 case Arm(faults):
                     self._stream.flush()  # what was said before is carried unharmed
                     self._arm(faults)

@@ -5,7 +5,7 @@ Pure: every core may import it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,6 +112,19 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Hear:
+    """The peer's next line may go on with this answer in place of being a command; the session's own patience bounds the wait.
+
+    Attributes:
+        matches: Whether a line does; another is the session's to answer.
+        then: How it goes on.
+    """
+
+    matches: Callable[[bytes], bool]
+    then: Callable[[bytes], AsyncIterator[Effect]]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Flush, then close cleanly."""
 
@@ -121,7 +134,22 @@ class Abort:
     """Drop the connection with a RST."""
 
 
-Effect = Send | Expect | StartTls | Watch | Unwatch | Authenticated | Note | Joins | Pause | Hush | Arm | Close | Abort
+Effect = (
+    Send
+    | Expect
+    | StartTls
+    | Watch
+    | Unwatch
+    | Authenticated
+    | Note
+    | Joins
+    | Pause
+    | Hush
+    | Arm
+    | Hear
+    | Close
+    | Abort
+)
 
 
 class Framing(Protocol):

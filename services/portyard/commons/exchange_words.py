@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portyard.commons.scenario.vocabulary import Field, FieldKind
+from portyard.commons.scenario.vocabulary import Field, FieldKind, Form
 
 NUMBER, PATH = FieldKind.NUMBER, FieldKind.PATH
 
@@ -24,3 +24,12 @@ CONTENT = {
     "length": Field("The Content-Length field; 0 without.", NUMBER),
 }
 STATUS = {**TARGET, "status": Field("The status of the answer.", NUMBER, low=100, high=999)}
+
+_REASON = r"(?:\s[^\r\n]*)?"
+STATUSES = {
+    "refuse": Form(
+        f"[45][0-9]{{2}}{_REASON}", 'a status that refuses, from 400 to 599, a phrase behind it or not: "503 later"'
+    ),
+    "say": Form(f"[2-9][0-9]{{2}}{_REASON}", 'a final status, from 200 to 999, a phrase behind it or not: "204"'),
+}
+"""What a rule's answer in place of the true one looks like; anything else is what `respond` and `send` are for."""

@@ -118,8 +118,26 @@ def _check_action(action: Action, vocabulary: Vocabulary, verb: str, fields: Map
             raise RuleError(
                 f"{key}.{name}", text, allowed, f"{place} has no field {unknown}{did_you_mean(unknown, fields)}"
             )
-    for said in action.steps if isinstance(action, Script) else (action,):
-        _check_form(said, declared.forms, place, key)
+    if isinstance(action, Script):
+        for number, step in enumerate(action.steps):
+            _check_step(step, vocabulary, verb, f"{key}.script[{number}]")
+        return
+    _check_form(action, declared.forms.get(name), place, key)
+    _check_parts(action, vocabulary, place, key)
+
+
+def _check_step(step: Action, vocabulary: Vocabulary, verb: str, key: str) -> None:
+    name, place = action_name(step), f"{vocabulary.room}.{verb}"
+    declared = vocabulary.verbs[verb]
+    if name not in declared.script_steps:
+        reasons = (declared.why_not.get(word) for word in (f"script.{name}", name))
+        why = next(filter(None, reasons), f"a script can't take this step at {place}")
+        raise RuleError(f"{key}.{name}", _plain(step), ", ".join(sorted(declared.script_steps)), why)
+    _check_form(step, declared.forms.get(f"script.{name}", declared.forms.get(name)), place, key)
+    _check_parts(step, vocabulary, place, key)
+
+
+def _check_parts(action: Action, vocabulary: Vocabulary, place: str, key: str) -> None:
     if isinstance(action, Respond):
         asked = {
             part
@@ -144,9 +162,8 @@ def _why_not(name: str, vocabulary: Vocabulary, place: str) -> str:
     return f"{vocabulary.room} has no personas"
 
 
-def _check_form(action: Action, forms: Mapping[str, Form], place: str, key: str) -> None:
-    name = action_name(action)
-    form, text = forms.get(name), getattr(action, "reply", None)
+def _check_form(action: Action, form: Form | None, place: str, key: str) -> None:
+    name, text = action_name(action), getattr(action, "reply", None)
     if form is not None and text is not None and not re.fullmatch(form.pattern, text):
         raise RuleError(f"{key}.{name}", text, form.allowed, f"{place} can't say this")
 

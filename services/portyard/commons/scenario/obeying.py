@@ -12,13 +12,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from portyard.commons.effects import Abort, Arm, Close, Effect, Hush, Note, Pause, Send, StartTls
-from portyard.commons.scenario.actions import Action, Delay, HangUp, Kind, Refuse, Say, Silence, action_name, kind_of
+from portyard.commons.effects import Abort, Arm, Close, Effect, Hear, Hush, Note, Pause, Send, StartTls
+from portyard.commons.events import Event, Line
+from portyard.commons.scenario import actions
+from portyard.commons.scenario.actions import Action, Delay, Expect, HangUp, Kind, Say, Silence, action_name, kind_of
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
+from portyard.commons.scenario.patterns import parse_pattern
 
 Refusal = Callable[[str], AsyncIterator[Effect]]
+Heard = Callable[[bytes], object]
 Gate = SessionGate | None
+
+
+def _unheard(_: bytes) -> None:
+    return None
 
 
 async def ruled(
@@ -50,9 +58,14 @@ async def ruled(
 
 
 async def obeyed(
-    verdict: Verdict, verb: str, answer: AsyncIterator[Effect], refusal: Refusal, lie: Refusal
+    verdict: Verdict,
+    verb: str,
+    answer: AsyncIterator[Effect],
+    refusal: Refusal,
+    lie: Refusal,
+    heard: Heard = _unheard,
 ) -> AsyncIterator[Effect]:
-    """The effects of a verdict on an answer; see `ruled`."""
+    """The effects of a verdict on an answer; see `ruled`, and `played` for `heard`."""
     yield Note(
         "fault", {"verb": verb, "rule": verdict.rule, "does": [action_name(action) for action in verdict.actions]}
     )
@@ -61,7 +74,7 @@ async def obeyed(
     if verdict.faults:
         yield Arm(verdict.faults)
     if verdict.script is not None:
-        async for effect in played(verdict.script, refusal, lie):
+        async for effect in played(verdict.script, lie, heard):
             yield effect
         return
     if verdict.refuse is not None:
@@ -90,24 +103,49 @@ async def obeyed(
         yield Hush()
 
 
-async def played(script: tuple[Action, ...], refusal: Refusal, lie: Refusal) -> AsyncIterator[Effect]:
-    """A script's steps, one after the other, in place of any answer."""
-    for step in script:
+async def played(script: tuple[Action, ...], lie: Refusal, heard: Heard = _unheard) -> AsyncIterator[Effect]:
+    """A script's steps, one after the other, in place of any answer; what follows an `expect` waits for its line.
+
+    Args:
+        script: The steps.
+        lie: See `ruled`.
+        heard: Told each line that was expected, for who answers to its words (a tag).
+    """
+    for place, step in enumerate(script):
         match step:
             case Delay(delay_s):
                 yield Pause(delay_s)
             case Say(reply):
                 async for effect in lie(reply):
                     yield effect
-            case Refuse(reply):
-                async for effect in refusal(reply):
-                    yield effect
+            case actions.Send(text):
+                yield Send(text.encode("utf-8", "surrogateescape"))
+            case Expect(text):
+                yield _hear(text, script[place + 1 :], lie, heard)
+                return
             case Silence():
                 yield Hush()
             case HangUp():
                 yield Close()
             case _ if kind_of(step) is Kind.BYTES:
                 yield Arm((step,))
+
+
+def _hear(expected: str, rest: tuple[Action, ...], lie: Refusal, heard: Heard) -> Hear:
+    pattern = parse_pattern(expected)
+
+    def then(line: bytes) -> AsyncIterator[Effect]:
+        heard(line)
+        return played(rest, lie, heard)
+
+    return Hear(lambda line: pattern.matches(line.decode("utf-8", "replace")), then)
+
+
+def continued(hearing: Hear, event: Event) -> AsyncIterator[Effect] | None:
+    """How an answer that waited for a line goes on with what came; None where that is the session's to answer, the script over."""
+    if not isinstance(event, Line) or not hearing.matches(event.data):
+        return None
+    return hearing.then(event.data)
 
 
 async def unsaid(answer: AsyncIterator[Effect]) -> AsyncIterator[Effect]:

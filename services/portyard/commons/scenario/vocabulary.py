@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from portyard.commons.tls.descriptions import REFUSALS
+
 Scalar = str | int | float | bool
 """A field's value."""
 
@@ -67,7 +69,9 @@ class Verb:
         actions: The actions that it can honour, by name.
         magic: The field in which magic words are looked for, or None.
         why_not: Why it can't honour an action that one might expect, by the action's name.
-        forms: What the text of `refuse` and `say` must look like, by the action's name; any text where there is none.
+        forms: What the text of `refuse` and `say` must look like, by the action's name; any text where there is none. In a script
+            "script.say" goes before "say".
+        steps: What a script may be made of here; None for whatever is also an action here, and `send` and `expect`.
     """
 
     summary: str
@@ -76,6 +80,12 @@ class Verb:
     magic: str | None = None
     why_not: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
+    steps: frozenset[str] | None = None
+
+    @property
+    def script_steps(self) -> frozenset[str]:
+        """The steps that a script may take here."""
+        return self.steps if self.steps is not None else (self.actions & STEPS) | {"send", "expect"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +127,17 @@ CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls"}
 PERSONA = frozenset({"persona"})
 """What a room with personas can honour besides when a connection comes."""
 
+STEPS = frozenset({"say", "silence", "delay", "hang_up", "respond", "reset"})
+"""Actions that may be steps of a script."""
+ANY_TEXT = Form(r"(?s).*", "any text")
+
 HANDSHAKE = Verb(
     "A ClientHello came; `refuse` names the alert that is sent.",
     {"server_name": Field("The name that the client asks for (SNI).")},
     frozenset({"tls", "refuse", "delay", "silence"}),
+    forms={
+        "refuse": Form("(?i:" + "|".join(name.replace("_", "[_-]") for name in REFUSALS) + ")", ", ".join(REFUSALS))
+    },
 )
 """The verb `tls` of every room whose ports meet TLS."""
 

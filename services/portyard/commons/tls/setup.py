@@ -10,8 +10,8 @@ from typing import Any
 
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.commons.scenario.actions import action_name
-from portyard.commons.tls.alerts import Alert
 from portyard.commons.tls.authority import Authority
+from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.layer import serve_tls, upgrade_client, upgrade_server
 from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
@@ -141,7 +141,7 @@ class TlsSetup:
             if verdict.silence:
                 await stall()
             if verdict.refuse is not None:
-                raise Refused(Alert.__members__.get(verdict.refuse.upper(), Alert.HANDSHAKE_FAILURE))
+                raise Refused(alert_of(verdict.refuse))
             recipe = verdict.recipe or recipe
         return await self._answer(connection, recipe)
 

@@ -29,8 +29,13 @@ VOCABULARY = Vocabulary(
                 "view": Field("From where it was asked.", values=("host", "inside")),
             },
             ANSWERS | {"script"},
-            why_not=dict.fromkeys(FAULTS, _NO_BYTES),
+            why_not={
+                **dict.fromkeys(FAULTS, _NO_BYTES),
+                "script.send": "a message of DNS is no text; say one as talks show it",
+                "script.expect": "each query is answered by itself, whatever came before; make a rule for each",
+            },
             forms=_FORMS,
+            steps=frozenset({"say", "delay", "silence", "hang_up"}),
         ),
     },
 )

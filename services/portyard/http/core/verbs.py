@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, STATUS, TARGET
+from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, STATUS, STATUSES, TARGET
 from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, Field, Verb, Vocabulary
 
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
@@ -19,6 +19,7 @@ VOCABULARY = Vocabulary(
             {**HEAD, **CONTENT},
             ANSWERS | FAULTS | {"respond", "script"},
             magic="path",
+            forms=STATUSES,
         ),
         "upload": Verb(
             "A piece of a file that is being PUT came.",
@@ -39,6 +40,7 @@ VOCABULARY = Vocabulary(
                 "refuse": "it is done by now: say lies about it; refuse at http.request",
                 "script": "the answer is ready; a script begins at http.request",
             },
+            forms=STATUSES,
         ),
         "headers": Verb("The answer's head was sent, and nothing of its body.", STATUS, _MIDST, why_not=_TOO_LATE),
         "body": Verb(

@@ -7,7 +7,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from portyard.commons.scenario.vocabulary import CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import CONNECT, FAULTS, STEPS, Field, FieldKind, Form, Verb, Vocabulary
+
+# draft-ietf-secsh-filexfer-13 §9.1; version 3 has the first nine, the others are told as a failure with their words.
+STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        "ok": 0,
+        "eof": 1,
+        "no such file": 2,
+        "permission denied": 3,
+        "failure": 4,
+        "bad message": 5,
+        "no connection": 6,
+        "connection lost": 7,
+        "op unsupported": 8,
+        "invalid handle": 9,
+        "no such path": 10,
+        "file already exists": 11,
+        "write protect": 12,
+        "no media": 13,
+        "no space on filesystem": 14,
+        "quota exceeded": 15,
+    }
+)
+_KNOWN = "|".join(name.replace(" ", "[ _]") for name in STATUS if name != "ok")
+# A name of the protocol's must be one; other words are a failure's.
+_STATUSES = {
+    "refuse": Form(
+        rf"(?is)(?!ssh_|fx_|\d|ok\b)\S.*|(?:ssh_)?fx_(?:{_KNOWN})(?:\s*:.*)?|(?:[1-9]|1[0-5])(?:\s*:.*)?|[45]\d\d as .*",
+        'a status that refuses, such as "SSH_FX_PERMISSION_DENIED", "no such file: try later" or "3", or words alone',
+    ),
+    "say": Form(
+        rf"(?is)(?!ssh_|fx_|\d)\S.*|(?:ssh_)?fx_(?:ok|{_KNOWN})(?:\s*:.*)?|(?:[0-9]|1[0-5])(?:\s*:.*)?",
+        'a status, such as "SSH_FX_OK", "eof" or "4: disk on fire", or words alone, which are a failure\'s',
+    ),
+}
 
 _PHASE = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
@@ -21,27 +55,40 @@ _TARGET = Field("The new path, or where a link points.", FieldKind.PATH)
 _LOGIN = Field("The user name that is claimed.")
 
 
-def _phase(summary: str, **fields: Field) -> Verb:
-    return Verb(summary, fields, _PHASE, why_not=_WHY)
+_LINE = Form(r"[^\r\n]{1,253}", "one line of 253 characters at most (RFC 4253 §4.2)")
+
+
+def _phase(summary: str, magic: str | None = None, **fields: Field) -> Verb:
+    return Verb(summary, fields, _PHASE, why_not=_WHY, magic=magic)
 
 
 def _sftp(summary: str, magic: str | None = None, **fields: Field) -> Verb:
-    return Verb(f"SFTP: {summary}", {"path": _PATH, **fields}, _PHASE | {"say"}, magic=magic)
+    return Verb(f"SFTP: {summary}", {"path": _PATH, **fields}, _PHASE | {"say"}, magic=magic, forms=_STATUSES)
 
 
 VOCABULARY = Vocabulary(
     room="ssh",
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT - {"tls"}, why_not={"tls": "SSH has no TLS"}),
-        "greeting": Verb("The server is about to send its version line.", {}, _PHASE | {"say"}),
+        "greeting": Verb(
+            "The server is about to send its version line.", {}, _PHASE | {"say"}, forms={"refuse": _LINE, "say": _LINE}
+        ),
         "kex": _phase("The client's first KEXINIT came.", client=Field("Its version line.")),
         "auth": _phase(
             "A login is tried (not: the questions which methods and which keys there are).",
+            magic="login",
             login=_LOGIN,
             method=Field("How.", values=("publickey", "password", "keyboard-interactive", "hostbased")),
         ),
         "prompt": Verb(
-            "Keyboard-interactive is about to ask.", {"login": _LOGIN}, _PHASE | {"say", "script"}, why_not=_WHY
+            "Keyboard-interactive is about to ask.",
+            {"login": _LOGIN},
+            _PHASE | {"say", "script"},
+            why_not={
+                **_WHY,
+                "script.reset": "faults of bytes stand beside a script, not in it: then = [{ reset = … }]",
+            },
+            steps=(STEPS - {"respond", "reset"}) | {"send", "expect"},
         ),
         "env": _phase("An environment variable is set.", name=Field("Its name."), value=Field("Its value.")),
         "pty": _phase("A terminal is asked for.", term=Field("Its type.")),
@@ -50,6 +97,7 @@ VOCABULARY = Vocabulary(
             "A command is to be run.",
             {"command": Field("As it was sent.")},
             _PHASE | {"say", "respond"},
+            magic="command",
         ),
         "subsystem": _phase("A subsystem is asked for.", name=Field("Its name.")),
         "output": Verb(
@@ -83,27 +131,6 @@ VOCABULARY = Vocabulary(
     respond=frozenset({"body", "stderr", "status"}),
 )
 
-# draft-ietf-secsh-filexfer-13 §9.1; version 3 has the first nine, the others are told as a failure with their words.
-STATUS: Mapping[str, int] = MappingProxyType(
-    {
-        "ok": 0,
-        "eof": 1,
-        "no such file": 2,
-        "permission denied": 3,
-        "failure": 4,
-        "bad message": 5,
-        "no connection": 6,
-        "connection lost": 7,
-        "op unsupported": 8,
-        "invalid handle": 9,
-        "no such path": 10,
-        "file already exists": 11,
-        "write protect": 12,
-        "no media": 13,
-        "no space on filesystem": 14,
-        "quota exceeded": 15,
-    }
-)
 FAILURE = STATUS["failure"]
 _HIGHEST = 8  # of version 3
 _STATUS = re.compile(r"(?P<name>[A-Za-z_ ]+|\d{1,2})(?:\s*:\s*(?P<words>.*))?", re.DOTALL)

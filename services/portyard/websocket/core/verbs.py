@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import re
 
-from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, PATH
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, Field, Verb, Vocabulary
+from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, PATH, STATUSES
+from portyard.commons.scenario.vocabulary import (
+    ANSWERS,
+    ANY_TEXT,
+    CONNECT,
+    FAULTS,
+    HANDSHAKE,
+    Field,
+    Form,
+    Verb,
+    Vocabulary,
+)
 from portyard.websocket.core.model import MOST_REASON_OCTETS
 
 INTERNAL_ERROR = 1011
 SHOWN_CHARACTERS = 2000  # of a message that rules look at
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _STAYS = frozenset({"silence", "delay", "hang_up"})
+# RFC 6455 §7.4: those that an endpoint may send; a reason of more octets than a frame holds is cut
+_REASON = r"(?:\s+.*)?"
+_CODE = rf"(?s)(?:100[0-37-9]|101[0-4]|[34][0-9]{{3}}){_REASON}"
+_CLOSES = {
+    "refuse": Form(_CODE, 'a close code (1000-1003, 1007-1014, 3000-4999), a reason behind it or not: "1011 later"'),
+    "say": ANY_TEXT,
+}
+_SCRIPT = frozenset({"say", "silence", "delay", "hang_up", "reset", "send", "expect"})
 _PATH = {"path": Field("The path of the opening handshake.", PATH)}
 _MESSAGE = {
     **_PATH,
@@ -33,6 +51,7 @@ VOCABULARY = Vocabulary(
             {**HEAD, **CONTENT},
             ANSWERS | FAULTS | {"respond", "script"},
             magic="path",
+            forms=STATUSES,
         ),
         "upgrade": Verb(
             "An opening handshake came. `refuse` is a status; `say` is the subprotocol that is agreed to, offered or not; `respond` with "
@@ -44,23 +63,33 @@ VOCABULARY = Vocabulary(
             },
             ANSWERS | FAULTS | {"respond", "script"},
             magic="path",
+            forms={
+                "refuse": STATUSES["refuse"],
+                "say": Form(r"[!#$%&'*+.^_`|~0-9A-Za-z${}-]+", "one subprotocol, a token (RFC 6455 §4.1)"),
+                "script.say": STATUSES["say"],
+            },
         ),
         "open": Verb(
             "The handshake is done, and no frame was sent yet. `refuse` is a close code.",
             {**_PATH, "subprotocol": Field("The one that was agreed to.")},
             _MIDST | {"refuse", "script"},
+            forms=_CLOSES,
+            steps=_SCRIPT,
         ),
         "message": Verb(
             "A whole message came. `refuse` is a close code, `say` the text that its sender hears in place of the true answer.",
             _MESSAGE,
             ANSWERS | FAULTS | {"script"},
             why_not={"respond": 'a message has no parts; say, or script = [{ say = "…" }], gives a stub'},
+            forms=_CLOSES,
+            steps=_SCRIPT,
         ),
         "send": Verb(
             "A message is about to be sent. `refuse` is a close code, `say` another text.",
             _MESSAGE,
             ANSWERS | FAULTS,
             why_not={"script": "a script begins at websocket.open or websocket.message"},
+            forms=_CLOSES,
         ),
         "fragment": Verb(
             "The first half of a message was sent as a fragment.",
@@ -72,6 +101,7 @@ VOCABULARY = Vocabulary(
             "A Ping came. `refuse` is a close code, `say` the payload of a Pong that doesn't fit.",
             {**_PATH, "length": Field("Octets of its payload.", NUMBER)},
             ANSWERS | FAULTS,
+            forms={**_CLOSES, "say": Form(r"(?s)[\x00-\x7f]{0,125}", "125 octets of ASCII at most (RFC 6455 §5.5)")},
         ),
         "close": Verb(
             "A Close is about to be sent: the answer to the client's, or our own. `say` is another close code.",
@@ -81,6 +111,11 @@ VOCABULARY = Vocabulary(
                 "by": Field("Who began to close.", values=("client", "server")),
             },
             _MIDST | {"say"},
+            forms={
+                "say": Form(
+                    f"(?s)[1-4][0-9]{{3}}{_REASON}", "a close code from 1000 to 4999, a reason behind it or not"
+                )
+            },
             why_not={"refuse": "a close can't be refused; say another code, be silent or hang up"},
         ),
         "enter": Verb(
