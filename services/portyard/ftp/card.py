@@ -33,4 +33,5 @@ CARD = Card(
         "UTF8",
     ),
     vocabulary=VOCABULARY,
+    quirks="portyard.ftp.core.quirks:Quirks",
 )

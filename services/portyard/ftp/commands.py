@@ -310,10 +310,12 @@ class Commands(Login):
 
     def ftp_FEAT(self, line: str) -> None:
         """What is served beyond RFC 959 (RFC 2389 §3): the card's capabilities."""
-        facts = features_facts(self._current_facts)
-        features = [f"MLST {facts}" if name == "MLST" else name for name in CARD.capabilities]
+        features = [self._mlst_feature() if name == "MLST" else name for name in CARD.capabilities]
         self.push("211-Features:\r\n" + "".join(f" {name}\r\n" for name in features))
         self.respond("211 End")
+
+    def _mlst_feature(self) -> str:
+        return f"MLST {features_facts(self._current_facts)}"
 
     def ftp_OPTS(self, line: str) -> None:
         """Options of a command (RFC 2389 §4)."""

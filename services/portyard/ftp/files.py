@@ -13,9 +13,10 @@ from functools import partial
 from typing import BinaryIO
 
 from portyard.commons.filestore.model import FileRoot
-from portyard.ftp.core.listing import facts_line, list_line, matches
+from portyard.ftp.core.listing import facts_line, list_line, matches, numeric_line
 
 _UNIQUE_TRIES = 50
+OWNER_NUMBER = 1000  # whose a file is, where a listing shows numbers: the same that SFTP shows
 
 
 class IncompleteUploadError(Exception):
@@ -30,9 +31,18 @@ class Upload:
         name: The path inside the root.
         limit: Octets that it may take.
         undo: What `close` does in place of closing the file, when nothing was committed.
+        kept: What is done once it was committed.
     """
 
-    def __init__(self, file: BinaryIO, name: str, limit: int, undo: Callable[[BinaryIO], None] | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        limit: int,
+        undo: Callable[[BinaryIO], None] | None = None,
+        kept: Callable[[], None] | None = None,
+    ) -> None:
+        self._kept = kept
         self.name = name
         self._file = file
         self._left = limit
@@ -66,6 +76,8 @@ class Upload:
             OSError: It could not be kept; then it is undone.
         """
         self._file.close()
+        if self._kept is not None:
+            self._kept()
 
     def close(self) -> None:
         """Undo, unless it was committed."""
@@ -123,6 +135,10 @@ class Files:
         self._limit = limit
         self._now = now
         self.cwd = "/"
+        self.hides_dots = False  # leave names with a leading dot out of listings
+        self.order = ""  # of listings: "t" by time, "r" the other way, as letters of ls
+        self.numeric = False
+        self.umask: int | None = None
         self.cmd_channel: object | None = None  # pyftpdlib sets it when a session ends
 
     # Paths
@@ -164,7 +180,7 @@ class Files:
         """STOR "wb", a draft that takes its place at the end; APPE "ab" and REST "r+b", in place."""
         match mode:
             case "wb":
-                return Upload(self._root.replace(path), self.fs2ftp(path), self._limit, abandon)
+                return Upload(self._root.replace(path), self.fs2ftp(path), self._limit, abandon, self._masking(path))
             case "ab":
                 # Opened first: an existing file counts towards the limit, and open() is what makes a missing one.
                 file = self._root.open(path, "ab")
@@ -188,7 +204,10 @@ class Files:
 
     def mkdir(self, path: str) -> None:
         """Make a directory."""
-        self._root.mkdir(path)
+        if self.umask is None:
+            self._root.mkdir(path)
+        else:
+            self._root.mkdir(path, 0o777 & ~self.umask)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
@@ -249,7 +268,7 @@ class Files:
             OSError: There is nothing, or it may not be read; raised at once.
         """
         if self.isdir(path):
-            return self._long(path, self._entries(path))
+            return self._long(path, self._ordered(path))
         return self._long(posixpath.dirname(path), iter([(posixpath.basename(path), self._root.lstat(path))]))
 
     def matching_lines(self, folder: str, pattern: str) -> Iterator[str]:
@@ -262,6 +281,8 @@ class Files:
 
     def names(self, path: str) -> list[str]:
         """The names in a directory, or that of one file."""
+        if self.isdir(path) and (self.order or self.hides_dots):
+            return [name for name, _ in self._ordered(path)]
         if self.isdir(path):
             return self._root.list(path)
         self._root.lstat(path)
@@ -279,6 +300,28 @@ class Files:
         self._root.stat(posixpath.join(path, "."))  # what is wrong is said now, not in the middle of a listing
         return self._root.scan(path)
 
+    def _ordered(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
+        """A directory's entries as the listing's options want them."""
+        entries = self._entries(path)
+        if self.hides_dots:
+            entries = (entry for entry in entries if not entry[0].startswith("."))
+        if not self.order:
+            return entries
+        found = list(entries)
+        if "a" in self.order:
+            found = [(name, self._root.stat(posixpath.join(path, name))) for name in (".", "..")] + found
+        if "t" in self.order:
+            found.sort(key=lambda entry: -entry[1].st_mtime_ns)
+        if "r" in self.order:
+            found.reverse()
+        return iter(found)
+
+    def _masking(self, path: str) -> Callable[[], None] | None:
+        """What gives a new file its permission bits once it is whole; None where nothing must."""
+        if self.umask is None or self.lexists(path):
+            return None
+        return partial(self._root.chmod, path, 0o666 & ~self.umask)
+
     def _long(self, folder: str, entries: Iterator[tuple[str, os.stat_result]]) -> Iterator[str]:
         now = self._now()
         for name, found in entries:
@@ -288,7 +331,10 @@ class Files:
                     target = self._root.readlink(posixpath.join(folder, name))
                 except OSError:
                     continue
-            yield list_line(name, found, self._owner, now, target)
+            if self.numeric:
+                yield numeric_line(name, found, OWNER_NUMBER, now, target)
+            else:
+                yield list_line(name, found, self._owner, now, target)
 
     def _facts(
         self, folder: str, entries: Iterator[tuple[str, os.stat_result]], facts: tuple[str, ...]

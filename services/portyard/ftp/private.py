@@ -63,7 +63,7 @@ class Data(TlsChannel, WatchedData):
 
     def _begin(self, terms: Terms) -> None:
         room = self.cmd_channel.room
-        if room.yard.settings.session_reuse == "refused":
+        if self.cmd_channel.session_reuse == "refused":
             terms = room.fresh_terms(terms.recipe)
         self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
 
@@ -72,7 +72,7 @@ class Data(TlsChannel, WatchedData):
         channel = self.cmd_channel
         channel.note_handshake("data", self.handshake_fields())
         reused = bool(self.socket.session_reused)
-        if channel.room.yard.settings.session_reuse == "required" and not reused:
+        if channel.session_reuse == "required" and not reused:
             self.decline("522 The data connection must resume the control connection's TLS session.")
         elif channel.armed:
             self.hold()

@@ -25,10 +25,10 @@ from portyard.commons.scenario.actions import (
 )
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import parse_pattern
-from portyard.commons.tls.alerts import Alert
+from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.yard import Connection
-from portyard.ftp.commands import DATA_COMMANDS, Commands
+from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
 from portyard.ftp.core.ascii import ToNetwork
 from portyard.ftp.core.listing import strip_options
@@ -36,6 +36,7 @@ from portyard.ftp.core.replies import printable, shown
 from portyard.ftp.core.verbs import PHASES, fields_of, verb_of
 from portyard.ftp.data import Passive
 from portyard.ftp.hosted import AsyncChat, BufferedIteratorProducer
+from portyard.ftp.persona import Dressed
 from portyard.ftp.private import Data
 from portyard.ftp.session import Session
 from portyard.ftp.tls import Terms, TlsChannel, drain
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 HUNG_UP = "hung up by a rule"
 
 
-class Ruled(Commands):
+class Ruled(Dressed):
     """See Session for the arguments.
 
     Attributes:
@@ -411,8 +412,7 @@ class Ruled(Commands):
         if verdict.silence:  # the handshake stalls until its time is up
             return None
         if verdict.refuse is not None:
-            name = verdict.refuse.upper()
-            asking.refuse_handshake(Alert[name] if name in Alert.__members__ else Alert.HANDSHAKE_FAILURE)
+            asking.refuse_handshake(alert_of(verdict.refuse))
             return None
         if verdict.recipe is not None:
             return await self.terms_of(verdict.recipe, asking)

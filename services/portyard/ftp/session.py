@@ -14,12 +14,14 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
+from portyard.commons.scenario.personas import worn
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
 from portyard.commons.tls.setup import hello_fields
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.listing import one_line
+from portyard.ftp.core.quirks import OURS, Quirks
 from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
 from portyard.ftp.data import Passive
 from portyard.ftp.hosted import AsyncChat, FTPHandler, RetryError
@@ -71,12 +73,14 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         sized: PBSZ was said (RFC 4217 §8).
         gate: The session's gate.
         terms: How the control connection's handshake was answered; data connections resume sessions of its context.
+        greeting: The whole reply.
+        quirks: How the session differs from ours: its persona's.
         no_data: What the next transfer is answered, when its data connection was declined before it was asked for.
         private_data: Data connections turn to TLS: PROT P was said (RFC 4217 §9).
     """
 
     banner = BANNER
-    timeout = IDLE_S
+    timeout: float = IDLE_S
     unicode_errors = "surrogateescape"  # a name that isn't UTF-8 goes out as the octets that it is
     authorizer = Everything()
     dtp_handler: Any = Data
@@ -105,6 +109,10 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self._handshake_timer: Any = None
         self.terms: Terms | None = None
         self.no_data = ""
+        self.quirks = OURS if self.gate is None or self.gate.persona is None else worn(self.gate, Quirks)
+        self.greeting = f"220 {self.quirks.greeting}" if self.quirks.greeting else f"220 {self.banner}."
+        if self.quirks.idle_s:
+            self.timeout = self.quirks.idle_s
         super().__init__(sock, room.server, room.ioloop)
         if self.connected:
             self.remote_ip = plain(self.remote_ip)
@@ -129,7 +137,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     def greet(self) -> None:
         """The greeting."""
         self._greeted = True
-        self.respond(f"220 {self.banner}.")
+        self.respond(self.greeting)
 
     @property
     def armed(self) -> bool:
@@ -321,7 +329,16 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             self.pre_process_command(text, verb, argument)
         except Exception:  # ours, not the peer's: it is answered, and the session goes on
             _logger.exception("%s failed", verb)
-            self.respond("451 Local error in processing.")
+            self.fail_locally()
+
+    def fail_locally(self) -> None:
+        """An error of ours: the command fails, and the session goes on."""
+        self.respond("451 Local error in processing.")
+
+    @property
+    def session_reuse(self) -> str:
+        """Whether data connections must resume a session: "required", "refused" or "reported"."""
+        return self.quirks.session_reuse or str(self.room.yard.settings.session_reuse)
 
     def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that awaits; the next command is obeyed after it."""
@@ -333,7 +350,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             await work
         except Exception:
             _logger.exception("a command failed")
-            self.respond("451 Local error in processing.")
+            self.fail_locally()
         finally:
             self._waits -= 1
         self._work()
@@ -399,7 +416,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         if _LAST_LINE.match(last):
             text = printable(self._reply.removesuffix("\r\n"))
             self._reply = ""
-            if text.startswith("220 ") and text == f"220 {self.banner}.":
+            if text == self.greeting:
                 self.pen.event("greeting", text=text)
             else:
                 self.pen.reply(text)
@@ -408,7 +425,11 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
         if not (self._closed or self.handshaking):
             self._last_response = resp
-            Session.push(self, one_line(resp) + "\r\n")
+            Session.push(self, one_line(self.in_dialect(resp)) + "\r\n")
+
+    def in_dialect(self, resp: str) -> str:
+        """The reply in the words of the server that the session is."""
+        return resp
 
     def respond_w_warning(self, resp: str) -> None:
         """As `respond`; the journal has it, a log needn't."""

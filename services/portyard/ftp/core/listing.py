@@ -46,6 +46,26 @@ def list_line(name: str, found: os.stat_result, owner: str, now: datetime, targe
     )
 
 
+def numeric_line(name: str, found: os.stat_result, owner: int, now: datetime, target: str | None = None) -> str:
+    """As `list_line`, with a number for owner and group, narrower columns and a day of two digits.
+
+    Args:
+        name: The entry's name.
+        found: Its attributes.
+        owner: The number.
+        now: The testbed's time, aware.
+        target: Where it points, for a link.
+    """
+    modified = _moment(found.st_mtime)
+    recent = timedelta(0) <= now - modified < _RECENT
+    clock = f"{modified:%H:%M}" if recent else f" {modified.year:04d}"
+    arrow = "" if target is None else f" -> {target}"
+    return (
+        f"{stat.filemode(found.st_mode)} {found.st_nlink:>4} {owner:<8} {owner:<8} {found.st_size:>8} "
+        f"{_MONTHS[modified.month - 1]} {modified.day:02d} {clock} {one_line(name + arrow)}"
+    )
+
+
 def facts_line(name: str, found: os.stat_result, facts: Iterable[str]) -> str:
     """One entry of MLSD or MLST (RFC 3659 §7.2): facts in the order asked, a space, the name; no ending."""
     directory = stat.S_ISDIR(found.st_mode)
@@ -102,13 +122,19 @@ def parse_time_value(text: str) -> float:
 
 def strip_options(argument: str) -> str:
     """A LIST or NLST argument without the `ls` options that clients put before the path (`-la`, `-l -R`)."""
-    rest = argument.strip(" ")
+    return split_options(argument)[1]
+
+
+def split_options(argument: str) -> tuple[str, str]:
+    """The letters of a LIST or NLST argument's `ls` options, and the path behind them."""
+    options, rest = "", argument.strip(" ")
     while rest.startswith("-"):
         option, _, rest = rest.partition(" ")
         if option == "--":
             break
+        options += option[1:]
         rest = rest.lstrip(" ")
-    return rest
+    return options, rest
 
 
 def split_pattern(path: str) -> tuple[str, str] | None:

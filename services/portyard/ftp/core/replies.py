@@ -43,6 +43,13 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode() if not text.isascii() else text
 
 
+def reply_fields(resp: str) -> dict[str, str]:
+    """What another wording of a reply needs of it: `text` behind the code, and `detail`, what stands in its parentheses."""
+    text = resp[4:]
+    detail = text.partition("(")[2].rpartition(")")[0]
+    return {"text": text, "detail": detail}
+
+
 def file_refused(error: OSError) -> str:
     """The reply to a command that the file system refused."""
     return f"550 {_reason(error)}."
