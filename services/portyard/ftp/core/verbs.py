@@ -10,6 +10,7 @@ from portyard.commons.scenario.vocabulary import (
     CONNECT,
     FAULTS,
     HANDSHAKE,
+    PERSONA,
     Field,
     FieldKind,
     Verb,
@@ -105,7 +106,7 @@ PHASES = ("transfer", "data", "complete")
 VOCABULARY = Vocabulary(
     room="ftp",
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),
         "tls": Verb(
             HANDSHAKE.summary,
