@@ -164,16 +164,24 @@ class Testbed(Program):
         state: The state directory, or "memory".
         rooms: What to serve.
         offset: Its port offset.
+        program: What the interpreter is to run.
     """
 
     __test__ = False
 
-    def __init__(self, folder: Path, state: str, rooms: Sequence[str] = ("all",), offset: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: str,
+        rooms: Sequence[str] = ("all",),
+        offset: int = 0,
+        program: Sequence[str] = ("-m", "portyard"),
+    ) -> None:
         self.offset = offset or free_offset()
         self._rooms = rooms
         super().__init__(
             f"portyard serve {' '.join(rooms)}",
-            [sys.executable, "-m", "portyard", "serve", *rooms],
+            [sys.executable, *program, "serve", *rooms],
             folder,
             {"PORTYARD_STATE": state, "PORTYARD_PORT_OFFSET": str(self.offset), "PORTYARD_PASSIVE_PORTS": ""},
         )

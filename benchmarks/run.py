@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks import containers, imap, machine, memory, report, smtp, startup
+from benchmarks import containers, imap, journal, machine, memory, report, smtp, startup
 from benchmarks.figures import Outcome, Table
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.processes import HOME, BenchmarkError
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Plan, Path, Callable[[str], None]], Outcome]] 
     "memory": memory.measure,
     "containers": containers.measure,
     "imap": imap.measure,
+    "journal": journal.measure,
 }
 
 
