@@ -340,7 +340,7 @@ def test_sandboxes_come_are_reset_and_go(run: Run, console: Console) -> None:
 def test_a_sandbox_is_leased_listeners_and_gives_them_back(run: Run, console: Console) -> None:
     run("sandboxes", "create", "quay")
     assert re.search(
-        r"^pop3 +127\.0\.0\.1:\d+ +upgrade$", run("sandboxes", "lease", "quay", "pop3").stdout, re.MULTILINE
+        r"^pop3 +127\.0\.0\.1:\d+ +upgrade *$", run("sandboxes", "lease", "quay", "pop3").stdout, re.MULTILINE
     )
     assert "did you mean pop3" in the_line(run("sandboxes", "lease", "quay", "pop", status=1).stderr)
     told = the_line(run("sandboxes", "lease", "quay", "pop3", "--give-back").stdout)
