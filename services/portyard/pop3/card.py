@@ -30,4 +30,5 @@ CARD = Card(
         "IMPLEMENTATION Portyard",
     ),
     vocabulary=VOCABULARY,
+    quirks="portyard.pop3.core.quirks:Quirks",
 )

@@ -9,8 +9,11 @@ from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.locks import Lock, Locks
 from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.personas import facts, worn
+from portyard.commons.scenario.quirks import Seats
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.pop3.core.framing import LineFraming
+from portyard.pop3.core.quirks import Quirks
 from portyard.pop3.core.session import House, Session
 
 PARTING = b"-ERR [SYS/TEMP] the server is stopping or failed\r\n"
@@ -24,7 +27,10 @@ async def open_service(yard: Yard, service: Service) -> Handler:
     def lock(account_id: int) -> Lock | None:
         return locks.take(f"maildrop-{account_id}")
 
+    host, seats = f"{service.name}.{yard.settings.domain}", Seats()
+
     def make(connection: Connection) -> tuple[Session, LineFraming]:
+        quirks = worn(connection.gate, Quirks)
         made_at = yard.clocks.now(connection.gate.sandbox if connection.gate else DEFAULT).timestamp()
         house = House(
             accounts=yard.accounts,
@@ -34,7 +40,12 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             upgradable=connection.port.tls is TlsMode.UPGRADE,
             require_tls=yard.settings.require_tls,
             gate=connection.gate,
+            quirks=quirks,
+            facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
+            seats=seats,
+            now=yard.clocks.now,
         )
-        return Session(house, tls=connection.port.tls is TlsMode.IMPLICIT), LineFraming()
+        session = Session(house, tls=connection.port.tls is TlsMode.IMPLICIT)
+        return session, LineFraming(quirks.limits.line)
 
     return Conversations(yard, make, PARTING)

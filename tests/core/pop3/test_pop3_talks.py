@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.locks import Locks
+from portyard.commons.scenario.personas import facts, worn
+from portyard.commons.scenario.quirks import Seats
+from portyard.pop3.card import CARD
 from portyard.pop3.core.framing import LineFraming
+from portyard.pop3.core.quirks import Quirks
 from portyard.pop3.core.session import House, Session
 from tests.support.asyncio_tests import run
+from tests.support.personas import dress
 from tests.support.pop3 import BINDINGS, PRELUDES
 from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
@@ -22,10 +27,12 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
 
     async def go() -> None:
         async with open_yard(tmp_path, require_tls="require-tls" in talk.headers) as yard:
-            locks = Locks(yard.state / "locks")
+            locks, seats = Locks(yard.state / "locks"), Seats()
 
             async def connect(talk: Talk) -> CorePeer:
                 gate = yard.gate.session("pop3", session="core", peer="192.0.2.1")
+                await dress(yard, gate, CARD)
+                quirks = worn(gate, Quirks)
                 house = House(
                     accounts=yard.accounts,
                     mail=yard.mail,
@@ -34,8 +41,12 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
                     upgradable=True,
                     require_tls=yard.settings.require_tls,
                     gate=gate,
+                    quirks=quirks,
+                    facts=facts("pop3.portyard.test", "192.0.2.1", "core", yard.clock.now()),
+                    seats=seats,
+                    now=yard.clocks.now,
                 )
-                return CorePeer(Session(house), LineFraming(), yard, gate)
+                return CorePeer(Session(house), LineFraming(quirks.limits.line), yard, gate)
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

@@ -54,7 +54,7 @@ def parse_command(line: bytes) -> Command:
     keyword = match["keyword"].upper()  # RFC 1939 §3: keywords are case-insensitive
     reader = _READERS.get(keyword)
     if reader is None:
-        raise BadSyntax(f"unknown command {keyword}")
+        raise BadSyntax(f"unknown command {keyword}", "unknown")
     return reader(match["rest"])
 
 

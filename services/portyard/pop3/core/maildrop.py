@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from portyard.commons.mailstore.model import INBOX, Mailstore, Message
+from portyard.commons.mailstore.model import INBOX, FlagChange, Mailstore, Message
+from portyard.commons.scenario.templates import fill
 from portyard.pop3.core.model import PeerError
+from portyard.pop3.core.quirks import NONE, Quirks
 
+TAKEN = "$Retrieved"  # the keyword of what some servers show once only
 PIECE = 64 * 1024  # octets read and sent at a time, so that a 25 MB message is never whole in memory
 
 
@@ -26,17 +30,34 @@ class Maildrop:
     mailbox_id: int
     uid_validity: int
     messages: list[Message]
+    quirks: Quirks = NONE
     deleted: set[int] = field(default_factory=set)
+    retrieved: set[int] = field(default_factory=set)
 
     @classmethod
-    async def open(cls, store: Mailstore, account_id: int) -> Maildrop:
-        """The account's maildrop now; what is delivered later shows in the next session."""
+    async def open(
+        cls, store: Mailstore, account_id: int, quirks: Quirks | None = None, since: datetime | None = None
+    ) -> Maildrop:
+        """The account's maildrop now; what is delivered later shows in the next session.
+
+        Args:
+            store: The mailstore.
+            account_id: Whose.
+            quirks: How the maildrop differs.
+            since: All that came since is shown, and what an earlier session retrieved or deleted, too; None for what is new.
+        """
+        quirks = quirks or NONE
         mailbox = await store.mailbox(account_id, INBOX)
         assert mailbox is not None, "INBOX always exists"
-        uids = [entry.uid for entry in await store.entries(mailbox.id)]
+        hides = since is None and (quirks.retrieved_once or quirks.kept_when_deleted)
+        uids = [entry.uid for entry in await store.entries(mailbox.id) if not (hides and TAKEN in entry.flags)]
         # Without its structure a message is small, so that a huge maildrop fits.
-        messages = [replace(message, structure=b"") async for message in store.messages(mailbox.id, uids)]
-        return cls(store, mailbox.id, mailbox.uid_validity, messages)
+        messages = [
+            replace(message, structure=b"")
+            async for message in store.messages(mailbox.id, uids)
+            if since is None or message.internal_date >= since
+        ]
+        return cls(store, mailbox.id, mailbox.uid_validity, messages, quirks)
 
     def message(self, number: int) -> Message:
         """A message that isn't marked.
@@ -45,25 +66,43 @@ class Maildrop:
             PeerError: No such message, or it is marked.
         """
         if not 1 <= number <= len(self.messages):
-            raise PeerError(f"no such message, only {len(self.messages)} in maildrop")
+            count = len(self.messages)
+            raise PeerError(
+                f"no such message, only {count} in maildrop", None, "missing", message=number, messages=count
+            )
         if number in self.deleted:
-            raise PeerError(f"message {number} is deleted")
+            raise PeerError(f"message {number} is deleted", None, "deleted", message=number)
         return self.messages[number - 1]
 
     def remaining(self) -> list[tuple[int, Message]]:
         """Numbers and messages that aren't marked."""
         return [(number, m) for number, m in enumerate(self.messages, 1) if number not in self.deleted]
 
+    def totals(self) -> dict[str, str | int]:
+        """How many messages aren't marked, and their octets."""
+        remaining = self.remaining()
+        return {"messages": len(remaining), "octets": sum(self.size(message) for _, message in remaining)}
+
     def unique_id(self, message: Message) -> str:
         """RFC 1939 §7: 1 to 70 printable characters that stay with the message, and never mean another one."""
-        return f"{self.uid_validity:08x}{message.uid:08x}"
+        values = {"uid": f"{message.uid:08x}", "validity": f"{self.uid_validity:08x}"}
+        return fill(self.quirks.unique_id, values)
 
-    async def expunge(self) -> bool:
-        """Remove what is marked; whether all of it went."""
-        uids = [self.messages[number - 1].uid for number in sorted(self.deleted)]
+    def size(self, message: Message) -> int:
+        """Its octets, as they are told."""
+        return message.size + message.size * self.quirks.size_error_percent // 100
+
+    async def update(self) -> None:
+        """Remove what is marked (RFC 1939 §6), or only hide it, as the quirks want it."""
+        kept = self.quirks.kept_when_deleted
+        gone = [] if kept else [self.messages[number - 1].uid for number in sorted(self.deleted)]
+        if gone:
+            await self.store.expunge(self.mailbox_id, gone)
+        taken = (self.deleted if kept else set()) | (self.retrieved if self.quirks.retrieved_once else set())
+        uids = [self.messages[number - 1].uid for number in sorted(taken)]
+        uids = [uid for uid in uids if uid not in gone]
         if uids:
-            await self.store.expunge(self.mailbox_id, uids)
-        return True
+            await self.store.change_flags(self.mailbox_id, uids, FlagChange.ADD, frozenset({TAKEN}))
 
     async def stuffed(self, message: Message, body_lines: int | None = None) -> AsyncIterator[bytes]:
         """The message as multi-line data with its terminator (RFC 1939 §3), piece by piece.

@@ -120,12 +120,24 @@ class Reply:
 
 
 class PeerError(Exception):
-    """What the client did wrong, and its wire answer."""
+    """What the client did wrong, and its wire answer.
 
-    def __init__(self, text: str, code: str | None = None) -> None:
+    Args:
+        text: Human text.
+        code: See Reply.
+        name: Under which a persona may have words of its own for it.
+        **values: What may be filled in there.
+    """
+
+    def __init__(self, text: str, code: str | None = None, name: str = "", **values: str | int) -> None:
         super().__init__(text)
         self.reply = Reply(False, text, code)
+        self.name = name
+        self.values = values
 
 
 class BadSyntax(PeerError):
     """The line isn't a command."""
+
+    def __init__(self, text: str, name: str = "syntax") -> None:
+        super().__init__(text, name=name)

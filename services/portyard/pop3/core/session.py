@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from portyard.commons.accounts.model import Account, Accounts
 from portyard.commons.accounts.sasl import Mechanism, blank
-from portyard.commons.effects import Authenticated, Close, Effect, Joins, Send, StartTls
+from portyard.commons.effects import Authenticated, Close, Effect, Joins, Pause, Send, StartTls
 from portyard.commons.events import Event, Gone, Line, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import Mailstore
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import ruled
+from portyard.commons.scenario.quirks import Seats, worded
 from portyard.pop3.core.commands import authorization, transaction
 from portyard.pop3.core.grammar import parse_command, print_reply
 from portyard.pop3.core.maildrop import Maildrop
 from portyard.pop3.core.model import Apop, Auth, BadSyntax, Command, Pass, PeerError, Reply, User
+from portyard.pop3.core.quirks import NONE, Quirks
 from portyard.pop3.core.state import Machine, Phase
 from portyard.pop3.core.verbs import fields_of, verb_of
 
-AUTOLOGOUT_S = 600.0  # RFC 1939 §3: at least 10 minutes
-ERRORS_ALLOWED = 50  # a client this lost is not talking POP3
-LOGINS_ALLOWED = 10  # guesses at a password in one session
+RECENT = "recent:"  # before a login name, where the quirks know it
 
 
 class Held(Protocol):
@@ -45,6 +46,10 @@ class House:
         upgradable: STLS is to be had on this listener.
         require_tls: Refuse plaintext logins.
         gate: What the rules want of this session; None for nothing.
+        quirks: How this server differs.
+        facts: What a persona's greeting may tell: `host`, `peer`, `session`, `time`.
+        seats: Where an account's sessions are counted.
+        now: A sandbox's time.
     """
 
     accounts: Accounts
@@ -54,6 +59,10 @@ class House:
     upgradable: bool
     require_tls: bool = False
     gate: SessionGate | None = None
+    quirks: Quirks = NONE
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seats: Seats = field(default_factory=Seats)
+    now: Callable[[str], datetime] | None = None
 
 
 class Session:
@@ -71,15 +80,32 @@ class Session:
         self._lock: Held | None = None
         self._errors = 0
         self._failed_logins = 0
+        self._recent = False
 
     @property
     def timeout_s(self) -> float | None:
         """See effects.Session."""
-        return AUTOLOGOUT_S
+        return self.quirks.limits.silence_s  # RFC 1939 §3
+
+    @property
+    def quirks(self) -> Quirks:
+        """How this server differs."""
+        return self.house.quirks
+
+    @property
+    def may_log_in(self) -> bool:
+        """Whether a password may be told now."""
+        return self.tls or not (self.house.require_tls or self.quirks.require_tls)
 
     async def open(self) -> AsyncIterator[Effect]:
         """The greeting (RFC 1939 §4), with the timestamp that APOP digests."""
-        yield reply(Reply(True, f"Portyard POP3 ready {self.house.timestamp}"))
+        text = worded(self.quirks.replies, "greeting", self.house.facts, "Portyard POP3 ready")
+        stamp = "" if "APOP" in self.quirks.missing else f" {self.house.timestamp}"  # RFC 1939 §7
+        yield reply(Reply(True, text + stamp))
+
+    def ok(self, name: str, text: str, /, **values: str | int) -> Send:
+        """A positive status line, in the persona's words where it has some."""
+        return reply(Reply(True, worded(self.quirks.replies, name, values, text)))
 
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """See effects.Session."""
@@ -98,8 +124,10 @@ class Session:
                 yield Close()  # RFC 1939 §3: without removing any messages or sending any response
             case Gone():
                 self._put_away()
-        if self._errors >= ERRORS_ALLOWED or self._failed_logins >= LOGINS_ALLOWED:
+        if self._errors >= self.quirks.limits.errors or self._failed_logins >= self.quirks.limits.logins:
             self._put_away()
+            if self.quirks.replies.errors is not None:
+                yield reply(Reply(False, self.quirks.replies.errors))
             yield Close()
 
     def transcript(self, event: Event) -> str:
@@ -129,18 +157,24 @@ class Session:
             async for effect in answer:
                 yield effect
         except PeerError as error:
+            if error.name == "bad_login" and self.quirks.failed_login_delay_s:
+                yield Pause(self.quirks.failed_login_delay_s)
+            error.values.setdefault("command", line.data[:4].decode("ascii", "replace").strip().upper())
             yield self._refuse(error)
 
     async def _command(self, line: bytes) -> AsyncIterator[Effect]:
         command = parse_command(line)
+        keyword = type(command).__name__.upper()
+        if keyword in self.quirks.missing:
+            raise BadSyntax(f"unknown command {keyword}", "unknown")
         if not self.machine.allows(command):
-            raise PeerError(self._why_not(type(command).__name__.upper()))
+            raise PeerError(self._why_not(keyword), name="state")
         claimed = await self.claimed(command)
         if claimed is not None:
             yield Joins(claimed)
         try:
             async for effect in ruled(
-                self.house.gate, verb_of(command), self._answer(command), said, **fields_of(command)
+                self.house.gate, verb_of(command), self._answer(command), refused, said, **fields_of(command)
             ):
                 yield effect
         except PeerError:
@@ -156,8 +190,13 @@ class Session:
         """The sandbox whose name a login claims, before anything is proved."""
         if not isinstance(command, User | Apop):
             return None
-        account = await self.house.accounts.find(command.name)
+        account = await self.house.accounts.find(self.login_of(command.name))
         return None if account is None else account.sandbox
+
+    def login_of(self, name: str) -> str:
+        """The login name; what stands before it is heeded where the quirks know it."""
+        self._recent = bool(self.quirks.recent_days) and name.startswith(RECENT)
+        return name.removeprefix(RECENT) if self._recent else name
 
     def _why_not(self, keyword: str) -> str:
         if self.machine.phase is Phase.TRANSACTION:
@@ -168,7 +207,9 @@ class Session:
 
     def _refuse(self, error: PeerError) -> Send:
         self._errors += 1
-        return reply(error.reply)
+        ours = error.reply
+        text = f"[{ours.code}] {ours.text}" if ours.code else ours.text
+        return reply(Reply(False, worded(self.quirks.replies, error.name, error.values, text)))
 
     async def log_in(
         self, account: Account | None, mechanism: str, command: User | Pass | Apop | Auth
@@ -180,16 +221,25 @@ class Session:
         """
         if account is None:
             self._failed_logins += 1
-            raise PeerError("wrong name or password", "AUTH")  # RFC 3206 §4
-        lock = self.house.lock(account.id)
-        if lock is None:
-            raise PeerError("the maildrop is in use by another session", "IN-USE")  # RFC 2449 §8.1.1
-        self._lock = lock
+            raise PeerError("wrong name or password", "AUTH", "bad_login")  # RFC 3206 §4
+        if not self.house.seats.take(account.id, self, self.quirks.limits.connections):
+            raise PeerError("too many sessions of this account", "IN-USE", "connections")
+        if not self.quirks.shared:
+            self._lock = self.house.lock(account.id)
+            if self._lock is None:
+                raise PeerError("the maildrop is in use by another session", "IN-USE", "locked")  # RFC 2449 §8.1.1
         self.account = account
-        self.maildrop = await Maildrop.open(self.house.mail, account.id)
+        self.maildrop = await Maildrop.open(self.house.mail, account.id, self.quirks, self._since(account))
         self.machine.succeeded(command)
         yield Authenticated(account.address, mechanism, account.sandbox)
-        yield reply(Reply(True, f"maildrop has {len(self.maildrop.messages)} messages"))
+        drop = self.maildrop
+        yield self.ok("welcome", f"maildrop has {len(drop.messages)} messages", **drop.totals())
+
+    def _since(self, account: Account) -> datetime | None:
+        """From when on a login that asks for recent messages sees all of them; None for one that doesn't ask."""
+        if not self._recent or self.house.now is None:
+            return None
+        return self.house.now(account.sandbox) - timedelta(days=self.quirks.recent_days)
 
     def check_privacy(self) -> None:
         """Refuse a plaintext login where TLS is required.
@@ -197,12 +247,12 @@ class Session:
         Raises:
             PeerError: TLS is required and absent.
         """
-        if self.house.require_tls and not self.tls:
-            raise PeerError("log in over TLS only: STLS first", "AUTH")
+        if not self.may_log_in:
+            raise PeerError("log in over TLS only: STLS first", "AUTH", "privacy")
 
     def start_tls(self) -> AsyncIterator[Effect]:
         """STLS's answer and the upgrade."""
-        return _effects(reply(Reply(True, "begin TLS negotiation")), StartTls())
+        return _effects(self.ok("stls", "begin TLS negotiation"), StartTls())
 
     def release(self) -> None:
         """Let the maildrop go."""
@@ -212,6 +262,8 @@ class Session:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        if self.account is not None:
+            self.house.seats.leave(self.account.id, self)
 
 
 def reply(value: Reply) -> Send:
@@ -219,9 +271,14 @@ def reply(value: Reply) -> Send:
     return Send(print_reply(value))
 
 
-async def said(line: str) -> AsyncIterator[Effect]:
-    """A whole reply line that a rule wrote."""
-    yield Send(line.encode() + b"\r\n")
+async def said(text: str) -> AsyncIterator[Effect]:
+    """A whole reply that a rule wrote, of a line or several."""
+    yield Send(b"".join(line.encode() + b"\r\n" for line in text.replace("\r\n", "\n").split("\n")))
+
+
+def refused(text: str) -> AsyncIterator[Effect]:
+    """A refusal that a rule wrote; one without a status indicator (a magic word's) is given it (RFC 1939 §3)."""
+    return said(text if text.startswith("-ERR") else f"-ERR {text}")
 
 
 async def _effects(*effects: Effect) -> AsyncIterator[Effect]:

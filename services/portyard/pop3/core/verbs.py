@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from portyard.commons.scenario.vocabulary import (
     ANSWERS,
+    ANY_TEXT,
     CONNECT,
     FAULTS,
     HANDSHAKE,
+    PERSONA,
     Field,
     FieldKind,
+    Form,
     Scalar,
     Verb,
     Vocabulary,
@@ -17,18 +20,28 @@ from portyard.pop3.core.model import Apop, Auth, Command, Dele, List, Retr, Top,
 
 _ANY = ANSWERS | FAULTS | {"script"}
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
+_LINES = r"(?:\r?\n[^\r\n]*)*"
+# RFC 1939 §3: a status indicator, and perhaps lines behind it; RFC 5034 §4: a challenge is "+ "
+_FORMS = {
+    "refuse": Form(r"-ERR(?: [^\r\n]*)?", 'a reply that refuses: "-ERR", or "-ERR [SYS/TEMP] later"'),
+    "say": Form(
+        rf"(?:\+OK|-ERR)(?: [^\r\n]*)?{_LINES}|\+ [^\r\n]*",
+        'a reply: "+OK …", "-ERR …" or "+ …"; lines may follow the first. Octets as they stand: script = [{ send = "…" }]',
+    ),
+    "script.say": ANY_TEXT,
+}
 _LOGIN = {"login": Field("The name that is claimed.")}
 _MESSAGE = {"message": Field("The message's number; 0 where none was given.", FieldKind.NUMBER)}
 
 
 def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
-    return Verb(summary, fields or {}, _ANY, magic=magic)
+    return Verb(summary, fields or {}, _ANY, magic=magic, forms=_FORMS)
 
 
 VOCABULARY = Vocabulary(
     room="pop3",
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),
         "tls": HANDSHAKE,
         "user": _verb("USER", _LOGIN, magic="login"),
@@ -50,6 +63,9 @@ VOCABULARY = Vocabulary(
             "A piece of a message is about to be sent.",
             {"octets": Field("Sent of it so far.", FieldKind.NUMBER)},
             _MIDST,
+            why_not=dict.fromkeys(
+                ("refuse", "say", "script"), "the answer has begun: retr or top is where it is refused"
+            ),
         ),
     },
 )

@@ -19,13 +19,25 @@ from portyard.commons.accounts.sasl import (
     mechanism,
 )
 from portyard.commons.effects import Effect, Send
-from portyard.pop3.core.grammar import print_reply
-from portyard.pop3.core.model import Apop, Auth, Capa, Pass, PeerError, Reply, Stls, User
+from portyard.pop3.core.model import Apop, Auth, Capa, Pass, PeerError, Stls, User
+from portyard.pop3.core.quirks import Capability
 
 if TYPE_CHECKING:
     from portyard.pop3.core.session import Session
 
 MECHANISMS = ("PLAIN",)
+CAPABILITIES: tuple[Capability, ...] = (
+    "TOP",
+    "UIDL",
+    "RESP-CODES",
+    "AUTH-RESP-CODE",
+    "PIPELINING",
+    "EXPIRE",
+    "IMPLEMENTATION",
+    "STLS",
+    "USER",
+    "SASL",
+)
 
 
 async def user(session: Session, command: User) -> AsyncIterator[Effect]:
@@ -33,20 +45,20 @@ async def user(session: Session, command: User) -> AsyncIterator[Effect]:
     session.check_privacy()
     session.name = command.name
     session.machine.succeeded(command)
-    yield Send(print_reply(Reply(True, "send the password")))
+    yield session.ok("user", "send the password")
 
 
 async def pass_(session: Session, command: Pass) -> AsyncIterator[Effect]:
     """RFC 1939 §7."""
     assert session.name is not None, "the state lets PASS follow USER only"
-    account = await session.house.accounts.verify(session.name, command.string)
+    account = await session.house.accounts.verify(session.login_of(session.name), command.string)
     async for effect in session.log_in(account, "USER", command):
         yield effect
 
 
 async def apop(session: Session, command: Apop) -> AsyncIterator[Effect]:
     """RFC 1939 §7: MD5 of the timestamp followed by the shared secret."""
-    account = await session.house.accounts.find(command.name)
+    account = await session.house.accounts.find(session.login_of(command.name))
     password = account.password if account is not None else ""
     wanted = hashlib.md5((session.house.timestamp + password).encode(), usedforsecurity=False).hexdigest()
     right = hmac.compare_digest(wanted, command.digest) and account is not None
@@ -58,7 +70,7 @@ async def auth(session: Session, command: Auth) -> AsyncIterator[Effect]:
     """RFC 5034 §4; without an argument the mechanisms are listed, as clients older than CAPA expect."""
     if command.mechanism is None:
         listing = "".join(f"{name}\r\n" for name in MECHANISMS).encode()
-        yield Send(print_reply(Reply(True, "mechanisms follow")) + listing + b".\r\n")
+        yield Send(session.ok("mechanisms", "mechanisms follow").data + listing + b".\r\n")
         return
     if command.mechanism not in MECHANISMS:
         raise PeerError(f"no such mechanism; known are {', '.join(MECHANISMS)}")
@@ -102,7 +114,7 @@ async def _step(session: Session, response: bytes | None) -> AsyncIterator[Effec
             raise PeerError(reason)
         case Claim() as claim:
             session.mechanism = None
-            account = await session.house.accounts.verify(claim.authcid, claim.password)
+            account = await session.house.accounts.verify(session.login_of(claim.authcid), claim.password)
             if account is not None and not acts_as_itself(claim, account.address):
                 account = None
             async for effect in session.log_in(account, session.mechanism_name, Auth(session.mechanism_name)):
@@ -111,14 +123,21 @@ async def _step(session: Session, response: bytes | None) -> AsyncIterator[Effec
 
 async def capa(session: Session, command: Capa) -> AsyncIterator[Effect]:
     """RFC 2449 §5: what is served now."""
-    names = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "IMPLEMENTATION Portyard"]
-    if session.account is None:
-        if session.house.upgradable and not session.tls:
-            names.append("STLS")
-        if session.tls or not session.house.require_tls:
-            names += ["USER", f"SASL {' '.join(MECHANISMS)}"]
-    listing = "".join(f"{name}\r\n" for name in names).encode()
-    yield Send(print_reply(Reply(True, "capabilities follow")) + listing + b".\r\n")
+    chosen = session.quirks.capabilities
+    names = CAPABILITIES if chosen is None else chosen
+    expire = "EXPIRE 0" if session.quirks.retrieved_once else "EXPIRE NEVER"  # RFC 2449 §6.7
+    told = {"EXPIRE": expire, "IMPLEMENTATION": "IMPLEMENTATION Portyard", "SASL": f"SASL {' '.join(MECHANISMS)}"}
+    absent = _unusable(session)
+    listing = "".join(f"{told.get(name, name)}\r\n" for name in names if name not in absent).encode()
+    yield Send(session.ok("capa", "capabilities follow").data + listing + b".\r\n")
+
+
+def _unusable(session: Session) -> set[str]:
+    """Capabilities that mean something before a login only, and some of them only with TLS or without."""
+    if session.account is not None:
+        return {"STLS", "USER", "SASL"}
+    absent = set() if session.may_log_in else {"USER", "SASL"}
+    return absent if session.house.upgradable and not session.tls else absent | {"STLS"}
 
 
 async def stls(session: Session, command: Stls) -> AsyncIterator[Effect]:

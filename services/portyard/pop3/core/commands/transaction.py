@@ -28,19 +28,18 @@ def _ok(text: str) -> Send:
 async def stat(session: Session, command: Stat) -> AsyncIterator[Effect]:
     """RFC 1939 §5: "+OK", messages, octets; marked messages aren't counted."""
     remaining = _drop(session).remaining()
-    yield _ok(f"{len(remaining)} {sum(message.size for _, message in remaining)}")
+    yield _ok(f"{len(remaining)} {sum(_drop(session).size(message) for _, message in remaining)}")
 
 
 async def list_(session: Session, command: List) -> AsyncIterator[Effect]:
     """RFC 1939 §5: scan listings."""
     drop = _drop(session)
     if command.message is not None:
-        yield _ok(f"{command.message} {drop.message(command.message).size}")
+        yield _ok(f"{command.message} {drop.size(drop.message(command.message))}")
         return
-    remaining = drop.remaining()
-    total = sum(message.size for _, message in remaining)
-    yield _ok(f"{len(remaining)} messages ({total} octets)")
-    for send in _listing((f"{number} {message.size}" for number, message in remaining)):
+    remaining, totals = drop.remaining(), drop.totals()
+    yield session.ok("list", f"{totals['messages']} messages ({totals['octets']} octets)", **totals)
+    for send in _listing((f"{number} {drop.size(message)}" for number, message in remaining)):
         yield send
 
 
@@ -50,7 +49,7 @@ async def uidl(session: Session, command: Uidl) -> AsyncIterator[Effect]:
     if command.message is not None:
         yield _ok(f"{command.message} {drop.unique_id(drop.message(command.message))}")
         return
-    yield _ok("unique-id listing follows")
+    yield session.ok("uidl", "unique-id listing follows", messages=len(drop.remaining()))
     for send in _listing((f"{number} {drop.unique_id(message)}" for number, message in drop.remaining())):
         yield send
 
@@ -70,8 +69,10 @@ def _listing(lines: Any) -> list[Send]:  # noqa: ANN401 - any iterable of str
 
 async def retr(session: Session, command: Retr) -> AsyncIterator[Effect]:
     """RFC 1939 §5: the whole message."""
-    message = _drop(session).message(command.message)
-    yield _ok(f"{message.size} octets")
+    drop = _drop(session)
+    message = drop.message(command.message)
+    drop.retrieved.add(command.message)
+    yield session.ok("retr", f"{drop.size(message)} octets", octets=drop.size(message))
     async for send in _message(session, message, None):
         yield send
 
@@ -79,7 +80,7 @@ async def retr(session: Session, command: Retr) -> AsyncIterator[Effect]:
 async def top(session: Session, command: Top) -> AsyncIterator[Effect]:
     """RFC 1939 §7: the header, a blank line and some lines of the body."""
     message = _drop(session).message(command.message)
-    yield _ok("top of message follows")
+    yield session.ok("top", "top of message follows")
     async for send in _message(session, message, command.lines):
         yield send
 
@@ -102,19 +103,19 @@ async def dele(session: Session, command: Dele) -> AsyncIterator[Effect]:
     """RFC 1939 §5: mark; it goes at QUIT."""
     _drop(session).message(command.message)
     _drop(session).deleted.add(command.message)
-    yield _ok(f"message {command.message} deleted")
+    yield session.ok("dele", f"message {command.message} deleted", message=command.message)
 
 
 async def noop(session: Session, command: Noop) -> AsyncIterator[Effect]:
     """RFC 1939 §5."""
-    yield _ok("")
+    yield session.ok("noop", "")
 
 
 async def rset(session: Session, command: Rset) -> AsyncIterator[Effect]:
     """RFC 1939 §5: unmark all."""
     drop = _drop(session)
     drop.deleted.clear()
-    yield _ok(f"maildrop has {len(drop.messages)} messages")
+    yield session.ok("rset", f"maildrop has {len(drop.messages)} messages", **drop.totals())
 
 
 async def quit_(session: Session, command: Quit) -> AsyncIterator[Effect]:
@@ -122,14 +123,17 @@ async def quit_(session: Session, command: Quit) -> AsyncIterator[Effect]:
     drop = session.maildrop
     try:
         if drop is not None:
-            await drop.expunge()
+            await drop.update()
     except Exception as error:
         session.release()
         raise PeerError("some deleted messages not removed", "SYS/TEMP") from error
     session.machine.succeeded(command)
     session.release()
-    left = "" if drop is None else f" ({len(drop.remaining())} messages left)"
-    yield _ok(f"Portyard POP3 signing off{left}")
+    if drop is None:
+        yield session.ok("goodbye", "Portyard POP3 signing off")
+    else:
+        left, gone = len(drop.remaining()), len(drop.deleted)
+        yield session.ok("quit", f"Portyard POP3 signing off ({left} messages left)", messages=left, deleted=gone)
     yield Close()
 
 

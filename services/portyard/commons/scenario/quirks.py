@@ -1,0 +1,62 @@
+"""What the rooms' quirks are made of: texts in a server's own words, and seats that a server counts. Pure, and names no protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from weakref import WeakSet
+
+from msgspec import Meta
+
+from portyard.commons.scenario.templates import fill
+
+Words = Annotated[
+    str, Meta(pattern="^[ -~]{0,900}$", description="One line of printable ASCII; `$field` is filled in.")
+]
+"""A reply in a server's own words. Control characters would end the line, so that there are none."""
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+def worded(words: object, name: str, values: Mapping[str, Any], otherwise: str) -> str:
+    """A reply in the persona's words where it has some for it, else in ours.
+
+    Args:
+        words: The persona's, a struct of `Words | None` by the reply's name.
+        name: The reply's; empty for one that has none.
+        values: What may be filled in.
+        otherwise: Ours.
+    """
+    template = getattr(words, name, None) if name else None
+    return otherwise if template is None else fill(template, values, line=True)
+
+
+class Seats:
+    """How many sessions each account has at once, in one service. A session that is simply forgotten frees its seat."""
+
+    def __init__(self) -> None:
+        self._taken: dict[object, WeakSet[object]] = {}
+
+    def take(self, account: object, session: object, most: int | None) -> bool:
+        """Sit down; False where so many sit already.
+
+        Args:
+            account: Whose seat.
+            session: Who sits.
+            most: Seats of one account; None for any number, which aren't counted.
+        """
+        if most is None:
+            return True
+        sitting = self._taken.setdefault(account, WeakSet())
+        if len(sitting) >= most and session not in sitting:
+            return False
+        sitting.add(session)
+        return True
+
+    def leave(self, account: object, session: object) -> None:
+        """Get up; whoever has no seat may, too."""
+        sitting = self._taken.get(account)
+        if sitting is not None:
+            sitting.discard(session)
+            if not sitting:
+                del self._taken[account]
