@@ -254,9 +254,12 @@ class Conversation:
         self._unwatch()
         self._write_down("reply")
         try:
-            await self._stream.close()
+            await self._hear_gone()  # before the peer sees the end: who comes next finds nothing locked
         finally:
-            self._log.close(self._reason)
+            try:
+                await self._stream.close()
+            finally:
+                self._log.close(self._reason)
 
     def _remember(self, data: bytes, note: str | None) -> None:
         self._sent += len(data)
