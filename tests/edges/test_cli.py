@@ -434,7 +434,7 @@ class Waiting(http.server.BaseHTTPRequestHandler):
         if path.endswith("/stream"):
             return self.answer(404, {"title": "Not Found"})
         if path.endswith("/clock"):
-            return self.answer(200, {"now": "2030-01-01T00:00:00Z"})
+            return self.answer(200, {"now": "2040-01-01T00:00:00Z", "machine": "2030-01-01T00:00:00Z"})
         if path.endswith("/wait"):
             self.asked.append(query)
             events = [event(number) for number in range(len(self.asked))]

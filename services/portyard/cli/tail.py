@@ -97,7 +97,7 @@ def _streamed(link: Link, sandbox: str, filters: dict[str, Any]) -> Iterator[dic
 
 def _polled(link: Link, sandbox: str, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Wait for one more event than is known of the last one's moment: several may share it."""
-    since = filters.get("since") or link.control.get(f"{link.path(sandbox)}/clock")["now"]
+    since = filters.get("since") or link.control.get(f"{link.path(sandbox)}/clock")["machine"]
     seen: set[str] = set()
     _begun(sandbox, link)
     while True:

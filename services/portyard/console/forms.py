@@ -135,11 +135,13 @@ class ClockState(msgspec.Struct):
     Attributes:
         mode: "real" is the machine's own; "ahead" runs before it; "frozen" stands.
         ahead_s: How far it runs ahead, in seconds.
+        machine: The machine's time, by which the journal dates sessions and their events.
     """
 
     now: Moment
     mode: Literal["real", "ahead", "frozen"]
     ahead_s: float
+    machine: Moment
 
 
 class ClockChange(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Literal
 
 from portyard.commons.accounts import model as accounts
 from portyard.commons.clock import ClockError, Setting
@@ -158,14 +159,11 @@ def _duration(value: str | float) -> timedelta:
 
 def clock_state(yard: Yard, sandbox: str) -> forms.ClockState:
     """A sandbox's time as the API shows it."""
-    clocks = yard.clocks
-    setting = clocks.setting(sandbox)
+    setting, machine = yard.clocks.setting(sandbox), yard.clock.now()
     if setting.frozen is not None:
-        return forms.ClockState(setting.frozen, "frozen", 0.0)
-    mode = forms.ClockState(clocks.now(sandbox), "ahead", setting.ahead.total_seconds())
-    if setting == Setting():
-        mode.mode = "real"
-    return mode
+        return forms.ClockState(setting.frozen, "frozen", 0.0, machine)
+    mode: Literal["real", "ahead"] = "real" if setting == Setting() else "ahead"
+    return forms.ClockState(setting.at(machine), mode, setting.ahead.total_seconds(), machine)
 
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────────

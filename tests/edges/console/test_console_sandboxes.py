@@ -148,6 +148,8 @@ def test_the_clock(tmp_path: Path) -> None:
             assert (start["mode"], start["ahead_s"]) == ("real", 0)
             assert abs(datetime.fromisoformat(start["now"]) - datetime.now(UTC)) < timedelta(minutes=1)
             frozen = await client.ask("POST", "sandboxes/t1/clock", 200, {"freeze": "2030-01-02T03:04:05Z"})
+            machine = datetime.fromisoformat(frozen.pop("machine"))
+            assert abs(machine - datetime.now(UTC)) < timedelta(minutes=1)
             assert frozen == {"now": "2030-01-02T03:04:05Z", "mode": "frozen", "ahead_s": 0.0}
             moved = await client.ask("POST", "sandboxes/t1/clock", 200, {"advance": "2h"})
             assert moved["now"] == "2030-01-02T05:04:05Z"
