@@ -94,8 +94,12 @@ class GentleTransport:
             self._below.close()
             return
         self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._below.abort)
-        self._below.write_eof()
-        self._below.resume_reading()
+        try:
+            self._below.write_eof()
+        except OSError:  # the peer reset the connection already, and there is nothing to linger for
+            self._below.abort()
+        else:
+            self._below.resume_reading()
 
     def ended(self) -> None:
         """The connection is gone."""
