@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.containers import Containers, containers, why_no_engine
+from tests.support.containers import ROOT, Containers, containers, why_no_engine
 
 HERE = Path(__file__).parent
 
@@ -23,6 +24,12 @@ def engine() -> None:
     """Skips where no Docker engine with Compose answers."""
     if reason := why_no_engine():
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def image(engine: None) -> None:
+    """The image, built of what stands here."""
+    subprocess.run([ROOT / "scripts" / "image"], check=True, timeout=900)
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def check_peer(request: web.Request, known: frozenset[str]) -> None:
         ProblemError: 421 or 403.
     """
     host = request.headers.get("Host", "")
-    if not is_known(host, known):
+    if not is_known(host, known) and not is_known(host, _came_to(request)):
         allowed = sorted({"localhost", "127.0.0.1", "[::1]", *known})
         detail = "the console isn't called that; add the name to the setting console_hosts"
         raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, detail, key="Host", value=host, allowed=allowed)
@@ -98,6 +98,12 @@ def check_peer(request: web.Request, known: frozenset[str]) -> None:
     if changes and not is_own_site(origin, host, request.headers.get("Sec-Fetch-Site")):
         detail = "a page of another site may not change anything here"
         raise ProblemError(HTTPStatus.FORBIDDEN, detail, key="Origin", value=origin, allowed=f"http://{host}")
+
+
+def _came_to(request: web.Request) -> frozenset[str]:
+    """Our address that the connection came to. A page of another site can't get here by it: a name would stand in Host."""
+    local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    return frozenset({str(local[0])}) if local else frozenset()
 
 
 def check_token(request: web.Request, token: str) -> None:

@@ -109,6 +109,7 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         self._ranges = {"PORTYARD_PASSIVE_PORTS": passive_ports, "PORTYARD_LEASED_PORTS": leased_ports}
         self._asked: dict[str, Any] | None = None
         self._numbers: dict[str, int] = {}
+        self._testbed: Testbed | None = None
         self._seeds: list[Callable[[Testbed], object]] = []
         if self._command is None:
             self.with_command(["serve", "all"])
@@ -192,6 +193,9 @@ class PortyardContainer(ExposedPorts, DockerContainer):
 
     def _remove(self, *, force: bool = True, delete_volume: bool = True) -> None:
         container, self._container, self._cached_container_info = self._container, None, None
+        if self._testbed is not None:
+            self._testbed.control.close()
+            self._testbed = None
         if container is not None:
             with contextlib.suppress(docker.errors.NotFound):  # taken away by somebody else
                 container.remove(force=force, v=delete_volume)
@@ -265,10 +269,13 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         return f"http://{self.get_container_host_ip()}:{self.get_port('console')}"
 
     def get_testbed(self) -> Testbed:
-        """The kit's view of it: sandboxes, rules, waits. Closing that doesn't stop the container."""
+        """The kit's view of it: sandboxes, rules, waits. It ends with the container."""
         from portyard.testing.testbed import Testbed
 
-        return Testbed.connect(self.get_url(), self.env.get("PORTYARD_TOKEN") or None, inside=not self._mapped())
+        if self._testbed is None:
+            token = self.env.get("PORTYARD_TOKEN") or None
+            self._testbed = Testbed.connect(self.get_url(), token, inside=not self._mapped())
+        return self._testbed
 
     def get_ca_pem(self) -> str:
         """The CA's certificate."""

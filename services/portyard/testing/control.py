@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -27,10 +28,11 @@ class ControlError(Exception):
 
 
 def _told(status: int, problem: dict[str, Any]) -> str:
-    parts = [problem.get("detail") or problem.get("title") or f"status {status}"]
-    if problem.get("key") and str(problem["key"]) not in parts[0]:
-        parts.insert(0, f"{problem['key']} = {problem.get('value')!r}")
-    return ": ".join(str(part) for part in parts)
+    text = str(problem.get("detail") or problem.get("title") or f"status {status}")
+    if problem.get("key"):
+        text += f" ({problem['key']} = {problem.get('value')!r}"
+        text += f"; allowed: {problem['allowed']})" if problem.get("allowed") is not None else ")"
+    return text
 
 
 class Control:
@@ -40,6 +42,9 @@ class Control:
         url: Where the console is, such as `http://127.0.0.1:8025`.
         token: The bearer token, where the testbed wants one.
         inside: Whoever asks is in the containers' network, where services have their own addresses and standard ports.
+
+    Attributes:
+        why_gone: Why nobody answers any more, where that is known.
     """
 
     def __init__(self, url: str, token: str | None = None, *, inside: bool = False) -> None:
@@ -50,7 +55,9 @@ class Control:
         self.port = parts.port or 8025
         self._token = token
         self._inside = inside
+        self.why_gone: Callable[[], BaseException | None] = lambda: None
         self._kept = threading.local()
+        self._open: set[http.client.HTTPConnection] = set()
 
     def get(self, path: str, *, timeout_s: float = 0.0, **query: object) -> Any:  # noqa: ANN401 - JSON
         """An answer as JSON; `None` values are left out of the query, a trailing underscore out of a name."""
@@ -84,9 +91,15 @@ class Control:
         return self._exchange("GET", path, None, 0.0)[1]
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connections of all threads."""
+        self._drop()
+        while self._open:
+            self._open.pop().close()
+
+    def _drop(self) -> None:
         connection = self._kept.__dict__.pop("connection", None)
         if connection is not None:
+            self._open.discard(connection)
             connection.close()
 
     def _ask(self, method: str, path: str, body: object, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
@@ -103,7 +116,10 @@ class Control:
         try:
             status, octets = self._once(method, target, data, headers, timeout_s)
         except (http.client.RemoteDisconnected, ConnectionError):  # the kept connection had been given up meanwhile
-            status, octets = self._once(method, target, data, headers, timeout_s)
+            try:
+                status, octets = self._once(method, target, data, headers, timeout_s)
+            except ConnectionError as error:
+                raise (self.why_gone() or error) from None
         if status >= 400:
             raise ControlError(status, _problem(octets))
         return status, octets
@@ -114,6 +130,7 @@ class Control:
         connection = getattr(self._kept, "connection", None)
         if connection is None:
             connection = self._kept.connection = http.client.HTTPConnection(self.host, self.port)
+            self._open.add(connection)
         connection.timeout = timeout_s + REQUEST_S
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
@@ -122,7 +139,7 @@ class Control:
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (http.client.HTTPException, OSError):
-            self.close()  # whatever it still holds belongs to no later request
+            self._drop()  # whatever it still holds belongs to no later request
             raise
 
 

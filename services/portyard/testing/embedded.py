@@ -48,6 +48,11 @@ class Embedded:
         if not self.url:
             raise TimeoutError(f"the testbed is not ready after {START_S:.0f} s")
 
+    @property
+    def error(self) -> BaseException | None:
+        """Why it ended, when it did so by itself: a room couldn't be opened."""
+        return self._error
+
     def close(self) -> None:
         """Stop and wait for the end; a second call does nothing."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():

@@ -7,7 +7,6 @@ from typing import Any
 from portyard.testing.control import Control
 from portyard.testing.mail import DEFAULT_S, NothingCameError
 
-
 LIMIT = 10_000
 
 

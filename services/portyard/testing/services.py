@@ -7,6 +7,7 @@ from typing import Any
 
 from portyard.testing.control import Control
 
+WEB = {"http": "http", "websocket": "ws"}
 EARLY = ("connect", "greeting", "tls")
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
 
@@ -108,6 +109,18 @@ class Service:
         if not implicit:
             raise LookupError(f"{self._room} has no port with TLS from the start")
         return implicit[0]
+
+    def url(self, path: str = "/", *, tls: bool = False) -> str:
+        """The URL of a path in this sandbox, e.g. `http.url("/anything")`, `websocket.url("/echo", tls=True)`.
+
+        Raises:
+            LookupError: The service isn't one of the web's.
+        """
+        if self._room not in WEB:
+            raise LookupError(f"{self._room} has no URLs; use host and port")
+        port = self.tls_port if tls else self.port
+        prefix = "" if self.leased else f"/~{self._sandbox.rpartition('/')[2]}"
+        return f"{WEB[self._room]}{'s' if tls else ''}://{self.host}:{port}{prefix}/{path.lstrip('/')}"
 
     def rule(self, on: str, then: dict[str, Any], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
         """Set any rule.

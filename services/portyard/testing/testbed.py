@@ -52,7 +52,9 @@ class Testbed:
         from portyard.testing.embedded import Embedded
 
         running = Embedded(**settings)
-        return cls(Control(running.url), running.close)
+        control = Control(running.url)
+        control.why_gone = lambda: running.error
+        return cls(control, running.close)
 
     @classmethod
     def container(cls, image: str = "portyard:local", **settings: object) -> Testbed:
