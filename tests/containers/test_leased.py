@@ -23,7 +23,7 @@ def test_each_service_opens_its_leases_on_published_ports(yard: Containers) -> N
             with socket.create_connection((service.host, service.port), PATIENCE_S) as connection:
                 assert connection.recv(4)
         for room in ("smtp", "pop3", "imap", "ftp", "ssh"):
-            assert sandbox.wait_event(room=room, kind="opened", timeout=PATIENCE_S)
+            assert sandbox.events.wait(room=room, kind="opened", timeout=PATIENCE_S)
 
 
 def test_a_greeting_is_refused_to_one_sandbox(yard: Containers) -> None:
