@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 # RFC 3659 has MDTM read a time only; older clients set one by it.
 _SETTING = re.compile(r"(?P<time>\d{14}(?:\.\d+)?) (?P<path>.+)", re.ASCII | re.DOTALL)
 _FIRST_LINE = re.compile(r"(?P<code>\d{3}-)[^\r\n]*")
+_TYPES = {"A": "a", "L7": "a", "I": "i", "L8": "i"}
 _SITE_PLACES = {"CHMOD": "site_chmod", "HELP": "site_help", "UMASK": "site_umask"}
 _UMASK = {
-    "perm": "M",
+    "perm": None,
     "auth": True,
     "arg": None,
     "help": "Syntax: SITE UMASK [<SP> mask] (bits that new files don't get).",
@@ -158,22 +159,20 @@ class Dressed(Commands):
         quirks = self.quirks
         self.fs.numeric = quirks.numeric_listing
         self.fs.umask = int(quirks.umask, 8) if quirks.umask else None
-        self._choose_type()
+        if quirks.ascii_is_binary:
+            self._current_type = "i"
 
     def flush_account(self) -> None:
         """Forget what was chosen too."""
         super().flush_account()
-        self._choose_type()
+        self._named_type = self._current_type
 
     # Representation types
 
     def ftp_TYPE(self, line: str) -> None:
         """Choose one; in some servers the choice of ASCII changes nothing."""
+        self._named_type = _TYPES.get(line.upper().replace(" ", ""), self._named_type)  # the reply may tell it
         super().ftp_TYPE(line)
-        self._choose_type()
-
-    def _choose_type(self) -> None:
-        self._named_type = self._current_type
         if self.quirks.ascii_is_binary:
             self._current_type = "i"
 
