@@ -24,6 +24,12 @@ from portyard.commons.scenario.magic import parse_magic
         ("/files/a+reset/report.txt", [Reset()], None),
         ("/get+503?x=1", [Refuse("503 as the address asks")], None),
         ("a+delay99999", [Delay(86400.0)], None),
+        ("/files/me@x.test/report+503", [Refuse("503 as the address asks")], None),
+        ("/img+404@2x.png", [Refuse("404 as the address asks")], None),
+        ("/a+503/me@x.test", [Refuse("503 as the address asks")], None),
+        ("t1/anyone+550@elsewhere.test", [Refuse("550 as the address asks")], None),
+        ("run+hangup", [HangUp()], None),
+        ("cat notes+hangup", [HangUp()], None),
     ],
 )
 def test_what_is_magic(text: str, actions: list[Action], times: int | None) -> None:
@@ -46,6 +52,8 @@ def test_what_is_magic(text: str, actions: list[Action], times: int | None) -> N
         "a+delay@x.test",
         "a@x+550.test",
         "a+hangups@x",
+        "t1/a@x+550.test",
+        "echo +hangup now",
     ],
 )
 def test_what_is_none(text: str) -> None:

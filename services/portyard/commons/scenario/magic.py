@@ -41,7 +41,8 @@ def parse_magic(text: str, on: str) -> Magic | None:
     """The magic in an address, path or file name; None for none.
 
     Args:
-        text: The address, path or name. Of an address only the local part counts, of a path only the last component that has some.
+        text: The address, path (it begins with "/") or name. Of an address only the local part counts, of a path and of what has slashes
+            in it only the last component that has some.
         on: The event at which it was found.
     """
     if "+" not in text:
@@ -64,7 +65,8 @@ _FINAL = (HangUp, Silence, Reset)
 
 
 def _words_of(text: str) -> list[re.Match[str]]:
-    local = text.rpartition("@")[0] if "@" in text else text
+    # A path may hold @ anywhere; of an address what follows the last one is the domain (RFC 5321 §4.1.2)
+    local = text.rpartition("@")[0] if "@" in text and not text.startswith("/") else text
     for part in reversed(local.split("/")):
         words = list(_WORD.finditer(part))
         if words:

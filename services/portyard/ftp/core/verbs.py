@@ -11,8 +11,10 @@ from portyard.commons.scenario.vocabulary import (
     FAULTS,
     HANDSHAKE,
     PERSONA,
+    STEPS,
     Field,
     FieldKind,
+    Form,
     Verb,
     Vocabulary,
 )
@@ -22,6 +24,20 @@ if TYPE_CHECKING:  # a card imports this file, and nothing heavy
 
 _ANY = ANSWERS | FAULTS | {"script"}
 _MIDST = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
+
+_STEPS = (STEPS - {"respond"}) | {"send", "expect"}
+
+# RFC 959 §4.2: three digits; of several lines the first has a hyphen behind its code, and the last the same code and a space
+_REST = r"[0-5][0-9])(?: [^\r\n]*|-[^\r\n]*(?:\r?\n[^\r\n]*)*\r?\n\1 [^\r\n]*)?"
+_FORMS = {
+    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 559, such as "450 busy"'),
+    "say": Form(
+        f"([1-6]{_REST}",
+        'a reply from 100 to 659, such as "250 done", or "250-first", lines and "250 last"; octets as they stand: '
+        'script = [{ send = "…" }]',
+    ),
+    "script.say": Form(r"[^\r\n]+(?:\r?\n[^\r\n]+)*", "a line, or several"),
+}
 
 _LOGIN = {"login": Field("The name that is claimed.")}
 _PATH = {"path": Field("The absolute path inside the account's files.", FieldKind.PATH)}
@@ -47,7 +63,7 @@ def _verb(
     summary: str, fields: dict[str, Field] | None = None, magic: str | None = None, *, stub: bool = False
 ) -> Verb:
     actions = _ANY | {"respond"} if stub else _ANY
-    return Verb(summary, fields or {}, actions, magic=magic, why_not=_WHY_NO_STUB)
+    return Verb(summary, fields or {}, actions, magic=magic, why_not=_WHY_NO_STUB, forms=_FORMS, steps=_STEPS)
 
 
 _COMMANDS = {
@@ -112,6 +128,7 @@ VOCABULARY = Vocabulary(
             HANDSHAKE.summary,
             {**HANDSHAKE.fields, "channel": Field("Which connection.", values=("control", "data"))},
             HANDSHAKE.actions,
+            forms=HANDSHAKE.forms,
         ),
         **_COMMANDS,
         "data_connect": Verb(
@@ -119,18 +136,25 @@ VOCABULARY = Vocabulary(
             {"mode": Field("Who connects.", values=("passive", "active"))},
             _MIDST,
             why_not=_WHY_NO_SAY,
+            forms=_FORMS,
         ),
         "data_tls": Verb(
             "The TLS handshake of a data connection is done.",
             {"reused": Field("Whether it resumed the control connection's session.", FieldKind.FLAG)},
             _MIDST,
             why_not=_WHY_NO_SAY,
+            forms=_FORMS,
         ),
         "transfer": Verb(
-            "Between the 150 and the first octet, the data connection stands.", _TRANSFER, _MIDST | {"say"}
+            "Between the 150 and the first octet, the data connection stands.",
+            _TRANSFER,
+            _MIDST | {"say"},
+            forms=_FORMS,
         ),
-        "data": Verb("A piece is about to be sent or read.", _TRANSFER, _MIDST, why_not=_WHY_NO_SAY),
-        "complete": Verb("All octets were carried; nothing is kept or closed yet.", _TRANSFER, _MIDST | {"say"}),
+        "data": Verb("A piece is about to be sent or read.", _TRANSFER, _MIDST, why_not=_WHY_NO_SAY, forms=_FORMS),
+        "complete": Verb(
+            "All octets were carried; nothing is kept or closed yet.", _TRANSFER, _MIDST | {"say"}, forms=_FORMS
+        ),
     },
 )
 
