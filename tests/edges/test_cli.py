@@ -90,6 +90,8 @@ def test_the_ca_in_its_formats(run: Run, tmp_path: Path) -> None:
     run("ca", "--format", "p12", "--password", "pass-word", "--output", "ca.p12")
     (held,) = load_pkcs12((tmp_path / "ca.p12").read_bytes(), b"pass-word").additional_certs
     assert held.friendly_name == b"portyard"
+    run("ca", "--format", "jks", "--output", "ca.jks")
+    assert (tmp_path / "ca.jks").read_bytes().startswith(bytes.fromhex("feedfeed"))
     assert "password" in the_line(run("ca", "--format", "p12", "--password", "x", status=1).stderr)
 
 

@@ -185,6 +185,7 @@ class CaFormat(StrEnum):
 
     PEM = "pem"
     P12 = "p12"
+    JKS = "jks"
 
 
 @app.command(
@@ -196,20 +197,23 @@ class CaFormat(StrEnum):
 def ca(
     path: Annotated[bool, typer.Option("--path", help="Print the path of a file that holds it instead.")] = False,
     form: Annotated[
-        CaFormat, typer.Option("--format", "-f", help="pem, or p12 for Java's trust store.")
+        CaFormat, typer.Option("--format", "-f", help="pem, or Java's trust stores: p12, and jks for old ones.")
     ] = CaFormat.PEM,
-    password: Annotated[str | None, typer.Option(help="Of the p12. [default: changeit]", show_default=False)] = None,
+    password: Annotated[
+        str | None, typer.Option(help="Of the p12 or jks. [default: changeit]", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file instead of standard output.")
     ] = None,
     url: Url = None,
 ) -> None:
     """Print the CA's certificate, to verify the testbed's servers with."""
-    if form is CaFormat.P12:
+    if form is not CaFormat.PEM:
         if path:
-            fail("--path is the PEM file's; write the p12 with --output", 2)
+            fail(f"--path is the PEM file's; write the {form.value} with --output", 2)
         with linked(url) as link:
-            asked = f"ca.p12?{urlencode({'password': password})}" if password is not None else "ca.p12"
+            asked = f"ca.{form.value}"
+            asked += f"?{urlencode({'password': password})}" if password is not None else ""
             deliver(link.control.raw(asked), output, binary=True)
         return
     pem = b""

@@ -8,17 +8,19 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from portyard.commons.directory import entry_fields
 from portyard.console import forms, metrics, personas, shapes
 from portyard.console.calls import Answer, Call, Route
+from portyard.console.core import keystore
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
 PEM = "application/x-pem-file"
 PKCS12 = "application/x-pkcs12"
+JKS = "application/x-java-keystore"
 CRL = "application/pkix-crl"
 OCSP = "application/ocsp-response"
 TEXT = "text/plain"
@@ -50,6 +52,15 @@ async def ca_p12(call: Call) -> Answer:
         PKCS12,
         _saved("portyard-ca.p12"),
     )
+
+
+async def ca_jks(call: Call) -> Answer:
+    """The CA's certificate as a Java key store, for what is too old to take PKCS#12."""
+    query: forms.PasswordQuery = call.query
+    certificate = x509.load_pem_x509_certificate(call.desk.yard.tls.ca_pem)
+    made_ms = int(certificate.not_valid_before_utc.timestamp() * 1000)
+    octets = keystore.trust_store(certificate.public_bytes(Encoding.DER), "portyard", query.password, made_ms)
+    return Answer(octets, JKS, _saved("portyard-ca.jks"))
 
 
 async def ca_crl(call: Call) -> Answer:
@@ -104,6 +115,7 @@ ROUTES = (
     Route("GET", "/ca.pem", ca_pem, "The CA's certificate", PEM),
     Route("GET", "/ca", ca_pem, "The CA's certificate", PEM),
     Route("GET", "/ca.p12", ca_p12, "The CA's certificate as a PKCS#12 trust store", PKCS12, forms.PasswordQuery),
+    Route("GET", "/ca.jks", ca_jks, "The CA's certificate as a Java key store", JKS, forms.PasswordQuery),
     Route("GET", "/ca.crl", ca_crl, "The CA's list of revoked certificates", CRL),
     Route(
         "POST",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import shutil
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,15 +40,30 @@ def test_the_ca_as_a_trust_store(tmp_path: Path) -> None:
     run(main())
 
 
-@pytest.mark.client
-@pytest.mark.skipif(shutil.which("keytool") is None, reason="keytool (a Java runtime's) is not installed")
-def test_java_trusts_it(tmp_path: Path) -> None:
+def test_the_ca_as_a_java_key_store(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
-            (tmp_path / "ca.p12").write_bytes(await client.raw("ca.p12"))
+            octets = await client.raw("ca.jks?password=another")
+            der = ssl.PEM_cert_to_DER_cert(client.yard.tls.ca_pem.decode())
+            assert octets[:12] == bytes.fromhex("feedfeed 00000002 00000001")
+            assert octets[-20 - len(der) : -20] == der
+            keyed = "another".encode("utf-16-be") + b"Mighty Aphrodite" + octets[:-20]
+            assert hashlib.sha1(keyed, usedforsecurity=False).digest() == octets[-20:]
+            assert (await client.problem("GET", "ca.jks?password=short", 422))["key"] == "password"
 
     run(main())
-    command = ["keytool", "-list", "-keystore", str(tmp_path / "ca.p12"), "-storepass", "changeit"]
+
+
+@pytest.mark.client
+@pytest.mark.skipif(shutil.which("keytool") is None, reason="keytool (a Java runtime's) is not installed")
+@pytest.mark.parametrize("name", ["ca.p12", "ca.jks"])
+def test_java_trusts_it(name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            (tmp_path / name).write_bytes(await client.raw(name))
+
+    run(main())
+    command = ["keytool", "-list", "-keystore", str(tmp_path / name), "-storepass", "changeit"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
     assert "trustedCertEntry" in listed
 
@@ -137,7 +154,9 @@ def test_every_body_is_bounded(tmp_path: Path, route: Any) -> None:
 
     async def main() -> None:
         async with console(tmp_path) as client:
-            path = route.path.format(sandbox="default", id="1", name="a", type="A", room="pop3", persona="a").lstrip("/")
+            path = route.path.format(sandbox="default", id="1", name="a", type="A", room="pop3", persona="a").lstrip(
+                "/"
+            )
             announced = await client.problem(route.method, path, 413, data=io.BytesIO(b" " * ((1 << 20) + 1)))
             assert announced["key"] == "body"
             await client.problem(route.method, path, 413, data=endless())
