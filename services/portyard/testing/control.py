@@ -53,6 +53,7 @@ class Control:
             raise ValueError(f"url = {url!r}: expected something like http://127.0.0.1:8025")
         self.host = parts.hostname
         self.port = parts.port or 8025
+        self.url = f"http://{self.host}:{self.port}"
         self._token = token
         self._inside = inside
         self.why_gone: Callable[[], BaseException | None] = lambda: None
