@@ -1,12 +1,10 @@
-"""Libraries that live behind the layer, or beside it with the same certificates."""
+"""Libraries that live behind the layer."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import shutil
-import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ from aiohttp import web
 
 from portyard.commons.tls.authority import Authority
 from portyard.commons.tls.layer import serve_tls
-from portyard.commons.tls.pyopenssl import pyopenssl_context
 from tests.edges.tls.conftest import Run
-from tests.edges.tls.peers import careless, output_of, strict, talk_with_ssl
+from tests.edges.tls.peers import output_of, strict
 
 SIZE = 3_000_000
 POSTED = 1_000_000  # aiohttp takes a MiB
@@ -84,30 +81,3 @@ def test_curl_verifies_with_our_ca(authority: Authority, run: Run, tmp_path: Pat
         assert (tmp_path / "got").read_bytes() == b"file" * (SIZE // 4)
 
     run(with_aiohttp(authority, tmp_path, errand))
-
-
-@pytest.mark.parametrize(
-    ("recipe", "version"), [("good", "TLSv1.3"), ("tls12_only", "TLSv1.2"), ("weak_key", "TLSv1.3")]
-)
-def test_pyopenssl_serves_the_same_recipes(authority: Authority, recipe: str, version: str) -> None:
-    from OpenSSL import SSL
-
-    context = pyopenssl_context(authority, recipe)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            plain, _ = listening.accept()
-            connection = SSL.Connection(context, plain)
-            connection.set_accept_state()
-            connection.sendall(connection.recv(100))
-            versions.append(connection.get_protocol_version_name())
-            connection.shutdown()
-            plain.close()
-
-        versions: list[str] = []
-        server = threading.Thread(target=serve)
-        server.start()
-        client = careless(0) if recipe == "weak_key" else strict(authority)
-        assert talk_with_ssl(listening.getsockname()[1], client) == b"hello"
-        server.join()
-    assert versions == [version]
