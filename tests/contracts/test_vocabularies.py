@@ -48,6 +48,7 @@ TAKEN = [
     ("smtp.rcpt", {"refuse": "451 4.7.1 try again later"}),
     ("smtp.rcpt", {"refuse": "550-5.1.1 nobody\n550 5.1.1 at all"}),
     ("smtp.rcpt", {"say": "250 2.1.5 $recipient"}),
+    ("smtp.rcpt", {"refuse": "571 5.7.1 as real servers say"}),
     ("smtp.greeting", {"say": "220-one\n220 two"}),
     ("smtp.noop", {"script": [{"say": "250-one"}, {"expect": "*"}, {"say": "250 two"}]}),
     ("smtp.noop", {"script": [{"send": "nonsense"}, {"reset": True}]}),
@@ -83,7 +84,6 @@ TAKEN = [
 REFUSED = [
     ("smtp.rcpt", {"refuse": "250 ok"}, "then.refuse"),
     ("smtp.rcpt", {"refuse": "later"}, "then.refuse"),
-    ("smtp.rcpt", {"refuse": "460 no such class"}, "then.refuse"),
     ("smtp.rcpt", {"refuse": "451-one\n452 two"}, "then.refuse"),
     ("smtp.rcpt", {"say": "2500 ok"}, "then.say"),
     ("smtp.rcpt", {"say": "250-unfinished"}, "then.say"),

@@ -28,12 +28,12 @@ _MIDST = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
 _STEPS = (STEPS - {"respond"}) | {"send", "expect"}
 
 # RFC 959 §4.2: three digits; of several lines the first has a hyphen behind its code, and the last the same code and a space
-_REST = r"[0-5][0-9])(?: [^\r\n]*|-[^\r\n]*(?:\r?\n[^\r\n]*)*\r?\n\1 [^\r\n]*)?"
+_REST = r"[0-9]{2})(?: [^\r\n]*|-[^\r\n]*(?:\r?\n[^\r\n]*)*\r?\n\1 [^\r\n]*)?"
 _FORMS = {
-    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 559, such as "450 busy"'),
+    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 599, such as "450 busy"'),
     "say": Form(
         f"([1-6]{_REST}",
-        'a reply from 100 to 659, such as "250 done", or "250-first", lines and "250 last"; octets as they stand: '
+        'a reply from 100 to 699, such as "250 done", or "250-first", lines and "250 last"; octets as they stand: '
         'script = [{ send = "…" }]',
     ),
     "script.say": Form(r"[^\r\n]+(?:\r?\n[^\r\n]+)*", "a line, or several"),

@@ -20,16 +20,17 @@ _HELLO = {"hello": Field("What the client calls itself.")}
 _SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
 _RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
 _MECHANISM = {"mechanism": Field("In capitals.")}
-# RFC 5321 §4.2: Reply-code = %x32-35 %x30-35 %x30-39; all lines have the same, all but the last a hyphen behind it (§4.2.1)
-_REST = r"[0-5][0-9])(?:-[^\r\n]*\r?\n\1)*(?: [^\r\n]*)?"
+# RFC 5321 §4.2.1: all lines have the same code, all but the last a hyphen behind it. Its second digit is at most 5 (§4.2), which real
+# servers overstep (571).
+_REST = r"[0-9]{2})(?:-[^\r\n]*\r?\n\1)*(?: [^\r\n]*)?"
 _OTHERWISE = 'octets as they stand: script = [{ send = "…" }]'
 _FORMS = {
-    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 559, such as "451 4.7.1 try again later"'),
+    "refuse": Form(f"([45]{_REST}", 'a reply that refuses, from 400 to 599, such as "451 4.7.1 try again later"'),
     "say": Form(
-        f"([2-5]{_REST}", f'a reply from 200 to 559, such as "250 2.1.5 yes", or lines of one code; {_OTHERWISE}'
+        f"([2-5]{_REST}", f'a reply from 200 to 599, such as "250 2.1.5 yes", or lines of one code; {_OTHERWISE}'
     ),
     "script.say": Form(
-        r"[2-5][0-5][0-9](?:[ -][^\r\n]*)?(?:\r?\n[2-5][0-5][0-9](?:[ -][^\r\n]*)?)*",
+        r"[2-5][0-9]{2}(?:[ -][^\r\n]*)?(?:\r?\n[2-5][0-9]{2}(?:[ -][^\r\n]*)?)*",
         f'a line of a reply, such as "250-first" or "250 last"; {_OTHERWISE}',
     ),
 }
