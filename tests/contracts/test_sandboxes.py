@@ -14,6 +14,8 @@ from portyard.commons.database.embedded import Schema, SqliteDatabase
 from portyard.commons.database.generations import Generations
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.store import SCHEMA, StoredJournal
+from portyard.commons.mailstore.model import NoSuchMailboxError
+from portyard.commons.mailstore.writing import Body
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.sandbox.model import (
     DomainTakenError,
@@ -263,13 +265,39 @@ def test_a_late_delivery_of_another_process_never_shows_after_a_reset(
                 assert account.id != old.id
                 assert await uids(stores, account.id) == []
                 after = "stored"
-                while after == "stored":  # those under way
+                while after in ("stored", "gone"):  # those under way
                     after = await line_of(process)
                 assert after == "dropped"
                 assert {await line_of(process) for _ in range(20)} == {"dropped"}
             assert await uids(stores, account.id) == []
             await stores.sweeper.sweep()
             assert await uids(stores, account.id) == []
+
+    run(main())
+
+
+def test_a_delivery_that_a_sweep_overtakes_stores_nothing(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's INBOX stood when the delivery looked, and another process's sweep took it before the delivery wrote."""
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as one, opened(engine, tmp_path) as other:
+            account = (await one.accounts.list("default"))[0]
+            await one.mail.append(account.id, "INBOX", MESSAGE)
+            prepared = one.mail._body
+
+            async def overtaken(octets: bytes) -> Body:
+                body = await prepared(octets)
+                await other.mail.forget(account.id)
+                return body
+
+            monkeypatch.setattr(one.mail, "_body", overtaken)
+            with pytest.raises(NoSuchMailboxError):
+                await one.mail.append(account.id, "INBOX", LARGE)
+            monkeypatch.undo()
+            assert not list((tmp_path / "bodies").iterdir())
+            assert await uids(one, account.id) == []
 
     run(main())
 

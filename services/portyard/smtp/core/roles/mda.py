@@ -72,8 +72,13 @@ class Delivery:
             return error.reply
         except StoreFullError:
             return STORE_FULL
-        except NoSuchMailboxError:  # the account went in between
-            return UNKNOWN_USER
+        except NoSuchMailboxError:  # the account went in between, alone or with all that its sandbox had
+            return UNKNOWN_USER if await self._stands(recipient) else DROPPED
+
+    async def _stands(self, recipient: Recipient) -> bool:
+        """Whether the sandbox wasn't reset since the recipient was named."""
+        sandbox = await self._sandboxes.get(recipient.sandbox)
+        return sandbox is not None and sandbox.generation == recipient.generation
 
     async def _store(
         self, peer: Peer, transaction: Transaction, recipient: Recipient, sandbox: Sandbox, octets: bytes
