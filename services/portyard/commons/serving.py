@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -307,6 +308,7 @@ async def serve_until_told(settings: Settings, pairs: Sequence[Pair], ready: Cal
         await asyncio.wait((stopping, running.opening), return_when=asyncio.FIRST_COMPLETED)
         if running.opening.done():
             running.opening.result()  # a room that can't be opened ends the process
+            gc.freeze()  # what was imported stays: the collector needn't look at all of it again and again
         await stopping
         _logger.info("stopping")
 

@@ -1,9 +1,11 @@
 """The journal over a database: pens that note in memory, and one task that writes behind them.
 
-A session's events become readable within FLUSH_S; `flush` waits for it. What was noted when a process is killed and not yet written is
-lost: the journal tells what happened, it is not what must not be lost.
+A session's events become readable within FLUSH_S, LOADED_S while they come fast; `flush` waits for it. What was noted when a process is
+killed and not yet written is lost: the journal tells what happened, it is not what must not be lost.
 
-What a session noted between two writes is one row, a page: noting an event costs a tuple, and a busy session a few rows a second.
+What a session noted between two writes is one row, a page: noting an event costs its JSON, and a busy session a few rows a second. Events
+wait as octets, not as values, so that the garbage collector never has to look at them; and while they come fast, writes come seldom: each
+takes the interpreter away from the sessions a few dozen times.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +29,8 @@ from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
 from portyard.commons.sandbox.model import DEFAULT
 
 FLUSH_S: Final = 0.03  # how long a note may wait for company
+LOADED_S: Final = 0.12  # the same while events come fast
+LOADED_RATE: Final = 2000  # events a second from which on they do
 HURRY_S: Final = 0.002  # how long the end of a session may
 GRAIN_NS: Final = 100_000  # events this close to each other share their time
 PAGE_EVENTS: Final = 1000  # of one row at most
@@ -75,10 +79,9 @@ SCHEMA = Schema(
     ),
 )
 
-Noted = tuple[datetime, str, object]  # when, the kind, and the fields: those that are text alone as that text
-
 _logger = logging.getLogger(__name__)
-_encoder = msgspec.json.Encoder(enc_hook=str)
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_monotonic_ns = time.monotonic_ns
 
 
 class Pen:
@@ -86,7 +89,8 @@ class Pen:
 
     Attributes:
         record: What is known of the session since it was opened.
-        page: What it noted since the last write.
+        page: What it noted since the last write, each as JSON: when, the kind, and the fields (those that are text alone as that text).
+        kinds: The kinds of these.
         sandbox: The sandbox that it belongs to.
         guests: The generations of others in which it shows, too, by their names; those that aren't written yet.
         written: Events that are.
@@ -96,11 +100,13 @@ class Pen:
     __slots__ = (
         "_joined",
         "_journal",
+        "_note",
         "_on_close",
         "account",
         "closed_at",
         "generation",
         "guests",
+        "kinds",
         "local",
         "page",
         "port",
@@ -119,12 +125,14 @@ class Pen:
         closed: Callable[[], None] | None,
     ) -> None:
         self._journal = journal
+        self._note = journal.note
         self._on_close = closed
         self._joined = False
         self.record = record
         self.local = local
         self.port = port
-        self.page: list[Noted] = []
+        self.page: list[bytes] = []
+        self.kinds: list[str] = []
         self.sandbox = record.sandbox
         self.generation = journal.generation_of(record.sandbox)
         self.guests: dict[str, int] = {}
@@ -140,15 +148,15 @@ class Pen:
 
     def event(self, kind: str, **fields: object) -> None:
         """See SessionLog."""
-        self._journal.note(self, kind, fields)
+        self._note(self, kind, fields)
 
     def command(self, text: str) -> None:
         """See SessionLog."""
-        self._journal.note(self, "command", text)
+        self._note(self, "command", text)
 
     def reply(self, text: str) -> None:
         """See SessionLog."""
-        self._journal.note(self, "reply", text)
+        self._note(self, "reply", text)
 
     def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
@@ -211,10 +219,11 @@ class StoredJournal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._wrote_at = 0.0
+        self._pause_s = FLUSH_S
         self._serial = itertools.count()
         self._nonce = time.time_ns()
         self._looked_ns = 0
-        self._now = clock.now()
+        self._now = clock.now().isoformat()
 
     def open_session(
         self, *, room: str, service: str, peer: str, local: str, port: str, closed: Callable[[], None] | None = None
@@ -227,33 +236,38 @@ class StoredJournal:
         return pen
 
     def note(self, pen: Pen, kind: str, what: object) -> None:
-        """Put one event on the pen's page, to be written within FLUSH_S; text stands for `{"text": text}`."""
+        """Put one event on the pen's page, to be written within LOADED_S; text stands for `{"text": text}`."""
         if self._waiting >= QUEUE_LIMIT:
             self._dropped += 1
             return
-        now_ns = time.monotonic_ns()
+        now_ns = _monotonic_ns()
         if now_ns - self._looked_ns > GRAIN_NS:
-            self._now = self.clock.now()
+            self._now = self.clock.now().isoformat()
             self._looked_ns = now_ns
         if not pen.stirred:
             self.stir(pen)
-        pen.page.append((self._now, kind, what))
+        try:
+            noted = _encode((self._now, kind, what))
+        except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
+            noted = json.dumps((self._now, kind, what), default=str).encode()
+        pen.page.append(noted)
+        pen.kinds.append(kind)
         self._waiting += 1
 
     def stir(self, pen: Pen) -> None:
-        """Have the session written within FLUSH_S: something of it changed."""
+        """Have the session written within LOADED_S: something of it changed."""
         if pen.stirred:
             return
         pen.stirred = True
         self._pens.append(pen)
         if self._timer is None and self._writing is None:
-            self._timer = self._loop.call_later(FLUSH_S, self._start_writing)
+            self._timer = self._loop.call_later(self._pause_s, self._start_writing)
 
     def hurry(self) -> None:
         """Write soon: whoever ended a session asks for its transcript next. Many that end at once wait for each other."""
         if self._writing is not None:
             return
-        due = max(self._loop.time() + HURRY_S, self._wrote_at + FLUSH_S)
+        due = max(self._loop.time() + HURRY_S, self._wrote_at + self._pause_s)
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -298,10 +312,12 @@ class StoredJournal:
             if (
                 self._pens and self._timer is None
             ):  # a write costs as much as many events: it waits for company each time
-                self._timer = self._loop.call_later(FLUSH_S, self._start_writing)
+                self._timer = self._loop.call_later(self._pause_s, self._start_writing)
 
     def _job(self) -> Callable[[Transaction], None]:
         """A write job for all that waits."""
+        fast = self._waiting > LOADED_RATE * (self._loop.time() - self._wrote_at)
+        self._pause_s = LOADED_S if fast else FLUSH_S
         pens, self._pens, self._waiting = self._pens, [], 0
         pages: list[tuple[str, int, str]] = []
         guests: list[tuple[str, str, int]] = []
@@ -309,7 +325,8 @@ class StoredJournal:
         tally: Counter[tuple[str, str, str]] = Counter()
         for pen in pens:
             pen.stirred = False
-            tally.update((pen.record.room, pen.record.service, noted[1]) for noted in pen.page)
+            for kind, count in Counter(pen.kinds).items():
+                tally[pen.record.room, pen.record.service, kind] += count
             events, octets = len(pen.page), 0
             for seq, body in _pages(pen):
                 pages.append((pen.id, seq, body))
@@ -453,19 +470,13 @@ def _row(pen: Pen, events: int, octets: int) -> tuple[object, ...]:
 
 def _pages(pen: Pen) -> list[tuple[int, str]]:
     """What the pen noted, by the number of its first event; its page is empty then."""
-    noted, pen.page = pen.page, []
+    noted, pen.page, pen.kinds = pen.page, [], []
     found = []
     for start in range(0, len(noted), PAGE_EVENTS):
-        found.append((pen.written + 1, _encode(noted[start : start + PAGE_EVENTS])))
-        pen.written += min(PAGE_EVENTS, len(noted) - start)
+        some = noted[start : start + PAGE_EVENTS]
+        found.append((pen.written + 1, f"[{b','.join(some).decode()}]"))
+        pen.written += len(some)
     return found
-
-
-def _encode(noted: Sequence[Noted]) -> str:
-    try:
-        return _encoder.encode(noted).decode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which a lax decoder left; JSON can escape it
-        return json.dumps([(at.isoformat(), kind, what) for at, kind, what in noted], default=str)
 
 
 def _events(row: Row) -> list[JournalEvent]:

@@ -25,6 +25,7 @@ from portyard.pop3.core.state import Machine, Phase
 from portyard.pop3.core.verbs import fields_of, verb_of
 
 RECENT = "recent:"  # before a login name, where the quirks know it
+_SECRETIVE = frozenset({b"PASS", b"APOP", b"AUTH"})  # with these a secret comes
 
 
 class Held(Protocol):
@@ -136,6 +137,9 @@ class Session:
             return f"«{type(event).__name__}»"
         if self.mechanism is not None:
             return blank(len(event.data))
+        word = event.data.lstrip()[:4].upper()
+        if word not in _SECRETIVE:
+            return event.data.decode("utf-8", "backslashreplace")
         with contextlib.suppress(BadSyntax):
             match parse_command(event.data):
                 case Pass():
@@ -144,9 +148,9 @@ class Session:
                     return f"APOP {name} {blank(32)}"
                 case Auth(mechanism, str(initial)):
                     return f"AUTH {mechanism} {blank(len(initial))}"
-        if event.data[:4].upper() in (b"PASS", b"APOP", b"AUTH"):
-            return f"{event.data[:4].decode()} {blank(len(event.data) - 4)}"  # malformed, but a secret may be in it
-        return event.data.decode("utf-8", "backslashreplace")
+                case Auth(mechanism, None):
+                    return f"AUTH {mechanism or ''}".rstrip()
+        return f"{word.decode()} {blank(len(event.data) - 4)}"  # malformed, but a secret may be in it
 
     async def _line(self, line: Line) -> AsyncIterator[Effect]:
         try:
