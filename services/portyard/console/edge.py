@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import logging
+import re
 from http import HTTPStatus
 
 import msgspec
@@ -217,7 +218,9 @@ def _problem_response(request: web.Request, error: web.HTTPException) -> web.Str
     elif isinstance(error, web.HTTPMethodNotAllowed):
         problem.key, problem.value, problem.allowed = "method", request.method, sorted(error.allowed_methods)
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
-        problem.key, problem.allowed = "body", error.text or f"at most {BODY_LIMIT} octets"
+        problem.key, problem.value = "body", request.content_length or "more than is allowed"
+        named = re.search(r"\d+", error.text or "")  # aiohttp keeps the limit in its words alone
+        problem.allowed = f"at most {named[0] if named else BODY_LIMIT} octets"
     response = response_of(problem)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

@@ -270,7 +270,7 @@ def test_flags_show(tmp_path: Path) -> None:
         ("POST", "sandboxes/default/accounts", b'{"name": "a b"}', 422, "name", "a b"),
         ("POST", "sandboxes/default/accounts", b'{"name": "x", "pasword": "y"}', 400, "pasword", "y"),
         ("POST", "sandboxes/default/accounts", b'{"name": "Alice"}', 409, "name", "Alice"),
-        ("POST", "sandboxes/default/accounts", b'"' + b"x" * (2 << 20) + b'"', 413, "body", None),
+        ("POST", "sandboxes/default/accounts", b'"' + b"x" * (2 << 20) + b'"', 413, "body", (2 << 20) + 2),
     ],
 )
 def test_refusals_name_key_and_value(

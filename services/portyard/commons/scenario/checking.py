@@ -201,6 +201,9 @@ def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place
         inner = written.strip("/").replace("/", "\\/")
         allowed = f"/^\\/{inner}\\/$/ for this path alone, {written}* for all below, or another expression"
         raise RuleError(key, written, allowed, "a path, or an expression between slashes?")
+    if field.kind is FieldKind.PATH and isinstance(pattern, Glob) and pattern.text[0] not in "/*?":
+        reason = f"this can't match: a path of {place} begins with /"
+        raise RuleError(key, written, f"/{pattern.text}, or */{pattern.text} in any folder", reason)
     if field.values and not any(pattern.matches(value) for value in field.values):
         near = did_you_mean(str(written), field.values)
         raise RuleError(key, written, ", ".join(field.values), f"no value of {place} matches{near}")

@@ -19,6 +19,7 @@ from portyard.commons.scenario.actions import (
     IMPOSSIBLE_FIELDS,
     IMPOSSIBLE_VALUES,
     Action,
+    Corrupt,
     Delay,
     Kind,
     Persona,
@@ -258,7 +259,7 @@ def parse_action(name: str, value: object, key: str) -> Action:
     if isinstance(value, Action):
         value = action_fields(value)[name] if isinstance(value, spec.type) else value
     if isinstance(value, Mapping):
-        return _struct(spec, name, value, key)
+        return _effective(_struct(spec, name, value, key), key, value)
     if value is True:
         needed = [field.encode_name for field in msgspec.structs.fields(spec.type) if field.required]
         if not needed:
@@ -269,6 +270,13 @@ def parse_action(name: str, value: object, key: str) -> Action:
     if spec.bare == "reply" and isinstance(value, int):
         value = str(value)  # a status
     return _named(spec.type(**{spec.bare: _field(spec.type, spec.bare, value, key)}))
+
+
+def _effective(action: Action, key: str, value: object) -> Action:
+    """The action, unless it does nothing at all."""
+    if isinstance(action, Corrupt) and not (action.octets or action.chance):
+        raise RuleError(key, value, "octets of 1 or more, or a chance above 0", "nothing would be changed")
+    return action
 
 
 def _named(action: Action) -> Action:

@@ -1,0 +1,308 @@
+"""What bad input gets: refused whole, by a problem that names key, value and what is allowed, and everything is as it was before.
+
+Rules go in both their tongues, JSON and TOML.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portyard.commons.settings import Limits
+from tests.support.asyncio_tests import run
+from tests.support.console import Console, console
+
+RULES = "sandboxes/t1/rules"
+STANDING = {"name": "standing", "on": "pop3.stat", "then": {"refuse": "-ERR later"}}
+GIGABYTE = 1 << 30
+PIECE = bytes(1 << 16)
+LIMITS = Limits(upload=4 << 20)
+SPARE_KIB = 48 << 10  # by which the process may grow while a gigabyte is offered to it
+HANG = {"hang_up": True}
+
+# A rule, the key that its problem names, and words of the problem.
+RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
+    # unknown keys
+    ({"on": "pop3.stat", "thne": HANG}, "thne", "did you mean then?"),
+    ({"on": "pop3.stat", "then": HANG, "where": {"pear": "x"}}, "where.pear", "did you mean peer?"),
+    ({"on": "pop3.stat", "then": {"hangup": True}}, "then.hangup", "did you mean hang_up?"),
+    ({"on": "pop3.stat", "then": {"latency": {"delay_s": 1, "jiter_s": 1}}}, "then.latency.jiter_s", "jitter_s?"),
+    ({"on": "smtp.noop", "then": {"script": [{"sned": "x"}]}}, "then.script[0].sned", "did you mean send?"),
+    # rooms, verbs and actions that aren't there
+    ({"on": "gopher.get", "then": HANG}, "on", "no room gopher"),
+    ({"on": "imap.retr", "then": HANG}, "on", "imap has no verb retr"),
+    ({"on": "pop3", "then": HANG}, "on", "not of this form"),
+    ({"on": "ssh.connect", "then": {"tls": "expired"}}, "then.tls", "SSH has no TLS"),
+    ({"on": "smtp.receiving", "then": {"refuse": "451 no"}}, "then.refuse", "354 is sent already"),
+    ({"on": "smtp.rcpt", "then": {"respond": "x"}}, "then.respond", "can't honour respond"),
+    ({"on": "dns.query", "then": {"script": [{"send": "x"}]}}, "then.script[0].send", "no text"),
+    # patterns that can't match
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": ""}}, "where.recipient", "matches nothing"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": []}}, "where.recipient", "matches nothing"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "/(/"}}, "where.recipient", "no regular expression"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"role": "mtx"}}, "where.role", "did you mean mta?"),
+    ({"on": "smtp.mail", "then": HANG, "where": {"size": "big*"}}, "where.size", "this field is a number"),
+    ({"on": "smtp.mail", "then": HANG, "where": {"size": ">5 <3"}}, "where.size", "no number lies between"),
+    ({"on": "smtp.mail", "then": HANG, "where": {"size": "<0"}}, "where.size", "no value lies there"),
+    ({"on": "http.response", "then": HANG, "where": {"status": "<100"}}, "where.status", "no value lies there"),
+    ({"on": "http.request", "then": HANG, "where": {"path": "files/*"}}, "where.path", "begins with"),
+    ({"on": "http.request", "then": HANG, "where": {"path": "/api/"}}, "where.path", "a path, or an expression"),
+    ({"on": "ftp.retr", "then": HANG, "where": {"path": "report.txt"}}, "where.path", "begins with"),
+    ({"on": "imap.fetch", "then": HANG, "where": {"uid": "yes"}}, "where.uid", "this field is a flag"),
+    ({"on": "pop3.stat", "then": HANG, "where": {"peer": 5}}, "where.peer", "this field is text"),
+    # counts
+    ({"on": "pop3.stat", "then": HANG, "times": -1}, "times", ">= 1"),
+    ({"on": "pop3.stat", "then": HANG, "times": 0}, "times", ">= 1"),
+    ({"on": "pop3.stat", "then": HANG, "skip": -1}, "skip", ">= 0"),
+    ({"on": "pop3.stat", "then": HANG, "every": 0}, "every", ">= 1"),
+    ({"on": "pop3.stat", "then": HANG, "times": 1.5}, "times", "int"),
+    ({"on": "pop3.stat", "then": HANG, "chance": 1.5}, "chance", "<= 1"),
+    ({"on": "pop3.stat", "then": HANG, "times": 1, "per": "mailbox"}, "per", "none of"),
+    ({"on": "pop3.stat", "then": HANG, "per": "session"}, "per", "there is none of them"),
+    # faults that TCP can't do, and faults that aren't any
+    ({"on": "pop3.stat", "then": {"loss": 0.1}}, "then.loss", "TCP repairs lost segments"),
+    ({"on": "pop3.stat", "then": {"reorder": True}}, "then.reorder", "TCP delivers in order"),
+    ({"on": "pop3.stat", "then": {"duplicate": True}}, "then.duplicate", "TCP drops what comes twice"),
+    ({"on": "pop3.stat", "then": {"mtu": 576}}, "then.mtu", "slice writes small pieces"),
+    ({"on": "pop3.stat", "then": {"reset": {"direction": "both"}}}, "then.reset.direction", "ends both directions"),
+    ({"on": "pop3.stat", "then": {"reset": {"direction": "left"}}}, "then.reset.direction", "none of"),
+    ({"on": "pop3.stat", "then": {"half_close": {"direction": "both"}}}, "then.half_close.direction", "whole close"),
+    ({"on": "pop3.stat", "then": {"cut_after": {"octets": 5, "direction": "both"}}}, "then.cut_after.direction", "one"),
+    ({"on": "pop3.stat", "then": {"hang_up": {"direction": "up"}}}, "then.hang_up.direction", "half_close ends one"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"direction": "both"}}}, "then.corrupt.direction", "counted one way"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"octets": -1}}}, "then.corrupt.octets", ">= 0"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"mask": 0}}}, "then.corrupt.mask", ">= 1"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"mask": 256}}}, "then.corrupt.mask", "<= 255"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"chance": 2}}}, "then.corrupt.chance", "<= 1"),
+    ({"on": "pop3.stat", "then": {"corrupt": {"octets": 0}}}, "then.corrupt", "nothing would be changed"),
+    ({"on": "pop3.stat", "then": {"bandwidth": 0}}, "then.bandwidth", ">= 1"),
+    ({"on": "pop3.stat", "then": {"slice": {"octets": 0}}}, "then.slice.octets", ">= 1"),
+    ({"on": "pop3.stat", "then": {"latency": "soon"}}, "then.latency", "not a number of seconds"),
+    ({"on": "pop3.stat", "then": {"latency": -1}}, "then.latency", ">= 0"),
+    ({"on": "pop3.stat", "then": {"stall": {"for_s": "2 days"}}}, "then.stall.for_s", ""),
+    ({"on": "pop3.stat", "then": {"latency": {}}}, "then.latency", ""),
+    ({"on": "dns.query", "then": {"reset": True}}, "then.reset", "a datagram has no stream"),
+    # what can't be done together, or can't be said
+    ({"on": "pop3.stat", "then": {"refuse": "-ERR a", "say": "+OK b"}}, "then", "both the answer"),
+    ({"on": "pop3.stat", "then": [HANG, {"delay": 1}]}, "then", "nothing can follow hang_up"),
+    ({"on": "pop3.stat", "then": {"refuse": "550 no"}}, "then.refuse", "can't say this"),
+    ({"on": "smtp.rcpt", "then": {"refuse": "250 yes"}}, "then.refuse", "can't say this"),
+    ({"on": "http.request", "then": {"refuse": 99}}, "then.refuse", "can't say this"),
+    ({"on": "http.tls", "then": {"refuse": "unknwon_ca"}}, "then.refuse", "can't say this"),
+    ({"on": "http.connect", "then": {"tls": "expird"}}, "then.tls", "did you mean expired?"),
+    ({"on": "smtp.rcpt", "then": {"refuse": "550 $recipent"}}, "then.refuse", "did you mean recipient?"),
+    ({"on": "pop3.stat", "then": {"script": []}}, "then.script", "nothing is to be done"),
+    ({"on": "pop3.stat", "then": {"script": [{"expect": "/(/"}]}}, "then.script[0].expect", "no regular expression"),
+]
+
+
+async def whole_state(client: Console) -> list[object]:
+    return [await client.get("sandboxes"), await client.get(RULES), await client.get("sandboxes/t1/accounts")]
+
+
+async def furnished(client: Console) -> list[object]:
+    await client.ask("POST", "sandboxes", 201, {"name": "t1"})
+    await client.ask("POST", RULES, 201, STANDING)
+    await client.ask("POST", "sandboxes/t1/accounts", 201, {"name": "u1"})
+    return await whole_state(client)
+
+
+def test_rules(tmp_path: Path) -> None:
+    """One testbed for them all: each is refused in both tongues, alone, in a list and as a replacement."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await furnished(client)
+            number = (await client.get(RULES))[0]["id"]
+            for rule, key, words in RULE_CASES:
+                for problem, at in [
+                    (await client.problem("POST", RULES, 422, json=rule), key),
+                    (await client.problem("POST", RULES, 422, json=[STANDING | {"name": "x"}, rule]), f"rule[1].{key}"),
+                    (await client.problem("PUT", f"{RULES}/{number}", 422, json=rule), key),
+                    (await client.problem("POST", RULES, 422, data=toml(rule), headers=TOML), f"rule[0].{key}"),
+                ]:
+                    assert problem["key"] == at, rule
+                    assert words in problem["detail"], (rule, problem)
+                    assert problem["allowed"], rule
+                    assert "value" in problem or rule_value(rule, key) is None, rule
+            assert await whole_state(client) == before
+
+    run(main())
+
+
+TOML = {"Content-Type": "application/toml"}
+
+
+def rule_value(rule: object, key: str) -> object:
+    """What stands at a key of a rule."""
+    for word in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(rule, dict):
+            rule = rule.get(word)
+        elif isinstance(rule, list) and word.isdecimal():
+            rule = rule[int(word)]
+    return rule
+
+
+def toml(rule: dict[str, Any]) -> bytes:
+    """The rule in TOML, which writes values as JSON does, but for tables."""
+
+    def value(one: object) -> str:
+        if isinstance(one, dict):
+            return "{ " + ", ".join(f"{key} = {value(inner)}" for key, inner in one.items()) + " }"
+        if isinstance(one, list):
+            return "[" + ", ".join(map(value, one)) + "]"
+        return json.dumps(one)
+
+    return ("[[rule]]\n" + "".join(f"{key} = {value(one)}\n" for key, one in rule.items())).encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "key"),
+    [
+        ("POST", "sandboxes", {"name": "t1"}, 409, "name"),
+        ("POST", "sandboxes", {"name": "T1"}, 422, "name"),
+        ("POST", "sandboxes", {"name": "a b"}, 422, "name"),
+        ("POST", "sandboxes", {"name": "../x"}, 422, "name"),
+        ("POST", "sandboxes", {"name": "x" * 64}, 422, "name"),
+        ("POST", "sandboxes", {"name": 5}, 422, "name"),
+        ("POST", "sandboxes", {}, 400, "name"),
+        ("POST", "sandboxes", {"name": "t2", "domains": ["t1.test"]}, 409, "domains"),
+        ("GET", "sandboxes/t1/messages/wait", None, 400, "timeout"),
+        ("GET", "sandboxes/t1/messages/wait?timeout=inf", None, 422, "timeout"),
+        ("GET", "sandboxes/t1/messages/wait?timeout=-1", None, 422, "timeout"),
+        ("GET", "sandboxes/t1/messages/wait?timeout=1e9", None, 422, "timeout"),
+        ("GET", "sandboxes/t1/messages/wait?timeout=1&count=-1", None, 422, "count"),
+        ("GET", "sandboxes/t1/messages/wait?timeout=1&subject=/(/", None, 422, "subject"),
+        ("GET", "sandboxes/t1/events/wait", None, 400, "timeout"),
+        ("GET", "sandboxes/t1/events/wait?timeout=nan", None, 422, "timeout"),
+        ("GET", "sandboxes/t1/events/wait?timeout=1&kin=fault", None, 400, "kin"),
+        ("DELETE", "sandboxes/default", None, 409, "sandbox"),
+        ("POST", "sandboxes/nowhere/rules", STANDING, 404, "sandbox"),
+        ("POST", RULES, STANDING, 409, "name"),
+        ("PUT", "sandboxes", {}, 405, "method"),
+        ("GET", "sandbox", None, 404, "path"),
+    ],
+)
+def test_everything_else(tmp_path: Path, method: str, path: str, body: object, status: int, key: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await furnished(client)
+            problem = await client.problem(method, path, status, **({} if body is None else {"json": body}))
+            assert problem["key"] == key
+            assert problem["detail"]
+            assert problem["allowed"]
+            assert await whole_state(client) == before
+
+    run(main())
+
+
+# ── a gigabyte ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def framed(chunked: bool) -> Iterator[bytes]:
+    """A gigabyte as a request's body."""
+    for _ in range(GIGABYTE // len(PIECE)):
+        yield (b"%x\r\n%b\r\n" % (len(PIECE), PIECE)) if chunked else PIECE
+
+
+async def offer(client: Console, method: str, path: str, media_type: str, *, chunked: bool) -> tuple[int, bytes, int]:
+    """Stream a gigabyte until there is an answer: its status, its body, and how much was taken of the gigabyte."""
+    host, _, port = client.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {GIGABYTE}"
+    head = f"{method} /api/v1/{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {media_type}\r\n{framing}\r\n\r\n"
+    writer.write(head.encode())
+    answer = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+    taken = 0
+    try:
+        async for piece in each(framed(chunked)):
+            if answer.done():
+                break
+            writer.write(piece)
+            await writer.drain()
+            taken += len(PIECE)
+    except ConnectionError:
+        pass
+    head_of_answer = await answer
+    length = next(line for line in head_of_answer.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    body = await reader.readexactly(int(length.partition(b":")[2]))
+    writer.transport.abort()
+    return int(head_of_answer.split()[1]), body, taken
+
+
+async def each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)  # the console answers in the same loop
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+@pytest.mark.parametrize(
+    ("method", "path", "media_type"),
+    [
+        ("POST", RULES, "application/json"),
+        ("POST", RULES, "application/toml"),
+        ("PUT", f"{RULES}/1", "application/json"),
+        ("POST", "sandboxes", "application/json"),
+        ("POST", "sandboxes/t1/reset", "application/json"),
+        ("PUT", "sandboxes/t1/files/u1@t1.test/f", "application/octet-stream"),
+    ],
+)
+def test_a_gigabyte_is_refused_before_it_is_read(
+    tmp_path: Path, method: str, path: str, media_type: str, chunked: bool
+) -> None:
+    async def main() -> None:
+        async with console(tmp_path, limits=LIMITS) as client:
+            before = await furnished(client)
+            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            status, body, taken = await offer(client, method, path, media_type, chunked=chunked)
+            assert status == 413
+            problem = json.loads(body)
+            assert problem["key"] == "body"
+            assert problem["value"] == ("more than is allowed" if chunked else GIGABYTE)
+            assert problem["allowed"].startswith("at most ")
+            assert taken < 16 << 20
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib < SPARE_KIB
+            assert await whole_state(client) == before
+
+    run(main())
+
+
+# ── who may ask ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "key"),
+    [
+        ({"Host": "rebound.evil.test"}, 421, "Host"),
+        ({"Host": "127.0.0.1.evil.test"}, 421, "Host"),
+        ({"Host": "169.254.169.254"}, 421, "Host"),
+        ({"Host": ""}, 421, "Host"),
+        ({"Origin": "https://evil.test"}, 403, "Origin"),
+        ({"Origin": "null"}, 403, "Origin"),
+        ({"Origin": "http://localhost:1"}, 403, "Origin"),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, "Origin"),
+        ({"Sec-Fetch-Site": "same-site"}, 403, "Origin"),
+        ({"Authorization": ""}, 401, "Authorization"),
+        ({"Authorization": "Bearer wrong"}, 401, "Authorization"),
+        ({"Authorization": "Digest token"}, 401, "Authorization"),
+        ({"Authorization": "Bearer s\u00e9cret"}, 401, "Authorization"),
+    ],
+)
+def test_who_may_not_ask(tmp_path: Path, headers: dict[str, str], status: int, key: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path, token="sesame") as client:
+            client.http.headers["Authorization"] = "Bearer sesame"
+            before = await furnished(client)
+            problem = await client.problem("POST", RULES, status, json=STANDING | {"name": "x"}, headers=headers)
+            assert problem["key"] == key
+            assert problem["allowed"]
+            assert await whole_state(client) == before
+
+    run(main())
