@@ -19,4 +19,5 @@ CARD = Card(
     factory="portyard.ssh.edge:open_service",
     capabilities=("password", "publickey", "keyboard-interactive", "shell", "exec", "sftp", "scp"),
     vocabulary=VOCABULARY,
+    quirks="portyard.ssh.core.quirks:Quirks",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from functools import partial
 from pathlib import Path
 
 import asyncssh
@@ -12,12 +13,15 @@ import asyncssh
 from portyard.commons.card import Port, Service
 from portyard.commons.yard import Connection, Yard
 from portyard.ssh import keys
+from portyard.ssh.core.quirks import OURS, Quirks
 from portyard.ssh.link import Link, Owner
+from portyard.ssh.options import build_options, lacks_keys
+from portyard.ssh.penalties import Penalties, Who
+from portyard.ssh.persona import quirks_of
 
-LOGIN_S = 120  # seconds until who hasn't logged in is sent away, OpenSSH's LoginGraceTime
 PARTING_S = 5.0  # seconds that connections get to end when the room closes
-VERSION = "Portyard"
-LINE = 4096  # characters of a line that is typed, a terminal's N_TTY_BUF_SIZE
+DRESSED = 64  # personas whose options are kept
+BARRED = "Not allowed at this time"  # sshd's words
 
 _logger = logging.getLogger("portyard.ssh")
 
@@ -50,7 +54,10 @@ class Room:
         self._service = service
         self._folder = folder
         self._links: set[Link] = set()
-        self._options: asyncssh.SSHServerConnectionOptions | None = None
+        self._keys: list[asyncssh.SSHKey] = []
+        self._whole = asyncio.Event()
+        self._options: dict[Quirks, asyncssh.SSHServerConnectionOptions] = {}
+        self._penalties = Penalties()
 
     async def open(self) -> None:
         """Have the host keys that are there or quickly made; the others follow behind."""
@@ -61,7 +68,10 @@ class Room:
 
     async def _take_keys(self, kinds: list[keys.KeyKind]) -> None:
         found = await asyncio.to_thread(keys.ensure, self._folder, kinds)
-        self._options = await asyncio.to_thread(build_options, found)
+        options = await asyncio.to_thread(build_options, found)
+        self._keys, self._options = found, {OURS: options}
+        if len(kinds) == len(keys.KINDS):
+            self._whole.set()
         lines = keys.known_hosts(found, self._places())
         await asyncio.to_thread(keys.write_known_hosts, self._folder, lines)
 
@@ -76,12 +86,40 @@ class Room:
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """The protocol of one accepted connection."""
-        options = copy.copy(self._options)
-        assert options is not None, "open() comes first"
+        quirks = quirks_of(connection)
+        options = copy.copy(self._options_of(quirks))
         links: list[Link] = []
         options.protocol_factory = lambda: Owner(links[0])
-        links.append(Link(asyncio.get_running_loop(), options, self.yard, connection, self._links))
-        return links[0]
+        link = Link(asyncio.get_running_loop(), options, self.yard, connection, self._links)
+        if quirks.penalty_s:
+            who = (connection.gate.sandbox if connection.gate is not None else "", connection.peer[0])
+            link.failed = partial(self._penalise, who, quirks.penalty_s)
+            link.prepare = partial(self._prepare, link, who)
+        elif lacks_keys(options, quirks):
+            link.prepare = partial(self._prepare, link, None)
+        links.append(link)
+        return link
+
+    def _options_of(self, quirks: Quirks) -> asyncssh.SSHServerConnectionOptions:
+        known = self._options.get(quirks)
+        if known is None:
+            assert self._options, "open() comes first"
+            if len(self._options) >= DRESSED:
+                self._options = {OURS: self._options[OURS]}
+            known = self._options[quirks] = build_options(self._keys, quirks)
+        return known
+
+    async def _prepare(self, link: Link, who: Who | None) -> str:
+        """Refuse who has to wait; wait for keys that the persona has and that aren't made yet."""
+        if who is not None and self._penalties.refuses(who, asyncio.get_running_loop().time()):
+            return BARRED
+        if not self._whole.is_set():
+            await self._whole.wait()
+            link.take_host_keys(self._options_of(link.quirks))
+        return ""
+
+    def _penalise(self, who: Who, penalty_s: float) -> None:
+        self._penalties.add(who, penalty_s, asyncio.get_running_loop().time())
 
     def adopt(self, connection: Connection, sock: object) -> None:
         """Never called: `adopts` is False."""
@@ -101,25 +139,3 @@ class Room:
             _, late = await asyncio.wait(endings, timeout=PARTING_S)
             for task in late:
                 task.cancel()
-
-
-def build_options(host_keys: list[asyncssh.SSHKey]) -> asyncssh.SSHServerConnectionOptions:
-    """What all connections have in common; takes milliseconds, so it is made once."""
-    return asyncssh.SSHServerConnectionOptions(
-        config=[],
-        server_version=VERSION,
-        server_host_keys=host_keys,
-        send_server_host_keys=True,
-        login_timeout=LOGIN_S,
-        host_based_auth=False,
-        gss_host=None,  # else its name would be looked up
-        rdns_lookup=False,
-        x509_trusted_certs=None,
-        x11_forwarding=False,
-        agent_forwarding=False,
-        tcp_keepalive=True,
-        encoding="utf-8",
-        errors="surrogateescape",  # octets that aren't UTF-8 pass a terminal unharmed
-        line_history=200,
-        max_line_length=LINE,
-    )

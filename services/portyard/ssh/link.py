@@ -9,7 +9,7 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncssh
 from asyncssh.constants import DISC_PROTOCOL_ERROR, OPEN_ADMINISTRATIVELY_PROHIBITED
@@ -47,6 +47,7 @@ class Link(Ruled):
         sessions: Those that run.
         method: How a login is tried.
         prompts: What keyboard-interactive asks.
+        failed: Told when the connection ends after failed logins and no good one.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Link(Ruled):
         self._tries = 0
         self._asked = 0
         self.prompts = Prompts(self)
+        self.failed: Callable[[], None] = _nothing
+        self._welcomed = False
         self._open_links = open_links
 
     # Beginning and end
@@ -101,6 +104,8 @@ class Link(Ruled):
         elif error is not None and not self._reason:
             self._reason = str(error) or type(error).__name__
             self.pen.event("error", text=self._reason)
+        if self._tries and not self._welcomed:
+            self.failed()
         self.pen.close(self._reason or "peer closed")
         self._open_links.discard(self)
 
@@ -135,6 +140,11 @@ class Link(Ruled):
         self._asked += 1
         if begin_auth:
             await self.claim(self._username)
+            if self.quirks.banner:
+                self.send_auth_banner(self.quirks.banner.rstrip("\n") + "\n")
+        if self.key_refused(method, packet):
+            self.send_userauth_failure(False)
+            return
         if self.armed and self.method != "none" and not _is_query(self.method, packet):
             verdict = await self.judged("auth", login=printable(self._username), method=self.method)
             if verdict is not None and verdict.refuse is not None:
@@ -149,7 +159,7 @@ class Link(Ruled):
         if self.method != "none" or self._asked > 1:  # RFC 4252 §5.2: "none" asks which methods there are
             self._tries += 1
         self._note_auth("refused")
-        if self._tries >= AUTH_TRIES:
+        if self._tries >= (self.quirks.auth_tries or AUTH_TRIES):
             raise asyncssh.DisconnectError(DISC_PROTOCOL_ERROR, "Too many authentication failures")
         super().send_userauth_failure(partial_success)
 
@@ -181,6 +191,7 @@ class Link(Ruled):
     def welcome(self) -> None:
         """Somebody logged in."""
         assert self.account is not None
+        self._welcomed = True
         if self._detail:
             self._note_auth("accepted")
         self.join(self.account.sandbox)
@@ -270,11 +281,11 @@ class Owner(asyncssh.SSHServer):
 
     def public_key_auth_supported(self) -> bool:
         """Announced to everybody, whether the name has keys or not."""
-        return True
+        return self._link.takes("publickey")
 
     def password_auth_supported(self) -> bool:
         """Announced to everybody."""
-        return True
+        return self._link.takes("password")
 
     async def validate_password(self, username: str, password: str) -> bool:
         """RFC 4252 §8."""
@@ -282,7 +293,7 @@ class Owner(asyncssh.SSHServer):
 
     def kbdint_auth_supported(self) -> bool:
         """Announced to everybody."""
-        return True
+        return self._link.takes("keyboard-interactive")
 
     async def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Challenge | bool:
         """What is asked first (RFC 4256 §3.2)."""
@@ -325,6 +336,10 @@ class Owner(asyncssh.SSHServer):
     def _refuse(self, what: str) -> bool:
         self._link.note_refusal(what)
         raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is refused")
+
+
+def _nothing() -> None:
+    """What nobody waits to hear."""
 
 
 def _is_query(method: str, packet: SSHPacket) -> bool:

@@ -43,6 +43,7 @@ _EXTENDED_NAMED = {
     b"hardlink@openssh.com": "link",
     b"lsetstat@openssh.com": "setstat",
     b"statvfs@openssh.com": "statvfs",
+    b"expand-path@openssh.com": "realpath",
 }
 _EXTENDED_OPEN = {b"fstatvfs@openssh.com": "statvfs", b"fsync@openssh.com": "fsync", b"copy-data": "copy"}
 _PAIRS = frozenset({"rename", "link", "symlink"})

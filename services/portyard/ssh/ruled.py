@@ -6,6 +6,7 @@ Knows asyncssh's connection; the channel and SFTP ask through it too.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncssh
@@ -16,12 +17,13 @@ from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.yard import Connection
 from portyard.ssh.core.words import printable
+from portyard.ssh.persona import Dressed
 
 HUNG_UP = "hung up by a rule"
 LINGER_S = 1.0  # how long a peer may go on sending after our FIN: unread octets would make it a RST
 
 
-class Ruled(asyncssh.SSHServerConnection):
+class Ruled(Dressed):
     """asyncssh's connection, asking at each phase.
 
     Args:
@@ -32,12 +34,14 @@ class Ruled(asyncssh.SSHServerConnection):
     Attributes:
         pen: The journal's.
         gate: The rules'.
+        prepare: What has to be waited for before the version line; it may answer with a line to say in its place.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHServerConnectionOptions, connection: Connection
     ) -> None:
-        super().__init__(loop, options)
+        super().__init__(loop, options, connection)
+        self.prepare: Callable[[], Awaitable[str]] | None = None
         self.pen = connection.log
         self.gate = connection.gate
         self._connection = connection
@@ -112,11 +116,19 @@ class Ruled(asyncssh.SSHServerConnection):
     # The version exchange (RFC 4253 §4.2)
 
     def _send_version(self) -> None:
-        if self.armed:
+        if self.armed or self.prepare is not None:
             self._deciding = True
-            self.create_task(self._ask_greeting())
+            self.create_task(self._begin())
         else:
             self._say_version(f"SSH-2.0-{self._version.decode()}")
+
+    async def _begin(self) -> None:
+        line = await self.prepare() if self.prepare is not None else ""
+        if line and self._transport is not None:
+            self._say_line(line)
+            self.hang_up()
+        else:
+            await self._ask_greeting()
 
     async def _ask_greeting(self) -> None:
         version = f"SSH-2.0-{self._version.decode()}"
@@ -160,6 +172,6 @@ class Ruled(asyncssh.SSHServerConnection):
         await super()._process_kexinit(pkttype, pktid, packet)
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh's own way
-        **asyncssh.SSHServerConnection._packet_handlers,
+        **Dressed._packet_handlers,
         MSG_KEXINIT: _process_kexinit,
     }

@@ -35,6 +35,7 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.filestore.model import FileRoot
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.scenario.model import Verdict
+from portyard.ssh import extensions
 from portyard.ssh.core.verbs import Status, parse_status
 from portyard.ssh.core.words import printable
 from portyard.ssh.operations import event_of, flag_words
@@ -330,6 +331,10 @@ class Files(asyncssh.SFTPServer):
         """As the user."""
         return self._owner
 
+    def name_of(self, number: int) -> str:
+        """Whose number of a user or group it is; "" for nobody's."""
+        return self._owner if number == OWNER_ID else ""
+
     # Helpers
 
     def note_answer(self, words: str) -> None:
@@ -382,14 +387,20 @@ class Handler(SFTPServerHandler):
 
     def __init__(self, files: Files, reader: Any, writer: Any, link: Ruled) -> None:  # noqa: ANN401 - asyncssh's streams
         super().__init__(files, reader, writer, VERSION)
-        self._files = files
+        self.files = files
         self._link = link
         self._lie: Status | None = None
         own: dict[int | bytes, Any] = {
             b"limits@openssh.com": Handler._process_limits,
             b"copy-data": Handler._process_copy_data,
+            **extensions.HANDLERS,
         }
-        self._packet_handlers = {**self._packet_handlers, **own}
+        known = [*self._extensions, *extensions.OURS]
+        self._extensions = extensions.announced(link.quirks, known)
+        handlers = {**self._packet_handlers, **own}
+        absent = extensions.left_out(link.quirks, known)
+        self._packet_handlers = {key: handler for key, handler in handlers.items() if key not in absent}
+        self._return_types = {**self._return_types, **extensions.RETURNS}
 
     # Rules
 
@@ -435,7 +446,7 @@ class Handler(SFTPServerHandler):
             self._send_status(pktid, lie)
 
     def _send_status(self, pktid: int, status: Status) -> None:
-        self._files.note_answer(status.words)
+        self.files.note_answer(status.words)
         body = UInt32(pktid) + UInt32(status.code) + String(status.words) + String("")
         super().send_packet(FXP_STATUS, pktid, body)
 
@@ -461,8 +472,14 @@ class Handler(SFTPServerHandler):
             start, goal, left = start + len(data), goal + len(data), left - len(data)
             await asyncio.sleep(0)
 
+    async def recv_packets(self) -> None:
+        """The conversation behind FXP_INIT."""
+        if self._link.quirks.openssh_symlinks:
+            self._nonstandard_symlink = True  # clients look at the server's version, asyncssh at the client's
+        await super().recv_packets()
+
     async def _cleanup(self, exc: Exception | None) -> None:
-        self._files.abandon()
+        self.files.abandon()
         self._file_handles = {}
         if self._writer is not None:
             channel: Any = self._writer.channel

@@ -15,7 +15,7 @@ import asyncssh
 import pytest
 
 from portyard.commons.yard import Yard
-from portyard.ssh import edge, keys, link, sftp
+from portyard.ssh import keys, link, options, sftp
 from portyard.ssh.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ssh import closed_session, folder_of
@@ -330,7 +330,7 @@ def test_signals(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "LOGIN_S", 0.2)
+    monkeypatch.setattr(options, "LOGIN_S", 0.2)
 
     async def main() -> None:
         async with served(tmp_path) as room:

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from portyard.commons.scenario.vocabulary import CONNECT, FAULTS, STEPS, Field, FieldKind, Form, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import (
+    CONNECT,
+    FAULTS,
+    PERSONA,
+    STEPS,
+    Field,
+    FieldKind,
+    Form,
+    Verb,
+    Vocabulary,
+)
 
 # draft-ietf-secsh-filexfer-13 §9.1; version 3 has the first nine, the others are told as a failure with their words.
 STATUS: Mapping[str, int] = MappingProxyType(
@@ -69,7 +79,9 @@ def _sftp(summary: str, magic: str | None = None, **fields: Field) -> Verb:
 VOCABULARY = Vocabulary(
     room="ssh",
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT - {"tls"}, why_not={"tls": "SSH has no TLS"}),
+        "connect": Verb(
+            "A connection was accepted.", {}, (CONNECT - {"tls"}) | PERSONA, why_not={"tls": "SSH has no TLS"}
+        ),
         "greeting": Verb(
             "The server is about to send its version line.", {}, _PHASE | {"say"}, forms={"refuse": _LINE, "say": _LINE}
         ),
