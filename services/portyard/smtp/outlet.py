@@ -21,6 +21,8 @@ from portyard.smtp.core.model import Reply, reply
 
 AT_ONCE: Final = 4
 """Connections to one destination at once: enough to share its group commits."""
+KEPT: Final = 16
+"""Idle connections to one destination, which belong to one sandbox each."""
 KEEP_S: Final = 3.0
 """Seconds that an idle connection is kept for the next message."""
 CONNECT_S: Final = 10.0
@@ -179,12 +181,27 @@ class Outlet:
         return self._client.receive(Gone())
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An idle connection."""
+
+    outlet: Outlet
+    address: Address
+    sandbox: str
+    timer: asyncio.TimerHandle
+
+
 @dataclass(slots=True)
 class _Pool:
-    """One destination's connections."""
+    """One destination's connections. Each carries one sandbox's mail only: its transcript is that sandbox's to read."""
 
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    idle: list[tuple[Outlet, Address, asyncio.TimerHandle]] = field(default_factory=list)
+    idle: list[_Kept] = field(default_factory=list)
+
+    def take(self, sandbox: str) -> _Kept | None:
+        """The one that a sandbox used last, or None."""
+        place = next((n for n in reversed(range(len(self.idle))) if self.idle[n].sandbox == sandbox), None)
+        return None if place is None else self.idle.pop(place)
 
 
 class Outlets:
@@ -205,34 +222,35 @@ class Outlets:
         self._pools: dict[Destination, _Pool] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(self, destination: Destination, outgoing: Outgoing) -> tuple[Reply, ...]:
-        """Run one transaction on a kept or a new connection; the last word on each recipient.
+    async def send(self, destination: Destination, outgoing: Outgoing, sandbox: str) -> tuple[Reply, ...]:
+        """Run one transaction on a connection that the sandbox kept, or a new one; the last word on each recipient.
 
         Raises:
             UnreachableError: No server of the destination took a connection.
         """
         pool = self._pools.setdefault(destination, _Pool())
         async with pool.slots:
-            while pool.idle:
-                outlet, address, timer = pool.idle.pop()
-                timer.cancel()
-                replies = await self._run(pool, outlet, address, outgoing)
+            while kept := pool.take(sandbox):
+                kept.timer.cancel()
+                replies = await self._run(pool, kept.outlet, kept.address, outgoing, sandbox)
                 # A kept connection may have been closed under us. A testbed peer knows what it has taken already, so trying again is safe.
-                if not (address.ours and all(answer is LOST for answer in replies)):
+                if not (kept.address.ours and all(answer is LOST for answer in replies)):
                     return replies
             outlet, address = await self._connect(destination)
-            return await self._run(pool, outlet, address, outgoing)
+            return await self._run(pool, outlet, address, outgoing, sandbox)
 
     async def close(self) -> None:
         """Close what is idle."""
         for pool in self._pools.values():
-            for outlet, _, timer in pool.idle:
-                timer.cancel()
-                self._retire(outlet)
+            for kept in pool.idle:
+                kept.timer.cancel()
+                self._retire(kept.outlet)
             pool.idle.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _run(self, pool: _Pool, outlet: Outlet, address: Address, outgoing: Outgoing) -> tuple[Reply, ...]:
+    async def _run(
+        self, pool: _Pool, outlet: Outlet, address: Address, outgoing: Outgoing, sandbox: str
+    ) -> tuple[Reply, ...]:
         try:
             replies = await outlet.send(outgoing)
         except BaseException:
@@ -241,7 +259,11 @@ class Outlets:
             raise
         if outlet.alive:
             timer = asyncio.get_running_loop().call_later(KEEP_S, self._expire, pool, outlet)
-            pool.idle.append((outlet, address, timer))
+            pool.idle.append(_Kept(outlet, address, sandbox, timer))
+            if len(pool.idle) > KEPT:
+                oldest = pool.idle.pop(0)
+                oldest.timer.cancel()
+                self._retire(oldest.outlet)
         else:
             self._retire(outlet)
         return replies
@@ -287,7 +309,7 @@ class Outlets:
         return outlet
 
     def _expire(self, pool: _Pool, outlet: Outlet) -> None:
-        pool.idle[:] = [entry for entry in pool.idle if entry[0] is not outlet]
+        pool.idle[:] = [kept for kept in pool.idle if kept.outlet is not outlet]
         self._retire(outlet)
 
     def _retire(self, outlet: Outlet) -> None:

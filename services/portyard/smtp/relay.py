@@ -249,7 +249,7 @@ class Relay:
                 return []
         else:
             try:
-                replies = await self._outlets.send(route, self._outgoing(letter, route, hop, recipients))
+                replies = await self._outlets.send(route, self._outgoing(letter, route, hop, recipients), hop.sandbox)
             except UnreachableError as error:
                 if route.addresses[0].ours and not error.greeted:
                     return []

@@ -65,3 +65,27 @@ def test_a_capturing_sandbox_beside_a_strict_default(tmp_path: Path) -> None:
             assert await holders(yard, "t1") == ["someone@foreign.test"]
 
     run(go())
+
+
+def test_a_kept_connection_between_hops_carries_one_sandboxs_mail(tmp_path: Path) -> None:
+    def deliver(served: Served, *recipients: str) -> None:
+        with smtplib.SMTP("127.0.0.1", served.port("smtp"), timeout=20) as client:
+            for recipient in recipients:
+                client.sendmail("shop@harbour.test", [recipient], b"Subject: x\r\n\r\n")
+
+    async def go() -> None:
+        async with chain(tmp_path) as served:
+            yard = served.yard
+            await make(yard, "t1")
+            await make(yard, "t2")
+            for recipient in ("u@t1.test", "u@t2.test", "u@t1.test", "u@t2.test"):
+                await asyncio.to_thread(deliver, served, recipient)
+                assert await settled(yard) == []
+            await yard.journal.flush()
+            for sandbox, other in (("t1", "t2.test"), ("t2", "t1.test")):
+                (hop,) = [each for each in await yard.journal.sessions(sandbox) if each.service == "mda"]  # kept
+                said = [str(event.fields) for event in await yard.journal.events(hop.id)]
+                assert any("RCPT" in text for text in said)
+                assert not any(other in text for text in said)
+
+    run(go())
