@@ -29,8 +29,9 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with open_yard(tmp_path / "state") as yard, serve(yard, CARD) as running:
+async def served(tmp_path: Path, persona: str = "") -> AsyncIterator[Served]:
+    personas = {"imap": persona} if persona else {}
+    async with open_yard(tmp_path / "state", personas=personas) as yard, serve(yard, CARD) as running:
         await deliver(yard, "two-short.mbox")
         yield running
 
@@ -146,6 +147,41 @@ def test_mbsync_mirrors_both_ways(way: str, tmp_path: Path) -> None:
     run(main())
 
 
+@needs("mbsync")
+@pytest.mark.parametrize(
+    ("persona", "trash"), [("gmail", "[Gmail]/Trash"), ("exchange", "Deleted Items"), ("dovecot", "Trash")]
+)
+def test_mbsync_mirrors_each_persona(persona: str, trash: str, tmp_path: Path) -> None:
+    folder = tmp_path / "mail"
+    folder.mkdir()
+
+    async def main() -> None:
+        async with served(tmp_path, persona) as running:
+            config = tmp_path / "mbsyncrc"
+            config.write_text(
+                MBSYNC.format(
+                    port=running.port("imaps"),
+                    user=USER,
+                    password=PASSWORD,
+                    tls="SSLType IMAPS",
+                    ca=running.ca_file,
+                    mechanism="PLAIN",
+                    folder=folder,
+                )
+            )
+            await command("mbsync", "-c", str(config), "-a")
+            assert len(list((folder / "INBOX").glob("*/*"))) == 2
+            assert (folder / trash).is_dir()
+            (folder / trash / "new" / "1.local").write_bytes(b"Subject: from here\n\nNew.\n")
+            (got, *_) = (folder / "INBOX" / "new").iterdir()
+            got.rename(folder / "INBOX" / "cur" / (got.name.partition(":")[0] + ":2,ST"))
+            await command("mbsync", "-c", str(config), "-a")
+            kept = 1 if persona == "gmail" else 0
+            assert await counts(running.yard, "INBOX", "Trash", "Archive") == [1, 1, kept]
+
+    run(main())
+
+
 MUTTRC = """\
 set folder="{scheme}://{user}@localhost:{port}"
 set spoolfile="+INBOX"
@@ -168,6 +204,20 @@ set imap_check_subscribed=no
 set header_cache=""
 push "<flag-message><copy-message>=Archive<enter><delete-message><sync-mailbox><quit>"
 """
+
+
+@needs("neomutt")
+@pytest.mark.parametrize("persona", ["exchange", "dovecot"])
+def test_neomutt_meets_each_persona(persona: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path, persona) as running:
+            config = tmp_path / "muttrc"
+            fields = {"scheme": "imap", "user": USER, "password": PASSWORD, "port": running.port("imap")}
+            config.write_text(MUTTRC.format(**fields, starttls="yes", force="yes", ca=running.ca_file))
+            await in_a_terminal("neomutt", "-n", "-F", str(config), home=tmp_path)
+            assert await counts(running.yard, "INBOX", "Archive") == [1, 1]
+
+    run(main())
 
 
 @needs("neomutt")

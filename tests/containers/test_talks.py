@@ -15,7 +15,7 @@ from tests.support import imap, pop3, smtp
 from tests.support.asyncio_tests import run
 from tests.support.containers import Containers
 from tests.support.control import Console
-from tests.support.talks import PASSWORD, USER, SocketPeer, Talk, TalkRoom, cases, messages_of, read_talk, run_talk
+from tests.support.talks import PASSWORD, USER, SocketPeer, Talk, TalkRoom, cases, implicit, messages_of, read_talk, run_talk
 
 PASSWORDS = {USER: PASSWORD, "bob@portyard.test": "bob-secret"}
 PRELUDES = {"pop3": pop3.PRELUDES, "imap": imap.PRELUDES, "smtp": smtp.PRELUDES}
@@ -62,7 +62,8 @@ class PublishedStores:
 
 
 def port_of(talk: Talk) -> str:
-    return smtp.PORTS[talk.headers["role"]] if talk.room == "smtp" else talk.room
+    plain = smtp.PORTS[talk.headers["role"]] if talk.room == "smtp" else talk.room
+    return f"{plain}s" if implicit(talk) else plain
 
 
 def bindings_of(talk: Talk) -> dict[str, str]:
@@ -77,7 +78,7 @@ def test_talk(path: Path, feeding: str, yard: Containers) -> None:
     context = ssl.create_default_context(cadata=console.ask("ca.pem").decode())
 
     async def connect(_: Talk) -> SocketPeer:
-        return await SocketPeer.connect(yard.ports[port_of(talk)], context)
+        return await SocketPeer.connect(yard.ports[port_of(talk)], context, implicit=implicit(talk))
 
     room = TalkRoom(connect, PRELUDES[talk.room], bindings_of(talk))
     try:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.yard import Yard
 from portyard.imap.card import EXTENSIONS
 from portyard.imap.core.context import Offer
 from portyard.imap.core.framing import ImapFraming
+from portyard.imap.core.quirks import Quirks
 from portyard.imap.core.session import ImapSession
 
 _LOGIN = """\
@@ -47,8 +49,10 @@ def core(
         extensions=EXTENSIONS,
         message_limit=message_limit,
         version="1.0",
+        quirks=worn(gate, Quirks),
+        facts=facts("imap.portyard.test", "192.0.2.1", "core", yard.clock.now()),
     )
-    return ImapSession(yard.accounts, yard.mail, offer, secure=secure, gate=gate), ImapFraming()
+    return ImapSession(yard.accounts, yard.mail, offer, secure=secure, gate=gate), ImapFraming(offer.quirks.limits.line)
 
 
 class Reader:

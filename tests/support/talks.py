@@ -60,6 +60,11 @@ def read_talk(path: Path) -> Talk:
     return parse_talk(path.read_text(), path.name)
 
 
+def implicit(talk: Talk) -> bool:
+    """Whether the talk is had on the port that speaks TLS from the first octet (`tls: implicit`)."""
+    return talk.headers.get("tls") == "implicit"
+
+
 class Peer(Protocol):
     """One client's end of a session, over a core or a socket."""
 

@@ -32,4 +32,5 @@ CARD = Card(
     factory="portyard.imap.edge:open_service",
     capabilities=("IMAP4rev1", *EXTENSIONS, "STARTTLS", "LOGINDISABLED", "AUTH=PLAIN", "AUTH=LOGIN"),
     vocabulary=VOCABULARY,
+    quirks="portyard.imap.core.quirks:Quirks",
 )

@@ -9,10 +9,13 @@ from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.effects import Framing, Session
+from portyard.commons.scenario.personas import facts, worn
+from portyard.commons.scenario.quirks import Seats
 from portyard.commons.yard import Connection, Handler, Yard
 from portyard.imap.card import EXTENSIONS
 from portyard.imap.core.context import Offer
 from portyard.imap.core.framing import ImapFraming
+from portyard.imap.core.quirks import Quirks
 from portyard.imap.core.session import ImapSession
 
 PARTING = b"* BYE [UNAVAILABLE] Server shuts down\r\n"  # RFC 3501 §7.1.5
@@ -22,13 +25,19 @@ async def open_service(yard: Yard, service: Service) -> Handler:
     """See Card.factory."""
     sandbox_of = partial(sandbox_of_login, yard.accounts, yard.sandboxes)
 
+    host, seats = f"{service.name}.{yard.settings.domain}", Seats()
+
     def make(connection: Connection) -> tuple[Session, Framing]:
+        quirks = worn(connection.gate, Quirks)
         offer = Offer(
             starttls=connection.port.tls is TlsMode.UPGRADE,
             require_tls=yard.settings.require_tls,
             extensions=EXTENSIONS,
             message_limit=yard.settings.limits.message,
             version=_version(),
+            quirks=quirks,
+            facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
+            seats=seats,
         )
         secure = connection.port.tls is TlsMode.IMPLICIT
         session = ImapSession(
@@ -40,7 +49,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             sandbox_of=sandbox_of,
             clocks=yard.clocks,
         )
-        return session, ImapFraming()
+        return session, ImapFraming(quirks.limits.line)
 
     return Conversations(yard, make, PARTING)
 

@@ -16,7 +16,7 @@ from portyard.pop3.core.session import House, Session
 from tests.support.asyncio_tests import run
 from tests.support.personas import dress
 from tests.support.pop3 import BINDINGS, PRELUDES
-from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
 
 
@@ -46,7 +46,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
                     seats=seats,
                     now=yard.clocks.now,
                 )
-                return CorePeer(Session(house), LineFraming(quirks.limits.line), yard, gate)
+                return CorePeer(Session(house, tls=implicit(talk)), LineFraming(quirks.limits.line), yard, gate)
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

@@ -24,6 +24,7 @@ from tests.support.talks import (
     TalkRoom,
     cases,
     deliver,
+    implicit,
     messages_of,
     read_talk,
     run_talk,
@@ -43,8 +44,9 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
             serve(yard, CARD) as served,
         ):
 
-            async def connect(_: Talk) -> SocketPeer:
-                return await SocketPeer.connect(served.port("imap"), served.client_context())
+            async def connect(talk: Talk) -> SocketPeer:
+                port = served.port("imaps" if implicit(talk) else "imap")
+                return await SocketPeer.connect(port, served.client_context(), implicit=implicit(talk))
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

@@ -21,6 +21,7 @@ from tests.support.talks import (
     TalkRoom,
     cases,
     deliver,
+    implicit,
     messages_of,
     read_talk,
     run_talk,
@@ -40,8 +41,9 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
             serve(yard, CARD) as served,
         ):
 
-            async def connect(_: Talk) -> SocketPeer:
-                return await SocketPeer.connect(served.port("pop3"), served.client_context())
+            async def connect(talk: Talk) -> SocketPeer:
+                port = served.port("pop3s" if implicit(talk) else "pop3")
+                return await SocketPeer.connect(port, served.client_context(), implicit=implicit(talk))
 
             await run_talk(TalkRoom(connect, PRELUDES, BINDINGS), yard, talk, feeding)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from portyard.commons.accounts.model import Account, Accounts
@@ -11,9 +12,17 @@ from portyard.commons.clock import Clocks
 from portyard.commons.effects import Effect
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, Mailstore, NoSuchMailboxError
 from portyard.commons.scenario.obeying import Gate
-from portyard.imap.core.replies import Refusal, Tagged, flag_list
+from portyard.commons.scenario.quirks import Seats, worded
+from portyard.imap.core.grammar import parse_command
+from portyard.imap.core.lexing import BadSyntax, Frame
+from portyard.imap.core.model import Expunge, Request
+from portyard.imap.core.names import encode_name
+from portyard.imap.core.naming import Naming
+from portyard.imap.core.quirks import EXTENSION_OF, NONE, Quirks
+from portyard.imap.core.replies import Refusal, Tagged, flag_list, string
 from portyard.imap.core.view import View
 
+_BARE = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+")  # ATOM-CHAR (RFC 3501 §9)
 MESSAGE_LIMIT = 64 << 20  # octets of an appended message where nobody says otherwise
 
 
@@ -73,6 +82,9 @@ class Offer:
         extensions: Capabilities that are served in every phase.
         message_limit: Octets of an appended message.
         version: What ID tells.
+        quirks: How this server differs.
+        facts: What a persona's texts may tell: `host`, `peer`, `session`, `time`.
+        seats: Where an account's sessions are counted.
     """
 
     starttls: bool = False
@@ -80,6 +92,15 @@ class Offer:
     extensions: tuple[str, ...] = ()
     message_limit: int = MESSAGE_LIMIT
     version: str = ""
+    quirks: Quirks = NONE
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seats: Seats = field(default_factory=Seats)
+
+    @property
+    def largest_message(self) -> int:
+        """Octets of an appended message."""
+        own = self.quirks.limits.message
+        return self.message_limit if own is None else min(own, self.message_limit)
 
 
 class Context:
@@ -105,6 +126,8 @@ class Context:
         clocks: Clocks | None = None,
     ) -> None:
         self.gate = gate
+        self.quirks = offer.quirks
+        self.naming = Naming(offer.quirks.folders.items(), offer.quirks.separator)
         self._clocks = clocks
         self.accounts = accounts
         self.mail = mail
@@ -148,15 +171,63 @@ class Context:
     @property
     def may_log_in(self) -> bool:
         """Whether LOGIN and AUTHENTICATE are open now."""
-        return self.secure or not self.offer.require_tls
+        return self.secure or not (self.offer.require_tls or self.quirks.require_tls)
 
     def capabilities(self) -> str:
         """The capabilities of this moment (RFC 3501 §6.1.1): how to log in is announced only while one can."""
+        chosen = self.quirks.capabilities if self.account is None else self.quirks.capabilities_later
+        if chosen is not None:
+            return " ".join(name for name in chosen if name not in self._untrue())
         names = ["IMAP4rev1", *(name for name in self.offer.extensions if name != "SASL-IR")]
         if self.account is None:
             names += ["STARTTLS"] if self.offer.starttls and not self.secure else []
             names += ["SASL-IR", "AUTH=PLAIN", "AUTH=LOGIN"] if self.may_log_in else ["LOGINDISABLED"]
         return " ".join(names)
+
+    def _untrue(self) -> set[str]:
+        """Capabilities that don't stand at this moment: how to log in is announced only while one can."""
+        if self.account is not None:
+            return {"STARTTLS", "LOGINDISABLED"}
+        found = {"LOGINDISABLED"} if self.may_log_in else {"SASL-IR", "AUTH=PLAIN", "AUTH=LOGIN"}
+        return found if self.offer.starttls and not self.secure else found | {"STARTTLS"}
+
+    def read(self, frame: Frame) -> Request:
+        """Read a command: one that this server knows, with the store's names of mailboxes in it.
+
+        Raises:
+            BadSyntax: It isn't one.
+        """
+        request = parse_command(frame)
+        name = type(request.command).__name__.upper()
+        capability = EXTENSION_OF.get(name, "")
+        if isinstance(request.command, Expunge) and request.command.uids is not None:
+            capability = "UIDPLUS"  # RFC 4315 §2.1: UID EXPUNGE
+        if capability and self.quirks.lacks(capability):
+            error = BadSyntax(f"Unknown command {name}", name="unknown")
+            error.tag = request.tag
+            raise error
+        return request if self.naming.plain else Request(request.tag, self.naming.command(request.command))
+
+    def worded(self, answer: Tagged, command: str, fields: Mapping[str, str]) -> tuple[str, str | None]:
+        """A tagged answer's text and code, in the persona's words where it has some; a refusal's words hold its code.
+
+        Args:
+            answer: It.
+            command: The command's name, in capitals.
+            fields: What may be filled in besides.
+        """
+        ours = f"[{answer.code}] {answer.text}" if answer.code and answer.status != "OK" else answer.text
+        values = {"command": command, "name": command.capitalize(), **fields}
+        text = worded(self.quirks.replies, answer.words, values, ours)
+        return text, answer.code if answer.status == "OK" else None
+
+    def kept(self, flags: Iterable[str]) -> tuple[str, ...]:
+        """Those of some flags that this server keeps."""
+        known = self.quirks.keywords
+        if known is None:
+            return tuple(flags)
+        lowered = {keyword.lower() for keyword in known}
+        return tuple(flag for flag in flags if flag.startswith("\\") or flag.lower() in lowered)
 
     async def news(self, *, expunges: bool, uid: bool = False) -> News:
         """The untagged lines for what others (and we) did to the selected mailbox since the client was last told.
@@ -207,7 +278,7 @@ class Context:
         view.generation = generation
         out = bytearray()
         if len(view.keywords) != keywords:
-            out += flags_line(view)
+            out += flags_line(view, self.quirks.keywords)
         for index in changed:
             out += flags_fetch(view, index, uid=uid)
         if fresh:
@@ -215,9 +286,18 @@ class Context:
         return out
 
 
-def flags_line(view: View) -> bytes:
-    """The FLAGS line: the system flags and the keywords in use (RFC 3501 §7.2.6)."""
-    return b"* FLAGS " + flag_list([*SYSTEM_FLAGS, *view.keywords.values()]) + b"\r\n"
+def flags_line(view: View, keywords: Iterable[str] | None = None) -> bytes:
+    """The FLAGS line: the system flags and the keywords in use, or those that there can be (RFC 3501 §7.2.6)."""
+    return b"* FLAGS " + flag_list(dict.fromkeys([*SYSTEM_FLAGS, *view.keywords.values(), *(keywords or ())])) + b"\r\n"
+
+
+def printed_name(context: Context, name: str) -> bytes:
+    """A mailbox's name as it is printed; levels are parted as the store does in the argument.
+
+    RFC 3501 §9: mailbox = "INBOX" / astring; astring = 1*ASTRING-CHAR / string
+    """
+    wire = encode_name(context.naming.parted(name)).encode()
+    return wire if context.quirks.bare_names and _BARE.fullmatch(wire) else string(wire)
 
 
 def flags_fetch(view: View, index: int, *, uid: bool) -> bytes:

@@ -9,15 +9,17 @@ from portyard.commons.effects import Effect, Expect, Send
 from portyard.commons.events import Line
 from portyard.commons.scenario.model import Verdict
 from portyard.commons.scenario.obeying import obeyed
+from portyard.commons.scenario.quirks import worded
 from portyard.imap.core.context import Context
 from portyard.imap.core.fields import fields_for
 from portyard.imap.core.framing import LITERAL_LIMIT, NeedLiteral, SkipLiteral, TakeLiteral, literal_at_end
-from portyard.imap.core.grammar import parse_command, tag_of, verb_of
+from portyard.imap.core.grammar import tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax, Frame
 from portyard.imap.core.model import Request
 from portyard.imap.core.replies import Tagged, ruled_lines, ruled_refusal
 
 COMMAND_LIMIT = 1 << 20  # octets of one command, the appended message not counted
+MINUS_LIMIT = 4096  # octets of a literal that comes unasked where LITERAL- stands for LITERAL+ (RFC 7888 §5)
 SKIP_FACTOR = 4  # a refused literal that comes unasked is read and dropped up to so many times the message limit
 
 
@@ -109,7 +111,9 @@ class Gathering:
     def _refusal(self, need: NeedLiteral) -> Tagged | None:
         """Why a literal is not wanted, or None. Only a message may be large, and only from somebody logged in."""
         message = verb_of(self.lines[0]) == "APPEND" and self._context.account is not None
-        if message and need.size > self._context.offer.message_limit:
+        if not need.synchronising and need.size > MINUS_LIMIT and self._context.quirks.lacks("LITERAL+"):
+            return Tagged("BAD", "Literal too large to come unasked", "TOOBIG")  # RFC 7888 §5: LITERAL-
+        if message and need.size > self._context.offer.largest_message:
             return Tagged("NO", "Message too large", "TOOBIG")
         if not message and need.size > LITERAL_LIMIT:
             return Tagged("BAD", "Literal too large", "TOOBIG")
@@ -124,7 +128,7 @@ class Gathering:
         *lines, last = self.lines
         text = b"\r\n".join((*lines, last[: last.rindex(b"{")] + b"{0}", b""))
         try:
-            request = parse_command(Frame(text, (*self._literals, b"")))
+            request = self._context.read(Frame(text, (*self._literals, b"")))
         except BadSyntax:
             return None  # the literal is its mailbox's name, or it will be refused for what it is
         if not await self._may(request):
@@ -141,7 +145,8 @@ class Gathering:
 
         async def invitation() -> AsyncIterator[Effect]:
             if need.synchronising:
-                yield Send(b"+ Ready for literal data\r\n")  # RFC 3501 §7.5
+                text = worded(self._context.quirks.replies, "literal", {}, "Ready for literal data")
+                yield Send(f"+ {text}\r\n".encode())  # RFC 3501 §7.5
             yield taken
 
         verdict = None

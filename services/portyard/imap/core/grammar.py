@@ -97,10 +97,10 @@ def _parse_verb(cursor: Cursor) -> Command:
         cursor.space()
         name = cursor.word("a command")
         if name not in _UID_PARSERS:
-            raise BadSyntax(f"Unknown command UID {name}")
+            raise BadSyntax(f"Unknown command UID {name}", name="unknown")
         return _UID_PARSERS[name](cursor)
     if name not in _PARSERS:
-        raise BadSyntax(f"Unknown command {name}")
+        raise BadSyntax(f"Unknown command {name}", name="unknown")
     return _PARSERS[name](cursor)
 
 

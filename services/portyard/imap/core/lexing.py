@@ -53,10 +53,12 @@ class BadSyntax(ValueError):
         tag: The command's tag when it could be read, else None.
         status: "BAD", or "NO" where the words are fine but name what can't be.
         code: A response code for the answer, or None.
+        name: See `replies.Tagged.name`.
     """
 
-    def __init__(self, message: str, *, status: str = "BAD", code: str | None = None) -> None:
+    def __init__(self, message: str, *, status: str = "BAD", code: str | None = None, name: str = "") -> None:
         super().__init__(message)
+        self.name = name
         self.tag: str | None = None
         self.status = status
         self.code = code

@@ -13,6 +13,17 @@ from portyard.commons.mailstore.structure import Address, Envelope, Parameters, 
 _NOT_QUOTABLE = re.compile(rb"[\r\n\x80-\xff]")
 _ESCAPED = re.compile(rb'(["\\])')
 _ANNOUNCEMENT = re.compile(rb"\{[0-9]+\}")
+# What a persona calls the refusals, by their codes (RFC 5530 §3).
+_NAMES = {
+    "AUTHENTICATIONFAILED": "bad_login",
+    "PRIVACYREQUIRED": "privacy",
+    "LIMIT": "connections",
+    "NONEXISTENT": "no_mailbox",
+    "TRYCREATE": "no_target",
+    "ALREADYEXISTS": "exists",
+    "TOOBIG": "too_large",
+}
+_BY_STATUS = {"OK": "completed", "BAD": "syntax"}
 QUOTED_LIMIT = 1024  # octets; old clients choke on quoted strings as long as a line may be
 
 
@@ -26,6 +37,7 @@ class Tagged:
         code: The response code without brackets, or None.
         then: Effects that follow the line.
         told: The lines that a rule wants said in its place; None for none.
+        name: Under which a persona may have words of its own for it; by the status and the code where it is empty.
     """
 
     status: str
@@ -33,6 +45,12 @@ class Tagged:
     code: str | None = None
     then: tuple[Effect, ...] = ()
     told: bytes | None = None
+    name: str = ""
+
+    @property
+    def words(self) -> str:
+        """Under which a persona may have words for it."""
+        return self.name or (_NAMES.get(self.code or "", "") if self.status == "NO" else _BY_STATUS[self.status])
 
 
 class Refusal(Exception):

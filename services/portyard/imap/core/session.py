@@ -20,6 +20,7 @@ from portyard.commons.mailstore.model import (
 )
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.obeying import Gate, interrupted, obeyed, ruled
+from portyard.commons.scenario.quirks import worded
 from portyard.imap.core import transcript
 from portyard.imap.core.commands import HANDLERS
 from portyard.imap.core.context import (
@@ -34,15 +35,13 @@ from portyard.imap.core.context import (
 )
 from portyard.imap.core.fields import fields_for, verb_for
 from portyard.imap.core.gathering import Appending, FarTooLargeError, Gathered, Gathering
-from portyard.imap.core.grammar import parse_command, tag_of
+from portyard.imap.core.grammar import tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax
 from portyard.imap.core.model import Authenticate, Command, Delete, Fetch, Login, Request, Search, Store
+from portyard.imap.core.names import encode_name
 from portyard.imap.core.replies import Refusal, Tagged, ruled_lines, ruled_refusal, status_line
 from portyard.imap.core.state import BY_NAME, Happening, Machine, Outcome, Phase
 
-AUTOLOGOUT_S = 30 * 60.0  # RFC 3501 §5.4: at least 30 minutes
-BAD_LIMIT = 20  # commands in a row that make no sense; whoever sends more isn't speaking IMAP
-LOGINS_LIMIT = 10  # wrong passwords in one session
 SEND_SIZE = 32 * 1024  # octets of short lines gathered before they are sent
 
 
@@ -88,7 +87,8 @@ class ImapSession:
     @property
     def timeout_s(self) -> float | None:
         """How long the peer may stay silent, in seconds."""
-        return AUTOLOGOUT_S
+        limits = self._context.quirks.limits
+        return limits.silence_s if self._context.account is not None else limits.login_s or limits.silence_s
 
     @property
     def phase(self) -> Phase:
@@ -97,7 +97,10 @@ class ImapSession:
 
     async def open(self) -> AsyncIterator[Effect]:
         """The greeting (RFC 3501 §7.1)."""
-        yield Send(status_line("*", "OK", "Portyard IMAP4rev1 ready", f"CAPABILITY {self._context.capabilities()}"))
+        context = self._context
+        text = worded(context.quirks.replies, "greeting", context.offer.facts, "Portyard IMAP4rev1 ready")
+        told = "greeting" in context.quirks.tells_capabilities
+        yield Send(status_line("*", "OK", text, f"CAPABILITY {context.capabilities()}" if told else None))
 
     def transcript(self, event: Event) -> str:
         """The event as the journal shows it, secrets blanked."""
@@ -123,13 +126,20 @@ class ImapSession:
             case MailboxChanged():
                 answers = self._tell_news()
             case Timeout():
-                answers = self._bye("Autologout; idle for too long")  # RFC 3501 §5.4
+                answers = self._bye("Autologout; idle for too long", name="autologout")  # RFC 3501 §5.4
             case _:
                 assert isinstance(event, Gone), "framing hands out no such event"
                 self._machine.happened(Happening.BYE)
+                self._leave()
                 return
         async for effect in answers:
             yield effect
+        if self.phase is Phase.LOGOUT:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._context.account is not None:
+            self._context.offer.seats.leave(self._context.account.id, self._context)
 
     # Lines and literals to commands.
 
@@ -155,15 +165,16 @@ class ImapSession:
         try:
             if refused is not None:
                 raise BadSyntax(refused.text, status=refused.status, code=refused.code)
-            request = parse_command(gathered.frame)
+            request = self._context.read(gathered.frame)
         except BadSyntax as error:
             tag = error.tag or tag_of(gathered.frame.text) or "*"
-            async for effect in self._complain(tag, Tagged(error.status, str(error), error.code)):
+            answer = Tagged(error.status, str(error), error.code, name=error.name)
+            async for effect in self._complain(tag, answer, verb_of(gathered.frame.text)):
                 yield effect
             return
         if not self._machine.allows(request.command):
             reason = f"{_name(request)} is not allowed in the {self.phase.value} state"
-            async for effect in self._complain(request.tag, Tagged("BAD", reason)):
+            async for effect in self._complain(request.tag, Tagged("BAD", reason, name="state"), _name(request)):
                 yield effect
             return
         if not await self._may(request):
@@ -185,17 +196,19 @@ class ImapSession:
         found = await self._context.accounts.by_address(account.sandbox, account.address)
         return found is not None and found.id == account.id
 
-    async def _complain(self, tag: str, answer: Tagged) -> AsyncIterator[Effect]:
+    async def _complain(self, tag: str, answer: Tagged, command: str) -> AsyncIterator[Effect]:
         """Answer something that wasn't run."""
-        yield Send(status_line(tag, answer.status, answer.text, answer.code))
+        text, code = self._context.worded(answer, command, {})
+        yield Send(status_line(tag, answer.status, text, code))
         self._bad += 1
         async for effect in self._lose_patience():
             yield effect
 
     async def _lose_patience(self) -> AsyncIterator[Effect]:
-        if self._bad >= BAD_LIMIT or self._failed_logins >= LOGINS_LIMIT:
-            what = "bad commands" if self._bad >= BAD_LIMIT else "wrong passwords"
-            async for effect in self._bye(f"Too many {what}"):
+        limits = self._context.quirks.limits
+        if self._bad >= limits.errors or self._failed_logins >= limits.logins:
+            what, name = ("bad commands", "errors") if self._bad >= limits.errors else ("wrong passwords", "logins")
+            async for effect in self._bye(f"Too many {what}", name=name):
                 yield effect
 
     async def _over_long(self, head: bytes) -> AsyncIterator[Effect]:
@@ -208,7 +221,7 @@ class ImapSession:
                 yield Unwatch()
             effects = self._finish(answer)
         else:
-            effects = self._complain(tag_of(line) or "*", answer)
+            effects = self._complain(tag_of(line) or "*", answer, verb_of(line))
         async for effect in effects:
             yield effect
 
@@ -369,7 +382,10 @@ class ImapSession:
             self._out += status_line("*", "BYE", "Mailbox was deleted")
             self._machine.happened(Happening.BYE)
         told = final.told if self._lie is None else self._lie
-        self._out += status_line(request.tag, final.status, final.text, final.code) if told is None else told
+        if told is None:
+            text, code = self._context.worded(final, _name(request), self._fields(request))
+            told = status_line(request.tag, final.status, text, code)
+        self._out += told
         if final.told is None:  # what a rule refuses is nobody's fault
             self._bad = self._bad + 1 if final.status == "BAD" else 0
         self._failed_logins += final.code == "AUTHENTICATIONFAILED"
@@ -378,6 +394,13 @@ class ImapSession:
             yield effect
         async for effect in self._lose_patience():
             yield effect
+
+    def _fields(self, request: Request) -> dict[str, str]:
+        """What a persona's words may tell of a command."""
+        name = getattr(request.command, "mailbox", None)
+        mailbox = {} if name is None else {"mailbox": encode_name(self._context.naming.wire(name))}
+        account = self._context.account
+        return mailbox | ({} if account is None else {"account": account.address})
 
     async def _tell_news(self) -> AsyncIterator[Effect]:
         if self._dialogue is None or not self._dialogue.watching:
@@ -400,9 +423,10 @@ class ImapSession:
         if news:
             yield Send(news)
 
-    async def _bye(self, text: str, code: str | None = None) -> AsyncIterator[Effect]:
+    async def _bye(self, text: str, code: str | None = None, *, name: str = "") -> AsyncIterator[Effect]:
         """The server ends the session (RFC 3501 §7.1.5)."""
         self._machine.happened(Happening.BYE)
+        text = worded(self._context.quirks.replies, name, self._context.offer.facts, text)
         self._out += status_line("*", "BYE", text, code)
         yield self._flush()
         yield Close()

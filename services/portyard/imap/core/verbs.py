@@ -10,6 +10,7 @@ from portyard.commons.scenario.vocabulary import (
     CONNECT,
     FAULTS,
     HANDSHAKE,
+    PERSONA,
     Field,
     FieldKind,
     Form,
@@ -67,7 +68,7 @@ def _midst(summary: str, fields: dict[str, Field], why: str) -> Verb:
 VOCABULARY = Vocabulary(
     room="imap",
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": Verb("The server is about to greet.", {}, _ANY, forms=_GREETING),
         "tls": HANDSHAKE,
         "capability": _verb("CAPABILITY"),

@@ -19,7 +19,7 @@ async def append(context: Context, command: Append) -> AsyncIterator[Answer]:
             context.account_id,
             command.mailbox,
             command.message,
-            flags=command.flags,
+            flags=context.kept(command.flags),
             internal_date=command.internal_date or context.now(),  # RFC 3501 §6.3.11: without one, the current time
         )
     except NoSuchMailboxError:

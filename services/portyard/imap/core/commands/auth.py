@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 from portyard.commons.accounts import sasl
 from portyard.commons.accounts.model import Account
-from portyard.commons.effects import Authenticated, Close, StartTls
+from portyard.commons.effects import Authenticated, Close, Pause, StartTls
 from portyard.commons.scenario.obeying import interrupted
+from portyard.commons.scenario.quirks import worded
+from portyard.commons.scenario.templates import fill
 from portyard.imap.core.context import Answer, Claimed, Context, Dialogue
 from portyard.imap.core.model import Authenticate, Capability, Enable, Id, Login, Logout, Starttls
 from portyard.imap.core.replies import Refusal, Tagged, status_line, string
@@ -23,16 +25,17 @@ async def capability(context: Context, _command: Capability) -> AsyncIterator[An
 
 async def identify(context: Context, _command: Id) -> AsyncIterator[Answer]:
     """ID (RFC 2971 §3.1)."""
-    fields = [b"name", b"Portyard"]
-    if context.offer.version:
-        fields += [b"version", context.offer.version.encode()]
+    told = context.quirks.identity
+    if told is None:
+        told = {"name": "Portyard"} | ({"version": context.offer.version} if context.offer.version else {})
+    fields = [part.encode() for name, value in told.items() for part in (name, fill(value, context.offer.facts))]
     yield b"* ID (" + b" ".join(map(string, fields)) + b")\r\n"
     yield Tagged("OK", "ID completed")
 
 
-async def logout(_context: Context, _command: Logout) -> AsyncIterator[Answer]:
+async def logout(context: Context, _command: Logout) -> AsyncIterator[Answer]:
     """LOGOUT (§6.1.3): BYE, then OK."""
-    yield status_line("*", "BYE", "Logging out")
+    yield status_line("*", "BYE", worded(context.quirks.replies, "leaving", context.offer.facts, "Logging out"))
     yield Tagged("OK", "Logout completed", then=(Close(),))
 
 
@@ -42,7 +45,7 @@ async def starttls(context: Context, _command: Starttls) -> AsyncIterator[Answer
         raise Refusal("TLS is active already", status="BAD")
     if not context.offer.starttls:
         raise Refusal("STARTTLS isn't offered here", status="BAD")
-    yield Tagged("OK", "Begin TLS negotiation now", then=(StartTls(),))
+    yield Tagged("OK", "Begin TLS negotiation now", then=(StartTls(),), name="starttls")
 
 
 async def enable(_context: Context, _command: Enable) -> AsyncIterator[Answer]:
@@ -125,8 +128,16 @@ def _decoded(decode: Callable[[bytes], bytes], line: bytes) -> bytes:
 
 
 async def _welcome(context: Context, account: Account | None, mechanism: str) -> AsyncIterator[Answer]:
+    quirks = context.quirks
     if account is None:
+        if quirks.failed_login_delay_s:
+            yield Pause(quirks.failed_login_delay_s)
         raise Refusal("Wrong user or password", "AUTHENTICATIONFAILED")  # RFC 5530 §3
+    if not context.offer.seats.take(account.id, context, quirks.limits.connections):
+        raise Refusal("Too many sessions of this account", "LIMIT")  # RFC 5530 §3
     context.account = account
     yield Authenticated(account.address, mechanism, account.sandbox)
-    yield Tagged("OK", "Logged in", f"CAPABILITY {context.capabilities()}")
+    if "before-login-ok" in quirks.tells_capabilities:
+        yield b"* CAPABILITY " + context.capabilities().encode() + b"\r\n"
+    code = f"CAPABILITY {context.capabilities()}" if "login" in quirks.tells_capabilities else None
+    yield Tagged("OK", "Logged in", code, name="logged_in")

@@ -150,7 +150,8 @@ class _One:
             case FetchItem.INTERNALDATE:
                 return print_date_time(self._message.internal_date)
             case FetchItem.RFC822_SIZE:
-                return b"%d" % self._message.size
+                size = self._message.size
+                return b"%d" % (size + size * self._context.quirks.size_error_percent // 100)
             case FetchItem.ENVELOPE:
                 return envelope((await self._parsed()).envelope)
         return body_structure((await self._parsed()).part, extensible=item is FetchItem.BODYSTRUCTURE)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 
-from portyard.commons.mailstore.model import FlagChange
+from portyard.commons.mailstore.model import DELETED, FlagChange
 from portyard.imap.core.commands.numbers import chosen
 from portyard.imap.core.context import Answer, Context, flags_fetch, flags_line
 from portyard.imap.core.model import Store
 from portyard.imap.core.replies import Refusal, Tagged
 from portyard.imap.core.view import uids_at
 
+_ARCHIVE = "Archive"
+_NOT_ARCHIVED = frozenset({_ARCHIVE, "Junk", "Trash"})
 FLAGS_LIMIT = 100  # of one message (RFC 5530 §3, LIMIT); a mailbox of large flag lists would be slow for everybody
 
 
@@ -19,7 +21,7 @@ async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
     view = context.writable
     yield await context.news(expunges=False, uid=command.uid)
     indexes, vanished = chosen(view, command.messages, uid=command.uid)
-    flags = view.canonical(command.flags)
+    flags = view.canonical(context.kept(command.flags))
     expected = {index: _applied(view.flags[index], command.how, flags) for index in indexes}
     check_count(*expected.values())
     keywords = len(view.keywords)
@@ -28,14 +30,26 @@ async def store(context: Context, command: Store) -> AsyncIterator[Answer]:
         for entry in changed:
             view.set_flags(entry)
     if len(view.keywords) != keywords:
-        yield flags_line(view)
+        yield flags_line(view, context.quirks.keywords)
     for index in indexes:
         if not command.silent or view.flags[index] != expected[index]:
             yield flags_fetch(view, index, uid=command.uid)
+    if context.quirks.auto_expunge and indexes and DELETED in flags and command.how is not FlagChange.REMOVE:
+        await _expunge_at_once(context, uids_at(view, indexes))
     if vanished:
         yield Tagged("NO", "Some of the messages no longer exist", "EXPUNGEISSUED")  # RFC 2180 §4.2.1, RFC 5530 §3
     else:
         yield Tagged("OK", "Store completed")
+
+
+async def _expunge_at_once(context: Context, uids: Sequence[int]) -> None:
+    """What was marked goes now; the session tells it as soon as it may (RFC 3501 §7.4.1)."""
+    view = context.selected
+    if context.quirks.auto_expunge == "archive" and view.name not in _NOT_ARCHIVED:
+        await context.mail.change_flags(view.mailbox_id, uids, FlagChange.REMOVE, frozenset({DELETED}))
+        await context.mail.move(view.mailbox_id, uids, context.account_id, _ARCHIVE)
+    else:
+        await context.mail.expunge(view.mailbox_id, uids)
 
 
 def check_count(*flags: Collection[str]) -> None:

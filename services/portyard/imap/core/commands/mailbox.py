@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from portyard.commons.mailstore.model import DELIMITER, INBOX, SEEN, SYSTEM_FLAGS, Mailbox, NoSuchMailboxError
-from portyard.imap.core.context import Answer, Context, flags_line
+from portyard.imap.core.context import Answer, Context, flags_line, printed_name
 from portyard.imap.core.model import Create, Delete, Examine, Rename, Select, Status, Subscribe, Unsubscribe
-from portyard.imap.core.names import encode_name
-from portyard.imap.core.replies import Refusal, Tagged, flag_list, status_line, string
+from portyard.imap.core.replies import Refusal, Tagged, flag_list, status_line
 from portyard.imap.core.view import View
 
 RECENT_SLICE = 1000  # UIDs asked for at once while \Recent messages are counted
@@ -22,8 +21,10 @@ async def select(context: Context, command: Select | Examine) -> AsyncIterator[A
         raise Refusal("No such mailbox", "NONEXISTENT")
     view = await _open(context, mailbox, read_only=isinstance(command, Examine))
     context.view = view
-    yield flags_line(view)
-    kept = () if view.read_only else (*SYSTEM_FLAGS, *view.keywords.values(), "\\*")
+    yield flags_line(view, context.quirks.keywords)
+    keywords = context.quirks.keywords
+    lasting = (*view.keywords.values(), "\\*") if keywords is None else keywords
+    kept = () if view.read_only else (*SYSTEM_FLAGS, *lasting)
     yield status_line("*", "OK", "Flags kept", f"PERMANENTFLAGS {flag_list(kept).decode()}")
     yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), len(view.recent))
     unseen = next((index for index, flags in enumerate(view.flags) if SEEN not in flags), None)
@@ -33,9 +34,9 @@ async def select(context: Context, command: Select | Examine) -> AsyncIterator[A
     uid_next = max(mailbox.uid_next, view.uids[-1] + 1 if view.uids else 1)
     yield status_line("*", "OK", "Predicted next UID", f"UIDNEXT {uid_next}")
     if view.read_only:
-        yield Tagged("OK", "Examine completed", "READ-ONLY")
+        yield Tagged("OK", "Examine completed", "READ-ONLY", name="selected")
     else:
-        yield Tagged("OK", "Select completed", "READ-WRITE")
+        yield Tagged("OK", "Select completed", "READ-WRITE", name="selected")
 
 
 async def _open(context: Context, mailbox: Mailbox, *, read_only: bool) -> View:
@@ -99,7 +100,8 @@ async def status(context: Context, command: Status) -> AsyncIterator[Answer]:
     if mailbox is None:
         raise Refusal("No such mailbox", "NONEXISTENT")
     items = [f"{item} {await _status_item(context, mailbox, item)}" for item in command.items]
-    yield b"* STATUS " + string(encode_name(mailbox.name).encode()) + f" ({' '.join(items)})\r\n".encode()
+    yield b"* STATUS " + printed_name(context, context.naming.shown(mailbox.name))
+    yield f" ({' '.join(items)})\r\n".encode()
     yield Tagged("OK", "Status completed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from portyard.commons.effects import Unwatch, Watch
+from portyard.commons.scenario.quirks import worded
 from portyard.imap.core.context import Answer, Context, Dialogue
 from portyard.imap.core.model import Check, Close, Expunge, Idle, Noop, Unselect
 from portyard.imap.core.replies import Refusal, Tagged
@@ -28,7 +29,7 @@ async def idle(context: Context, _command: Idle) -> AsyncIterator[Answer]:
 
     if context.view is not None:
         yield Watch(context.view.mailbox_id)
-    yield b"+ idling\r\n"
+    yield f"+ {worded(context.quirks.replies, 'idling', {}, 'idling')}\r\n".encode()
     yield Dialogue(done, watching=True)
 
 
