@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncssh
 import dns.message
 import dns.query
 import pytest
@@ -90,6 +91,13 @@ def other_errands(testbed: Running) -> None:
     assert dns.query.udp(query, HOST, port=testbed.port("dns-udp"), timeout=LIMIT_S).answer
     assert dns.query.tcp(query, HOST, port=testbed.port("dns-tcp"), timeout=LIMIT_S).answer
     asyncio.run(frames(testbed.port("ws")))
+    asyncio.run(shell(testbed.port("ssh")))
+
+
+async def shell(port: int) -> None:
+    login: dict[str, Any] = {"username": "alice", "password": "alice-secret", "known_hosts": None, "config": None}
+    async with asyncssh.connect(HOST, port, client_keys=None, **login) as connection:
+        await connection.run("true")
 
 
 async def frames(port: int) -> None:
@@ -149,7 +157,8 @@ def test_an_mbox(testbed: Running, tmp_path: Path) -> None:
     [
         (("nope",), "no session nope in sandbox default"),
         (("--output", "x.gif"), "no format is called gif"),
-        (("--room", "ssh"), "has no session of ssh yet"),
+        (("--room", "telnet"), "has no session of telnet yet"),
+        (("--sandbox", "nowhere", "--room", "ssh"), "no sandbox nowhere"),
         (("--format", "mbox", "last"), "an mbox holds messages"),
         (("last", "--room", "ftp", "--format", "har"), "holds no HTTP exchanges"),
         (("last", "--output", "missing/x.talk"), "missing/x.talk: No such file or directory"),
@@ -203,7 +212,7 @@ class TestByTshark:
     def test_every_protocol_is_named(self, capture: Capture) -> None:
         stacks = capture.column("frame", "frame.protocols")
         named = {name for stack in stacks for name in stack.split(":")}
-        assert named >= {"eth", "ip", "tcp", "udp", "smtp", "pop", "imap", "ftp", "http", "dns", "websocket"}
+        assert named >= {"eth", "ip", "tcp", "udp", "smtp", "pop", "imap", "ftp", "http", "dns", "websocket", "ssh"}
 
     def test_nothing_is_malformed_lost_or_summed_up_wrongly(self, capture: Capture) -> None:
         wrong = (
@@ -227,6 +236,8 @@ class TestByTshark:
     def test_commands_and_replies_in_their_order(self, capture: Capture) -> None:
         asked = capture.column("tcp.dstport == 25 && smtp.req.command", "smtp.req.command")
         assert [word.upper() for word in asked[:5]] == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+        hops = capture.column('smtp.req.command == "LHLO" && tcp.dstport == 25', "tcp.stream")
+        assert len(hops) > 0  # port 24 would say nothing to a dissector
         assert capture.column("smtp.response.code == 354", "smtp.response.code")
         assert capture.column("pop.request.command", "pop.request.command") == ["USER", "PASS", "RETR", "QUIT"]
         words = capture.column("imap.request.command", "imap.request.command")

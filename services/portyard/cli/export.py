@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
@@ -14,7 +13,6 @@ from portyard.cli.engines import CommandError
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import deliver
 
-PAGE = 1000  # sessions of one look at the list
 EXCHANGES = ("http", "websocket")  # the rooms whose sessions a HAR can hold
 LAST = "last"
 
@@ -67,8 +65,7 @@ def export(
                 raise CommandError("an mbox holds messages, not sessions; leave the session and --room out")
             octets = link.control.raw(f"{link.path(sandbox)}/messages/export")
         else:
-            ids = _chosen(link, sandbox, sessions or [], room, wanted)
-            octets = _written(link, sandbox, ids, wanted)
+            octets = _written(link, sandbox, sessions or [], room, wanted)
         deliver(octets, output, binary=wanted is Format.PCAPNG)
 
 
@@ -79,48 +76,12 @@ def _by_name(output: Path | None) -> Format:
     raise CommandError(f"{output}: no format is called {ending}; give --format: {', '.join(Format)}")
 
 
-def _chosen(link: Link, sandbox: str, named: list[str], room: str | None, form: Format) -> list[str]:
-    """The sessions' ids, oldest first."""
-    if named and named != [LAST]:
-        return named
-    rooms = [room] if room is not None else list(EXCHANGES) if form is Format.HAR else [None]
-    found = sorted(identity for each in rooms for identity in _ids(link, sandbox, each, most=1 if named else None))
-    if not found:
-        of = f" of {room}" if room else " of http or websocket" if form is Format.HAR else ""
-        raise CommandError(f"sandbox {sandbox} has no session{of} yet; see: portyard tail")
-    return found[-1:] if named else found
-
-
-def _ids(link: Link, sandbox: str, room: str | None, most: int | None) -> list[str]:
-    found: list[str] = []
-    while True:
-        before = found[-1] if found else None
-        some = link.control.get(f"{link.path(sandbox)}/sessions", room=room, limit=most or PAGE, before=before)
-        found += [session["id"] for session in some]
-        if most is not None or len(some) < PAGE:
-            return found
-
-
-def _written(link: Link, sandbox: str, ids: list[str], form: Format) -> bytes:
-    if form is Format.PCAPNG:
-        from portyard.cli.captures import capture
-
-        return capture([link.control.get(link.path(sandbox, "sessions", each)) for each in ids])
-    each_written = [
-        link.control.raw(f"{link.path(sandbox, 'sessions', each)}/export?{urlencode(query(format=form.value))}")
-        for each in ids
-    ]
-    if form is Format.HAR:
-        return _merged(each_written)
-    return (b"\n" if form is Format.TALK else b"").join(each_written)
-
-
-def _merged(archives: list[bytes]) -> bytes:
-    """Several archives as one, the exchanges by their time."""
-    if len(archives) == 1:
-        return archives[0]
-    read: list[dict[str, Any]] = [json.loads(archive) for archive in archives]
-    entries = [entry for archive in read for entry in archive["log"]["entries"]]
-    entries.sort(key=lambda entry: str(entry["startedDateTime"]))
-    log = {**read[-1]["log"], "entries": entries, "comment": f"{len(read)} sessions"}
-    return json.dumps({"log": log}, ensure_ascii=False).encode()
+def _written(link: Link, sandbox: str, named: list[str], room: str | None, form: Format) -> bytes:
+    ids = None if named in ([], [LAST]) else ",".join(named)
+    if ids is None:
+        rooms = [room] if room is not None else list(EXCHANGES) if form is Format.HAR else [None]
+        if not any(link.control.get(f"{link.path(sandbox)}/sessions", room=each, limit=1) for each in rooms):
+            of = f" of {room}" if room else " of http or websocket" if form is Format.HAR else ""
+            raise CommandError(f"sandbox {sandbox} has no session{of} yet; see: portyard tail")
+    asked = query(format=form.value, session=ids, room=room, limit=1 if named == [LAST] else None)
+    return link.control.raw(f"{link.path(sandbox)}/export?{urlencode(asked)}")

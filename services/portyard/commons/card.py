@@ -31,6 +31,7 @@ class Port:
         host: The port on the user's machine while the offset is 3000.
         tls: How the port meets TLS.
         transport: "tcp" or "udp".
+        known: The port by which packet analysers know what is spoken here, where that isn't `inside`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Port:
     host: int
     tls: TlsMode = TlsMode.NONE
     transport: str = "tcp"
+    known: int = 0
 
 
 @dataclass(frozen=True, slots=True)

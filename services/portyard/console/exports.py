@@ -1,7 +1,8 @@
-"""What the journal and the mail look like in other people's formats: talk, JSON lines, HAR, mbox."""
+"""What the journal and the mail look like in other people's formats: talk, JSON lines, HAR, packets, mbox."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC
@@ -10,58 +11,101 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
+from portyard.commons.journal import export_pcapng
+from portyard.commons.journal.export_sessions import capture, dialogue
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.talk.print import journal_talk
 from portyard.console import contents, forms, shapes
 from portyard.console.calls import JSON, Answer, Call
 from portyard.console.core import har
+from portyard.console.events import EventReader
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Boxes, Place
+from portyard.rooms import cards
 
 JSONL = "application/jsonl"
 MBOX = "application/mbox"  # RFC 4155 §4
 TALK = "text/plain"
+PACKETS = export_pcapng.MEDIA_TYPE
+MEDIA_TYPES = {"talk": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
+MOST_EVENTS = 300_000  # of a format that is made as a whole
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _ENDINGS = re.compile(rb"\r\n|\r|\n")
 
 
-def session(record: SessionRecord, events: Sequence[JournalEvent], form: str) -> Answer:
+async def session(reader: EventReader, record: SessionRecord, form: str) -> Answer:
     """One session, written down.
 
     Raises:
         ProblemError: 422, this room's sessions can't be written so.
     """
-    match form:
-        case "jsonl":
-            body = b"".join(msgspec.json.encode(event) + b"\n" for event in shown(record, events))
-            return Answer(body, JSONL, _saved(record, "jsonl"))
-        case "har":
-            if record.room not in har.ROOMS:
-                detail = f"format: a session of {record.room} holds no HTTP exchanges"
-                raise ProblemError(
-                    HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value=form, allowed=["talk", "jsonl"]
-                )
-            return Answer(har.har(record, events), JSON, _saved(record, "har"))
-    return Answer(journal_talk(record, events).encode(), TALK, _saved(record, "talk"))
+    if form == "har":
+        check_exchanges(record.room)
+    body = b"".join([part async for part in written(reader, [record], form)])
+    saved = {"Content-Disposition": f'attachment; filename="{record.id}.{form}"'}
+    return Answer(body, MEDIA_TYPES[form], saved)
 
 
-def shown(record: SessionRecord, events: Sequence[JournalEvent]) -> list[forms.Event]:
-    """A session's events as the API shows them."""
-    return [
-        forms.Event(
-            f"{record.id}.{event.seq}",
-            record.id,
-            record.room,
-            record.service,
-            event.seq,
-            event.at,
-            event.kind,
-            event.fields,
-        )
-        for event in events
-    ]
+async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRecord], form: str) -> web.StreamResponse:
+    """Several sessions, written down one after the other as the client takes them.
+
+    Raises:
+        ProblemError: 422, they are too many for a format that has to be made as a whole.
+    """
+    parts = written(reader, records, form)
+    first = await anext(parts, b"")  # a refusal comes before the answer's head
+    response = _response(MEDIA_TYPES[form], f"sessions.{form}")
+    await response.prepare(call.request)
+    await response.write(first)
+    async for part in parts:
+        await response.write(part)
+    await response.write_eof()
+    return response
+
+
+async def written(reader: EventReader, records: Sequence[SessionRecord], form: str) -> AsyncIterator[bytes]:
+    """Sessions in a format, in parts."""
+    journal = reader.yard.journal
+    if form in ("har", "pcapng"):
+        whole = await _whole(reader, records, form)
+        yield har.har(whole) if form == "har" else capture(dialogue(each, its, cards()) for each, its in whole)
+        return
+    for number, record in enumerate(records):
+        await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
+        if form == "jsonl":
+            yield b"".join([msgspec.json.encode(event) + b"\n" for event in await reader.of(record)])
+        else:
+            yield (b"\n" if number else b"") + journal_talk(record, await journal.events(record.id)).encode()
+
+
+async def _whole(
+    reader: EventReader, records: Sequence[SessionRecord], form: str
+) -> list[tuple[SessionRecord, list[JournalEvent]]]:
+    found, count = [], 0
+    for record in records:
+        await asyncio.sleep(0)
+        events = await reader.yard.journal.events(record.id)
+        count += len(events)
+        if count > MOST_EVENTS:
+            detail = f"format: these sessions have more than {MOST_EVENTS:,} events, and a {form} is made as a whole"
+            allowed = "talk or jsonl, or fewer sessions: room=, session=, limit="
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value=form, allowed=allowed)
+        found.append((record, events))
+    return found
+
+
+def check_exchanges(room: str) -> None:
+    """See that a room's sessions can be a HAR.
+
+    Raises:
+        ProblemError: 422, they can't.
+    """
+    if room not in har.ROOMS:
+        detail = f"format: a session of {room} holds no HTTP exchanges"
+        allowed = [form for form in MEDIA_TYPES if form != "har"]
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value="har", allowed=allowed)
 
 
 async def lines(call: Call, events: AsyncIterator[forms.Event]) -> web.StreamResponse:
@@ -116,7 +160,3 @@ def _response(media_type: str, name: str) -> web.StreamResponse:
             "X-Content-Type-Options": "nosniff",
         }
     )
-
-
-def _saved(record: SessionRecord, ending: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{record.id}.{ending}"'}

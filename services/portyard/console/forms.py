@@ -263,7 +263,21 @@ class EventsWaitQuery(EventFilter, forbid_unknown_fields=True, kw_only=True):
 class ExportQuery(msgspec.Struct, forbid_unknown_fields=True):
     """How a session is written down."""
 
-    format: Literal["talk", "jsonl", "har"] = "talk"
+    format: Literal["talk", "jsonl", "har", "pcapng"] = "talk"
+
+
+class ExportSomeQuery(ExportQuery, forbid_unknown_fields=True):
+    """Which sessions are written down, and how.
+
+    Attributes:
+        room: Only those of this room.
+        session: Only these, ids with commas between.
+        limit: The newest so many.
+    """
+
+    room: str | None = None
+    session: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class PasswordQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +16,7 @@ from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.talk.print import journal_talk
 from portyard.console import exports, forms, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
+from portyard.console.core import har
 from portyard.console.core.matching import Check, Criteria, PatternError, compiled
 from portyard.console.events import OWN_ROOM, EventReader, EventWait, Follower, Place, Selection
 from portyard.console.problems import ProblemError
@@ -23,6 +24,7 @@ from portyard.rooms import ROOMS
 
 TALK = "text/plain"
 SSE = "text/event-stream"
+_SOME = 500  # sessions of one look at the list
 BEAT_S = 15.0  # without an event, until a comment shows that the stream is alive
 
 
@@ -88,10 +90,48 @@ def _record_fields(record: SessionRecord) -> dict[str, Any]:
 
 
 async def export_session(call: Call) -> Answer:
-    """One session as a talk, as JSON lines, or as a HAR."""
+    """One session in another format."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
     query: forms.ExportQuery = call.query
-    return exports.session(record, await call.desk.yard.journal.events(record.id), query.format)
+    return await exports.session(EventReader(call.desk.yard), record, query.format)
+
+
+async def export_sessions(call: Call) -> web.StreamResponse:
+    """A sandbox's sessions, or some, in another format, oldest first."""
+    sandbox = await call.desk.sandbox(call.path["sandbox"])
+    query: forms.ExportSomeQuery = call.query
+    if query.room is not None:
+        _check_name("room", query.room, ROOMS)
+        if query.format == "har":
+            exports.check_exchanges(query.room)
+    reader = EventReader(call.desk.yard)
+    if query.session is not None:
+        named = dict.fromkeys(query.session.split(","))
+        records = [await session_of(call.desk, sandbox.name, each) for each in named]
+    else:
+        records = await _records(call.desk, sandbox.name, query.room)
+    if query.session is not None and query.format == "har":
+        for record in records:
+            exports.check_exchanges(record.room)
+    fitting = [
+        record
+        for record in records
+        if query.room in (None, record.room) and (query.format != "har" or record.room in har.ROOMS)
+    ]
+    newest = fitting if query.limit is None else fitting[-query.limit :]
+    return await exports.sessions(call, reader, newest, query.format)
+
+
+async def _records(desk: Desk, sandbox: str, room: str | None) -> list[SessionRecord]:
+    """All of a sandbox's sessions, oldest first."""
+    journal, before = desk.yard.journal, None
+    await journal.flush()
+    found: list[SessionRecord] = []
+    while some := await journal.sessions(sandbox, room=room, limit=_SOME, before=before):
+        found += [record for record in some if record.room != OWN_ROOM]
+        before = some[-1].id
+        await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
+    return found[::-1]
 
 
 # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,9 +241,7 @@ async def _selection(call: Call) -> Selection:
     checks = {}
     for name, value, allowed in (("room", query.room, ROOMS), ("kind", query.kind, KINDS)):
         if value is not None:
-            if value not in allowed:
-                detail = f"{name}: there is no {name} {value}{did_you_mean(value, allowed)}"
-                raise _refused(name, value, detail, list(allowed))
+            _check_name(name, value, allowed)
             checks[name] = _exactly(value)
     if query.session is not None:
         checks["session"] = _exactly(query.session)
@@ -213,6 +251,12 @@ async def _selection(call: Call) -> Selection:
     except PatternError as error:
         raise _refused("text", query.text, f"text: {error}", "text, a glob, or /a regular expression/") from None
     return Selection(sandbox.name, Criteria(checks), query.room, query.session, query.since)
+
+
+def _check_name(key: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        detail = f"{key}: there is no {key} {value}{did_you_mean(value, allowed)}"
+        raise _refused(key, value, detail, list(allowed))
 
 
 def _exactly(wanted: str) -> Check:
@@ -244,9 +288,17 @@ ROUTES = (
         "GET",
         f"{_ONE}/sessions/{{id}}/export",
         export_session,
-        "One session as a talk, as JSON lines, or as a HAR",
-        (TALK, exports.JSONL, JSON),
+        "One session as a talk, JSON lines, a HAR or packets",
+        (TALK, exports.JSONL, JSON, exports.PACKETS),
         forms.ExportQuery,
+    ),
+    Route(
+        "GET",
+        f"{_ONE}/export",
+        export_sessions,
+        "Sessions, all or some, as talks, JSON lines, a HAR or packets",
+        (TALK, exports.JSONL, JSON, exports.PACKETS),
+        forms.ExportSomeQuery,
     ),
     Route("GET", f"{_ONE}/events", list_events, "Events, oldest first", list[forms.Event], forms.EventsQuery),
     Route("GET", f"{_ONE}/events.jsonl", events_jsonl, "Events as JSON lines", exports.JSONL, forms.EventFilter),

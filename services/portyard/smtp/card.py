@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portyard.commons.card import Card, Service, TlsMode, standard
 from portyard.smtp.core.verbs import VOCABULARY
 
@@ -25,7 +27,8 @@ CARD = Card(
         Service(
             name="mda",
             role="mda",
-            ports=(standard("lmtp", 24, TlsMode.UPGRADE),),
+            # Analysers know no protocol by port 24, and read LMTP as the SMTP that it nearly is (RFC 2033 §4).
+            ports=(replace(standard("lmtp", 24, TlsMode.UPGRADE), known=25),),
             summary="puts mail into mailboxes",
             overload=b"421 4.3.2 too many connections, try again later\r\n",
         ),
@@ -42,4 +45,5 @@ CARD = Card(
         "HELP",
     ),
     vocabulary=VOCABULARY,
+    quirks="portyard.smtp.core.quirks:Quirks",
 )

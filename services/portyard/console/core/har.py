@@ -1,4 +1,4 @@
-"""A journalled HTTP session as an HTTP Archive (HAR 1.2), with the messages of a WebSocket as browsers write them.
+"""Journalled HTTP sessions as an HTTP Archive (HAR 1.2), with the messages of a WebSocket as browsers write them.
 
 The journal keeps heads and sizes, not bodies, and secrets are blanked in it: that is what the archive holds, too.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from portyard import __version__
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 
 ROOMS = frozenset({"http", "websocket"})
@@ -20,8 +21,15 @@ _SHOWN = re.compile(r"^[A-Z]+…? \d+(?: compressed)? ?")  # what stands before 
 _OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 
 
-def har(session: SessionRecord, events: Sequence[JournalEvent]) -> bytes:
-    """The archive as JSON."""
+def har(sessions: Iterable[tuple[SessionRecord, Sequence[JournalEvent]]]) -> bytes:
+    """The archive of these sessions as JSON, their exchanges by their time."""
+    found = [entry for session, events in sessions for entry in _entries(session, events)]
+    found.sort(key=lambda entry: str(entry["startedDateTime"]))
+    log = {"version": "1.2", "creator": {"name": "Portyard", "version": __version__}, "entries": found}
+    return json.dumps({"log": log}, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> list[dict[str, Any]]:
     secure = any(event.kind == "tls" and event.fields.get("step") == "established" for event in events)
     entries: list[dict[str, Any]] = []
     for event in events:
@@ -34,9 +42,7 @@ def har(session: SessionRecord, events: Sequence[JournalEvent]) -> bytes:
                 _data(entries[-1], event)
             case "fault" if entries:
                 entries[-1]["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
-    creator = {"name": "Portyard", "version": "1"}
-    page = {"version": "1.2", "creator": creator, "entries": entries, "comment": f"session {session.id}"}
-    return json.dumps({"log": page}, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    return entries
 
 
 def _entry(session: SessionRecord, event: JournalEvent, *, secure: bool) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""The console writes sessions down in other people's formats: one, some, or all of a sandbox."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from portyard.console import exports
+from tests.support.asyncio_tests import run
+from tests.support.console import console, speak
+
+PATH = "sandboxes/default/export"
+
+
+def blocks(octets: bytes) -> list[int]:
+    """The types of a pcapng file's blocks (draft-ietf-opsawg-pcapng §3.1)."""
+    found, place = [], 0
+    while place < len(octets):
+        kind, length = struct.unpack_from("<II", octets, place)
+        assert struct.unpack_from("<I", octets, place + length - 4) == (length,)
+        found.append(kind)
+        place += length
+    return found
+
+
+def test_all_of_a_sandbox_or_some_in_every_format(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            first, second = speak(client, "pop3", "STAT"), speak(client, "imap", "a NOOP")
+            third = speak(client, "pop3", "LIST")
+            speak(client, "pop3", "NOOP", sandbox="other")
+            talks = (await client.raw(PATH)).decode()
+            assert talks.count("room: ") == 3
+            assert talks.index("C: STAT") < talks.index("C: a NOOP") < talks.index("C: LIST")
+            lines = (await client.raw(f"{PATH}?format=jsonl&room=pop3")).splitlines()
+            assert [each["session"] for each in map(json.loads, lines) if each["kind"] == "closed"] == [
+                first.id,
+                third.id,
+            ]
+            assert b"C: LIST" in await client.raw(f"{PATH}?limit=1")
+            assert b"C: STAT" not in await client.raw(f"{PATH}?limit=1")
+            named = (await client.raw(f"{PATH}?session={third.id},{second.id}")).decode()
+            assert named.index("C: LIST") < named.index("C: a NOOP")
+            whole = await client.raw(f"{PATH}?format=pcapng")
+            one = await client.raw(f"sandboxes/default/sessions/{first.id}/export?format=pcapng")
+            assert blocks(one)[:3] == blocks(whole)[:3] == [0x0A0D0D0A, 1, 6]
+            assert len(blocks(whole)) > 2 * len(blocks(one))
+            assert json.loads(await client.raw(f"{PATH}?format=har"))["log"]["entries"] == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "key"),
+    [
+        ("format=gif", 422, "format"),
+        ("format=har&room=pop3", 422, "format"),
+        ("room=telnet", 422, "room"),
+        ("session=nope", 404, "id"),
+        ("limit=0", 422, "limit"),
+        ("newest=1", 400, "newest"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(tmp_path: Path, query: str, status: int, key: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            assert (await client.problem("GET", f"{PATH}?{query}", status))["key"] == key
+            await client.problem("GET", "sandboxes/none/export", 404)
+
+    run(main())
+
+
+def test_a_har_of_another_rooms_session_is_refused_by_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", "STAT")
+            problem = await client.problem("GET", f"{PATH}?format=har&session={log.id}", 422)
+            assert "holds no HTTP exchanges" in problem["detail"]
+
+    run(main())
+
+
+def test_a_format_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "MOST_EVENTS", 10)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for _ in range(4):
+                speak(client, "pop3", "STAT")
+            problem = await client.problem("GET", f"{PATH}?format=pcapng", 422)
+            assert (problem["key"], problem["value"]) == ("format", "pcapng")
+            assert len(blocks(await client.raw(f"{PATH}?format=pcapng&limit=1"))) > 3
+            assert (await client.raw(PATH)).count(b"room: ") == 4
+
+    run(main())
