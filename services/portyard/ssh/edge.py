@@ -14,6 +14,7 @@ from portyard.commons.card import Port, Service
 from portyard.commons.yard import Connection, Yard
 from portyard.ssh import keys
 from portyard.ssh.core.quirks import OURS, Quirks
+from portyard.ssh.hosted import quieten
 from portyard.ssh.link import Link, Owner
 from portyard.ssh.options import build_options, lacks_keys
 from portyard.ssh.penalties import Penalties, Who
@@ -33,6 +34,7 @@ async def open_service(yard: Yard, service: Service) -> Room:
         HostKeyError: The host keys can't be made or read.
     """
     logging.getLogger("asyncssh").setLevel(logging.WARNING)  # it tells every connection's story; the journal does that
+    quieten()
     room = Room(yard, service, yard.state / "ssh")
     await room.open()
     return room

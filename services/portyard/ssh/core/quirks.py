@@ -127,7 +127,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     auth_tries: Annotated[int, Meta(ge=0, le=100)] = 0
     sftp_extensions: tuple[SftpExtension, ...] | None = None
     openssh_symlinks: bool = False
-    penalty_s: Annotated[float, Meta(ge=0, le=600)] = 0
+    penalty_s: Annotated[float, Meta(ge=0, le=200)] = 0
 
     def __post_init__(self) -> None:
         """Hold lists against what a connection needs.
