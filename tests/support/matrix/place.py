@@ -1,0 +1,212 @@
+"""A testbed as clients have it: where its ports are, and its rules over the API."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PATIENCE_S = 20.0
+DELAY_S = 0.1
+"""What rules delay by."""
+QUIET_S = 0.15
+"""Nothing comes for so long where nothing is to come."""
+PASSWORD = "matrix-secret"
+DOMAIN = "portyard.test"
+
+
+class Place:
+    """Where a testbed is.
+
+    Args:
+        console: Host and number of the control API.
+        ports: Host and number of every port, by its name as the cards have it.
+    """
+
+    def __init__(self, console: tuple[str, int], ports: Mapping[str, tuple[str, int]]) -> None:
+        self.console = console
+        self.ports = {name: (host, int(number)) for name, (host, number) in ports.items()}
+        self._ca = ""
+
+    def connect(self, port: str) -> socket.socket:
+        return socket.create_connection(self.ports[port], PATIENCE_S)
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The API's answer: JSON, text where it isn't, None where it is empty."""
+        host, number = self.console
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://{host}:{number}/api/v1/{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            octets = answer.read()
+        if not octets:
+            return None
+        return json.loads(octets) if octets[:1] in b"[{" else octets.decode()
+
+    def rule(self, on: str, then: Mapping[str, object], **more: object) -> str:
+        """Set a rule that acts once; its id."""
+        made = self.ask("POST", "sandboxes/default/rules", {"on": on, "times": 1, "then": then, **more})
+        return str(made["id"])
+
+    def forget(self, rule: str) -> None:
+        self.ask("DELETE", f"sandboxes/default/rules/{rule}")
+
+    def hits(self) -> dict[str, int]:
+        """How often each rule acted, by its id."""
+        return {rule["id"]: rule["hits"] for rule in self.ask("GET", "sandboxes/default/rules")}
+
+    def account(self, name: str) -> str:
+        """A new account; its address."""
+        made = self.ask("POST", "sandboxes/default/accounts", {"name": name, "password": PASSWORD})
+        return str(made["address"])
+
+    def trusting(self) -> ssl.SSLContext:
+        """A client's context that trusts the testbed's CA alone."""
+        self._ca = self._ca or self.ask("GET", "ca.pem")
+        return ssl.create_default_context(cadata=self._ca)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a rule asks for and how a client sees that it was done.
+
+    Attributes:
+        room: The room.
+        verb: The verb of its vocabulary.
+        action: The action, or "bytes" for a fault of bytes.
+        then: What the rule asks for.
+        see: Raises AssertionError where a client sees something else.
+        where: What else the rule says.
+    """
+
+    room: str
+    verb: str
+    action: str
+    then: Mapping[str, object]
+    see: Callable[[Place], None]
+    where: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.room}.{self.verb} {self.action}"
+
+    def look(self, place: Place) -> tuple[str, str]:
+        """The rule's id, and what was wrong or nothing."""
+        rule = place.rule(f"{self.room}.{self.verb}", self.then, name=self.name, where=self.where)
+        try:
+            self.see(place)
+        except Exception as error:  # whatever it is, the next cell is to be looked at
+            place.forget(rule)
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            return rule, f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
+        return rule, ""
+
+
+def look_at(place: Place, cells: Iterable[Cell]) -> dict[str, str]:
+    """What was wrong, by the cell's name; empty where all was right. Every rule must have acted once."""
+    report: dict[str, str] = {}
+    set_by: dict[str, str] = {}
+    for cell in cells:
+        rule, report[cell.name] = cell.look(place)
+        set_by[rule] = cell.name
+    for rule, hits in place.hits().items():
+        if rule in set_by and hits != 1 and not report[set_by[rule]]:
+            report[set_by[rule]] = f"the rule acted {hits} times"
+    return report
+
+
+class Client:
+    """A socket, and what has come of it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.heard = b""
+        self.greeting = b""
+        self.data: Client
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+        if hasattr(self, "data"):
+            self.data.sock.close()
+
+    def say(self, octets: bytes) -> None:
+        self.sock.sendall(octets)
+
+    def until(self, pattern: bytes) -> bytes:
+        """All that comes up to the end of what the pattern matches."""
+        while not (found := re.search(pattern, self.heard, re.DOTALL)):
+            try:
+                more = self.sock.recv(65536)
+            except TimeoutError:
+                raise AssertionError(f"nothing after {self.heard[-200:]!r}, wanted {pattern!r}") from None
+            assert more, f"the end after {self.heard[-200:]!r}, wanted {pattern!r}"
+            self.heard += more
+        got, self.heard = self.heard[: found.end()], self.heard[found.end() :]
+        return got
+
+    def line(self, beginning: bytes) -> bytes:
+        """Lines up to the one that begins so."""
+        return self.until(rb"(?:^|(?<=\n))" + re.escape(beginning) + rb"[^\n]*\n")
+
+    def rest(self, *, politely: bool = True) -> bytes:
+        """All that comes up to the end of the connection; a RST is none, but where something was said that nobody read."""
+        try:
+            while more := self.sock.recv(65536):
+                self.heard += more
+        except ConnectionResetError:
+            assert not politely, f"a RST after {self.heard[-200:]!r}"
+        got, self.heard = self.heard, b""
+        return got
+
+    def ended(self) -> bytes:
+        """All that comes when the client has nothing more to say."""
+        self.sock.shutdown(socket.SHUT_WR)
+        return self.rest()
+
+    def is_quiet(self) -> None:
+        """Nothing more comes, and the connection stays open."""
+        heard = self.until_quiet()
+        assert heard == b"", f"heard {heard!r}"
+
+    def until_quiet(self) -> bytes:
+        """All that comes before nothing more does, on a connection that stays open."""
+        self.sock.settimeout(QUIET_S)
+        try:
+            while more := self.sock.recv(65536):
+                self.heard += more
+        except TimeoutError:
+            got, self.heard = self.heard, b""
+            return got
+        finally:
+            self.sock.settimeout(PATIENCE_S)
+        raise AssertionError(f"the end after {self.heard[-200:]!r}")
+
+    def is_reset(self) -> None:
+        """A RST comes."""
+        try:
+            while more := self.sock.recv(65536):
+                self.heard += more
+        except ConnectionResetError:
+            return
+        raise AssertionError(f"no RST but an orderly end after {self.heard[-200:]!r}")
+
+
+class Delayed:
+    """Its block takes as long as rules delay."""
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        took = time.monotonic() - self._begun
+        assert kind is not None or took >= DELAY_S, f"after {took:.3f} s"
