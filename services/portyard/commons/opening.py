@@ -73,7 +73,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 mail=stores.mail,
                 watcher=stores.watcher,
                 files=DiskFilestore(state / "files", stores.clocks.stamp),
-                tls=TlsSetup(state / "tls", names, stores.sandboxes),
+                tls=TlsSetup(state / "tls", names, stores.sandboxes, later=settings.state == MEMORY),
                 directory=Directory(state / "endpoints"),
                 mail_database=stores.mail_database,
                 control_database=stores.control_database,

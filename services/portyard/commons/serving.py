@@ -153,6 +153,7 @@ class Serving:
     async def open(self) -> None:
         """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order."""
         await self._leases.begin(service.name for service in self._services())
+        await asyncio.to_thread(self.yard.tls.prepare)
         self.yard.spawn(self._leases.run())
         pending = {bound.service: bound.card for bound in self.bounds}
         while pending:

@@ -64,6 +64,9 @@ class Tls(Protocol):
     def ocsp_response(self, request: bytes) -> bytes:
         """The answer to an OCSP request, DER both (RFC 6960). Signs: call it off the loop."""
 
+    def prepare(self) -> None:
+        """Make what every handshake needs, where that was put off. Not for a loop's thread."""
+
     def server_context(self, recipe: str = "good") -> ssl.SSLContext:
         """The context of a named certificate."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,29 @@ class TlsSetup:
         folder: `tls/` of the state directory.
         names: What the leaf names beyond localhost and its addresses.
         sandboxes: Who owns the domain that a client names by SNI.
+        later: Nobody but this process looks at the folder: the CA is made when `prepare` is called, or when it is first needed.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], sandboxes: Sandboxes) -> None:
-        self._authority = Authority.open(folder, names)
+    def __init__(self, folder: Path, names: Sequence[str], sandboxes: Sandboxes, *, later: bool = False) -> None:
+        self._open = lambda: Authority.open(folder, names)
+        self._opened: Authority | None = None
+        self._opening = threading.Lock()
         self._sandboxes = sandboxes
+        if not later:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Open the CA, where that was put off. Not for a loop's thread."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open()
+
+    @property
+    def _authority(self) -> Authority:
+        if self._opened is None:
+            self.prepare()
+        assert self._opened is not None
+        return self._opened
 
     @property
     def ca_pem(self) -> bytes:
