@@ -10,13 +10,17 @@ from portyard.commons.tls.recipes import RECIPES
 from portyard.ftp.tls import Terms, TlsChannel
 from portyard.ftp.watched import WatchedData
 
+HANDSHAKE_S = 30  # how long a data connection's handshake may take before its transfer fails
+
 
 class Data(TlsChannel, WatchedData):
     """A data connection, private when PROT P was said (RFC 4217 §9)."""
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        self._patience: Any = None
         super().__init__(sock, cmd_channel)
         if self.connected and cmd_channel.private_data:
+            self._patience = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
             self.secure_connection(tickets=0)
 
     def use_sendfile(self) -> bool:
@@ -69,6 +73,7 @@ class Data(TlsChannel, WatchedData):
 
     def handle_tls_established(self) -> None:
         """The handshake is done; whether it resumed a session may matter."""
+        self._patience.cancel()
         channel = self.cmd_channel
         channel.note_handshake("data", self.handshake_fields())
         reused = bool(self.socket.session_reused)
@@ -81,6 +86,16 @@ class Data(TlsChannel, WatchedData):
     async def _judge_session(self, reused: bool) -> None:
         if await self.judge("data_tls", reused=reused):
             self.release()
+
+    def _handshake_late(self) -> None:
+        if self.handshaking:
+            self.decline("522 TLS handshake timed out on the data connection.")
+
+    def close(self) -> None:
+        """Close; nobody waits for a handshake any more."""
+        if self._patience is not None:
+            self._patience.cancel()
+        super().close()
 
     def handle_tls_unwanted(self) -> None:
         """A recipe wants plaintext here: one line, and the transfer fails."""
