@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import itertools
 
+from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.settings import Limits as SettingLimits
 from portyard.commons.talk.model import Talk
 from portyard.commons.yard import Yard
 from portyard.smtp.backlog import Backlog
-from portyard.smtp.core.context import Context, Limits, Role
+from portyard.smtp.card import CARD
+from portyard.smtp.core.context import Context, Limits, Role, limits_with, role_with
 from portyard.smtp.core.framing import Framing
 from portyard.smtp.core.hop import print_hop, print_pass
 from portyard.smtp.core.model import Hop, Peer
+from portyard.smtp.core.quirks import Quirks
 from portyard.smtp.core.roles.mda import Delivery
 from portyard.smtp.core.roles.msa import Submission
 from portyard.smtp.core.roles.mta import Exchange
@@ -20,6 +23,7 @@ from portyard.smtp.core.session import Session
 from portyard.smtp.core.stores import Door
 from portyard.smtp.core.verbs import VOCABULARY
 from portyard.smtp.spool import SqlSpool
+from tests.support.personas import dress
 from tests.support.talks import CorePeer
 
 PORTS = {"msa": "submission", "mta": "smtp", "mda": "lmtp"}
@@ -83,7 +87,12 @@ async def make_sandboxes(yard: Yard, talk: Talk) -> None:
 async def open_spool(yard: Yard, hop: str) -> SqlSpool:
     """A spool that nobody relays."""
     return await SqlSpool.open(
-        yard.mail_database, hop, yard.state / "spool", lambda sandbox: yard.clocks.now(sandbox).timestamp(), Backlog(), lambda: None
+        yard.mail_database,
+        hop,
+        yard.state / "spool",
+        lambda sandbox: yard.clocks.now(sandbox).timestamp(),
+        Backlog(),
+        lambda: None,
     )
 
 
@@ -97,22 +106,25 @@ async def door_of(yard: Yard, role: str) -> Door:
     return Exchange(yard.sandboxes, yard.accounts, spool, yard.clocks, host)
 
 
-async def core_peer(yard: Yard, role: str) -> CorePeer:
+async def core_peer(yard: Yard, role: str, *, encrypted: bool = False) -> CorePeer:
     """A client's end of a role's core."""
     ids = itertools.count(1)
     yard.gate.learn(VOCABULARY)
     gate = yard.gate.session("smtp", session="core", peer="192.0.2.1", role=role, port=PORTS[role])
+    await dress(yard, gate, CARD, role)
+    quirks, host = worn(gate, Quirks), f"{role}.portyard.test"
+    itself = Role(role, host, lmtp=role == "mda", auth=role == "msa", require_tls=yard.settings.require_tls)
     context = Context(
-        role=Role(
-            role, f"{role}.portyard.test", lmtp=role == "mda", auth=role == "msa", require_tls=yard.settings.require_tls
-        ),
-        limits=Limits(message=yard.settings.limits.message),
+        role=role_with(itself, quirks),
+        limits=limits_with(Limits(message=yard.settings.limits.message), quirks),
         accounts=yard.accounts,
         door=await door_of(yard, role),
         secret=yard.secret,
         mint=lambda: f"id{next(ids)}",
         join=lambda sandbox: setattr(gate, "sandbox", sandbox),
-        peer=Peer("192.0.2.1"),
+        peer=Peer("192.0.2.1", tls="TLSv1.3" if encrypted else ""),
         gate=gate,
+        quirks=quirks,
+        facts=facts(host, "192.0.2.1", "core", yard.clock.now()),
     )
     return CorePeer(Session(context), Framing(), yard, gate)

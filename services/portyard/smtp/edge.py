@@ -16,12 +16,15 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
 from portyard.commons.locks import Locks
+from portyard.commons.scenario.personas import facts, worn
+from portyard.commons.scenario.quirks import Seats
 from portyard.commons.stream import Stream
 from portyard.commons.yard import Connection, Handler, Yard
-from portyard.smtp.core.context import Context, Limits, Role
+from portyard.smtp.core.context import Context, Limits, Role, limits_with, role_with
 from portyard.smtp.core.framing import Framing
 from portyard.smtp.core.hop import print_pass
 from portyard.smtp.core.model import Peer
+from portyard.smtp.core.quirks import Quirks
 from portyard.smtp.core.roles.mda import Delivery
 from portyard.smtp.core.roles.msa import Submission
 from portyard.smtp.core.roles.mta import Exchange
@@ -104,6 +107,7 @@ class SmtpService:
         )
         self.limits = Limits(message=yard.settings.limits.message, recipients=yard.settings.limits.recipients)
         self.door = door
+        self.seats = Seats()
         self.handler = handler
         # True chance once for each process, then a count: an id that came twice would lose mail, and chance costs a system call.
         self._ids = (f"{prefix}{number:08x}" for prefix in (uuid.uuid4().hex,) for number in itertools.count(1))
@@ -207,9 +211,10 @@ class SmtpServer(SMTP):
     async def _converse(self, stream: Stream) -> None:
         """Run the core on this connection until somebody closes."""
         service, connection, yard = self._service, self._connection, self._service.yard
+        quirks = worn(connection.gate, Quirks)
         context = Context(
-            role=service.role,
-            limits=service.limits,
+            role=role_with(service.role, quirks),
+            limits=limits_with(service.limits, quirks),
             accounts=yard.accounts,
             door=service.door if service.handler is None else HookedDoor(service.door, self),
             secret=yard.secret,
@@ -217,6 +222,9 @@ class SmtpServer(SMTP):
             join=partial(join, connection, also=not service.role.auth),
             peer=Peer(connection.peer[0], tls=self._tls_below()),
             gate=connection.gate,
+            quirks=quirks,
+            facts=facts(service.role.host, connection.peer[0], connection.log.id, yard.clock.now()),
+            seats=service.seats,
         )
         await Conversation(
             stream,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.asyncio_tests import run
 from tests.support.smtp import PRELUDES, bindings, core_peer, make_sandboxes, settings_of
-from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
 
 
@@ -22,7 +22,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
             await make_sandboxes(yard, talk)
 
             async def connect(talk: Talk) -> CorePeer:
-                return await core_peer(yard, talk.headers["role"])
+                return await core_peer(yard, talk.headers["role"], encrypted=implicit(talk))
 
             await run_talk(TalkRoom(connect, PRELUDES, await bindings(yard)), yard, talk, feeding)
 

@@ -9,7 +9,7 @@ import pytest
 from portyard.smtp.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.smtp import PORTS, PRELUDES, bindings, make_sandboxes, settings_of
-from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard, serve
 
 CASES = [
@@ -30,7 +30,8 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
             await make_sandboxes(yard, talk)
 
             async def connect(_: Talk) -> SocketPeer:
-                return await SocketPeer.connect(served.port(PORTS[role]), served.client_context())
+                port = served.port(f"{PORTS[role]}s" if implicit(talk) else PORTS[role])
+                return await SocketPeer.connect(port, served.client_context(), implicit=implicit(talk))
 
             await run_talk(TalkRoom(connect, PRELUDES, await bindings(yard)), yard, talk, feeding)
 

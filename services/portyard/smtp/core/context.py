@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.effects import Send
 from portyard.commons.scenario.engine import SessionGate
-from portyard.smtp.core.grammar import print_reply
+from portyard.commons.scenario.quirks import Seats
+from portyard.commons.scenario.templates import fill
+from portyard.smtp.core.grammar import print_lines, print_reply
 from portyard.smtp.core.model import Peer, Reply, Transaction
+from portyard.smtp.core.quirks import NONE, Quirks
 from portyard.smtp.core.state import Machine
 from portyard.smtp.core.stores import Door
 
@@ -54,7 +57,7 @@ class Role:
     require_tls: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Context:
     """One connection's facts.
 
@@ -72,6 +75,10 @@ class Context:
         transaction: Under way, or None.
         exchange: An AUTH exchange's state, or None.
         errors: Refused so far.
+        quirks: How this server differs.
+        facts: What a persona's texts may tell: `host`, `peer`, `session`, `time`.
+        seats: Where an address's connections are counted.
+        command: The word that the last command begins with, in capitals.
     """
 
     role: Role
@@ -87,6 +94,21 @@ class Context:
     transaction: Transaction | None = None
     exchange: object = None
     errors: int = 0
+    quirks: Quirks = NONE
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seats: Seats = field(default_factory=Seats)
+    command: str = ""
+
+    def say(self, answer: Reply) -> Send:
+        """The effect that sends a reply, in the persona's words where it has some."""
+        name = answer.name or ("syntax" if answer.code == 501 else "")
+        words = getattr(self.quirks.replies, name) if name else None
+        if words is not None:
+            values = {**self.facts, "command": self.command, **answer.values}
+            return Send(print_lines([fill(line, values, line=True) for line in words.split("\n")]))
+        if answer.enhanced and self.quirks.lacks("ENHANCEDSTATUSCODES"):
+            answer = replace(answer, enhanced="")
+        return Send(print_reply(answer))
 
     def trust(self) -> None:
         """The peer proved to be a hop of the testbed: only rules that name the role mean it."""
@@ -94,6 +116,20 @@ class Context:
             self.gate.trust()
 
 
-def say(answer: Reply) -> Send:
-    """The effect that sends a reply."""
-    return Send(print_reply(answer))
+def limits_with(limits: Limits, quirks: Quirks) -> Limits:
+    """The limits of a connection: the settings', lessened as the persona wants it."""
+    if quirks.limits == NONE.limits:
+        return limits
+    own = quirks.limits
+    return replace(
+        limits,
+        message=min(limits.message, own.message or limits.message),
+        recipients=min(limits.recipients, own.recipients or limits.recipients),
+        errors=own.errors,
+        silence_s=own.silence_s,
+    )
+
+
+def role_with(role: Role, quirks: Quirks) -> Role:
+    """The role of a connection, as the persona wants it."""
+    return replace(role, require_tls=True) if quirks.require_tls and not role.require_tls else role

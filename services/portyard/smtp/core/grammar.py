@@ -7,7 +7,7 @@ RFC 5321's grammar with RFC 6531's letters beyond ASCII.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from portyard.smtp.core import model
@@ -41,7 +41,7 @@ _NO_UTF8 = re.compile("[\ud800-\udfff]")
 # sasl-mech = 1*20mech-char; mech-char = %x41-5A / DIGIT / "-" / "_"                          RFC 4422 §3.1
 _MECHANISM = re.compile(r"[A-Za-z0-9\-_]{1,20}")
 
-UNKNOWN_COMMAND: Final = reply(500, "5.5.1", "command not recognised")
+UNKNOWN_COMMAND: Final = reply(500, "5.5.1", "command not recognised", name="unknown")
 
 
 def parse_command(line: bytes) -> Command:
@@ -108,6 +108,12 @@ def print_reply(answer: Reply) -> bytes:
     return "".join(
         f"{answer.code}{' ' if number == last else '-'}{enhanced}{line}\r\n" for number, line in enumerate(answer.lines)
     ).encode()
+
+
+def print_lines(lines: Sequence[str]) -> bytes:
+    """A reply's lines that bear their codes already, each with a space behind it."""
+    *others, last = lines
+    return "".join([*(f"{line[:3]}-{line[4:]}\r\n" for line in others), f"{last}\r\n"]).encode()
 
 
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF       RFC 5321 §4.2

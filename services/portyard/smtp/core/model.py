@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 
@@ -150,11 +151,15 @@ class Reply:
         code: Three digits.
         enhanced: RFC 3463 status ("2.1.0"), repeated on every line (RFC 2034 §4); empty where none belongs.
         lines: The text, one entry a line, at least one.
+        name: Under which a persona may have words of its own for it; empty for none.
+        values: What may be filled in there.
     """
 
     code: int
     enhanced: str
     lines: tuple[str, ...]
+    name: str = field(default="", compare=False)
+    values: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def positive(self) -> bool:
@@ -172,9 +177,14 @@ class Reply:
         return " ".join(part for part in (str(self.code), self.enhanced, *self.lines) if part)
 
 
-def reply(code: int, enhanced: str, *lines: str) -> Reply:
+def reply(code: int, enhanced: str, *lines: str, name: str = "", **values: str) -> Reply:
     """A reply of these lines."""
-    return Reply(code, enhanced, lines)
+    return Reply(code, enhanced, lines, name, values)
+
+
+def about(answer: Reply, **values: str) -> Reply:
+    """The reply with more that may be filled in."""
+    return replace(answer, values={**answer.values, **values})
 
 
 class PeerError(Exception):

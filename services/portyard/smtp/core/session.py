@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from portyard.commons.effects import Close, Effect
+from portyard.commons.effects import Close, Effect, Pause
 from portyard.commons.events import DotBlock, Event, Gone, Line, Timeout, TlsStarted, TooLong
 from portyard.smtp.core import model, ruling
 from portyard.smtp.core.commands import hello, security, transaction
-from portyard.smtp.core.context import Context, say
+from portyard.smtp.core.context import Context
 from portyard.smtp.core.grammar import parse_command
 from portyard.smtp.core.hop import KEYWORD, is_pass
 from portyard.smtp.core.model import Command, PeerError, Reply, reply
@@ -39,8 +39,13 @@ class Session:
 
     async def open(self) -> AsyncIterator[Effect]:
         """The greeting (RFC 5321 §4.2; no enhanced code in it: RFC 2034 §4)."""
-        role = self.context.role
-        yield say(reply(220, "", f"{role.host} {'LMTP' if role.lmtp else 'ESMTP'} Portyard"))
+        context, role = self.context, self.context.role
+        if not context.seats.take(context.peer.address, context, context.quirks.limits.connections):
+            yield context.say(reply(421, "4.3.2", "too many connections from your address", name="connections"))
+            yield Close()
+            return
+        text = f"{role.host} {'LMTP' if role.lmtp else 'ESMTP'} Portyard"
+        yield context.say(reply(220, "", text, name="greeting"))
 
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """The answer to one event."""
@@ -48,6 +53,8 @@ class Session:
         if gate is not None and gate.armed and isinstance(event, Line | DotBlock):
             ruled = ruling.line(self, event) if isinstance(event, Line) else ruling.content(self, event)
             async for effect in ruled:
+                if isinstance(effect, Close):
+                    self._leave()
                 yield effect
             return
         effects: Sequence[Effect]
@@ -63,14 +70,21 @@ class Session:
                 self._restart(f"{version} {cipher}")
                 effects = ()
             case Timeout():
-                effects = (say(reply(421, "4.4.2", "nothing came for too long")), Close())
+                answer = reply(421, "4.4.2", "nothing came for too long", name="silence")
+                effects = (self.context.say(answer), Close())
             case _:
                 effects = ()
         for effect in effects:
+            if isinstance(effect, Close):
+                self._leave()
             yield effect
         if isinstance(event, Gone | Timeout):
+            self._leave()
             self.context.machine.finish()
             self.context.transaction = None
+
+    def _leave(self) -> None:
+        self.context.seats.leave(self.context.peer.address, self.context)
 
     def transcript(self, event: Event) -> str:
         """The event as the journal shows it, secrets blanked."""
@@ -104,8 +118,9 @@ class Session:
         """
         if len(data) + 2 > self.context.limits.command_line and data[:5].upper() != b"AUTH ":
             raise PeerError(LINE_TOO_LONG)
-        command = parse_command(data)
         context = self.context
+        context.command = data.partition(b" ")[0][:16].decode("ascii", "replace").upper()
+        command = parse_command(data)
         if isinstance(command, model.Noop) and command.string and is_pass(command.string, context.secret):
             context.trust()
         if isinstance(command, model.Data) and context.transaction and not context.transaction.recipients:
@@ -128,10 +143,13 @@ class Session:
 
     def refuse(self, answer: Reply) -> Sequence[Effect]:
         """Send a refusal; one wrong command or password too many closes the connection."""
-        self.context.errors += answer.code in _COUNTED
-        if self.context.errors < self.context.limits.errors:
-            return (say(answer),)
-        return (say(answer), say(reply(421, "4.7.0", "too many errors")), Close())
+        context = self.context
+        context.errors += answer.code in _COUNTED
+        wait = context.quirks.tarpit_s if answer.code >= 500 else 0.0
+        said: Sequence[Effect] = (Pause(wait), context.say(answer)) if wait else (context.say(answer),)
+        if context.errors < context.limits.errors:
+            return said
+        return (*said, context.say(reply(421, "4.7.0", "too many errors", name="errors")), Close())
 
     def drop_exchange(self) -> None:
         """End an AUTH exchange where one is under way."""

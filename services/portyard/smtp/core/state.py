@@ -105,7 +105,9 @@ class Machine:
             PeerError: It may not (503).
         """
         if type(command) not in RULES[self.phase]:
-            raise PeerError(reply(503, "5.5.1", _HINTS.get(type(command), "this command doesn't belong here")))
+            name = "hello_first" if self.phase is Phase.GREETED else "order"
+            hint = _HINTS.get(type(command), "this command doesn't belong here")
+            raise PeerError(reply(503, "5.5.1", hint, name=name))
 
     def advance(self, command: Command) -> None:
         """The command succeeded."""

@@ -7,6 +7,7 @@ from portyard.commons.scenario.vocabulary import (
     CONNECT,
     FAULTS,
     HANDSHAKE,
+    PERSONA,
     Field,
     FieldKind,
     Form,
@@ -45,7 +46,7 @@ VOCABULARY = Vocabulary(
     room="smtp",
     roles=("msa", "mta", "mda"),
     verbs={
-        "connect": Verb("A connection was accepted.", {}, CONNECT),
+        "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),
         "tls": HANDSHAKE,
         "ehlo": _verb("EHLO", _HELLO),

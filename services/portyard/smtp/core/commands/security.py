@@ -11,13 +11,13 @@ from typing import Final
 from portyard.commons.effects import Authenticated, Effect, StartTls
 from portyard.smtp.core import model
 from portyard.smtp.core.commands.hello import MECHANISMS
-from portyard.smtp.core.context import Context, say
+from portyard.smtp.core.context import Context
 from portyard.smtp.core.grammar import UNKNOWN_COMMAND
 from portyard.smtp.core.model import PeerError, reply
 
 _CANCELLED: Final = reply(501, "5.7.0", "authentication cancelled")
 _NOT_BASE64: Final = reply(501, "5.5.2", "this is no base64")
-_FAILED: Final = reply(535, "5.7.8", "authentication credentials invalid")
+_FAILED: Final = reply(535, "5.7.8", "authentication credentials invalid", name="bad_login")
 _USERNAME, _PASSWORD = base64.b64encode(b"Username:").decode(), base64.b64encode(b"Password:").decode()
 
 
@@ -34,8 +34,8 @@ async def starttls(context: Context, command: model.StartTls) -> Sequence[Effect
     if not context.role.starttls:
         raise PeerError(UNKNOWN_COMMAND)
     if context.peer.tls:
-        raise PeerError(reply(503, "5.5.1", "TLS runs already"))
-    return (say(reply(220, "2.0.0", "ready to start TLS")), StartTls())
+        raise PeerError(reply(503, "5.5.1", "TLS runs already", name="order"))
+    return (context.say(reply(220, "2.0.0", "ready to start TLS", name="starttls")), StartTls())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,15 @@ def begin(context: Context, command: model.Auth) -> bytes | None:
     if not context.role.auth:
         raise PeerError(UNKNOWN_COMMAND)
     if context.peer.account:
-        raise PeerError(reply(503, "5.5.1", "authenticated already"))
+        raise PeerError(reply(503, "5.5.1", "authenticated already", name="order"))
     if not context.peer.esmtp:
-        raise PeerError(reply(503, "5.5.1", "AUTH needs EHLO"))
+        raise PeerError(reply(503, "5.5.1", "AUTH needs EHLO", name="order"))
     if context.role.require_tls and not context.peer.tls:
-        raise PeerError(reply(538, "5.7.11", "encryption required for the requested authentication mechanism"))
+        raise PeerError(
+            reply(538, "5.7.11", "encryption required for the requested authentication mechanism", name="no_plaintext")
+        )
     if command.mechanism not in MECHANISMS:
-        raise PeerError(reply(504, "5.5.4", "this mechanism isn't offered"))
+        raise PeerError(reply(504, "5.5.4", "this mechanism isn't offered", name="mechanism"))
     context.exchange = Exchange(command.mechanism)
     if command.initial_response is None:
         return None
@@ -90,8 +92,8 @@ def challenge(context: Context) -> Sequence[Effect]:
     exchange = context.exchange
     assert isinstance(exchange, Exchange)
     if exchange.mechanism != "LOGIN":
-        return (say(reply(334, "", "")),)
-    return (say(reply(334, "", _USERNAME if exchange.name is None else _PASSWORD)),)
+        return (context.say(reply(334, "", "")),)
+    return (context.say(reply(334, "", _USERNAME if exchange.name is None else _PASSWORD)),)
 
 
 async def hear(context: Context, line: bytes) -> Claim | None:
@@ -131,7 +133,7 @@ async def verify(context: Context, claim: Claim) -> Sequence[Effect]:
     if account is None:
         raise PeerError(_FAILED)
     context.peer.account, context.peer.sandbox = account.address, account.sandbox
-    succeeded = say(reply(235, "2.7.0", "authentication succeeded"))
+    succeeded = context.say(reply(235, "2.7.0", "authentication succeeded", name="logged_in"))
     return (Authenticated(account.address, claim.mechanism, account.sandbox), succeeded)
 
 

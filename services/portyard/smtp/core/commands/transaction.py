@@ -9,13 +9,14 @@ from portyard.commons.events import DotBlock
 from portyard.commons.mailstore.model import StoreFullError
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.smtp.core import model, trace
-from portyard.smtp.core.context import Context, say
+from portyard.smtp.core.context import Context
 from portyard.smtp.core.framing import MessageData
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.hop import KEYWORD, parse_hop
-from portyard.smtp.core.model import Parameter, PeerError, Reply, Transaction, reply
+from portyard.smtp.core.model import Parameter, PeerError, Reply, Transaction, about, reply
+from portyard.smtp.core.quirks import EXTENSION_OF
 
-TOO_LARGE = reply(552, "5.3.4", "the message passes the size limit")
+TOO_LARGE = reply(552, "5.3.4", "the message passes the size limit", name="too_large")
 STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 
 
@@ -25,14 +26,14 @@ async def mail(context: Context, command: model.Mail) -> Sequence[Effect]:
     transaction = Transaction(command.reverse_path, "")
     for parameter in command.parameters:
         read = _PARAMETERS.get(parameter.keyword)
-        if read is None:
+        if read is None or _unserved(context, parameter):
             raise PeerError(_unknown_parameter(parameter))
         read(context, transaction, parameter)
     _demand_utf8(transaction, command.reverse_path)
     transaction.id = transaction.hop.id if transaction.hop else context.mint()
     await context.door.sender(context.peer, transaction)
     context.transaction = transaction
-    return (say(reply(250, "2.1.0", "sender ok")),)
+    return (context.say(reply(250, "2.1.0", "sender ok", name="sender")),)
 
 
 async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
@@ -44,15 +45,17 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
             raise PeerError(_unknown_parameter(command.parameters[0]))
         _demand_utf8(transaction, command.forward_path)
         if len(transaction.recipients) >= context.limits.recipients:  # RFC 5321 §4.5.3.1.10
-            raise PeerError(reply(452, "4.5.3", "too many recipients"))
+            raise PeerError(reply(452, "4.5.3", "too many recipients", name="recipients"))
         recipient = await context.door.recipient(context.peer, transaction, command.forward_path)
-    except PeerError:
+    except PeerError as error:
         transaction.refused += 1
         await claimed(context, command.forward_path)
+        error.reply = about(error.reply, recipient=print_mailbox(command.forward_path))
         raise
     transaction.recipients.append(recipient)
+    address = print_mailbox(command.forward_path)
     context.join(recipient.sandbox)
-    return (say(reply(250, "2.1.5", "recipient ok")),)
+    return (context.say(reply(250, "2.1.5", "recipient ok", name="recipient", recipient=address)),)
 
 
 async def claimed(context: Context, mailbox: model.Mailbox) -> str:
@@ -73,15 +76,15 @@ async def data(context: Context, command: model.Data) -> Sequence[Effect]:
     """Ask for the message (RFC 5321 §4.1.1.4)."""
     transaction = context.transaction
     assert transaction is not None, "the state table admits DATA only after RCPT"
-    go_ahead = reply(354, "", "send the message, end it with a lone dot")
-    return (Expect(MessageData(context.limits.message)), say(go_ahead))
+    go_ahead = reply(354, "", "send the message, end it with a lone dot", name="go_ahead")
+    return (Expect(MessageData(context.limits.message)), context.say(go_ahead))
 
 
 def no_recipients(context: Context) -> Reply:
     """What DATA gets where every RCPT was refused (RFC 5321 §3.3; RFC 2033 §4.2 wants 503)."""
     refused = context.transaction is not None and context.transaction.refused
     code = 554 if refused and not context.role.lmtp else 503
-    return reply(code, "5.5.1", "no valid recipients")
+    return reply(code, "5.5.1", "no valid recipients", name="no_recipients")
 
 
 async def message(context: Context, block: DotBlock) -> Sequence[Effect]:
@@ -103,7 +106,7 @@ async def message(context: Context, block: DotBlock) -> Sequence[Effect]:
         "recipients": [print_mailbox(recipient.mailbox) for recipient in transaction.recipients],
         "octets": block.size,
     }
-    return (Note("data", note), *(say(answer) for answer in answers))
+    return (Note("data", note), *(context.say(answer) for answer in answers))
 
 
 def _inspect(block: DotBlock) -> None:
@@ -122,9 +125,9 @@ def _inspect(block: DotBlock) -> None:
 
 def _demand_identity(context: Context) -> None:
     if context.role.require_tls and not context.peer.tls:
-        raise PeerError(reply(530, "5.7.0", "must issue a STARTTLS command first"))  # RFC 3207 §4
+        raise PeerError(reply(530, "5.7.0", "must issue a STARTTLS command first", name="needs_tls"))  # RFC 3207 §4
     if context.role.auth and not context.peer.account:
-        raise PeerError(reply(530, "5.7.0", "authentication required"))  # RFC 4954 §6
+        raise PeerError(reply(530, "5.7.0", "authentication required", name="needs_login"))  # RFC 4954 §6
 
 
 def _demand_utf8(transaction: Transaction, mailbox: model.Mailbox) -> None:
@@ -134,6 +137,11 @@ def _demand_utf8(transaction: Transaction, mailbox: model.Mailbox) -> None:
 
 def _unknown_parameter(parameter: Parameter) -> Reply:
     return reply(555, "5.5.4", f"parameter {parameter.keyword} isn't recognised")  # RFC 5321 §4.1.1.11
+
+
+def _unserved(context: Context, parameter: Parameter) -> bool:
+    extension = EXTENSION_OF.get(parameter.keyword)
+    return extension is not None and context.quirks.lacks(extension)
 
 
 def _bad_value(parameter: Parameter) -> PeerError:

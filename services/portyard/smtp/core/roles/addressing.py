@@ -7,8 +7,8 @@ from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, reply
 
-RELAYING_DENIED = reply(550, "5.7.1", "relaying denied")
-UNKNOWN_USER = reply(550, "5.1.1", "no such user here")
+RELAYING_DENIED = reply(550, "5.7.1", "relaying denied", name="relaying")
+UNKNOWN_USER = reply(550, "5.1.1", "no such user here", name="no_user")
 SEPARATOR = "+"  # between user and detail of a subaddress (RFC 5233 §1)
 
 

@@ -10,7 +10,7 @@ from portyard.commons.mailstore.model import INBOX, Mailstore, NoSuchMailboxErro
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.grammar import print_mailbox
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, about, reply
 from portyard.smtp.core.roles.addressing import (
     UNKNOWN_USER,
     account_for,
@@ -21,7 +21,7 @@ from portyard.smtp.core.roles.addressing import (
     take,
 )
 
-DELIVERED = reply(250, "2.1.5", "delivered")
+DELIVERED = reply(250, "2.1.5", "delivered", name="delivered")
 DROPPED = reply(250, "2.1.5", "dropped: its sandbox was reset since")
 STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 
@@ -105,4 +105,4 @@ class Delivery:
             delivery_id=transaction.id,
             recipient=print_mailbox(Mailbox(mailbox.local_part, mailbox.domain.lower())),
         )
-        return DELIVERED
+        return about(DELIVERED, id=transaction.id, recipient=print_mailbox(mailbox))

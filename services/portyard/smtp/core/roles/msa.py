@@ -74,4 +74,4 @@ def moment_of(clocks: Clocks, transaction: Transaction) -> datetime:
 
 def queued(transaction: Transaction) -> Reply:
     """The answer to a message that is committed."""
-    return reply(250, "2.0.0", f"queued as {transaction.id}")
+    return reply(250, "2.0.0", f"queued as {transaction.id}", name="queued", id=transaction.id)
