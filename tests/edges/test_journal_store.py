@@ -80,7 +80,18 @@ def test_a_session_of_several_sandboxes_shows_in_each(tmp_path: Path) -> None:
     run(go())
 
 
-def test_the_oldest_go_when_a_bound_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def spoken(journal: StoredJournal, lines: int = 8) -> Pen:
+    """A session that has ended, of so many events and two."""
+    pen = opened(journal)
+    for _ in range(lines):
+        pen.command("x")
+    pen.close()
+    return pen
+
+
+def test_the_oldest_go_when_a_bound_is_passed_and_who_talks_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
 
     async def go() -> None:
@@ -88,21 +99,70 @@ def test_the_oldest_go_when_a_bound_is_passed(tmp_path: Path, monkeypatch: pytes
             talking = opened(journal)
             talking.join("t1")
             talking.join("t2", also=True)
-            late = None
+            ended = []
             for _ in range(20):
-                late = opened(journal)
-                for _ in range(9):
-                    late.command("x")
+                ended.append(spoken(journal))
                 await journal.flush()
-            kept = await journal.sessions("default")
-            assert len(kept) == 4
-            assert late is not None
-            assert len(await journal.events(late.id)) == 10
-            assert await journal.sessions("t1") == await journal.sessions("t2") == []
-            talking.command("still here")  # it was forgotten, and begins anew with what it notes next
+            kept = [record.id for record in await journal.sessions("default")]
+            assert kept == [pen.id for pen in reversed(ended[-3:])]
+            assert len(await journal.events(ended[-1].id)) == 10
+            assert await journal.events(ended[0].id) == []
+            talking.command("still here")
             await journal.flush()
-            assert [event.fields for event in await journal.events(talking.id)] == [{"text": "still here"}]
-            assert [record.id for record in await journal.sessions("t1")] == [talking.id]
+            assert [event.kind for event in await journal.events(talking.id)] == ["opened", "command"]
+            for sandbox in ("t1", "t2"):
+                assert [record.id for record in await journal.sessions(sandbox)] == [talking.id]
+
+    run(go())
+
+
+def test_of_one_who_talks_without_end_the_middle_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+
+    async def go() -> None:
+        async with journal_in(tmp_path, events=40) as journal:
+            other, talking = opened(journal), opened(journal)
+            for number in range(30):
+                for word in range(5):
+                    talking.command(f"C{number}.{word}")
+                await journal.flush()
+            found = await journal.events(talking.id)
+            assert len(found) <= 50
+            assert [event.seq for event in found][:2] == [1, 2]
+            assert found[0].kind == "opened"
+            assert found[-1].fields["text"] == "C29.4"
+            assert found[-1].seq == 151 == (await journal.standing("default"))[talking.id]
+            assert [event.seq for event in await journal.events(talking.id, 149)] == [150, 151]
+            assert len(await journal.events(other.id)) == 1
+            talking.close()
+            for _ in range(6):
+                spoken(journal)
+                await journal.flush()
+            assert await journal.session(talking.id) is None
+            assert await journal.session(other.id) is not None
+
+    run(go())
+
+
+def test_what_killed_processes_left_open_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+
+    async def go() -> None:
+        async with journal_in(tmp_path, events=40) as journal:
+            left = [opened(journal) for _ in range(60)]
+            await journal.flush()
+            left[0].command("I live")
+            for number in range(10):
+                left[0].command(f"and talk {number}")
+                await journal.flush()
+            assert await journal.session(left[0].id) is not None
+            assert await journal.session(left[1].id) is None
+            assert await journal.session(left[-1].id) is not None
+            assert len(await journal.sessions("default")) <= 41
+            left[1].command("I live, too")  # its events' numbers go on
+            await journal.flush()
+            assert [(event.seq, event.kind) for event in await journal.events(left[1].id)] == [(2, "command")]
+            assert (await journal.standing("default"))[left[1].id] == 2
 
     run(go())
 
@@ -113,7 +173,9 @@ def test_octets_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     async def go() -> None:
         async with journal_in(tmp_path, octets=10_000) as journal:
             for _ in range(20):
-                opened(journal).command("x" * 2000)
+                pen = opened(journal)
+                pen.command("x" * 2000)
+                pen.close()
                 await journal.flush()
             assert len(await journal.sessions("default")) <= 6
 

@@ -26,6 +26,7 @@ from portyard.commons.clock import Clock
 from portyard.commons.database.embedded import Schema
 from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
+from portyard.commons.journal.pruning import OVERHEAD, prune
 from portyard.commons.sandbox.model import DEFAULT
 
 FLUSH_S: Final = 0.03  # how long a note may wait for company
@@ -36,7 +37,6 @@ GRAIN_NS: Final = 100_000  # events this close to each other share their time
 PAGE_EVENTS: Final = 1000  # of one row at most
 PRUNE_EVENTS: Final = 20_000  # written between two looks at the bounds
 PRUNE_OCTETS: Final = 16 << 20  # and no more octets than these
-OVERHEAD: Final = 64  # octets of a page beside its body
 QUEUE_LIMIT: Final = 200_000  # notes that may wait for a slow disk; with so many, newer ones are dropped and counted
 COUNTER: Final = "journal"
 
@@ -75,6 +75,10 @@ SCHEMA = Schema(
         CREATE TABLE tallies (
             room TEXT NOT NULL, service TEXT NOT NULL, kind TEXT NOT NULL, events BIGINT NOT NULL,
             PRIMARY KEY (room, service, kind)) WITHOUT ROWID;
+        """,
+        # Of sessions that run, events may have gone: they count among the session's, and no longer among the journal's.
+        """
+        ALTER TABLE sessions ADD COLUMN gone BIGINT NOT NULL DEFAULT 0;
         """,
     ),
 )
@@ -191,7 +195,7 @@ class StoredJournal:
     Args:
         database: journal.db.
         clock: The testbed's time.
-        most_events: Events kept; the oldest sessions go first.
+        most_events: Events kept; the oldest sessions that have ended go first.
         most_octets: Octets of events kept.
         generation_of: A sandbox's generation at this moment. A session belongs to that in which it joined
             last, and only the present one shows.
@@ -223,7 +227,7 @@ class StoredJournal:
         self._serial = itertools.count()
         self._nonce = time.time_ns()
         self._looked_ns = 0
-        self._now = clock.now().isoformat()
+        self._now = clock.now()
 
     def open_session(
         self, *, room: str, service: str, peer: str, local: str, port: str, closed: Callable[[], None] | None = None
@@ -242,14 +246,14 @@ class StoredJournal:
             return
         now_ns = _monotonic_ns()
         if now_ns - self._looked_ns > GRAIN_NS:
-            self._now = self.clock.now().isoformat()
+            self._now = self.clock.now()
             self._looked_ns = now_ns
         if not pen.stirred:
             self.stir(pen)
         try:
             noted = _encode((self._now, kind, what))
         except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
-            noted = json.dumps((self._now, kind, what), default=str).encode()
+            noted = json.dumps((self._now.isoformat(), kind, what), default=str).encode()
         pen.page.append(noted)
         pen.kinds.append(kind)
         self._waiting += 1
@@ -349,21 +353,7 @@ class StoredJournal:
         return job
 
     def _prune(self, transaction: Transaction) -> None:
-        """Drop the oldest sessions until both bounds hold again. One that still talks begins anew with what it notes next."""
-        ((events, octets),) = transaction.execute(
-            "SELECT COALESCE(SUM(events), 0), COALESCE(SUM(octets), 0) FROM sessions"
-        )
-        if events <= self._most_events and octets <= self._most_octets:
-            return
-        rows = transaction.execute("SELECT id, events, octets FROM sessions ORDER BY id")
-        for session_id, its_events, its_octets in rows:
-            if events <= self._most_events and octets <= self._most_octets:
-                break
-            transaction.execute("DELETE FROM pages WHERE session_id = ?", (session_id,))
-            transaction.execute("DELETE FROM guests WHERE session_id = ?", (session_id,))
-            transaction.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-            events -= its_events
-            octets -= its_octets
+        prune(transaction, self._most_events, self._most_octets)
 
     async def sessions(
         self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None
@@ -423,10 +413,10 @@ class StoredJournal:
 
 
 _PUT_SESSION: Final = (
-    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, octets, "
-    "batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, "
+    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, gone, "
+    "octets, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, "
     "batch = excluded.batch, generation = excluded.generation, account = excluded.account, closed_at = excluded.closed_at, "
-    "events = sessions.events + excluded.events, octets = sessions.octets + excluded.octets"
+    "events = excluded.events, octets = sessions.octets + excluded.octets"
 )
 _PUT_TALLY: Final = (
     "INSERT INTO tallies (room, service, kind, events) VALUES (?, ?, ?, ?) "
@@ -461,11 +451,11 @@ _STANDING: Final = (
 
 
 def _row(pen: Pen, events: int, octets: int) -> tuple[object, ...]:
-    """The session's row: what is known of it, and by how much it grows."""
+    """The session's row: what is known of it, and by how much it grows. One that was pruned begins anew, its events' numbers go on."""
     record = pen.record
     fixed = (pen.id, record.room, record.service, record.peer, pen.local, pen.port, record.opened_at.isoformat())
     closed_at = pen.closed_at.isoformat() if pen.closed_at else None
-    return (*fixed, pen.sandbox, pen.generation, pen.account, closed_at, events, octets)
+    return (*fixed, pen.sandbox, pen.generation, pen.account, closed_at, pen.written, pen.written - events, octets)
 
 
 def _pages(pen: Pen) -> list[tuple[int, str]]:
