@@ -22,7 +22,9 @@ START_S = 30.0
 BRISK_S = 0.0002
 # Modules that warn while they are imported. The rooms are imported in a thread, where a test run's own filters can make an error of a
 # warning at any moment (filters belong to the process before Python 3.14), so these come first, in the caller's thread.
-WARNING_MODULES = ("asyncore", "asynchat", "requests")
+WARNING_MODULES = ("asyncore", "asynchat")
+# Takes long, and warns only beside versions that it doesn't know: worth it only where a warning is an error.
+SELDOM_WARNING_MODULES = ("requests",)
 
 
 class Embedded:
@@ -115,7 +117,8 @@ def _uncollected() -> Iterator[None]:
 
 def _import_quietly() -> None:
     with warnings.catch_warnings():
+        strict = any(each[0] == "error" for each in warnings.filters)
         warnings.simplefilter("ignore")
-        for name in WARNING_MODULES:
+        for name in (*WARNING_MODULES, *(SELDOM_WARNING_MODULES if strict else ())):
             with contextlib.suppress(ImportError):  # not in this Python, or not installed
                 importlib.import_module(name)
