@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks import containers, imap, journal, machine, memory, report, smtp, startup
+from benchmarks import containers, imap, journal, kit, machine, memory, report, rules, smtp, startup
 from benchmarks.figures import Outcome, Table
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.processes import HOME, BenchmarkError
@@ -25,6 +25,8 @@ MEASUREMENTS: dict[str, Callable[[Plan, Path, Callable[[str], None]], Outcome]] 
     "containers": containers.measure,
     "imap": imap.measure,
     "journal": journal.measure,
+    "kit": kit.measure,
+    "rules": rules.measure,
 }
 
 

@@ -1,4 +1,4 @@
-"""What the gate costs an event: `python -m benchmarks.scenario [--seconds 0.5]`. Run by hand; needs no testbed and opens no port.
+"""What the gate costs an event; by itself: `python -m benchmarks.scenario [--seconds 0.5]`. Needs no testbed and opens no port.
 
 Bounds: under 500 ns while no rule is set, under 5 µs beside 1,000 rules that don't match. Measured with values that repeat and with values
 that never come twice.
@@ -11,9 +11,10 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from benchmarks.figures import Table, shown, verdict
 from portyard.commons.clock import SystemClock
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.parsing import make_rule
@@ -21,6 +22,9 @@ from portyard.commons.settings import Settings
 from portyard.commons.stores import Stores, open_stores
 
 RULES = 1000
+LIMIT_NONE_NS = 500
+LIMIT_RULES_NS = 5000
+NONE = "no rule anywhere"
 KINDS = {
     "exact text": lambda n: {"recipient": f"user{n}@slow{n % 7}.test"},
     "suffix": lambda n: {"recipient": f"*@slow{n}.test"},
@@ -59,9 +63,23 @@ async def per_event_ns(ask: Callable[[int], Awaitable[object]], seconds: float) 
     return best[ask] - best[nothing]
 
 
-async def measure(stores: Stores, gate: SessionGate, seconds: float) -> None:
-    """Print a table."""
+async def figures(folder: Path, seconds: float) -> dict[str, tuple[float, float]]:
+    """Nanoseconds of an event whose values repeat, and of one with values that never came before, by what stands in the rule book.
+
+    Args:
+        folder: For the stores.
+        seconds: How long each is measured.
+    """
+    stores = await open_stores(folder, Settings(), SystemClock())
+    try:
+        return await _figures(stores, stores.gate.session("smtp", role="mta", session="s1", peer="127.0.0.1"), seconds)
+    finally:
+        await stores.close()
+
+
+async def _figures(stores: Stores, gate: SessionGate, seconds: float) -> dict[str, tuple[float, float]]:
     serial = itertools.count()
+    found: dict[str, tuple[float, float]] = {}
 
     async def same(number: int) -> object:
         return await gate.ask("rcpt", recipient="someone@quiet.test", size=100_000, sender="me@here.test")
@@ -70,62 +88,36 @@ async def measure(stores: Stores, gate: SessionGate, seconds: float) -> None:
         return await gate.ask("rcpt", recipient=f"u{next(serial)}@quiet.test", size=100_000, sender="me@here.test")
 
     async def row(label: str) -> None:
-        repeated, unique = await per_event_ns(same, seconds), await per_event_ns(fresh, seconds)
-        print(f"{label:<44}{repeated:>14.0f} ns{unique:>14.0f} ns", flush=True)
+        await fresh(0)  # the rules are read, and their index made
+        found[label] = await per_event_ns(same, seconds), await per_event_ns(fresh, seconds)
 
-    print(f"{'':<44}{'same value':>17}{'new values':>17}")
-    await row("no rule anywhere")
+    await row(NONE)
     await stores.sandboxes.create("other")
     await stores.rules.add("other", make_rule("smtp.rcpt", {"refuse": "550"}))
     await row("a rule in another sandbox")
     for kind, where in KINDS.items():
         rules = [make_rule("smtp.rcpt", {"refuse": "550"}, where=where(number)) for number in range(RULES)]
         await stores.rules.add("default", *rules)
-        await row(f"{RULES} rules that don't match, {kind}")
+        await row(f"{RULES} rules: {kind}")
         await stores.rules.clear("default")
-    rules = [make_rule("imap.fetch", {"hang_up": True}) for _ in range(RULES)]
-    await stores.rules.add("default", *rules)
+    await stores.rules.add("default", *[make_rule("imap.fetch", {"hang_up": True}) for _ in range(RULES)])
     await row(f"{RULES} rules of other rooms")
+    return found
 
 
-async def lifecycle(stores: Stores, seconds: float) -> None:
-    """Print what sandboxes and counted rules cost."""
-    best = dict.fromkeys(("create", "reset", "delete", "claim"), float("inf"))
-    rule = make_rule("smtp.rcpt", {"refuse": "550"}, times=1_000_000)
-    for number in range(max(20, int(seconds * 100))):
-        name = f"t{number}"
-        moments = [time.perf_counter()]
-        await stores.sandboxes.create(name)
-        moments.append(time.perf_counter())
-        await stores.accounts.create(name, f"u@{name}.test", "pw")
-        (stored,) = await stores.rules.add(name, rule)
-        moments.append(time.perf_counter())
-        await stores.rules.claim(stored, "x", "", "s")
-        moments.append(time.perf_counter())
-        await stores.sandboxes.reset(name)
-        moments.append(time.perf_counter())
-        await stores.sandboxes.delete(name)
-        moments.append(time.perf_counter())
-        steps = [after - before for before, after in itertools.pairwise(moments)]
-        for word, spent in zip(("create", "", "claim", "reset", "delete"), steps, strict=True):
-            if word:
-                best[word] = min(best[word], spent)
-    print("  ".join(f"{word} {spent * 1000:.2f} ms" for word, spent in best.items()))
-
-
-async def main(seconds: float) -> None:
-    """Measure on a state directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="portyard-bench-") as folder:
-        stores = await open_stores(Path(folder), Settings(), SystemClock())
-        try:
-            gate = stores.gate.session("smtp", role="mta", session="s1", peer="127.0.0.1", port="smtp")
-            await measure(stores, gate, seconds)
-            await lifecycle(stores, seconds)
-        finally:
-            await stores.close()
+def table(found: Mapping[str, tuple[float, float]]) -> Table:
+    """The figures for people."""
+    rows = []
+    for label, (same, fresh) in found.items():
+        limit = LIMIT_NONE_NS if label == NONE else LIMIT_RULES_NS
+        rows.append((label, shown(same), shown(fresh), f"< {limit:,}", verdict(fresh, limit)))
+    columns = ("rule book", "values that repeat", "values never seen", "wanted", "")
+    return Table("An event that no rule matches, in nanoseconds", columns, tuple(rows), "The best of many short runs.")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long to measure each line")
-    asyncio.run(main(parser.parse_args().seconds))
+    with tempfile.TemporaryDirectory(prefix="portyard-bench-") as state:
+        for cells in table(asyncio.run(figures(Path(state), parser.parse_args().seconds))).rows:
+            print(f"{cells[0]:<36}" + "".join(f"{cell:>16}" for cell in cells[1:]))

@@ -12,13 +12,18 @@ from typing import Protocol
 
 from portyard.commons.scenario.actions import Action, action_name
 from portyard.commons.scenario.counting import chance
-from portyard.commons.scenario.index import CompiledRule, RuleSet
+from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed, RuleSet
 from portyard.commons.scenario.magic import parse_magic
 from portyard.commons.scenario.model import Event, Rule, Scalar, StoredRule, Verdict, verdict_of
 from portyard.commons.scenario.templates import filled
 from portyard.commons.scenario.vocabulary import Vocabulary
 
 _SANDBOXES = 4096  # whose rules are kept ready
+_VERBS = 256  # of one session, of which it is known what is left to ask
+_EMPTY = Bucket(())
+
+Known = tuple[int, Narrowed | None]
+"""What is left to ask, and the generation of which this is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,19 @@ class RuleBook(Protocol):
         """Count a hit of a rule that isn't counted; written behind."""
 
 
+class Insiders(Protocol):
+    """The ends that services of the testbed have of the connections that they make to each other."""
+
+    def add(self, end: tuple[str, int], /) -> None:
+        """Note an end, before it is connected."""
+
+    def discard(self, end: tuple[str, int], /) -> None:
+        """Forget it."""
+
+    def __contains__(self, end: object, /) -> bool:
+        """Whether it is noted."""
+
+
 class Gate:
     """The gate of one process.
 
@@ -71,7 +89,7 @@ class Gate:
 
     Attributes:
         vocabularies: What the rooms declare, by room.
-        insiders: Our ends (address and port) of connections that this process's services make to each other.
+        insiders: Our ends (address and port) of connections that the testbed's services make to each other.
     """
 
     def __init__(self, rules: RuleBook, seed: int = 0) -> None:
@@ -82,7 +100,7 @@ class Gate:
         self._anything = True
         self._sets: dict[str, tuple[int, RuleSet, bool]] = {}
         self.vocabularies: dict[str, Vocabulary] = {}
-        self.insiders: set[tuple[str, int]] = set()
+        self.insiders: Insiders = set[tuple[str, int]]()
 
     def learn(self, vocabulary: Vocabulary) -> None:
         """Take a room's vocabulary: from then on nothing is asked of it that it can't honour, and its magic is known."""
@@ -136,18 +154,35 @@ class Gate:
 
     def nothing_for(self, sandbox: str, room: str, verb: str) -> bool:
         """True when it is known, without asking the rule book, that no rule and no magic can mean such an event."""
-        generation = self._generation()
-        if not self._anything and generation == self._seen:
+        if self.idle:
             return True
         known = self._sets.get(sandbox)
-        if known is None or known[0] != generation or (known[2] and self._hears_magic(room, verb)):
+        if known is None or known[0] != self._generation():
             return False
-        return known[1].bucket(room, verb) is None
+        return known[1].bucket(room, verb) is None and (not known[2] or self._magic_field(room, verb) is None)
 
-    def _hears_magic(self, room: str, verb: str) -> bool:
+    @property
+    def idle(self) -> bool:
+        """Whether it is known that there is no rule and no magic anywhere."""
+        return not self._anything and self._generation() == self._seen
+
+    def narrowed(self, sandbox: str, room: str, verb: str, fields: Mapping[str, Scalar]) -> Known | None:
+        """What is left to ask of such events where these fields stay as they are; None while the rules have to be read first."""
+        known, generation = self._sets.get(sandbox), self._generation()
+        if known is None or known[0] != generation:
+            return None
+        bucket = known[1].bucket(room, verb) or _EMPTY
+        magic = self._magic_field(room, verb) if known[2] else None
+        return generation, bucket.narrowed(fields, magic)
+
+    def is_of(self, generation: int) -> bool:
+        """Whether nothing was set since."""
+        return self._generation() == generation
+
+    def _magic_field(self, room: str, verb: str) -> str | None:
         vocabulary = self.vocabularies.get(room)
         declared = vocabulary.verbs.get(verb) if vocabulary else None
-        return declared is not None and declared.magic is not None
+        return declared.magic if declared is not None else None
 
     async def _current(self, sandbox: str) -> tuple[int, RuleSet, bool]:
         generation = self._generation()  # before the reading: a change in between is read twice, never missed
@@ -231,6 +266,7 @@ class SessionGate:
     __slots__ = (
         "_gate",
         "_internal",
+        "_narrowed",
         "_peer",
         "_port",
         "_role",
@@ -252,6 +288,7 @@ class SessionGate:
         self._peer = peer
         self._port = port
         self._internal = internal
+        self._narrowed: dict[tuple[str, str, str], Known] = {}
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
@@ -264,7 +301,27 @@ class SessionGate:
 
     def asks(self, verb: str) -> bool:
         """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about."""
-        return not self._gate.nothing_for(self.sandbox, self._room, verb)
+        if self._gate.idle:
+            return False
+        known = self._known_of(self.sandbox, verb)
+        return known is None or known[1] is not None
+
+    def may_mean(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> bool:
+        """Whether such an event has to be asked about; mostly it is known that it hasn't."""
+        known = self._known_of(sandbox, verb)
+        return known is None or (known[1] is not None and known[1].may_mean(fields))
+
+    def _known_of(self, sandbox: str, verb: str) -> Known | None:
+        key = (sandbox, verb, self.account)
+        known = self._narrowed.get(key)
+        if known is None or not self._gate.is_of(known[0]):
+            stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
+            known = self._gate.narrowed(sandbox, self._room, verb, stays)
+            if known is not None:
+                if len(self._narrowed) >= _VERBS:
+                    self._narrowed.clear()
+                self._narrowed[key] = known
+        return known
 
     def trust(self) -> None:
         """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
@@ -277,13 +334,21 @@ class SessionGate:
             verb: Of the room's vocabulary.
             **fields: The verb's own fields.
         """
-        if self._gate.nothing_for(self.sandbox, self._room, verb):
+        gate = self._gate
+        if not gate._anything and gate._generation() == gate._seen:  # as `idle`: mostly this is all that is done
             return None
-        return await self.ask_in(self.sandbox, verb, fields)
+        if not self.may_mean(self.sandbox, verb, fields):
+            return None
+        return await gate.ask(self._event(self.sandbox, verb, fields))
 
     async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         """The same in a sandbox that this event alone belongs to (a recipient's)."""
-        event = Event(
+        if self._gate.idle or not self.may_mean(sandbox, verb, fields):
+            return None
+        return await self._gate.ask(self._event(sandbox, verb, fields))
+
+    def _event(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Event:
+        return Event(
             self._room,
             verb,
             self._role,
@@ -295,7 +360,6 @@ class SessionGate:
             self._internal,
             fields,
         )
-        return await self._gate.ask(event)
 
 
 def _scope(rule: Rule, event: Event) -> str | None:

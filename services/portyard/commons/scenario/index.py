@@ -7,7 +7,7 @@ without which a pattern can't match. Only an expression that needs no text at al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from portyard.commons.scenario.actions import Delay
 from portyard.commons.scenario.checking import asks_for_bytes, covers, honours
@@ -99,11 +99,60 @@ class Bucket:
                 return []
         return [rule for rule in self._each(left) if rule.matches(values)]
 
+    def narrowed(self, known: Mapping[str, Scalar], magic: str | None = None) -> Narrowed | None:
+        """What is left to ask where some fields stay as they are; None where no rule, and no magic, can mean anything.
+
+        Args:
+            known: These fields' values.
+            magic: The field in which magic words are looked for.
+        """
+        left = self._all
+        for name, find, indifferent in self._tables:
+            if name in known:
+                left &= indifferent | find(known[name])
+        tables = [
+            (name, find, indifferent)
+            for name, find, indifferent in self._tables
+            if name not in known and left & ~indifferent
+        ]
+        return Narrowed(left, tables, magic) if left or magic is not None else None
+
     def _each(self, bits: int) -> Iterator[CompiledRule]:
         while bits:
             lowest = bits & -bits
             yield self._rules[lowest.bit_length() - 1]
             bits ^= lowest
+
+
+class Narrowed:
+    """What of a bucket is left for the events of one session.
+
+    Args:
+        left: The bits of the rules that may still be meant.
+        tables: By field: its table's `find`, and who is indifferent to it.
+        magic: The field in which magic words are looked for, or None.
+    """
+
+    __slots__ = ("_left", "_magic", "_tables")
+
+    def __init__(
+        self, left: int, tables: Sequence[tuple[str, Callable[[Scalar], int], int]], magic: str | None
+    ) -> None:
+        self._left = left
+        self._tables = tables
+        self._magic = magic
+
+    def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
+        """Whether an event with these fields is worth asking about."""
+        if self._magic is not None and "+" in str(fields.get(self._magic, "")):
+            return True
+        left = self._left
+        for name, find, indifferent in self._tables:
+            if not left:
+                return False
+            value = fields.get(name)
+            left &= indifferent if value is None else indifferent | find(value)
+        return left != 0
 
 
 class RuleSet:

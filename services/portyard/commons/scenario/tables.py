@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -19,6 +20,7 @@ _REMEMBERED = 2048  # values whose answer is known
 _LONGEST_REMEMBERED = 512  # characters
 _WORD = 16  # characters at most, by which a pattern is filed
 _LENGTHS = 6  # different lengths of beginnings, and of ends, that are looked up one by one
+_EXACT = 2.0**52  # below it a float has room between two whole numbers
 _STRIDE = 32  # bounds between two that know the sum of all before them
 
 
@@ -41,9 +43,9 @@ class Table:
             match pattern:
                 case Flag(value):
                     self._flags[value] |= bit
-                case Range(low, high):
-                    lows.append((low, bit))
-                    highs.append((-high, bit))
+                case Range(low, high, low_in, high_in):
+                    lows.append((low if low_in else _beyond(low), bit))
+                    highs.append((-high if high_in else _beyond(-high), bit))
                 case Glob() if pattern.shape is Shape.ANY:
                     self._any |= bit
                 case _:
@@ -172,6 +174,11 @@ class _Sums:
         for bit in self._bits[whole * _STRIDE : count]:
             found |= bit
         return found
+
+
+def _beyond(bound: float) -> float:
+    """The least number above a bound; the bound itself where whole numbers lie closer together than such numbers do."""
+    return math.nextafter(bound, math.inf) if abs(bound) < _EXACT else bound
 
 
 def _choice(texts: frozenset[str], common: Counter[str]) -> tuple[int, int, list[str]]:

@@ -178,7 +178,7 @@ class _One:
 
     async def _stream(self, runs: Sequence[_Run], size: int) -> AsyncIterator[Answer]:
         gate = self._context.gate
-        asked = gate is not None and gate.armed
+        asked = gate is not None and gate.armed and gate.asks("message")
         sent = 0
         for run in runs:
             start = run.start
