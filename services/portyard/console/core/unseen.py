@@ -1,10 +1,14 @@
-"""What a rule asks for and published ports don't carry, so that nobody looks for it in vain."""
+"""What a rule asks for and published ports don't carry, so that nobody looks for it in vain.
+
+The same data makes the tables of docs/faults.md, and tells the tests in containers what to look for from which side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from portyard.commons.scenario.actions import Action, Reset, Script
+from portyard.commons.scenario.actions import Action, Script, action_name
 from portyard.commons.scenario.model import Rule
 
 EARLY = frozenset({"connect", "greeting"})
@@ -16,12 +20,14 @@ RESET = (
 )
 PEER = "published ports hide the peer: every client on the host has the gateway's address; only clients inside the network have their own"
 
+HIDDEN: Mapping[str, str] = MappingProxyType({"reset": RESET})
+"""The actions that published ports don't carry as they are, and what becomes of them; all others arrive."""
+
 
 def published(rule: Rule) -> list[str]:
     """The warnings for an engine whose clients come by published ports."""
-    found = []
-    if any(isinstance(action, Reset) for action in _all(rule.then)):
-        found.append(RESET)
+    asked = {action_name(action) for action in _all(rule.then)}
+    found = [warning for name, warning in HIDDEN.items() if name in asked]
     if "peer" in rule.where or rule.per == "peer":
         found.append(PEER)
     return found
