@@ -120,8 +120,7 @@ class PortyardContainer(ExposedPorts, DockerContainer):
 
     def with_setting(self, name: str, value: object) -> Self:
         """Any setting of `portyard.toml`, e.g. `with_setting("require_tls", True)` or `with_setting("limits.message", 2048)`."""
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        return self.with_env(f"PORTYARD_{name.replace('.', '_').upper()}", text)
+        return self.with_env(f"PORTYARD_{name.replace('.', '_').upper()}", _written(value))
 
     def with_config(self, path: str | os.PathLike[str]) -> Self:
         """A `portyard.toml` of this machine."""
@@ -298,6 +297,15 @@ class PortyardContainer(ExposedPorts, DockerContainer):
     def last_words(self) -> str:
         """The end of its log."""
         return "\n".join(part.decode(errors="replace")[-2000:].strip() for part in self.get_logs()).strip()
+
+
+def _written(value: object) -> str:
+    """A setting's value as the environment has it."""
+    if isinstance(value, list | tuple):
+        return ",".join(str(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={each}" for key, each in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def free_block(count: int, address: str = LOOPBACK) -> range:

@@ -55,7 +55,7 @@ class Control:
         self.port = parts.port or 8025
         self.url = f"http://{self.host}:{self.port}"
         self._token = token
-        self._inside = inside
+        self.inside = inside
         self.why_gone: Callable[[], BaseException | None] = lambda: None
         self._kept = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
@@ -79,7 +79,7 @@ class Control:
 
     def reached(self, endpoints: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Endpoints with `host` and `host_number` as they are reached from here."""
-        if not self._inside:
+        if not self.inside:
             return list(endpoints)
         return [{**each, "host": each["address"], "host_number": each["number"]} for each in endpoints]
 

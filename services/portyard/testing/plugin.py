@@ -1,13 +1,14 @@
 """The pytest plugin: fixtures `testbed` and `sandbox`, and a failing test's transcript in its report.
 
-`--portyard-url` (or PORTYARD_URL) names a running testbed; without it one is embedded, per worker under xdist.
+`--portyard-url` (or PORTYARD_URL) names a running testbed, `--portyard-image` starts one container that all xdist workers share; without
+either one testbed is embedded, per worker.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,33 +17,92 @@ if TYPE_CHECKING:
     from portyard.testing.testbed import Testbed
 
 _SANDBOX: pytest.StashKey[Sandbox] = pytest.StashKey()
+_SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
+_WORD = "portyard_shared"  # what the controller tells its workers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--portyard-url`."""
+    """Add the options that choose the testbed."""
     group = parser.getgroup("portyard")
     group.addoption(
         "--portyard-url",
         default=os.environ.get("PORTYARD_URL", ""),
-        help="the console of a running testbed, e.g. http://127.0.0.1:8025; without it one is embedded",
+        metavar="URL",
+        help="the console of a running testbed, e.g. http://127.0.0.1:8025 (or PORTYARD_URL); without it one is embedded",
+    )
+    group.addoption(
+        "--portyard-inside",
+        action="store_true",
+        help="with --portyard-url: the tests run in the containers' network, on addresses and standard ports",
+    )
+    group.addoption(
+        "--portyard-image",
+        default="",
+        metavar="IMAGE",
+        help="run the testbed as one container of this image, which all xdist workers share, e.g. portyard:local",
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "portyard(capture=…, domains=…, default_password=…): options of the test's sandbox"
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which need not be installed
+    """Under xdist the controller starts the container, and tells each worker where it is."""
+    config = node.config
+    image = config.getoption("--portyard-image")
+    if image:
+        from portyard.testing.testbed import Testbed
+
+        if _SHARED not in config.stash:
+            config.stash[_SHARED] = Testbed.container(image)
+        control = config.stash[_SHARED].control
+        node.workerinput[_WORD] = {"url": control.url, "inside": control.inside}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the controller started."""
+    shared = config.stash.get(_SHARED, None)
+    if shared is not None:
+        shared.close()
+
+
 @pytest.fixture(scope="session")
-def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
-    """A testbed for the whole run: the one that `--portyard-url` names, or an embedded one."""
+def portyard_settings() -> dict[str, object]:
+    """Settings of the testbed that the run starts by itself; override it in conftest.py."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def testbed(request: pytest.FixtureRequest, portyard_settings: dict[str, object]) -> Iterator[Testbed]:
+    """A testbed for the whole run: the one that the options name, or an embedded one."""
+    with _testbed(request.config, portyard_settings) as running:
+        yield running
+
+
+def _testbed(config: pytest.Config, settings: dict[str, object]) -> Testbed:
     from portyard.testing.testbed import Testbed
 
-    url = request.config.getoption("--portyard-url")
-    running = Testbed.connect(url) if url else Testbed.embedded()
-    with running:
-        yield running
+    shared = getattr(config, "workerinput", {}).get(_WORD)
+    token = os.environ.get("PORTYARD_TOKEN") or None
+    if shared is not None:
+        return Testbed.connect(shared["url"], token, inside=shared["inside"])
+    if url := config.getoption("--portyard-url"):
+        return Testbed.connect(url, token, inside=config.getoption("--portyard-inside"))
+    if image := config.getoption("--portyard-image"):
+        return Testbed.container(image, **settings)
+    return Testbed.embedded(**settings)
 
 
 @pytest.fixture
 def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox of this test's own; when the test fails, its transcript is in the report."""
-    with testbed.own_sandbox() as own:
+    marker = request.node.get_closest_marker("portyard")
+    with testbed.own_sandbox(**(marker.kwargs if marker is not None else {})) as own:
         request.node.stash[_SANDBOX] = own
         yield own
 
