@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import imaplib
 import io
+import json
 import smtplib
 import socket
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ import docker.errors
 import pytest
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.config import testcontainers_config as configuration
+from testcontainers.core.container import DockerContainer
 from testcontainers.core.labels import SESSION_ID
 from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import HealthcheckWaitStrategy
 
 from portyard.testing import Testbed, container
 from portyard.testing.container import PortyardContainer
@@ -202,3 +205,12 @@ class TestFailures:
         running.start()
         running.stop()
         running.stop()
+
+
+def test_the_image_by_itself_is_healthy_and_tells_the_hosts_ports(image: None) -> None:
+    """As a CI's service, whose command can't be chosen."""
+    with DockerContainer(IMAGE).waiting_for(HealthcheckWaitStrategy()) as running:
+        outcome = running.exec(["portyard", "endpoints", "--json", "--url", "http://127.0.0.1:8025"])
+        assert outcome.exit_code == 0, outcome.output
+        told = {each["port"]: each["host_number"] for each in json.loads(outcome.output)}
+        assert (told["smtp"], told["imaps"], told["ws"], told["console"]) == (3025, 3993, 3081, 8025)
