@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portyard.commons.card import Port, Service
+from portyard.commons.database.generations import Generations
+
+COUNTER = "endpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ class Directory:
 
     Args:
         folder: `endpoints/` of the state directory; made when missing.
+        generations: The state directory's page of counters, so that looking costs a memory read; without it, a look at the file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, generations: Generations | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._generations = generations
+        self._seen = -1
+        self._fresh: dict[str, tuple[Endpoint, ...]] = {}
+        self._services: tuple[str, ...] | None = None
         self._cache: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
         self._held: dict[str, int] = {}
 
@@ -67,6 +75,7 @@ class Directory:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps([entry_fields(endpoint) for endpoint in endpoints]))
         draft.replace(path)
+        self._announced()
 
     def withdraw(self, service: Service) -> None:
         """Take a service's entries away; fine when there were none."""
@@ -74,6 +83,7 @@ class Directory:
         if lock is not None:
             (self._folder / f"{service.name}.json").unlink(missing_ok=True)
             os.close(lock)
+            self._announced()
 
     def alive(self, service: str) -> bool:
         """Whether some process serves it now. A killed process lets go of its lock, so a stale file doesn't count."""
@@ -96,11 +106,42 @@ class Directory:
 
     def all(self) -> list[Endpoint]:
         """Every endpoint that was announced, by service."""
-        names = sorted(path.stem for path in self._folder.glob("*.json"))
+        self._look()
+        names = self._services
+        if names is None:
+            names = tuple(sorted(path.stem for path in self._folder.glob("*.json")))
+            if self._generations is not None:
+                self._services = names
         return [endpoint for name in names for endpoint in self.of(name)]
+
+    @property
+    def generation(self) -> int | None:
+        """A number that moves when any process announces or withdraws anything; a memory read. None where nobody counts."""
+        return None if self._generations is None else self._generations.read(COUNTER)
+
+    def _look(self) -> None:
+        """Forget what was read before the last change."""
+        generation = self.generation
+        if generation is not None and generation != self._seen:
+            self._fresh.clear()
+            self._services = None
+            self._seen = generation
+
+    def _announced(self) -> None:
+        if self._generations is not None:
+            self._generations.bump(COUNTER)
 
     def of(self, service: str) -> tuple[Endpoint, ...]:
         """A service's endpoints, read again only when its file changed; empty when it isn't up."""
+        self._look()
+        found = self._fresh.get(service)
+        if found is None:
+            found = self._read(service)
+            if self._generations is not None:
+                self._fresh[service] = found
+        return found
+
+    def _read(self, service: str) -> tuple[Endpoint, ...]:
         path = self._folder / f"{service}.json"
         try:
             stamp = path.stat().st_mtime_ns

@@ -74,7 +74,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 watcher=stores.watcher,
                 files=DiskFilestore(state / "files", stores.clocks.stamp),
                 tls=TlsSetup(state / "tls", names, stores.sandboxes, later=settings.state == MEMORY),
-                directory=Directory(state / "endpoints"),
+                directory=Directory(state / "endpoints", stores.generations),
                 mail_database=stores.mail_database,
                 control_database=stores.control_database,
                 rules=stores.rules,

@@ -15,6 +15,7 @@ from portyard.commons.database.engine import StateDirectoryError
 from portyard.commons.database.generations import Generations
 from portyard.commons.database.watcher import CounterWatcher
 from portyard.commons.filestore.disk import DiskFilestore
+from portyard.commons.insiders import SharedInsiders
 from portyard.commons.mailstore.schema import MAIL_SCHEMA
 from portyard.commons.mailstore.sql import SqlMailstore
 from portyard.commons.sandbox.sql import SqlSandboxes
@@ -36,6 +37,7 @@ class Stores:
         gate: What rooms ask before they act.
         clocks: Every sandbox's time.
         sweeper: Removes what resets left behind; sweeping since the stores were opened.
+        insiders: The ends of connections that services make to each other.
     """
 
     generations: Generations
@@ -49,6 +51,7 @@ class Stores:
     gate: Gate
     clocks: SqlClocks
     sweeper: Sweeper
+    insiders: SharedInsiders
 
     async def close(self) -> None:
         """Finish the writes under way and close everything."""
@@ -58,6 +61,7 @@ class Stores:
         await self.mail_database.close()
         await self.control_database.close()
         self.generations.close()
+        self.insiders.close()
 
 
 async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
@@ -91,6 +95,8 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
         sweeper = Sweeper(control_database, mail, DiskFilestore(state / "files"))
         sandboxes.emptied = sweeper.start
         sweeper.start()
+        gate = Gate(rules, settings.seed)
+        gate.insiders = insiders = SharedInsiders(state / "insiders")
         opened.pop_all()
         return Stores(
             generations,
@@ -101,9 +107,10 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
             sandboxes,
             watcher,
             rules,
-            Gate(rules, settings.seed),
+            gate,
             clocks,
             sweeper,
+            insiders,
         )
 
 

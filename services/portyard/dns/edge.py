@@ -107,7 +107,10 @@ class Handler(Conversations):
         log.command(query.asked if isinstance(query, Outcome) else query_text(query))
         gate = None
         if self._gate.armed:
-            gate = self._gate.session("dns", session=log.id, peer=peer[0], role=self._service.role, port=port.name)
+            inside = peer in self._gate.insiders
+            gate = self._gate.session(
+                "dns", session=log.id, peer=peer[0], role=self._service.role, port=port.name, internal=inside
+            )
         view = self._views.of(peer[0], self._service.name)
         async for effect in Answering(self._resolver, view, stream=False, gate=gate).answer(query):
             match effect:

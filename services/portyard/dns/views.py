@@ -15,7 +15,7 @@ from portyard.commons.directory import Directory, Endpoint
 from portyard.dns.core.zones import Place, View
 
 ROUTES = Path("/proc/net/route")
-LOOK_S = 0.05  # a look at the directory costs more than an answer, so queries that come together share one
+LOOK_S = 0.05  # where the directory counts no changes, a look at it costs more than an answer: queries that come together share one
 
 _GATEWAY_FLAG = 0x2  # RTF_GATEWAY of the kernel's route flags
 
@@ -58,6 +58,7 @@ class Views:
         self._directory = directory
         self._now = now
         self._look_at = float("-inf")
+        self._generation: int | None = None
         self._network = Network.of(routes.read_text()) if routes.exists() else Network()
         self._seen: list[Endpoint] = []
         self._places: dict[View, tuple[Place, ...]] = {}
@@ -85,9 +86,14 @@ class Views:
         return self._places[view]
 
     def _look(self) -> None:
-        if self._now() < self._look_at:
+        generation = self._directory.generation
+        if generation is None:
+            if self._now() < self._look_at:
+                return
+            self._look_at = self._now() + LOOK_S
+        elif generation == self._generation:
             return
-        self._look_at = self._now() + LOOK_S
+        self._generation = generation
         endpoints = self._directory.all()
         if endpoints != self._seen:
             self._seen = endpoints

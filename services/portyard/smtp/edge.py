@@ -16,6 +16,8 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
 from portyard.commons.locks import Locks
+from portyard.commons.records.sql import COUNTER as RECORDS
+from portyard.commons.sandbox.sql import COUNTER as SANDBOXES
 from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.scenario.quirks import Seats
 from portyard.commons.stream import Stream
@@ -72,9 +74,7 @@ async def open_service(
         Plan(service.role, yard.secret, now, schedule_s or yard.settings.retry_s or SCHEDULE_S),
         LocalCourier(yard.directory)
         if service.role == "mta"
-        else MxCourier(
-            yard.directory, resolver or DnsResolver(yard.directory), yard.sandboxes, yard.settings.relay_allow
-        ),
+        else MxCourier(yard.directory, resolver or _resolver(yard), yard.sandboxes, yard.settings.relay_allow),
         Outlets(host, yard.tls, print_pass(yard.secret), yard.gate.insiders),
         yard.sandboxes,
         Locks(yard.state / "locks"),
@@ -89,6 +89,17 @@ async def open_service(
     if service.role == "msa" and resolver is None:
         yard.spawn(asyncio.to_thread(load_dns))
     return room
+
+
+def _resolver(yard: Yard) -> DnsResolver:
+    """What asks the DNS room, and remembers while nothing changes that it answers from; rules may have it lie each time."""
+    records = yard.control_database.reader(RECORDS)
+    sandboxes = yard.control_database.reader(SANDBOXES)
+
+    def state() -> tuple[object, bool]:
+        return (records(), sandboxes(), yard.directory.generation), not yard.gate.armed
+
+    return DnsResolver(yard.directory, yard.gate.insiders, state)
 
 
 class SmtpService:

@@ -13,6 +13,8 @@ from typing import Final
 
 from portyard.commons.effects import Close, Send, StartTls
 from portyard.commons.events import Event, Gone, Timeout, TlsStarted
+from portyard.commons.insiders import bound_towards, end_of
+from portyard.commons.scenario.engine import Insiders
 from portyard.commons.stream import Stream
 from portyard.commons.yard import Tls
 from portyard.smtp.core.client import LOST, Client, Failed, Finished, Outgoing, Ready, Step
@@ -80,7 +82,7 @@ class Outlet:
         client: Its core.
         tls: For the upgrade.
         name: The name that the server's certificate must have.
-        source: Our end, where a server in this process was told whose it is.
+        source: Our end, where the testbed's servers were told whose it is.
     """
 
     def __init__(
@@ -211,14 +213,14 @@ class Outlets:
         host: What we call ourselves.
         tls: The one TLS setup.
         proof: By which a server of the testbed in another process knows us.
-        insiders: Where our ends are noted for servers in this process, before they accept.
+        insiders: Where our ends are noted for the testbed's servers, before they accept.
     """
 
-    def __init__(self, host: str, tls: Tls, proof: str = "", insiders: set[tuple[str, int]] | None = None) -> None:
+    def __init__(self, host: str, tls: Tls, proof: str = "", insiders: Insiders | None = None) -> None:
         self._host = host
         self._tls = tls
         self._proof = proof
-        self._insiders = set() if insiders is None else insiders
+        self._insiders: Insiders = set() if insiders is None else insiders
         self._pools: dict[Destination, _Pool] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -282,8 +284,8 @@ class Outlets:
 
     async def _open(self, address: Address, *, lmtp: bool) -> Outlet:
         loop = asyncio.get_running_loop()
-        sock = _near(address.host) if address.ours else None
-        source = sock.getsockname()[:2] if sock else None
+        sock = _near(address) if address.ours else None
+        source = end_of(sock) if sock else None
         try:
             async with asyncio.timeout(CONNECT_S):
                 if sock and source:
@@ -297,7 +299,8 @@ class Outlets:
                 sock.close()
             self._insiders.discard(source or ("", 0))
             raise
-        proof = self._proof if address.ours and sock is None else ""
+        on_this_machine = source is not None and source[0] == address.host
+        proof = self._proof if address.ours and not on_this_machine else ""
         client = Client(self._host, lmtp=lmtp, starttls=address.ours, proof=proof)
         outlet = Outlet(stream, client, self._tls, address.name, source)
         try:
@@ -324,13 +327,9 @@ class Outlets:
             self._insiders.discard(outlet.source or ("", 0))
 
 
-def _near(host: str) -> socket.socket | None:
-    """A socket whose own end is known before it connects; None where the server isn't on this machine."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    sock.setblocking(False)
+def _near(address: Address) -> socket.socket | None:
+    """A socket whose own end is known before it connects; None where that can't be, and connecting will say why."""
     try:
-        sock.bind((host, 0))
+        return bound_towards(address.host, address.port)
     except OSError:
-        sock.close()
         return None
-    return sock

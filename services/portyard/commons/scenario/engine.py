@@ -306,8 +306,11 @@ class SessionGate:
         known = self._known_of(self.sandbox, verb)
         return known is None or known[1] is not None
 
-    def may_mean(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> bool:
-        """Whether such an event has to be asked about; mostly it is known that it hasn't."""
+    def heeds(self, verb: str, fields: Mapping[str, Scalar]) -> bool:
+        """Whether such an event has to be asked about; mostly it is known at once that it hasn't."""
+        return not self._gate.idle and self._heeds(self.sandbox, verb, fields)
+
+    def _heeds(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> bool:
         known = self._known_of(sandbox, verb)
         return known is None or (known[1] is not None and known[1].may_mean(fields))
 
@@ -337,13 +340,13 @@ class SessionGate:
         gate = self._gate
         if not gate._anything and gate._generation() == gate._seen:  # as `idle`: mostly this is all that is done
             return None
-        if not self.may_mean(self.sandbox, verb, fields):
+        if not self._heeds(self.sandbox, verb, fields):
             return None
         return await gate.ask(self._event(self.sandbox, verb, fields))
 
     async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         """The same in a sandbox that this event alone belongs to (a recipient's)."""
-        if self._gate.idle or not self.may_mean(sandbox, verb, fields):
+        if self._gate.idle or not self._heeds(sandbox, verb, fields):
             return None
         return await self._gate.ask(self._event(sandbox, verb, fields))
 
