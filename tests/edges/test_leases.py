@@ -88,6 +88,17 @@ def test_a_certificate_is_bad_though_the_client_names_nobody(testbed: Testbed, s
         assert other.getwelcome().startswith(b"+OK")
 
 
+def test_a_listener_has_a_certificate_of_its_own_until_a_rule_says_otherwise() -> None:
+    with Testbed.embedded(tls={"imaps": "expired"}) as testbed:
+        default, context = testbed.default(), testbed.ssl_context()
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            imaplib.IMAP4_SSL("127.0.0.1", default.imap.tls_port, ssl_context=context, timeout=PATIENCE_S)
+        default.imap.bad_tls("good", times=1)
+        imaplib.IMAP4_SSL("127.0.0.1", default.imap.tls_port, ssl_context=context, timeout=PATIENCE_S).logout()
+        with imaplib.IMAP4("127.0.0.1", default.imap.port, timeout=PATIENCE_S) as client:
+            assert client.starttls(context)[0] == "OK"
+
+
 def test_latency_and_cuts_of_bytes_on_a_leased_port(sandbox: Sandbox) -> None:
     sandbox.http.cut_after(20)
     answer = b""

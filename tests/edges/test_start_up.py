@@ -45,6 +45,34 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str, told: st
 
 
 @pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("imap=gmial", "personas.imap = 'gmial': imap has no persona of this name; did you mean gmail?"),
+        ("dns=gmail", "personas.dns = 'gmail': dns has no personas"),
+        ("imp=gmail", "personas.imp = 'gmail': no room or service imp; did you mean imap?"),
+    ],
+)
+def test_a_wrong_persona_is_named(value: str, told: str, tmp_path: Path) -> None:
+    environment = {"PORTYARD_PERSONAS": value, "PORTYARD_PORTS": "ephemeral"}
+    done = portyard("serve", "pop3", cwd=tmp_path, **environment)
+    assert done.returncode == 1
+    assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("imaps=expird", "tls.imaps = 'expird': no such name; did you mean expired?"),
+        ("dns-tcp=expired", "tls.dns-tcp = 'expired': no port of this name speaks TLS; known are submission"),
+    ],
+)
+def test_a_wrong_certificate_is_named(value: str, told: str, tmp_path: Path) -> None:
+    done = portyard("serve", "pop3", cwd=tmp_path, PORTYARD_TLS=value, PORTYARD_PORTS="ephemeral")
+    assert done.returncode == 1
+    assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
     ("toml", "told"),
     [
         ("port_offset = [1]", "port_offset = [1]: expected `int`"),

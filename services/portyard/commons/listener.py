@@ -108,6 +108,7 @@ class Listener:
         limit: Connections at once; those beyond get the service's `overload` words and a close.
         sandbox: In which a connection is from the first octet: whose lease this is, or `default`.
         open_count: Connections that are open now.
+        recipe: The certificate or demand that connections meet where nothing else says, or None for a good one.
         wardrobe: The personas that rules may name; None for none.
     """
 
@@ -120,6 +121,7 @@ class Listener:
     limit: int
     sandbox: str = DEFAULT
     open_count: int = 0
+    recipe: str | None = None
     wardrobe: Wardrobe | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -184,6 +186,8 @@ class Listener:
             room, session=log.id, peer=peer[0], role=service.role, port=port.name, sandbox=home, internal=inside
         )
         connection = Connection(service, port, peer, local, log, gate)
+        if not inside:
+            gate.recipe = self.recipe
         if self.wardrobe is not None and not inside:
             self._wear(connection, self.wardrobe.chosen(room, service.name))
         if self.gate.armed and service.journalled:
@@ -209,7 +213,7 @@ class Listener:
         if verdict is not None:
             does = [action_name(action) for action in verdict.actions]
             connection.log.event("fault", verb="connect", rule=verdict.rule, does=does)
-            connection.gate.recipe = verdict.recipe
+            connection.gate.recipe = verdict.recipe or connection.gate.recipe
             self._wear(connection, verdict.persona)
             if verdict.delay_s:
                 await asyncio.sleep(verdict.delay_s)

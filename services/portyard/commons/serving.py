@@ -20,14 +20,16 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from portyard.commons.card import HOST_OFFSET, Card, Service
+from portyard.commons.card import HOST_OFFSET, Card, Service, TlsMode
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.leasing.keeper import LeaseKeeper
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.logs import of_room, set_up
 from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.settings import SettingError, Settings, load
+from portyard.commons.tls.recipes import RECIPES
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Handler, Yard
 
@@ -199,6 +201,7 @@ class Serving:
         yard, limit = self.yard, self.yard.settings.limits.connections
         listener = Listener(bound, handler, yard.journal, yard.tls, yard.gate, self._wire, limit, sandbox)
         listener.wardrobe = self._wardrobe
+        listener.recipe = yard.settings.tls.get(bound.port.name)
         listener.start()
         return listener
 
@@ -246,6 +249,23 @@ def _own_address() -> str:
         return "127.0.0.1"
 
 
+def check_certificates(chosen: Mapping[str, str], cards: Iterable[Card]) -> None:
+    """Hold the settings' choice of certificates against what there is.
+
+    Raises:
+        SettingError: No port has such a name, or speaks TLS; or no certificate or demand has.
+    """
+    ports = [port.name for card in cards for s in card.services for port in s.ports if port.tls is not TlsMode.NONE]
+    for port, recipe in chosen.items():
+        if port not in ports:
+            raise SettingError(
+                f"tls.{port} = {recipe!r}: no port of this name speaks TLS; known are {', '.join(ports)}"
+            )
+        if recipe not in RECIPES:
+            near = did_you_mean(recipe, RECIPES)
+            raise SettingError(f"tls.{port} = {recipe!r}: no such name{near}; known are {', '.join(RECIPES)}")
+
+
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = True) -> AsyncIterator[Serving]:
     """Services that run until the block ends.
@@ -261,6 +281,7 @@ async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = Tru
     from portyard.commons.opening import open_yard
     from portyard.rooms import cards
 
+    check_certificates(settings.tls, cards())
     bounds = bind_all(settings, pairs)
     try:
         async with open_yard(settings, _names(pairs, settings)) as yard:

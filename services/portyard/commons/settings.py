@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         magic: Whether `default` hears magic words in addresses, paths and file names.
         require_tls: Refuse plaintext logins.
         personas: `room=persona …`: which kind of server a room (or one of its services) is, where no rule says otherwise.
+        tls: `port=name …`: which certificate or demand, by name, a port has where no rule says otherwise ("imaps=expired").
         accounts: The accounts that exist from the start.
         relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
         retry_s: Seconds between tries to hand a message over; empty for the built-in schedule, which ends after four days.
@@ -100,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     magic: bool = False
     require_tls: bool = False
     personas: dict[str, str] = {}
+    tls: dict[str, str] = {}
     accounts: tuple[AccountSeed, ...] = (
         AccountSeed("alice@portyard.test", "alice-secret"),
         AccountSeed("bob@portyard.test", "bob-secret"),
@@ -170,7 +172,7 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value
     elif key not in Settings.__struct_fields__:
         raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
-    elif key in ("host_ports", "personas"):
+    elif key in ("host_ports", "personas", "tls"):
         values[key] = dict(part.partition("=")[::2] for part in value.split())
     elif key in ("domains", "relay_allow", "retry_s", "console_hosts", "names"):
         values[key] = [part.strip() for part in value.split(",") if part.strip()]
