@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from portyard.cli.screen import screen, table
 from tests.support.control import Console
 from tests.support.process import LIMIT_S, Running, clean_environment, portyard, serving
 
@@ -478,3 +479,32 @@ def test_tail_waits_where_there_is_no_stream(tmp_path: Path) -> None:
     assert re.findall(r"NOOP \d", done.stdout) == ["NOOP 0", "NOOP 1", "NOOP 2", "NOOP 3"]
     assert [query["count"] for query in Waiting.asked] == [["1"], ["2"], ["3"], ["2"]]
     assert {query["room"][0] for query in Waiting.asked} == {"smtp"}
+
+
+def test_personas_are_listed_brought_shown_and_removed(run: Run, tmp_path: Path) -> None:
+    assert re.search(r"^imap +gmail +Gmail-like", run("personas").stdout, re.MULTILINE)
+    (tmp_path / "mine.toml").write_text('summary = "My own"\n[replies]\ngreeting = "Ahoy"\n')
+    assert the_line(run("personas", "add", "imap", "mine.toml").stdout) == "persona mine of imap: in force"
+    assert re.search(r"^imap +mine +yours +My own *$", run("personas").stdout, re.MULTILINE)
+    kept = json.loads(run("personas", "show", "imap", "mine").stdout)
+    assert kept == {"name": "mine", "summary": "My own", "replies": {"greeting": "Ahoy"}}
+    (tmp_path / "copy.json").write_text(json.dumps(kept))
+    run("personas", "add", "imap", "copy.json", "--name", "other")
+    listed = json.loads(run("personas", "--json").stdout)
+    assert {each["name"] for each in listed if not each["builtin"]} == {"mine", "other"}
+    (tmp_path / "bad.toml").write_text("greting = 1")
+    assert "did you mean replies.greeting?" in the_line(run("personas", "add", "imap", "bad.toml", status=1).stderr)
+    assert "No such file" in the_line(run("personas", "add", "imap", "missing.toml", status=1).stderr)
+    assert "can't be changed" in the_line(run("personas", "delete", "imap", "gmail", status=1).stderr)
+    for name in ("mine", "other"):
+        run("personas", "delete", "imap", name)
+    assert "yours" not in run("personas").stdout
+
+
+def test_the_long_column_gives_way_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    table(("name", "summary"), [("openssh-10.0", "x" * 300), ("a", "short")], giving="summary")
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "summary"]
+    assert re.fullmatch(r"openssh-10\.0  x{120,}… *", first)
+    assert len(first) <= screen.width
+    assert second.split() == ["a", "short"]

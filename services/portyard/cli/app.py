@@ -13,7 +13,7 @@ import typer
 from rich.status import Status
 from rich.table import Table
 
-from portyard.cli import export, letters, mail, rules, sandboxes, tail
+from portyard.cli import export, letters, mail, personas, rules, sandboxes, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
 from portyard.cli.link import Url, examples, linked, settings_here
@@ -267,6 +267,7 @@ app.command(
 )(tail.tail)
 app.add_typer(rules.app, name="rules")
 app.add_typer(sandboxes.app, name="sandboxes")
+app.add_typer(personas.app, name="personas")
 app.command(epilog=examples("portyard reset", "portyard reset t1"))(sandboxes.reset)
 app.command(
     epilog=examples(

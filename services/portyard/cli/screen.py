@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+GAP = 2  # columns between two of a table's
+LEAST = 12  # columns that are left to the one that gives way
 WIDE = 140  # columns of a table that goes to a file or a pipe
 screen = Console(width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
@@ -45,13 +47,18 @@ def table(
         giving: The column that gives way.
         right: The columns that hold numbers.
     """
+    cells = [[Text(printable(str(cell)).replace("\n", " ")) for cell in row] for row in rows]
+    widths = [max([len(title), *(row[column].cell_len for row in cells)]) for column, title in enumerate(titles)]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
-        gives = title == giving
-        overflow: Any = "ellipsis" if gives else "fold"
-        shown.add_column(title, no_wrap=gives, overflow=overflow, justify="right" if title in right else "left")
-    for row in rows:
-        shown.add_row(*(Text(printable(str(cell)).replace("\n", " ")) for cell in row))
+        shown.add_column(title, no_wrap=title == giving, overflow="fold", justify="right" if title in right else "left")
+    if giving:  # Rich would rather fold the others
+        column = titles.index(giving)
+        left = screen.width - GAP * (len(titles) - 1) - sum(widths) + widths[column]
+        for row in cells:
+            row[column].truncate(max(left, LEAST), overflow="ellipsis")
+    for row in cells:
+        shown.add_row(*row)
     screen.print(shown)
 
 

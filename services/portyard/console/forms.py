@@ -106,7 +106,7 @@ class Lease(msgspec.Struct):
     failure: str
 
 
-class Persona(msgspec.Struct):
+class ListedPersona(msgspec.Struct):
     """A named kind of server that a rule may ask for.
 
     Attributes:
@@ -119,7 +119,7 @@ class Persona(msgspec.Struct):
     builtin: bool
 
 
-class WholePersona(Persona):
+class WholePersona(ListedPersona):
     """A persona with all that it says.
 
     Attributes:

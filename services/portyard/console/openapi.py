@@ -67,6 +67,7 @@ def _schemas() -> dict[str, Any]:
     found = {name: _told(schema) for name, schema in found.items()}
     rules = rule_schemas(_REF)
     shown = found.pop("Rule")  # as it is shown; as it is set it has the name that people know
+    assert not found.keys() & rules.keys() - {"Rule"}, "two types of one name would be taken for each other"
     taken = {"SetRule" if name == "Rule" else name: schema for name, schema in rules.items()}
     return dict(sorted({**found, "Rule": shown, **taken}.items()))
 

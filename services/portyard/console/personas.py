@@ -26,11 +26,11 @@ def names_by_room(yard: Yard) -> dict[str, list[str]]:
     return {card.name: wardrobe.names(card) for card in cards() if card.quirks}
 
 
-async def list_personas(call: Call) -> list[forms.Persona]:
+async def list_personas(call: Call) -> list[forms.ListedPersona]:
     """Every persona that a rule may name: the rooms' own, then users' own."""
     wardrobe = Wardrobe(call.desk.yard.state)
     found = [persona for card in cards() for persona in wardrobe.every(card)]
-    return [forms.Persona(each.name, each.room, each.summary, each.builtin) for each in found]
+    return [forms.ListedPersona(each.name, each.room, each.summary, each.builtin) for each in found]
 
 
 async def get_persona(call: Call) -> forms.WholePersona:
@@ -108,7 +108,7 @@ _ONE = "/personas/{room}/{persona}"
 _READS = {JSON: {"type": "object"}, TOML: str}
 
 ROUTES = (
-    Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.Persona]),
+    Route("GET", "/personas", list_personas, "Personas that a rule may name", list[forms.ListedPersona]),
     Route("GET", _ONE, get_persona, "One persona, all of it", forms.WholePersona),
     Route("PUT", _ONE, put_persona, "A persona of one's own", forms.WholePersona, reads=_READS, refusals=(409,)),
     Route("DELETE", _ONE, delete_persona, "Take one's own away", None, status=HTTPStatus.NO_CONTENT, refusals=(409,)),

@@ -15,7 +15,7 @@ from portyard.commons.scenario.personas import (
     MOST,
     PersonaError,
     Wardrobe,
-    builtins,
+    _builtins,
     from_toml,
     make,
     shape_of,
@@ -67,6 +67,7 @@ def test_what_a_persona_means() -> None:
     ("values", "key", "value", "allowed", "words"),
     [
         ({"greting": "x"}, "greting", "x", "greeting, dialect", "did you mean greeting"),
+        ({"lines": 5}, "lines", 5, "greeting, dialect", "did you mean limits.line?"),
         ({"limits": {"lines": 5}}, "limits.lines", 5, "line, errors", "did you mean line"),
         ({"far": {"greting": "x"}}, "far.greting", "x", "greeting", "did you mean greeting"),
         ({"far": {"near": {}}}, "far.near", {}, "greeting", "no such key"),
@@ -165,10 +166,10 @@ def test_a_room_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(PersonaError, match="can't be changed"):
             change()
     (folder / "two.toml").write_text('greting = "two"\n')
-    builtins.cache_clear()
+    _builtins.clear()
     with pytest.raises(PersonaError, match=r"two.toml: greting = 'two': no such key; did you mean greeting"):
         wardrobe.find(card, "one")
-    builtins.cache_clear()
+    _builtins.clear()
 
 
 def test_who_wears_it(tmp_path: Path) -> None:

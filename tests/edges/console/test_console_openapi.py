@@ -47,6 +47,7 @@ async def furnish(client: Console) -> dict[str, str]:
     (rule,) = await client.get("sandboxes/default/rules")
     await client.ask("PUT", "sandboxes/default/files/alice/a/b.txt", 201, data=b"text")
     await client.ask("PUT", "sandboxes/default/records/www.portyard.test/A", 200, {"values": ["192.0.2.1"]})
+    await client.ask("PUT", "personas/pop3/mine", 200, {"shared": True})
     message = await client.deliver("your code is 123456")
     session = speak(client, "pop3", "STAT").id
     await client.yard.journal.flush()
@@ -105,6 +106,9 @@ def placed(case: Any, known: dict[str, str]) -> Any:
         "part": "1",
         "name": "www.portyard.test",
         "type": "A",
+        "room": "pop3",
+        "service": "imap",
+        "persona": "mine",
     }
     for name in case.path_parameters or {}:
         case.path_parameters[name] = values[name]

@@ -19,7 +19,7 @@ import sys
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import cache
@@ -272,21 +272,22 @@ class Wardrobe:
         return known[1]
 
 
+_builtins: dict[tuple[str, str], tuple[Persona, ...]] = {}
+
+
 def builtins(card: Card) -> tuple[Persona, ...]:
-    """The personas that a room brings, by name.
+    """The personas that a room brings, by name; read once.
 
     Raises:
         PersonaError: One is malformed; the key names the file.
     """
-    return _builtins(replace(card, vocabulary=None))  # a vocabulary can't be hashed
-
-
-@cache
-def _builtins(card: Card) -> tuple[Persona, ...]:
-    module = shape_of(card).__module__
-    source = sys.modules[module].__file__
-    assert source is not None
-    return tuple(_from_file(card, path) for path in sorted((Path(source).parents[1] / FOLDER).glob("*.toml")))
+    key = card.name, card.quirks
+    if key not in _builtins:
+        source = sys.modules[shape_of(card).__module__].__file__
+        assert source is not None
+        files = sorted((Path(source).parents[1] / FOLDER).glob("*.toml"))
+        _builtins[key] = tuple(_from_file(card, path) for path in files)
+    return _builtins[key]
 
 
 def _from_file(card: Card, path: Path) -> Persona:
@@ -318,10 +319,20 @@ def _check(values: Mapping[str, Any], shape: type[msgspec.Struct], at: str, know
     for key, value in values.items():
         where = f"{at}.{key}" if at else key
         if key not in types:
-            raise PersonaError(where, value, ", ".join(known), f"no such key{did_you_mean(key, known)}")
+            inner = {
+                name: f"{outer}.{name}" for outer, kind in types.items() if _is_shape(kind) for name in _keys(kind)
+            }
+            hint = did_you_mean(key, known)
+            if not hint and (near := did_you_mean(key, inner)):
+                hint = near.replace(name := near.split()[-1].rstrip("?"), inner[name])
+            raise PersonaError(where, value, ", ".join(known), f"no such key{hint}")
         kind = types[key]
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        if _is_shape(kind) and isinstance(value, dict):
             _check(value, kind, where, _keys(kind))
+
+
+def _is_shape(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
