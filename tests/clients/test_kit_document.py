@@ -39,7 +39,7 @@ def test_the_blocks(tmp_path: Path) -> None:
     outcome = run(tmp_path)
     assert outcome.returncode == 0, outcome.stdout[-4000:]
     wanted = sum(code.count("\ndef test_") for title, code in SECTIONS.items() if title not in IN_CONTAINERS)
-    assert wanted > 20
+    assert wanted >= 20
     assert re.search(rf"^{wanted} passed", outcome.stdout, re.MULTILINE), outcome.stdout[-1000:]
 
 
