@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 VENV := $(or $(PORTYARD_VENV),.venv)
 COMPOSE := docker compose -p $(or $(PORTYARD_PROJECT),portyard)
-.PHONY: help up down test lint bench clean logs ca diagrams image user dev
+.PHONY: help up down test soak lint bench clean logs ca diagrams image user dev
 
 help: ## show this
 	@printf '\nPortyard: a yard full of ports to point real clients at.\n\n'
@@ -25,6 +25,9 @@ ca: user ## print the CA certificate to verify with
 
 test: ## run every test that this machine can run
 	@scripts/test $(ARGS)
+
+soak: dev ## load all rooms for SOAK_SECONDS (300) and see that nothing goes on growing
+	@SOAK_SECONDS=$(or $(SOAK_SECONDS),300) $(VENV)/bin/python -m pytest -n 0 -s -m soak tests/soak
 
 lint: dev ## ruff, mypy and shellcheck
 	@scripts/lint

@@ -96,12 +96,19 @@ def _frame(buffer: bytes) -> int:
     return whole if whole and len(buffer) >= whole else 0
 
 
+def _prefixed(buffer: bytes) -> int:
+    """A message behind its length in two octets."""
+    whole = 2 + int.from_bytes(buffer[:2], "big") if len(buffer) > 1 else 0
+    return whole if whole and len(buffer) >= whole else 0
+
+
 ENDS: dict[str, Callable[[bytes], int]] = {
     "line": _line,
     "block": _block,
     "tagged": _tagged,
     "body": _body,
     "frame": _frame,
+    "prefixed": _prefixed,
 }
 
 
@@ -204,9 +211,15 @@ async def run(job: Asking) -> Asked:
     turn = Turn(job, running=job.connections)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(job.seconds + PATIENCE_S):
-        for number in range(job.connections):
-            await loop.create_connection(partial(Asker, turn, number), "127.0.0.1", job.port)
-        await turn.done.wait()
+        transports = []
+        try:
+            for number in range(job.connections):
+                made = await loop.create_connection(partial(Asker, turn, number), "127.0.0.1", job.port)
+                transports.append(made[0])
+            await turn.done.wait()
+        finally:
+            for transport in transports:
+                transport.abort()
     return turn.result
 
 
