@@ -37,6 +37,7 @@ bench: dev ## measure beside other servers, and write benchmarks/results/
 
 diagrams: dev ## draw the state tables into docs/states/
 	@$(VENV)/bin/python scripts/diagrams.py
+	@$(VENV)/bin/python scripts/persona_keys.py
 
 image: ## build the container image
 	@scripts/image

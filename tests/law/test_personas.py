@@ -1,0 +1,59 @@
+"""docs/personas.md is true: its personas can be brought, its table names every one there is, its list of keys is whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from portyard.commons.scenario.personas import Wardrobe, builtins, from_toml, make, shape_of
+from portyard.commons.settings import Settings
+from portyard.rooms import cards
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "personas.md").read_text()
+BLOCKS = re.findall(r"^```toml (\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+HAVING = {card.name: card for card in cards() if card.quirks}
+
+
+def test_there_are_examples() -> None:
+    assert {room for room, _ in BLOCKS} >= {"settings", "imap", "smtp", "pop3"}
+
+
+@pytest.mark.parametrize(("room", "text"), [block for block in BLOCKS if block[0] != "settings"])
+def test_an_example_can_be_brought(room: str, text: str, tmp_path: Path) -> None:
+    values = from_toml(text)
+    assert Wardrobe(tmp_path).put(HAVING[room], values["name"], values).summary
+
+
+@pytest.mark.parametrize("text", [text for room, text in BLOCKS if room == "settings"])
+def test_settings_are_settings(text: str, tmp_path: Path) -> None:
+    settings = msgspec.convert(tomllib.loads(text), Settings)
+    Wardrobe(tmp_path, settings.personas).check_chosen(cards())
+
+
+def test_the_table_names_every_persona() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| (\w+) \|", TEXT, re.MULTILINE)
+    named = {(room, name) for names, room in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert named == {(card.name, persona.name) for card in HAVING.values() for persona in builtins(card)}
+
+
+@pytest.mark.parametrize("room", HAVING)
+def test_nothing_is_on_by_itself(room: str) -> None:
+    """A persona that says nothing is the room as it is."""
+    card = HAVING[room]
+    quirks = make(card, "nothing", {}).quirks[room]
+    assert quirks == shape_of(card)()
+
+
+def test_the_list_of_keys_is_not_stale() -> None:
+    spec = importlib.util.spec_from_file_location("persona_keys", ROOT / "scripts" / "persona_keys.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run: make diagrams"
