@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class House:
         login: The login name that a request claims, where it claims an account.
         lie: How a rule's `say` is answered once the deed is done; None where it is told on the way. As a refusal when left out.
         stub: A rule's `respond` as a response; None where the request goes on and its answer is changed on the way.
+        verbs: The verbs that a request may have.
     """
 
     naming: Naming
@@ -71,6 +72,7 @@ class House:
     stub: Callable[[web.Request, str, Respond], web.StreamResponse | None] = lambda request, verb, action: stub(
         request, action
     )
+    verbs: tuple[str, ...] = ("request",)
 
 
 def basic_user(headers: Mapping[str, str]) -> str:
@@ -128,8 +130,10 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     if gate is None:
         return await within(request)
     gate.account = ""  # each request brings its own credentials
+    if not any(map(gate.asks, house.verbs)):
+        return await within(request)
     verb, fields = house.describe(request)
-    verdict = await gate.ask(verb, **fields)
+    verdict = await gate.ask(verb, **fields) if gate.heeds(verb, fields) else None
     if verdict is None:
         return await within(request)
     await protocol.resolve(request)
@@ -282,8 +286,8 @@ class RuledWriter(StreamWriter):
             return
         gate = self.host.connection.gate
         armed = self.asking and gate is not None and gate.armed
-        if armed:
-            await self._before_head()
+        if armed and (verdict := await self._ask("response")) is not None:
+            await self._before_head(verdict)
             if self.lie is not None:
                 return
         assert self._request is not None
@@ -294,10 +298,7 @@ class RuledWriter(StreamWriter):
             await self.drain()
             await interrupt(self.host, "headers", verdict)
 
-    async def _before_head(self) -> None:
-        verdict = await self._ask("response")
-        if verdict is None:
-            return
+    async def _before_head(self, verdict: Verdict) -> None:
         await begin(self.host, "response", verdict)
         if verdict.say is not None:
             self.lie = refusal(verdict.say)
@@ -311,12 +312,14 @@ class RuledWriter(StreamWriter):
         if self.lie is not None and verdict.hang_up:
             self.lie.force_close()
 
-    async def _ask(self, verb: str, **more: Scalar) -> Verdict | None:
+    def _ask(self, verb: str, octets: int | None = None) -> Awaitable[Verdict | None]:
         gate, request = self.host.connection.gate, self._request
         if gate is None or request is None or not gate.asks(verb):
-            return None
+            return _NOTHING
         fields: dict[str, Scalar] = {"method": request.method, "path": request.path, "status": self._status}
-        return await gate.ask(verb, **fields, **more)
+        if octets is not None:
+            fields["octets"] = octets
+        return gate.ask(verb, **fields) if gate.heeds(verb, fields) else _NOTHING
 
     def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> Any:  # noqa: ANN401 - aiohttp's
         """Send some of the body; to be awaited."""
@@ -361,6 +364,16 @@ class RuledWriter(StreamWriter):
 
 async def _nothing() -> None:
     return None
+
+
+class _Nothing:
+    """Awaited at once, as often as one likes: no verdict."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+_NOTHING: Awaitable[Any] = _Nothing()  # type: ignore[assignment]
 
 
 def writer_of(request: web.BaseRequest) -> RuledWriter:

@@ -43,7 +43,7 @@ _PATHS = (
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
-    house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed)
+    house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed, verbs=("request", "upgrade"))
     app = build()
     app.on_response_prepare.append(dating(yard.clocks))
     return await Hosting(app, protocol_class=FramedProtocol, house=house).open()

@@ -74,9 +74,21 @@ class SocketRules:
     async def judge(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict of which nothing is done yet."""
         gate = self._protocol.connection.gate
-        if gate is None or not gate.armed or not gate.asks(verb):
+        if gate is None or not gate.heeds(verb, fields := {"path": self._path, **fields}):
             return None
-        return await gate.ask(verb, path=self._path, **fields)
+        return await gate.ask(verb, **fields)
+
+    def asks(self, verb: str) -> bool:
+        """Whether any rule may mean such an event."""
+        gate = self._protocol.connection.gate
+        return gate is not None and gate.asks(verb)
+
+    async def ask_about(self, verb: str, message: Message) -> Verdict | None:
+        """As `ask`, of a message."""
+        gate = self._protocol.connection.gate
+        if gate is None or not gate.asks(verb):
+            return None
+        return await self.ask(verb, **message_fields(message))
 
     async def begin(self, verb: str, verdict: Verdict) -> None:
         """Do what a verdict begins with; see `ask`."""

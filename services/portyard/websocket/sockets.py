@@ -58,17 +58,16 @@ class Socket:
     async def messages(self) -> AsyncIterator[Message]:
         """Each message until the close, as the rules let it through."""
         while not self._ended and (message := await self._next()) is not None:
-            if not self._rules.armed:
+            self._lie = None
+            verdict = await self._rules.ask_about("message", message)
+            if verdict is None:
                 yield message
                 continue
-            self._lie = None
-            verdict = await self._rules.ask("message", **message_fields(message))
             if not await self._obey(verdict):
                 continue
-            if verdict is not None:
-                self._lie = verdict.say
+            self._lie = verdict.say
             yield message
-            if verdict is not None and verdict.hang_up:
+            if verdict.hang_up:
                 self._rules.hang_up()
 
     async def _next(self) -> Message | None:
@@ -141,20 +140,13 @@ class Socket:
 
     async def send(self, message: Message) -> None:
         """Send one message; returns when the peer reads fast enough for more."""
-        if not self._rules.armed:
-            await self._send(message)
-            return
-        verdict = await self._rules.ask("send", **message_fields(message))
+        verdict = await self._rules.ask_about("send", message)
         if verdict is not None:
             if not await self._obey(verdict):
                 return
             message = message if verdict.say is None else verdict.say
-        octets = len(message.encode() if isinstance(message, str) else message) // 2
-        fragment = await self._rules.judge("fragment", octets=octets, **message_fields(message))
-        if fragment is None:
+        if not (self._rules.asks("fragment") and await self._sent_in_fragments(message)):
             await self._send(message)
-        else:
-            await self._send_in_fragments(message, octets, fragment)
         if verdict is not None and verdict.hang_up:
             self._rules.hang_up()
 
@@ -163,6 +155,15 @@ class Socket:
             await self._response.send_str(message)
         else:
             await self._response.send_bytes(message)
+
+    async def _sent_in_fragments(self, message: Message) -> bool:
+        """Whether a rule had the message sent so."""
+        octets = len(message.encode() if isinstance(message, str) else message) // 2
+        verdict = await self._rules.judge("fragment", octets=octets, **message_fields(message))
+        if verdict is None:
+            return False
+        await self._send_in_fragments(message, octets, verdict)
+        return True
 
     async def _send_in_fragments(self, message: Message, first: int, verdict: Verdict) -> None:
         """Two frames for a message (RFC 6455 §5.4), and between them what a rule wants."""

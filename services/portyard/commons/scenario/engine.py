@@ -24,6 +24,7 @@ _EMPTY = Bucket(())
 
 Known = tuple[int, Narrowed | None]
 """What is left to ask, and the generation of which this is true."""
+_NOTHING_LEFT: Known = (-1, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +176,6 @@ class Gate:
         magic = self._magic_field(room, verb) if known[2] else None
         return generation, bucket.narrowed(fields, magic)
 
-    def is_of(self, generation: int) -> bool:
-        """Whether nothing was set since."""
-        return self._generation() == generation
-
     def _magic_field(self, room: str, verb: str) -> str | None:
         vocabulary = self.vocabularies.get(room)
         declared = vocabulary.verbs.get(verb) if vocabulary else None
@@ -301,30 +298,29 @@ class SessionGate:
 
     def asks(self, verb: str) -> bool:
         """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about."""
-        if self._gate.idle:
-            return False
-        known = self._known_of(self.sandbox, verb)
-        return known is None or known[1] is not None
+        left = self._left(self.sandbox, verb)
+        return left is None or left[1] is not None
 
     def heeds(self, verb: str, fields: Mapping[str, Scalar]) -> bool:
         """Whether such an event has to be asked about; mostly it is known at once that it hasn't."""
-        return not self._gate.idle and self._heeds(self.sandbox, verb, fields)
+        left = self._left(self.sandbox, verb)
+        return left is None or (left[1] is not None and left[1].may_mean(fields))
 
-    def _heeds(self, sandbox: str, verb: str, fields: Mapping[str, Scalar]) -> bool:
-        known = self._known_of(sandbox, verb)
-        return known is None or (known[1] is not None and known[1].may_mean(fields))
-
-    def _known_of(self, sandbox: str, verb: str) -> Known | None:
-        key = (sandbox, verb, self.account)
-        known = self._narrowed.get(key)
-        if known is None or not self._gate.is_of(known[0]):
-            stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
-            known = self._gate.narrowed(sandbox, self._room, verb, stays)
-            if known is not None:
-                if len(self._narrowed) >= _VERBS:
-                    self._narrowed.clear()
-                self._narrowed[key] = known
-        return known
+    def _left(self, sandbox: str, verb: str) -> Known | None:
+        """What is left to ask of a verb; None while the rules have to be read first."""
+        key, gate = (sandbox, verb, self.account), self._gate
+        left = self._narrowed.get(key)
+        if left is not None and left[0] == gate._generation():
+            return left
+        if gate.idle:
+            return _NOTHING_LEFT
+        stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
+        left = gate.narrowed(sandbox, self._room, verb, stays)
+        if left is not None:
+            if len(self._narrowed) >= _VERBS:
+                self._narrowed.clear()
+            self._narrowed[key] = left
+        return left
 
     def trust(self) -> None:
         """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
@@ -340,13 +336,14 @@ class SessionGate:
         gate = self._gate
         if not gate._anything and gate._generation() == gate._seen:  # as `idle`: mostly this is all that is done
             return None
-        if not self._heeds(self.sandbox, verb, fields):
+        if not self.heeds(verb, fields):
             return None
         return await gate.ask(self._event(self.sandbox, verb, fields))
 
     async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         """The same in a sandbox that this event alone belongs to (a recipient's)."""
-        if self._gate.idle or not self._heeds(sandbox, verb, fields):
+        left = self._left(sandbox, verb)
+        if left is not None and (left[1] is None or not left[1].may_mean(fields)):
             return None
         return await self._gate.ask(self._event(sandbox, verb, fields))
 

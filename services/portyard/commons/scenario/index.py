@@ -19,6 +19,9 @@ from portyard.commons.scenario.templates import is_template
 from portyard.commons.scenario.vocabulary import Vocabulary
 
 _VERBS = 1024  # buckets of one sandbox
+_SESSIONS = 1024  # of one bucket, that differ in what never changes in them
+_EVENTS = 512  # of one such session and verb, of which it is known whether any rule may mean them
+_WORTH_KNOWING = 3  # tables from which on a look at them all costs more than to know whole events
 
 
 class CompiledRule:
@@ -83,6 +86,7 @@ class Bucket:
         # The field that most rules ask for goes first: where nothing is left, no other is looked at.
         tables.sort(key=lambda table: table[1].indifferent(self._all).bit_count())
         self._tables = [(name, table.find, table.indifferent(self._all)) for name, table in tables]
+        self._narrowed: dict[object, Narrowed | None] = {}
 
     def _asked(self, name: str) -> Iterator[tuple[int, Sequence[Pattern]]]:
         for place, rule in enumerate(self._rules):
@@ -100,6 +104,17 @@ class Bucket:
         return [rule for rule in self._each(left) if rule.matches(values)]
 
     def narrowed(self, known: Mapping[str, Scalar], magic: str | None = None) -> Narrowed | None:
+        """See `_narrow`; sessions that are alike have the same."""
+        key = (magic, *known.items())
+        try:
+            return self._narrowed[key]
+        except KeyError:
+            if len(self._narrowed) >= _SESSIONS:
+                self._narrowed.clear()
+            narrowed = self._narrowed[key] = self._narrow(known, magic)
+            return narrowed
+
+    def _narrow(self, known: Mapping[str, Scalar], magic: str | None) -> Narrowed | None:
         """What is left to ask where some fields stay as they are; None where no rule, and no magic, can mean anything.
 
         Args:
@@ -133,7 +148,7 @@ class Narrowed:
         magic: The field in which magic words are looked for, or None.
     """
 
-    __slots__ = ("_left", "_magic", "_tables")
+    __slots__ = ("_known", "_left", "_magic", "_tables")
 
     def __init__(
         self, left: int, tables: Sequence[tuple[str, Callable[[Scalar], int], int]], magic: str | None
@@ -141,11 +156,24 @@ class Narrowed:
         self._left = left
         self._tables = tables
         self._magic = magic
+        self._known: dict[object, bool] = {}
 
     def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
         """Whether an event with these fields is worth asking about."""
         if self._magic is not None and "+" in str(fields.get(self._magic, "")):
             return True
+        if len(self._tables) < _WORTH_KNOWING:
+            return self._look(fields)
+        key = (*fields, *fields.values())  # a field's values are of one kind, so that 1 and True never meet
+        known = self._known.get(key)
+        if known is None:
+            known = self._look(fields)
+            if len(self._known) >= _EVENTS:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _look(self, fields: Mapping[str, Scalar]) -> bool:
         left = self._left
         for name, find, indifferent in self._tables:
             if not left:

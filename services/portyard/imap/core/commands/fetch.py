@@ -9,6 +9,7 @@ from portyard.commons.effects import Effect, Send
 from portyard.commons.mailstore import mime
 from portyard.commons.mailstore.model import SEEN, FlagChange, Message
 from portyard.commons.mailstore.structure import Structure, section, select_fields
+from portyard.commons.scenario.model import Scalar
 from portyard.commons.scenario.obeying import interrupted
 from portyard.imap.core.commands.numbers import chosen
 from portyard.imap.core.context import Answer, BrokenAnswerError, Context
@@ -178,29 +179,41 @@ class _One:
 
     async def _stream(self, runs: Sequence[_Run], size: int) -> AsyncIterator[Answer]:
         gate = self._context.gate
-        asked = gate is not None and gate.armed and gate.asks("message")
+        asked = gate is not None and gate.asks("message")
         sent = 0
         for run in runs:
-            start = run.start
-            while start < run.end:
-                if asked:
-                    async for effect in self._interrupted(sent, size):
-                        yield effect
-                end = min(run.end, start + (_step(sent, size) if asked else PIECE))
+            for start in range(run.start, run.end, PIECE):
+                end = min(run.end, start + PIECE)
                 piece = await self._read(run, start, end)
-                sent += len(piece)
                 if len(piece) != end - start:
                     raise EOFError(f"message {self._message.id} has {len(piece)} octets at {start}, not {end - start}")
-                if size <= PLAIN_PIECE:
-                    yield piece
-                else:
-                    yield Send(piece, f"«{len(piece)} bytes»")
+                told = 0  # octets of the piece that were handed on before something happened in its midst
+                if asked:
+                    async for at, effect in self._interruptions(sent, len(piece), size):
+                        if at > told:
+                            yield _shown(piece[told:at], size)
+                            told = at
+                        yield effect
+                sent += len(piece)
+                yield _shown(piece[told:], size)
+                if size > PLAIN_PIECE:
                     await give_way()
-                start = end
 
-    def _interrupted(self, sent: int, size: int) -> AsyncIterator[Effect]:
-        number, mailbox = self._index + 1, self._view.name
-        return interrupted(self._context.gate, "message", mailbox=mailbox, message=number, octets=sent, size=size)
+    async def _interruptions(self, sent: int, octets: int, size: int) -> AsyncIterator[tuple[int, Effect]]:
+        """What is to happen within a piece of a literal, and behind how many of its octets.
+
+        Args:
+            sent: Octets of the literal before the piece.
+            octets: The piece's.
+            size: The literal's.
+        """
+        gate, number, mailbox, at = self._context.gate, self._index + 1, self._view.name, 0
+        while at < octets:
+            fields: dict[str, Scalar] = {"mailbox": mailbox, "message": number, "octets": sent + at, "size": size}
+            if gate is not None and gate.heeds("message", fields):
+                async for effect in interrupted(gate, "message", **fields):
+                    yield at, effect
+            at += _step(sent + at, size)
 
     async def _read(self, run: _Run, start: int, end: int) -> bytes:
         if run.own is not None:
@@ -232,6 +245,11 @@ class _One:
         empty_line = header[fields[-1].end if fields else 0 :]  # §6.4.5: left out where the message has none
         own = b"".join(header[start:end] for start, end in chosen_spans) + empty_line
         return [_Run(0, len(own), own)]
+
+
+def _shown(octets: bytes, size: int) -> Answer:
+    """Octets of a literal of this size."""
+    return octets if size <= PLAIN_PIECE else Send(octets, f"«{len(octets)} bytes»")
 
 
 def _step(sent: int, size: int) -> int:
