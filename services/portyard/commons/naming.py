@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 
@@ -86,8 +87,9 @@ class Naming:
         explicit = headers.get(FIELD)
         if explicit is not None or prefix:
             return await self._get(explicit, prefix)
-        if login is not None and (account := await self.accounts.find(login)) is not None:
-            return account.sandbox
+        claimed = None if login is None else await sandbox_of_login(self.accounts, self.sandboxes, login)
+        if claimed is not None:
+            return claimed
         for domain in domains_of(headers.get("Host", "")):
             owner = await self.sandboxes.owner(domain)
             if owner is not None and owner.name != DEFAULT:  # the testbed's own names say nothing against a listener

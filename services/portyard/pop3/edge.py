@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import partial
 
+from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.locks import Lock, Locks
@@ -44,6 +46,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
             seats=seats,
             now=yard.clocks.now,
+            sandbox_of=partial(sandbox_of_login, yard.accounts, yard.sandboxes),
         )
         session = Session(house, tls=connection.port.tls is TlsMode.IMPLICIT)
         return session, LineFraming(quirks.limits.line)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.locks import Locks
 from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.scenario.quirks import Seats
@@ -45,6 +47,7 @@ def test_talk(path: Path, feeding: str, tmp_path: Path) -> None:
                     facts=facts("pop3.portyard.test", "192.0.2.1", "core", yard.clock.now()),
                     seats=seats,
                     now=yard.clocks.now,
+                    sandbox_of=partial(sandbox_of_login, yard.accounts, yard.sandboxes),
                 )
                 return CorePeer(Session(house, tls=implicit(talk)), LineFraming(quirks.limits.line), yard, gate)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,6 +16,7 @@ from portyard.commons.mailstore.model import Mailstore
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import ruled
 from portyard.commons.scenario.quirks import Seats, worded
+from portyard.commons.scenario.vocabulary import Scalar
 from portyard.pop3.core.commands import authorization, transaction
 from portyard.pop3.core.grammar import parse_command, print_reply
 from portyard.pop3.core.maildrop import Maildrop
@@ -51,6 +52,7 @@ class House:
         facts: What a persona's greeting may tell: `host`, `peer`, `session`, `time`.
         seats: Where an account's sessions are counted.
         now: A sandbox's time.
+        sandbox_of: The sandbox that a login name claims, whether or not there is such an account; None for its account's.
     """
 
     accounts: Accounts
@@ -64,6 +66,7 @@ class House:
     facts: Mapping[str, str] = field(default_factory=dict)
     seats: Seats = field(default_factory=Seats)
     now: Callable[[str], datetime] | None = None
+    sandbox_of: Callable[[str], Awaitable[str | None]] | None = None
 
 
 class Session:
@@ -173,13 +176,14 @@ class Session:
             raise BadSyntax(f"unknown command {keyword}", "unknown")
         if not self.machine.allows(command):
             raise PeerError(self._why_not(keyword), name="state")
-        claimed = await self.claimed(command)
-        if claimed is not None:
-            yield Joins(claimed)
+        if isinstance(command, User | Apop):
+            async for effect in self.claim(self.login_of(command.name)):
+                yield effect
+        answer = self._answer(command)
+        if not (isinstance(command, Auth) and command.mechanism):  # which is asked for when its name is known
+            answer = self.ruled(command, answer, fields_of(command))
         try:
-            async for effect in ruled(
-                self.house.gate, verb_of(command), self._answer(command), refused, said, **fields_of(command)
-            ):
+            async for effect in answer:
                 yield effect
         except PeerError:
             self.machine.refused(command)
@@ -190,12 +194,21 @@ class Session:
         async for effect in handler(self, command):
             yield effect
 
-    async def claimed(self, command: Command) -> str | None:
-        """The sandbox whose name a login claims, before anything is proved."""
-        if not isinstance(command, User | Apop):
-            return None
-        account = await self.house.accounts.find(self.login_of(command.name))
-        return None if account is None else account.sandbox
+    def ruled(
+        self, command: Command, answer: AsyncIterator[Effect], fields: dict[str, Scalar]
+    ) -> AsyncIterator[Effect]:
+        """A command's answer as the rules want it."""
+        return ruled(self.house.gate, verb_of(command), answer, refused, said, **fields)
+
+    async def claim(self, login: str) -> AsyncIterator[Effect]:
+        """Join the sandbox of a login name, before anything is proved."""
+        if self.house.sandbox_of is not None:
+            sandbox = await self.house.sandbox_of(login)
+        else:
+            account = await self.house.accounts.find(login)
+            sandbox = None if account is None else account.sandbox
+        if sandbox is not None:
+            yield Joins(sandbox)
 
     def login_of(self, name: str) -> str:
         """The login name; what stands before it is heeded where the quirks know it."""

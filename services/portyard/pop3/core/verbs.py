@@ -47,7 +47,7 @@ VOCABULARY = Vocabulary(
         "user": _verb("USER", _LOGIN, magic="login"),
         "pass": _verb("PASS"),
         "apop": _verb("APOP", _LOGIN, magic="login"),
-        "auth": _verb("AUTH", {"mechanism": Field("In capitals.")}),
+        "auth": _verb("AUTH, once it is known who is claimed.", {"mechanism": Field("In capitals."), **_LOGIN}),
         "capa": _verb("CAPA"),
         "stls": _verb("STLS"),
         "stat": _verb("STAT"),
@@ -82,7 +82,7 @@ def fields_of(command: Command) -> dict[str, Scalar]:
         case User(name) | Apop(name, _):
             return {"login": name}
         case Auth(mechanism, _):
-            return {"mechanism": mechanism or ""}
+            return {"mechanism": mechanism or "", "login": ""}
         case List(message) | Uidl(message):
             return {"message": message or 0}
         case Retr(number) | Dele(number):

@@ -19,6 +19,7 @@ from portyard.commons.accounts.sasl import (
     mechanism,
 )
 from portyard.commons.effects import Effect, Send
+from portyard.commons.scenario.vocabulary import Scalar
 from portyard.pop3.core.model import Apop, Auth, Capa, Pass, PeerError, Stls, User
 from portyard.pop3.core.quirks import Capability
 
@@ -107,18 +108,32 @@ def _decoded(decode: Callable[[bytes], bytes], line: bytes) -> bytes:
 async def _step(session: Session, response: bytes | None) -> AsyncIterator[Effect]:
     assert session.mechanism is not None, "a mechanism runs"
     match session.mechanism.step(response):
-        case Challenge(data):
+        case Challenge(data, authcid):
+            if authcid:
+                async for effect in session.claim(session.login_of(authcid)):
+                    yield effect
             yield Send(b"+ " + encode_line(data) + b"\r\n")
         case Malformed(reason):
             session.mechanism = None
             raise PeerError(reason)
         case Claim() as claim:
             session.mechanism = None
-            account = await session.house.accounts.verify(session.login_of(claim.authcid), claim.password)
-            if account is not None and not acts_as_itself(claim, account.address):
-                account = None
-            async for effect in session.log_in(account, session.mechanism_name, Auth(session.mechanism_name)):
+            login = session.login_of(claim.authcid)
+            async for effect in session.claim(login):
                 yield effect
+            command = Auth(session.mechanism_name)
+            fields: dict[str, Scalar] = {"mechanism": session.mechanism_name, "login": login}
+            async for effect in session.ruled(command, _proved(session, command, login, claim), fields):
+                yield effect
+
+
+async def _proved(session: Session, command: Auth, login: str, claim: Claim) -> AsyncIterator[Effect]:
+    """Log in whoever proves to be who it claims to be."""
+    account = await session.house.accounts.verify(login, claim.password)
+    if account is not None and not acts_as_itself(claim, account.address):
+        account = None
+    async for effect in session.log_in(account, session.mechanism_name, command):
+        yield effect
 
 
 async def capa(session: Session, command: Capa) -> AsyncIterator[Effect]:
