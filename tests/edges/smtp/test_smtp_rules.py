@@ -15,7 +15,8 @@ from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.yard import Yard
 from tests.support.asyncio_tests import run
 from tests.support.mail_chain import MESSAGE, arrived, chain, inbox, settled
-from tests.support.yard import Served
+from tests.support.process import serving
+from tests.support.yard import Served, open_yard
 
 Errand = Callable[[int], None]
 PORTS = {"msa": "submission", "mta": "smtp", "mda": "lmtp"}
@@ -202,7 +203,11 @@ def through_the_chain(tmp_path: Path, errand: Callable[[Served], Awaitable[None]
 
 
 def submit(served: Served, *recipients: str) -> None:
-    with smtplib.SMTP("127.0.0.1", served.port("submission"), "client.test", timeout=PATIENCE_S) as client:
+    submit_at(served.port("submission"), *recipients)
+
+
+def submit_at(port: int, *recipients: str) -> None:
+    with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=PATIENCE_S) as client:
         client.login("alice@portyard.test", "alice-secret")
         client.sendmail("alice@portyard.test", recipients, MESSAGE)
 
@@ -219,6 +224,46 @@ def test_hops_inside_spend_no_counts(verb: str, tmp_path: Path) -> None:
         )  # the client's own: it spoke no LMTP and no TLS
 
     through_the_chain(tmp_path, errand)
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [(("mta", "mda", "dns"), ("msa",)), (("msa", "mda"), ("mta", "dns")), (("mda",), ("msa", "mta", "dns"))],
+)
+def test_hops_of_other_processes_spend_no_counts(here: tuple[str, ...], there: tuple[str, ...], tmp_path: Path) -> None:
+    """Neither a hop's connection, known before its first word, nor the queries by which it finds its way."""
+
+    async def go() -> None:
+        with serving(tmp_path, *there):
+            async with chain(tmp_path, here) as served:
+                for verb in ("smtp.connect", "smtp.greeting", "smtp.ehlo", "smtp.quit", "dns.query"):
+                    words = {"on": verb, "name": verb, "then": {"delay": "1ms"}}
+                    await served.yard.rules.add("default", parse_rule(words))
+                endpoint = served.yard.directory.find("msa", "submission")
+                assert endpoint is not None
+                await asyncio.to_thread(submit_at, endpoint.number, "bob@portyard.test")
+                await arrived(served.yard, "bob@portyard.test", 1)
+                assert await settled(served.yard) == []
+        async with open_yard(tmp_path) as yard:  # with every process gone, every hop has said QUIT
+            hits = {stored.rule.name: stored.hits for stored in await yard.rules.list("default")}
+        assert hits == {"smtp.connect": 1, "smtp.greeting": 1, "smtp.ehlo": 1, "smtp.quit": 1, "dns.query": 0}
+
+    run(go())
+
+
+def test_a_rule_that_names_the_role_meets_queries_of_ours(tmp_path: Path) -> None:
+    """What the DNS says may be a lie from message to message: nothing is kept while there are rules."""
+
+    async def errand(served: Served) -> None:
+        await asyncio.to_thread(submit, served, "bob@portyard.test")
+        await arrived(served.yard, "bob@portyard.test", 1)
+        lie = {"on": "dns.query", "where": {"role": "dns"}, "times": 1, "then": {"refuse": "SERVFAIL"}}
+        await served.yard.rules.add("default", parse_rule(lie))
+        await asyncio.to_thread(submit, served, "bob@portyard.test")
+        await arrived(served.yard, "bob@portyard.test", 2)
+        assert [stored.hits for stored in await served.yard.rules.list("default")] == [1]
+
+    through_the_chain(tmp_path, errand, retry_s=(0.05,) * 4)
 
 
 def test_a_rule_that_names_the_role_meets_the_hop(tmp_path: Path) -> None:
