@@ -42,6 +42,19 @@ def test_fail_twice_then_succeed(sandbox: Sandbox) -> None:
     assert rule.hits == 2
 
 
+def test_another_kind_of_server_for_one_sandbox(sandbox: Sandbox, testbed: Testbed) -> None:
+    """On listeners of its own, so that nobody else meets it."""
+    rule = sandbox.imap.persona("dovecot", times=1)
+    with imaplib.IMAP4(sandbox.imap.host, sandbox.imap.port, timeout=20) as client:
+        assert client.welcome.endswith(b"Dovecot ready.")
+    assert rule.hits == 1
+    other = testbed.default().imap
+    with imaplib.IMAP4(other.host, other.port, timeout=20) as client:
+        assert b"Portyard" in client.welcome
+    with pytest.raises(ControlError, match="did you mean dovecot"):
+        sandbox.imap.persona("dovcot")
+
+
 def test_codes_and_links_are_found(sandbox: Sandbox) -> None:
     send(sandbox, "your code")
     message = sandbox.mail.wait(subject="code")

@@ -146,7 +146,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold against each other what no type can.
 
         Raises:
-            ValueError: Two folders would meet, or only one of the lists of capabilities is set.
+            ValueError: Two folders would meet, only one of the lists of capabilities is set, or IMAP4rev1 isn't in it.
         """
         names = list(self.folders.values())
         if len({name.lower() for name in names}) < len(names):
@@ -159,6 +159,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a folder's name lies below another's")
         if (self.capabilities is None) is not (self.capabilities_later is None):
             raise ValueError("capabilities and capabilities_later are set together")
+        if any(some is not None and "IMAP4rev1" not in some for some in (self.capabilities, self.capabilities_later)):
+            raise ValueError("IMAP4rev1 is always announced")  # RFC 3501 §6.1.1
 
     def lacks(self, capability: str) -> bool:
         """Whether something is neither announced nor served."""
