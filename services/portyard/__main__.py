@@ -13,7 +13,7 @@ def main() -> int:
         return serve(sys.argv[2:])
     from portyard.cli.app import app
 
-    return int(app() or 0)
+    return int(app(prog_name="portyard") or 0)
 
 
 if __name__ == "__main__":

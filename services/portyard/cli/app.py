@@ -13,7 +13,7 @@ import typer
 from rich.status import Status
 from rich.table import Table
 
-from portyard.cli import export, letters, mail, personas, rules, sandboxes, tail
+from portyard.cli import completion, export, letters, mail, personas, rules, sandboxes, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
 from portyard.cli.link import Url, examples, linked, settings_here
@@ -35,7 +35,7 @@ app = typer.Typer(
         "portyard tail --room smtp",
         "portyard rules add --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
         "portyard export last --output talk.pcapng",
-        "portyard --install-completion      (once, for your shell)",
+        'portyard --install-completion      (once, for your shell; or: eval "$(portyard completion bash)")',
     ),
 )
 
@@ -236,7 +236,8 @@ def ca(
 @app.command(context_settings={"allow_extra_args": True})
 def serve(
     rooms: Annotated[
-        list[str] | None, typer.Argument(help="Rooms or services; all of them when none is named.")
+        list[str] | None,
+        typer.Argument(help="Rooms or services; all of them when none is named.", autocompletion=completion.services),
     ] = None,
 ) -> None:
     """Run rooms in this process, in the foreground, until told to stop."""
@@ -277,3 +278,10 @@ app.command(
         "portyard export --format mbox --output mail.mbox",
     )
 )(export.export)
+app.command(
+    epilog=examples(
+        'eval "$(portyard completion bash)"      (in ~/.bashrc)',
+        "portyard completion zsh > ~/.zfunc/_portyard",
+        "portyard completion fish > ~/.config/fish/completions/portyard.fish",
+    )
+)(completion.completion)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from portyard.cli import completion
 from portyard.cli.engines import CommandError, current
 from portyard.cli.screen import fail
 from portyard.commons.directory import Endpoint
@@ -31,7 +32,12 @@ Url = Annotated[
 SandboxName = Annotated[
     str,
     typer.Option(
-        "--sandbox", "-s", metavar="NAME", help="Whose mail, rules, sessions.", rich_help_panel="Which testbed"
+        "--sandbox",
+        "-s",
+        metavar="NAME",
+        help="Whose mail, rules, sessions.",
+        rich_help_panel="Which testbed",
+        autocompletion=completion.sandboxes,
     ),
 ]
 DEFAULT = "default"

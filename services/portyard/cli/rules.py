@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from portyard.cli import completion
 from portyard.cli.engines import CommandError
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, examples, inherited, linked
 from portyard.cli.screen import errors, printable, say, table
@@ -36,7 +37,12 @@ File = Annotated[
 ]
 On = Annotated[
     str | None,
-    typer.Option("--on", metavar="ROOM.VERB", help="What it listens to: smtp.rcpt, imap.fetch, http.request, ftp.* …"),
+    typer.Option(
+        "--on",
+        metavar="ROOM.VERB",
+        help="What it listens to: smtp.rcpt, imap.fetch, http.request, ftp.* …",
+        autocompletion=completion.verbs,
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -63,7 +69,12 @@ HangUp = Annotated[bool, typer.Option("--hang-up", help="The connection is close
 Delay = Annotated[str | None, typer.Option(metavar="TIME", help="The answer waits: 150ms, 2s …", rich_help_panel=_THEN)]
 Tls = Annotated[
     str | None,
-    typer.Option(metavar="RECIPE", help="A certificate or demand: expired, tls13_only …", rich_help_panel=_THEN),
+    typer.Option(
+        metavar="RECIPE",
+        help="A certificate or demand: expired, tls13_only …",
+        rich_help_panel=_THEN,
+        autocompletion=completion.recipes,
+    ),
 ]
 Then = Annotated[
     str | None,
@@ -114,6 +125,13 @@ def _show(rules: list[dict[str, Any]]) -> None:
         for rule in rules
     ]
     table(("id", "name", "on", "where", "hits", "matched", "then"), rows, giving="then", right=("hits", "matched"))
+    for rule in rules:
+        _warn(rule)
+
+
+def _warn(rule: dict[str, Any]) -> None:
+    for warning in rule["warnings"]:
+        errors.print(Text(f"rule {rule['id']}: {printable(warning)}", style="yellow"), soft_wrap=True)
 
 
 def _hits(rule: dict[str, Any]) -> str:
@@ -177,8 +195,7 @@ def add(
         added = link.control.post(_path(link, sandbox), body)
         for rule in added if isinstance(added, list) else [added]:
             say(f"rule {rule['id']}: {rule['on']} → {_then(rule['then'])}")
-            for warning in rule["warnings"]:
-                errors.print(Text(f"rule {rule['id']}: {printable(warning)}", style="yellow"), soft_wrap=True)
+            _warn(rule)
 
 
 def _rule(

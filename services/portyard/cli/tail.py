@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import typer
 from rich.text import Text
 
+from portyard.cli import completion
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import errors, fail, printable, screen
 from portyard.testing.control import ControlError
@@ -25,8 +26,15 @@ _SHOWN = 8  # the last characters of a session's id, which differ between sessio
 
 
 def tail(
-    room: Annotated[str | None, typer.Option(help="Only this room: smtp, imap, http …")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind: command, reply, auth, tls, fault, error …")] = None,
+    room: Annotated[
+        str | None, typer.Option(help="Only this room: smtp, imap, http …", autocompletion=completion.rooms)
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this kind: command, reply, auth, tls, fault, error …", autocompletion=completion.kinds
+        ),
+    ] = None,
     session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
     text: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Only with this text, glob, or /regular expression/.")

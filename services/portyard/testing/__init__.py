@@ -11,7 +11,17 @@ from __future__ import annotations
 from portyard.testing.control import ControlError
 from portyard.testing.mail import Message, NothingCameError
 from portyard.testing.sandbox import Account, Sandbox
-from portyard.testing.services import Rule, Service
+from portyard.testing.services import Rule, Service, UnseenWarning
 from portyard.testing.testbed import Testbed
 
-__all__ = ["Account", "ControlError", "Message", "NothingCameError", "Rule", "Sandbox", "Service", "Testbed"]
+__all__ = [
+    "Account",
+    "ControlError",
+    "Message",
+    "NothingCameError",
+    "Rule",
+    "Sandbox",
+    "Service",
+    "Testbed",
+    "UnseenWarning",
+]

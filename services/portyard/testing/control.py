@@ -31,7 +31,9 @@ def _told(status: int, problem: dict[str, Any]) -> str:
     text = str(problem.get("detail") or problem.get("title") or f"status {status}")
     if problem.get("key"):
         text += f" ({problem['key']} = {problem.get('value')!r}"
-        text += f"; allowed: {problem['allowed']})" if problem.get("allowed") is not None else ")"
+        allowed = problem.get("allowed")
+        told = ", ".join(map(str, allowed)) if isinstance(allowed, list) else str(allowed or "")
+        text += f"; allowed: {told})" if told else ")"
     return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,24 @@ def ports_of(endpoints: list[dict[str, Any]]) -> dict[str, int]:
     """The host's port numbers by their names, the plain one first."""
     found = sorted(endpoints, key=lambda endpoint: endpoint["tls"] == "implicit")
     return {endpoint["port"]: int(endpoint["host_number"]) for endpoint in found}
+
+
+class UnseenWarning(UserWarning):
+    """A rule was set whose doing can't be seen from where its clients are, such as a RST through Docker's published ports."""
+
+
+_warned: set[str] = set()
+
+
+def _warn(text: str) -> None:
+    """Say it once, and show the line that set the rule."""
+    if text in _warned:
+        return
+    _warned.add(text)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("portyard.testing"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UnseenWarning, stacklevel=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +161,8 @@ class Service:
         fields = {"on": f"{self._room}.{on}", "then": then, **({"where": where} if where else {}), **more}
         answer = self._control.post(self._path, {key: value for key, value in fields.items() if value is not None})
         made = answer[0] if isinstance(answer, list) else answer
+        for warning in made.get("warnings", ()):
+            _warn(f"{fields['on']}: {warning}")
         return Rule(str(made["id"]), made.get("name", ""), self._control, f"{self._path}/{made['id']}")
 
     def refuse(self, reply: str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
