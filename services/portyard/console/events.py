@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,11 +20,10 @@ from portyard.console.core.matching import Criteria, because
 OWN_ROOM = "console"  # whose connections are no sessions of the testbed
 NEAR_MISSES = 10  # shown, those with the fewest differences first
 MOST_FITTING = 1000  # events that one wait answers with
-SESSIONS_LIMIT = 1_000  # sessions that were there before the wait, the newest, whose events are looked at
+SLICE = 1_000  # sessions that a wait looks back over before it asks whether enough fit
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
 _GRAIN = timedelta(milliseconds=1)  # by so much an event may be dated before its session's opening: the journal rounds
-_SOME = 1000  # sessions of one look at their list
 Place = tuple[datetime, str, int]  # when an event was, its session and its number there
 
 
@@ -90,19 +89,22 @@ class EventReader:
         """A session's events behind one of them."""
         return [_event(record, event) for event in await self.yard.journal.events(record.id, after)]
 
-    async def stored(
-        self, wanted: Selection, after: Place | None = None, newest: int | None = None
-    ) -> AsyncIterator[forms.Event]:
+    async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
         """The events that are there and fit, by their time.
-
-        Sessions are begun one after the other as their time comes, so that a page costs what is on it.
 
         Args:
             wanted: Which.
             after: Leaves out what came up to that place.
-            newest: So many sessions are looked at, the newest; None for all.
         """
-        sessions = await self._sessions(wanted, after, newest)
+        sessions = [record async for some, _ in self.sessions(wanted, after) for record in some]
+        async for event in self.merged(sessions, wanted, after):
+            yield event
+
+    async def merged(
+        self, sessions: list[SessionRecord], wanted: Selection, after: Place | None = None
+    ) -> AsyncIterator[forms.Event]:
+        """The same of these sessions. Each is begun as its time comes, so that a page costs what is on it."""
+        sessions = sorted(sessions, key=lambda record: (record.opened_at, record.id))
         heap: list[tuple[Place, int, list[forms.Event]]] = []
         begun = 0
         while heap or begun < len(sessions):
@@ -128,18 +130,27 @@ class EventReader:
         found = await self.yard.journal.events(session, int(number) - 1) if record and int(number) else []
         return (found[0].at, session, found[0].seq) if found else None
 
-    async def _sessions(self, wanted: Selection, after: Place | None, newest: int | None) -> list[SessionRecord]:
-        """The sessions of which something may fit, by the time at which they were opened."""
-        journal, before = self.yard.journal, None
+    async def sessions(
+        self, wanted: Selection, after: Place | None = None, before: str | None = None
+    ) -> AsyncGenerator[tuple[list[SessionRecord], str]]:
+        """The sessions of which something may fit, newest first, slice by slice, each slice with the id of the last that was looked at.
+
+        Args:
+            wanted: What shall fit.
+            after: Only those of which something came behind that place.
+            before: Only those before the session of this id.
+        """
+        journal = self.yard.journal
         await journal.flush()
         start = max((moment for moment in (wanted.since, after[0] if after else None) if moment), default=None)
-        found: list[SessionRecord] = []
         while True:
-            some = await journal.sessions(wanted.sandbox, room=wanted.room, limit=_SOME, before=before)
-            found += [record for record in some if self._may_fit(record, wanted, start)]
-            if len(some) < _SOME or (newest is not None and len(found) >= newest):
-                return sorted(found[:newest], key=lambda record: (record.opened_at, record.id))
+            some = await journal.sessions(wanted.sandbox, room=wanted.room, limit=SLICE, before=before)
+            if not some:
+                return
             before = some[-1].id
+            yield [record for record in some if self._may_fit(record, wanted, start)], before
+            if len(some) < SLICE:
+                return
             await asyncio.sleep(0)
 
     def _may_fit(self, record: SessionRecord, wanted: Selection, start: datetime | None) -> bool:
@@ -248,7 +259,7 @@ class EventWait:
     wanted: Selection
     count: int
     timeout_s: float
-    _fitting: list[forms.Event] = field(default_factory=list)
+    _fitting: dict[str, forms.Event] = field(default_factory=dict)
     _misses: list[tuple[int, int, forms.Event, list[str]]] = field(default_factory=list)
     _seen: int = 0
 
@@ -258,22 +269,44 @@ class EventWait:
         deadline = loop.time() + self.timeout_s
         enough = max(self.count, 1)
         async with Follower.follow(self.reader, self.wanted.sandbox) as follower:
-            everything = Selection(self.wanted.sandbox, Criteria({}), since=self.wanted.since)
-            async for event in self.reader.stored(everything, newest=SESSIONS_LIMIT):
-                follower.seen(event)
-                self._take(event)
+            await self._look_back(follower, enough)
             while len(self._fitting) < enough and (left := deadline - loop.time()) > 0:
                 for event in await follower.coming(left):
                     self._take(event)
         satisfied = len(self._fitting) >= enough if self.count else not self._fitting
         return self._waited(satisfied=satisfied)
 
+    async def _look_back(self, follower: Follower, enough: int) -> None:
+        """Take what was there before: of the newest sessions all, for its near misses, and of older ones until enough fits."""
+        scope = Selection(self.wanted.sandbox, Criteria({}), since=self.wanted.since)
+        async with contextlib.aclosing(self.reader.sessions(scope)) as slices:
+            async for newest, last in slices:
+                await self._take_all(follower, newest, scope)
+                break
+            else:
+                return
+        if len(self._fitting) >= enough:
+            return
+        scope = replace(scope, room=self.wanted.room, session=self.wanted.session)
+        async with contextlib.aclosing(self.reader.sessions(scope, before=last)) as slices:
+            async for older, _ in slices:
+                await self._take_all(follower, older, scope)
+                for event in await follower.coming(0):  # whoever waits for what comes now needn't wait for the past
+                    self._take(event)
+                if len(self._fitting) >= enough:
+                    return
+
+    async def _take_all(self, follower: Follower, sessions: list[SessionRecord], scope: Selection) -> None:
+        async for event in self.reader.merged(sessions, scope):
+            follower.seen(event)
+            self._take(event)
+
     def _take(self, event: forms.Event) -> None:
         differences = self.wanted.differences(event)
         self._seen += 1
         if not differences:
             if len(self._fitting) < MOST_FITTING:
-                self._fitting.append(event)
+                self._fitting.setdefault(event.id, event)
             return
         miss = (-len(differences), self._seen, event, differences)  # the worst and oldest is the heap's first
         if len(self._misses) < NEAR_MISSES:
@@ -285,7 +318,7 @@ class EventWait:
         misses = sorted(self._misses, key=lambda miss: miss[:2], reverse=True)
         return forms.EventsWaited(
             satisfied=satisfied,
-            events=self._fitting,
+            events=sorted(self._fitting.values(), key=place_of),
             near_misses=[
                 forms.EventMiss(**msgspec.structs.asdict(event), because=because(differences))
                 for _, _, event, differences in misses

@@ -120,6 +120,35 @@ def test_another_processs_sessions_are_heard(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_wait_looks_back_over_every_session(tmp_path: Path) -> None:
+    """What fits may lie behind thousands that don't, in a session that is still open, too."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", "DELE 1", close=False)
+            speak(client, "imap", "a NOOP")
+            for _ in range(2100):
+                speak(client, "pop3", "STAT")
+            await client.yard.journal.flush()
+            for filters in (
+                "text=DELE",
+                "text=DELE&room=pop3",
+                f"text=DELE&session={log.id}",
+                "kind=command&room=imap",
+            ):
+                waited = await client.get(f"{EVENTS}/wait?{filters}&timeout=0")
+                assert (waited["satisfied"], len(waited["events"])) == (True, 1), filters
+                assert (await client.get(f"{EVENTS}/wait?{filters}&count=0&timeout=0"))["satisfied"] is False
+            assert (await client.get(f"{EVENTS}/wait?text=DELE&count=2&timeout=0"))["satisfied"] is False
+            assert (await client.get(f"{EVENTS}/wait?text=DELE&room=imap&timeout=0"))["satisfied"] is False
+            waiting = asyncio.create_task(client.get(f"{EVENTS}/wait?text=DELE&count=2&timeout=60"))
+            await client.get("sandboxes")
+            log.command("DELE 2")
+            assert texts((await waiting)["events"]) == ["DELE 1", "DELE 2"]
+
+    run(main())
+
+
 def test_near_misses_and_nothing_for_a_while(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
