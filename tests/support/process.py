@@ -68,8 +68,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def serving(state: Path, *names: str, **environment: str) -> Iterator[Running]:
-    """Run services in a process of their own on ephemeral ports, until the block ends."""
+def serving(state: Path, *names: str, heard: list[str] | None = None, **environment: str) -> Iterator[Running]:
+    """Run services in a process of their own on ephemeral ports, until the block ends; `heard` gets what they log."""
+    heard = [] if heard is None else heard
     environment = {"PORTYARD_PORTS": "ephemeral", "PORTYARD_PASSIVE_PORTS": "", **environment}
     process = subprocess.Popen(
         [sys.executable, "-m", "portyard", "serve", *names],
@@ -90,7 +91,7 @@ def serving(state: Path, *names: str, **environment: str) -> Iterator[Running]:
         else:
             raise AssertionError(f"it stopped: {''.join(said)}")
         timer.cancel()
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain = threading.Thread(target=heard.extend, args=(process.stderr,), daemon=True)
         drain.start()
         yield Running(process, state)
     finally:

@@ -321,7 +321,7 @@ class HostedProtocol(web.RequestHandler):
         response.headers["Server"] = SERVER
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
-            self.connection.log.event("error", text=_reason_of(exc, message))
+            self.connection.log.event("error", text=_told(_reason_of(exc, message)))
         return response
 
     def _own_fault(
@@ -464,9 +464,28 @@ def is_secure(request: web.BaseRequest) -> bool:
 
 # ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+SECRET_FIELDS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "api-key",
+        "x-auth-token",
+        "x-csrf-token",
+    }
+)
 _SHOWN_CHARACTERS = 2000  # of one value in the journal
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
+# Credentials in a URL's query or fragment (RFC 6750 §2.3, RFC 6749 §2.3.1, §4.1.2, §4.2.2, §4.3.2, §6); a short code is no grant.
+_PARAMETER = re.compile(
+    r"(?<=[?&#;])((?:access|refresh|id|auth)_token|token|client_secret|client_assertion|password|passwd|api_?key|code(?==[^&#\s]{16}))"
+    r"=([^&#\s]+)",
+    re.IGNORECASE,
+)
+_TELLTALE = re.compile(r"authorization|cookie|bearer|basic|token|secret|password|key", re.IGNORECASE)
+_QUOTED = re.compile(r"b?(['\"]).*\1", re.DOTALL)
 
 
 def _no_tunnel(request: web.Request) -> web.Response:
@@ -523,7 +542,14 @@ def _shown(text: str) -> str:
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if len(text) > _SHOWN_CHARACTERS:
         text = f"{text[:_SHOWN_CHARACTERS]}…"
+    if "=" in text:
+        text = _PARAMETER.sub(lambda found: f"{found[1]}=«secret, {len(found[2])} bytes»", text)
     return _USERINFO.sub("«secret»@", text) if "@" in text else text
+
+
+def _told(text: str) -> str:
+    """An error's words for the journal: they quote what is malformed, and a credential may be in it."""
+    return _QUOTED.sub("«secret»", text) if _TELLTALE.search(text) else _shown(text)
 
 
 # ── errors of the peer ───────────────────────────────────────────────────────────────────────────────────────────────────

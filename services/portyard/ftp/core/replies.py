@@ -8,7 +8,7 @@ import re
 
 # RFC 959 uses Telnet: clients send IAC IP, IAC DM (Synch) before ABOR (§4.1.3).
 _TELNET = re.compile(rb"\xff[\xf0-\xfa]")
-_SECRET_COMMANDS = frozenset({"PASS", "ACCT"})
+_SECRET = re.compile(r"\s*(?:PASS|ACCT)\s", re.IGNORECASE)  # also where blanks make it a syntax error
 
 
 class UndecodableError(ValueError):
@@ -32,9 +32,10 @@ def decode(line: bytes) -> str:
 
 def shown(line: str) -> str:
     """A command as the journal shows it, secrets blanked."""
-    verb, space, argument = line.partition(" ")
-    if verb.upper() in _SECRET_COMMANDS and space:
-        return f"{verb} «secret, {len(argument.encode('utf-8', 'surrogateescape'))} bytes»"
+    found = _SECRET.match(line)
+    if found is not None:
+        argument = line[found.end() :]
+        return f"{found[0].rstrip()} «secret, {len(argument.encode('utf-8', 'surrogateescape'))} bytes»"
     return printable(line)
 
 

@@ -77,6 +77,7 @@ class Session:
         self.machine = Machine()
         self.tls = tls
         self.name: str | None = None
+        self._before = b""  # the last command's word, as the transcript saw it
         self.mechanism: Mechanism | None = None
         self.mechanism_name = ""
         self.maildrop: Maildrop | None = None
@@ -140,8 +141,12 @@ class Session:
             return f"«{type(event).__name__}»"
         if self.mechanism is not None:
             return blank(len(event.data))
-        word = event.data.lstrip()[:4].upper()
+        word, before = event.data.lstrip()[:4].upper(), self._before
+        self._before = word
         if word not in _SECRETIVE:
+            if before == b"AUTH" and len(event.data) > 4 and b" " not in event.data:
+                self._before = before
+                return blank(len(event.data))  # a mechanism was refused, and the client goes on as if it hadn't been
             return event.data.decode("utf-8", "backslashreplace")
         with contextlib.suppress(BadSyntax):
             match parse_command(event.data):
@@ -166,7 +171,7 @@ class Session:
         except PeerError as error:
             if error.name == "bad_login" and self.quirks.failed_login_delay_s:
                 yield Pause(self.quirks.failed_login_delay_s)
-            error.values.setdefault("command", line.data[:4].decode("ascii", "replace").strip().upper())
+            error.values.setdefault("command", line.data[:4].decode("ascii", "backslashreplace").strip().upper())
             yield self._refuse(error)
 
     async def _command(self, line: bytes) -> AsyncIterator[Effect]:

@@ -119,7 +119,7 @@ class Session:
         if len(data) + 2 > self.context.limits.command_line and data[:5].upper() != b"AUTH ":
             raise PeerError(LINE_TOO_LONG)
         context = self.context
-        context.command = data.partition(b" ")[0][:16].decode("ascii", "replace").upper()
+        context.command = data.partition(b" ")[0][:16].decode("ascii", "backslashreplace").upper()
         command = parse_command(data)
         if isinstance(command, model.Noop) and command.string and is_pass(command.string, context.secret):
             context.trust()
@@ -190,10 +190,15 @@ class Session:
     def _transcript_line(self, data: bytes) -> str:
         if self.context.machine.phase is Phase.AUTH and data != b"*":
             return f"«secret, {len(data)} bytes»"
-        if data[:5].upper() == b"AUTH ":
-            mechanism, _, initial = data[5:].strip().partition(b" ")
+        start = data.lstrip()
+        if (
+            start[:4].upper() == b"AUTH" and start[4:5].isspace()
+        ):  # also where blanks make it a syntax error: a secret is in it
+            mechanism, *more = start[4:].split(None, 1) or [b""]
             shown = f"AUTH {mechanism.decode('utf-8', 'backslashreplace')}"
-            return f"{shown} «secret, {len(initial)} bytes»" if initial else shown
+            if start[4:5] != b" ":  # what stands here may be the secret itself
+                return f"AUTH «secret, {len(start) - 5} bytes»"
+            return f"{shown} «secret, {len(more[0])} bytes»" if more else shown
         before, found, after = data.partition(_PROOF)
         if found:
             proof, space, rest = after.partition(b" ")
