@@ -280,7 +280,8 @@ class EventWait:
         """Take what was there before: of the newest sessions all, for its near misses, and of older ones until enough fits."""
         scope = Selection(self.wanted.sandbox, Criteria({}), since=self.wanted.since)
         async with contextlib.aclosing(self.reader.sessions(scope)) as slices:
-            async for newest, last in slices:
+            async for newest, before in slices:
+                last = before
                 await self._take_all(follower, newest, scope)
                 break
             else:

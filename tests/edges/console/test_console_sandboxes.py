@@ -12,6 +12,7 @@ import pytest
 from portyard.pop3.card import CARD as POP3
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
+from tests.support.yard import open_yard
 
 
 async def make(client: Console, name: str = "t1", account: str = "u1", **more: Any) -> dict[str, Any]:
@@ -173,5 +174,28 @@ def test_an_account_goes_with_its_mail_and_files(tmp_path: Path) -> None:
             await client.ask("POST", "sandboxes/default/accounts", 201, {"name": "bob", "password": "new"})
             assert await client.get("sandboxes/default/files/bob") == []
             assert await client.get("sandboxes/default/messages") == []
+
+    run(main())
+
+
+def test_what_was_changed_of_default_outlives_a_restart(tmp_path: Path) -> None:
+    """And another process that starts beside; new settings are heeded once."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            changes = {"capture": "own", "domains": ["portyard.test", "more.example"], "magic": True}
+            changed = await client.ask("PATCH", "sandboxes/default", 200, changes)
+            async with open_yard(tmp_path):
+                assert await client.get("sandboxes/default") == changed
+        async with console(tmp_path) as client:
+            assert await client.get("sandboxes/default") == changed
+            async with open_yard(tmp_path, domains=("new.example",)):
+                told = await client.get("sandboxes/default")
+                assert told == {
+                    **changed,
+                    "capture": "any",
+                    "domains": ["portyard.test", "new.example"],
+                    "magic": False,
+                }
 
     run(main())

@@ -107,6 +107,15 @@ def delete(work: Transaction, name: str, now_s: int) -> None:
     work.execute("DELETE FROM rule_sets WHERE sandbox = ?", (name,))
 
 
+def seed(work: Transaction, default: Sandbox, mark: int) -> None:
+    """Write `default` as the settings want it, and what they were by a number of theirs."""
+    put(work, default)
+    work.execute(
+        "INSERT INTO counters (name, value) VALUES ('seed', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (mark,),
+    )
+
+
 def find(work: Transaction, name: str) -> Sandbox:
     """One sandbox, as the transaction sees it.
 
