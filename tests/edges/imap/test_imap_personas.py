@@ -193,3 +193,17 @@ def test_one_s_own(tmp_path: Path) -> None:
                 assert b"Portyard" in (await asyncio.to_thread(errand))[0], "gone: the room as it is"
 
     run(go())
+
+
+def test_too_many_flags_are_no_sessions(tmp_path: Path) -> None:
+    """Two refusals have one code (LIMIT); each has words of its own."""
+
+    def errand(served: Served) -> None:
+        with connected(served) as client:
+            client.select("INBOX")
+            flags = " ".join(f"k{number}" for number in range(101))
+            kind, (answer, *_) = client.store("1", "+FLAGS", f"({flags})")
+            assert kind == "NO"
+            assert answer.startswith(b"[LIMIT] A message has")
+
+    with_persona(tmp_path, "gmail", errand)

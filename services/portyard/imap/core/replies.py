@@ -17,7 +17,6 @@ _ANNOUNCEMENT = re.compile(rb"\{[0-9]+\}")
 _NAMES = {
     "AUTHENTICATIONFAILED": "bad_login",
     "PRIVACYREQUIRED": "privacy",
-    "LIMIT": "connections",
     "NONEXISTENT": "no_mailbox",
     "TRYCREATE": "no_target",
     "ALREADYEXISTS": "exists",
@@ -56,9 +55,9 @@ class Tagged:
 class Refusal(Exception):
     """A command that ends here with this answer."""
 
-    def __init__(self, text: str, code: str | None = None, status: str = "NO") -> None:
+    def __init__(self, text: str, code: str | None = None, status: str = "NO", *, name: str = "") -> None:
         super().__init__(text)
-        self.answer = Tagged(status, text, code)
+        self.answer = Tagged(status, text, code, name=name)
 
 
 def status_line(tag: str, status: str, text: str, code: str | None = None) -> bytes:

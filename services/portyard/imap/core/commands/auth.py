@@ -134,7 +134,7 @@ async def _welcome(context: Context, account: Account | None, mechanism: str) ->
             yield Pause(quirks.failed_login_delay_s)
         raise Refusal("Wrong user or password", "AUTHENTICATIONFAILED")  # RFC 5530 §3
     if not context.offer.seats.take(account.id, context, quirks.limits.connections):
-        raise Refusal("Too many sessions of this account", "LIMIT")  # RFC 5530 §3
+        raise Refusal("Too many sessions of this account", "LIMIT", name="connections")  # RFC 5530 §3
     context.account = account
     yield Authenticated(account.address, mechanism, account.sandbox)
     if "before-login-ok" in quirks.tells_capabilities:

@@ -46,7 +46,7 @@ def capabilities(context: Context) -> tuple[str, ...]:
     if not role.auth or (role.require_tls and not encrypted):
         absent.add("AUTH")
     told = {"SIZE": f"SIZE {context.limits.message}", "AUTH": f"AUTH {' '.join(MECHANISMS)}"}
-    return tuple(told.get(name, name) for name in chosen or EXTENSIONS if name not in absent)
+    return tuple(told.get(name, name) for name in (EXTENSIONS if chosen is None else chosen) if name not in absent)
 
 
 async def noop(context: Context, command: model.Noop) -> Sequence[Effect]:
