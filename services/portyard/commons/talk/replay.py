@@ -1,0 +1,61 @@
+"""A journal's talk as one that runs again: what differs from run to run is `$`, and what was blanked has a name.
+
+`$password` stands for a blanked password, `$plain` for blanked credentials of SASL's PLAIN (RFC 4616): whoever runs the talk binds them. A
+message that was counted is one of that size again; what was counted of an answer is any lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_SECRET: Final = re.compile(r"«secret, \d+ bytes»")
+_COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)»")
+_PLAIN: Final = re.compile(r"\bPLAIN(?: =)?$", re.IGNORECASE)
+_FRESH: Final = re.compile(
+    r"<[^<>\s]*\d{4}[^<>\s]*@[^<>\s]+>"  # message ids, challenges
+    r"|(?:\w{3}, )?\d{1,2}[ -]\w{3}[ -]\d{4} \d\d:\d\d:\d\d(?: [+-]\d{4})?"  # dates of mail
+    r"|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?"
+    r"|\b(?=\w*\d)[0-9a-f]{12,}\b"  # ids
+    r"|\w*\d{5,}\w*"  # counts of seconds, ports, validities
+)
+_WIDE: Final = 900  # characters of a line of a made-up message
+
+
+def replayable(talk: str) -> str:
+    """The talk, ready to be run; its comments stay."""
+    return "\n".join(_lines(talk.split("\n")))
+
+
+def _lines(lines: list[str]) -> Iterator[str]:
+    plain = False
+    for line in lines:
+        step, _, text = line.partition(": ")
+        if step == "S":
+            yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_COUNTED.sub('$', _FRESH.sub('$', text))}"
+        elif step == "C" and (counted := _COUNTED.fullmatch(text)) is not None:
+            yield from _message(int(counted[1]))
+        elif step == "C":
+            secret = _SECRET.search(text)
+            name = (
+                "plain"
+                if secret and (_PLAIN.search(text[: secret.start()].rstrip()) or (plain and not secret.start()))
+                else "password"
+            )
+            plain = _PLAIN.search(text) is not None
+            yield f"C: {_SECRET.sub(f'${name}', text)}"
+        else:
+            yield line
+
+
+def _message(octets: int) -> Iterator[str]:
+    """A message of so many octets, and the lone dot behind it."""
+    left = octets
+    head = "X-Again: "
+    while left > 0:
+        room = min(left, _WIDE) if left - min(left, _WIDE) not in (1, 2) else left - 4
+        yield f"C: {(head + 'x' * room)[: max(room - 2, 0)]}"
+        left -= room
+        head = " "
+    yield "C: ."
