@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from portyard.ftp.edge import Room
 
 HUNG_UP = "hung up by a rule"
+_CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
 
 
 class Ruled(Dressed):
@@ -102,17 +103,27 @@ class Ruled(Dressed):
         self.phases = frozenset()
         if not self._transferring():
             self._lie = None
-        if self.armed:
+        if self.armed and (verb in _CLAIMS or verb in DATA_COMMANDS or self._heeds(verb, argument)):
             self.wait_for(self._ask_command(text, verb, argument))
         else:
             super().dispatch(text, verb, argument)
 
+    def _heeds(self, command: str, argument: str) -> bool:
+        """Whether a command has to be asked about, which takes a task of its own."""
+        verb = verb_of(command)
+        gate = self.gate
+        return gate is not None and gate.asks(verb) and gate.heeds(verb, self._fields_of(verb, command, argument))
+
+    def _fields_of(self, verb: str, command: str, argument: str) -> dict[str, Scalar]:
+        folder = self.fs.cwd if self.authenticated else "/"
+        named = strip_options(argument) if command in ("LIST", "NLST") else argument
+        return fields_of(verb, command, named, folder, self._restart_position)
+
     async def _ask_command(self, text: str, command: str, argument: str) -> None:
         await self._join_claimed(command, argument)
         folder = self.fs.cwd if self.authenticated else "/"
-        named = strip_options(argument) if command in ("LIST", "NLST") else argument
         verb = verb_of(command)
-        fields = fields_of(verb, command, named, folder, self._restart_position)
+        fields = self._fields_of(verb, command, argument)
         verdict = await self.judged(verb, **fields)
         if command in DATA_COMMANDS:
             self.transfer_path, self.transfer_command = str(fields.get("path", folder)), command

@@ -296,9 +296,14 @@ class SessionGate:
         """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
         return self._gate.armed
 
-    def asks(self, verb: str) -> bool:
-        """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about."""
-        left = self._left(self.sandbox, verb)
+    def asks(self, verb: str, sandbox: str | None = None) -> bool:
+        """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about.
+
+        Args:
+            verb: Of the room's vocabulary.
+            sandbox: The event's alone (a recipient's); the session's when None.
+        """
+        left = self._left(self.sandbox if sandbox is None else sandbox, verb)
         return left is None or left[1] is not None
 
     def heeds(self, verb: str, fields: Mapping[str, Scalar]) -> bool:

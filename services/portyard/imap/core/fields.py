@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from portyard.commons.mailstore.model import FlagChange
 from portyard.commons.scenario.vocabulary import Scalar
 from portyard.imap.core import fetch_grammar, search_grammar
@@ -17,6 +19,7 @@ from portyard.imap.core.model import (
     Examine,
     Expunge,
     Fetch,
+    FetchAttribute,
     Id,
     List,
     Lsub,
@@ -76,17 +79,26 @@ def _selected_fields(command: Command) -> dict[str, Scalar]:
         case Copy(messages, mailbox, uid) | Move(messages, mailbox, uid):
             return {**_numbers(messages, uid), "destination": mailbox}
         case Fetch(messages, attributes, uid):
-            items = _text(flat(fetch_grammar.print_attributes(attributes)))
-            return {**_numbers(messages, uid), "items": items[1:-1]}
+            return {**_numbers(messages, uid), "items": _items(attributes)}
         case Search():
             return {"uid": command.uid, "keys": _text(flat(search_grammar.print_search(command)))}
     return {}
 
 
+@lru_cache(maxsize=512)  # a client asks for the same again and again, and printing it takes as long as a whole NOOP
+def _items(attributes: tuple[FetchAttribute, ...]) -> str:
+    return _text(flat(fetch_grammar.print_attributes(attributes)))[1:-1]
+
+
+@lru_cache(maxsize=512)
+def _sequence(messages: SequenceSet) -> str:
+    return _text(print_sequence_set(messages))
+
+
 def _numbers(messages: SequenceSet, uid: bool) -> dict[str, Scalar]:
     (low, high), *more = messages.ranges
     single = low if low == high != STAR and not more else 0
-    return {"uid": uid, "sequence": _text(print_sequence_set(messages)), "message": single}
+    return {"uid": uid, "sequence": _sequence(messages), "message": single}
 
 
 def _text(octets: bytes) -> str:

@@ -242,6 +242,8 @@ def _foremost(verdicts: Sequence[Verdict]) -> Verdict | None:
 async def _judge(context: Context, sandbox: str, block: DotBlock) -> Verdict | None:
     going = context.transaction
     assert going is not None
+    if not gate_of(context).asks("content", sandbox):
+        return None  # its subject need not be looked for
     mine = [recipient for recipient in going.recipients if recipient.sandbox == sandbox]
     fields = {
         **sender_of(going),
@@ -295,12 +297,11 @@ async def _ask(
         verdict = await gate.ask_in(sandbox, verb, fields)
         if verdict is not None:
             break
-    truth = _truth(session, work)
     if verdict is None:
-        async for effect in truth:
+        for effect in await work():
             yield effect
         return
-    async for effect in obeyed(verdict, verb, truth, refused or said, said):
+    async for effect in obeyed(verdict, verb, _truth(session, work), refused or said, said):
         yield effect
 
 
