@@ -59,4 +59,5 @@ def test_a_cell_tells_what_it_misses(tmp_path: Path) -> None:
     with Testbed.embedded(state=str(tmp_path)) as testbed:
         place = place_of(testbed)
         report = look_at(Idle(place.console, place.ports), list(ROOMS["dns"](place)))
+        place.close()
     assert all(report.values()), report

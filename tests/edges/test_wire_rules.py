@@ -30,7 +30,9 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
 def place(testbed: Testbed) -> Iterator[Place]:
     """Before any name is known a connection is `default`'s."""
     testbed.control.delete("sandboxes/default/rules")
-    yield place_of(testbed)
+    found = place_of(testbed)
+    yield found
+    found.close()
     testbed.control.delete("sandboxes/default/rules")
 
 

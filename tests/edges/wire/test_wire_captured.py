@@ -81,9 +81,11 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
 
 
 @pytest.fixture
-def place(testbed: Testbed) -> Place:
+def place(testbed: Testbed) -> Iterator[Place]:
     ports = {str(endpoint["port"]): ("127.0.0.1", endpoint["host_number"]) for endpoint in testbed.endpoints}
-    return Place((testbed.control.host, testbed.control.port), ports)
+    found = Place((testbed.control.host, testbed.control.port), ports)
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize("verb", ["connect", "greeting", "noop"])

@@ -51,6 +51,7 @@ def _hears_nothing(place: Place, *, ends: bool) -> None:
         if ends:
             assert client.rest() == b""
         else:
+            place.acted()
             client.is_quiet()
 
 

@@ -188,6 +188,7 @@ def _protected(see: Callable[[Client], None], place: Place) -> None:
             ConnectionError, ssl.SSLEOFError
         ):  # the rule may end it as soon as our Finished is there
             client.data.sock = context.wrap_socket(client.data.sock, server_hostname=NAME)
+        place.acted()
         see(client)
 
 

@@ -69,4 +69,5 @@ def hello() -> bytes:
 def is_silent(port: str, place: Place) -> None:
     with Client(place.connect(port)) as client:
         client.say(hello())
+        place.acted()
         client.is_quiet()  # a half-close would end the handshake before the rule is asked

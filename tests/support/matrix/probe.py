@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tests.support.matrix.octets import SPEECHES, octet_cells
-from tests.support.matrix.place import Place, look_at
+from tests.support.matrix.place import Cell, Place, look_at
 from tests.support.matrix.rooms import ROOMS
 
 Report = dict[str, dict[str, str]]
@@ -15,17 +17,24 @@ Report = dict[str, dict[str, str]]
 
 
 def meanings(place: Place) -> Report:
-    """Every verb and action of every room, the rooms at once."""
-    with ThreadPoolExecutor(len(ROOMS)) as pool:
-        reports = pool.map(lambda room: look_at(place, ROOMS[room](place)), ROOMS)
-        return dict(zip(ROOMS, reports, strict=True))
+    """Every verb and action of every room."""
+    return _at_once(place, ROOMS)
 
 
 def octets(place: Place) -> Report:
-    """Every fault of bytes in every room, the rooms at once."""
-    with ThreadPoolExecutor(len(SPEECHES)) as pool:
-        reports = pool.map(lambda room: look_at(place, octet_cells(room, place)), SPEECHES)
-        return dict(zip(SPEECHES, reports, strict=True))
+    """Every fault of bytes in every room."""
+    return _at_once(place, {room: partial(octet_cells, room) for room in SPEECHES})
+
+
+def _at_once(place: Place, rooms: Mapping[str, Callable[[Place], Iterator[Cell]]]) -> Report:
+    """All rooms at once, but first what each of them prepares: it may meet another one's rules."""
+    prepared = []
+    for make in rooms.values():
+        own = Place(place.console, place.ports)
+        prepared.append((own, list(make(own))))
+        own.close()
+    with ThreadPoolExecutor(len(rooms)) as pool:
+        return dict(zip(rooms, pool.map(lambda each: look_at(*each), prepared), strict=True))
 
 
 def main() -> None:

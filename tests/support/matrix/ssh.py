@@ -60,6 +60,7 @@ def _begins(words: bytes, place: Place) -> None:
 
 def _greets_never(place: Place) -> None:
     with Client(place.connect("ssh")) as client:
+        place.acted()
         client.is_quiet()
 
 
@@ -248,7 +249,9 @@ def _look(work: Work, see: Callable[[Work, Asked], Awaitable[None]], place: Plac
 
 async def _is_silent(work: Work, asked: Asked) -> None:
     task = asyncio.ensure_future(work(asked))
-    done, _ = await asyncio.wait([task], timeout=QUIET_S * 2)
+    while not asked.place.hits():
+        await asyncio.wait([task], timeout=0.01)
+    done, _ = await asyncio.wait([task], timeout=QUIET_S)
     assert not done, task
     if asked.client is None:
         task.cancel()

@@ -61,6 +61,7 @@ def _exchanges(
 def _is_silent(port: str, request: bytes, before: bytes, place: Place) -> None:
     with Client(place.connect(port)) as client:
         client.say(request)
+        place.acted()
         heard = client.until_quiet()
         assert re.fullmatch(before, heard, re.DOTALL), heard
 
@@ -177,6 +178,7 @@ def _frames(
     def silent(place: Place) -> None:
         with _upgraded(place) as client:
             begun(client)
+            place.acted()
             client.is_quiet()
 
     def late(place: Place) -> None:
@@ -306,4 +308,5 @@ def _unanswered(say: bytes, ends: bool, place: Place) -> None:
         if ends:
             client.until(rb"\x81\x011\Z")  # Engine.IO's close; the connection is the client's to end then
         else:
+            place.acted()
             client.is_quiet()
