@@ -35,12 +35,14 @@ class Embedded:
 
     Attributes:
         url: Where the console is.
+        opened: Every room is open; until then connections wait.
     """
 
     def __init__(self, **settings: object) -> None:
         given: dict[str, Any] = {"state": "memory", "ports": "ephemeral", "passive_ports": "", **settings}
         self._settings = msgspec.structs.replace(Settings(), **given)
         self._ready = threading.Event()
+        self.opened = threading.Event()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -73,6 +75,7 @@ class Embedded:
             self._error = error
         finally:
             self._ready.set()
+            self.opened.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -81,6 +84,7 @@ class Embedded:
             console = next(endpoint for endpoint in running.endpoints if endpoint.port == "console")
             self.url = f"http://{console.host}:{console.host_number}"
             self._ready.set()
+            running.opening.add_done_callback(lambda _: self.opened.set())
             stopped = asyncio.ensure_future(self._stop.wait())
             with _briskly():
                 await asyncio.wait((stopped, running.opening), return_when=asyncio.FIRST_COMPLETED)

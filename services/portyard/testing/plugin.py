@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from portyard.testing.testbed import Testbed
 
 _SANDBOX: pytest.StashKey[Sandbox] = pytest.StashKey()
+_TESTBED: pytest.StashKey[Testbed] = pytest.StashKey()
 _SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
 _WORD = "portyard_shared"  # what the controller tells its workers
 
@@ -104,12 +105,19 @@ def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbo
     marker = request.node.get_closest_marker("portyard")
     with testbed.own_sandbox(**(marker.kwargs if marker is not None else {})) as own:
         request.node.stash[_SANDBOX] = own
+        request.node.stash[_TESTBED] = testbed
         yield own
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach the transcript of a test that failed while its sandbox still stands."""
+    testbed = item.stash.get(_TESTBED, None)
+    if testbed is not None and call.excinfo is not None:
+        # A traceback is parsed, and so is some of what rooms import: Python 3.11 can't do both at once (SystemError).
+        testbed.wait_until_open()
     report = yield
     own = item.stash.get(_SANDBOX, None)
     if report.when == "call" and report.failed and own is not None:

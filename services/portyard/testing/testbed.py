@@ -7,6 +7,7 @@ import itertools
 import os
 import secrets
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ class Testbed:
     def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
         self.control = control
         self._stop = close
+        self._opened: threading.Event | None = None
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
 
@@ -54,7 +56,9 @@ class Testbed:
         running = Embedded(**settings)
         control = Control(running.url)
         control.why_gone = lambda: running.error
-        return cls(control, running.close)
+        testbed = cls(control, running.close)
+        testbed._opened = running.opened
+        return testbed
 
     @classmethod
     def container(cls, image: str = "portyard:local", **settings: object) -> Testbed:
@@ -73,6 +77,11 @@ class Testbed:
         testbed = running.get_testbed()
         testbed._stop = running.stop
         return testbed
+
+    def wait_until_open(self, timeout: float = 30.0) -> None:
+        """Wait until every room is open. Clients needn't: what they say waits until its room is there."""
+        if self._opened is not None:
+            self._opened.wait(timeout)
 
     @property
     def endpoints(self) -> list[dict[str, Any]]:

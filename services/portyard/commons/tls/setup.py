@@ -35,7 +35,7 @@ class TlsSetup:
     """
 
     def __init__(self, folder: Path, names: Sequence[str], sandboxes: Sandboxes, *, later: bool = False) -> None:
-        self._open = lambda: Authority.open(folder, names)
+        self._open: Callable[[], Authority] = lambda: Authority.open(folder, names)
         self._opened: Authority | None = None
         self._opening = threading.Lock()
         self._sandboxes = sandboxes
