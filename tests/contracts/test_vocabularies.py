@@ -131,6 +131,10 @@ REFUSED = [
 ]
 
 
+def test_postmaster_needs_no_domain() -> None:
+    assert check(make_rule("smtp.rcpt", {"delay": 1}, where={"recipient": ["Postmaster", "bob@*"]}), ROOMS)
+
+
 @pytest.mark.parametrize(("on", "then"), TAKEN)
 def test_what_can_be_said_is_taken(on: str, then: object) -> None:
     assert check(make_rule(on, then), ROOMS)

@@ -45,6 +45,7 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     # patterns that can't match
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": ""}}, "where.recipient", "matches nothing"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": []}}, "where.recipient", "matches nothing"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "bob"}}, "where.recipient", "every value holds '@'"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "/(/"}}, "where.recipient", "no regular expression"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"role": "mtx"}}, "where.role", "did you mean mta?"),
     ({"on": "smtp.mail", "then": HANG, "where": {"size": "big*"}}, "where.size", "this field is a number"),

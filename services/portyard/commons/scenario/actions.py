@@ -223,7 +223,9 @@ class Send(Action, frozen=True):
 
 
 class Expect(Action, frozen=True):
-    """A step: wait for the client's next line (or message); one that doesn't match ends the script.
+    """A step: wait for the client's next line (or message), as long as the room is patient anyway.
+
+    One that doesn't match ends the script, and is the room's to answer.
 
     Attributes:
         text: A glob or /regex/.

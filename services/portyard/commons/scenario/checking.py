@@ -207,9 +207,10 @@ def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place
     if field.values and not any(pattern.matches(value) for value in field.values):
         near = did_you_mean(str(written), field.values)
         raise RuleError(key, written, ", ".join(field.values), f"no value of {place} matches{near}")
-    if isinstance(pattern, Glob) and pattern.shape is Shape.EXACT and field.holds.lower() not in pattern.anchor:
+    exact = isinstance(pattern, Glob) and pattern.shape is Shape.EXACT
+    if exact and field.holds.lower() not in pattern.anchor and pattern.anchor not in field.besides:
         reason = f"this can't match: every value holds {field.holds!r}"
-        raise RuleError(key, written, f'text with {field.holds!r}, or a glob such as "{pattern.text}*"', reason)
+        raise RuleError(key, written, f'text with {field.holds!r}, or a glob such as "{written}{field.holds}*"', reason)
 
 
 def check_persona(rule: Rule, names: Mapping[str, Collection[str]], key: str = "") -> None:

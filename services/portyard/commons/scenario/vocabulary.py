@@ -34,6 +34,7 @@ class Field:
         kind: What its values are.
         values: All that there are, when they can be listed; compared without case.
         holds: Text that every value holds ("@"), or "".
+        besides: The values that don't, in small letters.
         low: The least number.
         high: The greatest number; None where there is none.
     """
@@ -42,6 +43,7 @@ class Field:
     kind: FieldKind = FieldKind.TEXT
     values: tuple[str, ...] = ()
     holds: str = ""
+    besides: tuple[str, ...] = ()
     low: float = 0
     high: float | None = None
 

@@ -19,6 +19,8 @@ _ANY = ANSWERS | FAULTS | {"script"}
 _MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _HELLO = {"hello": Field("What the client calls itself.")}
 _SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
+# RFC 5321 §4.5.1: <Postmaster> alone needs no domain
+_ADDRESS = Field("The address.", holds="@", besides=("postmaster",))
 _RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
 _MECHANISM = {"mechanism": Field("In capitals.")}
 # RFC 5321 §4.2.1: all lines have the same code, all but the last a hyphen behind it. Its second digit is at most 5 (§4.2), which real
@@ -67,7 +69,7 @@ VOCABULARY = Vocabulary(
                 "parameters": Field('All of them: "SIZE=1200 BODY=8BITMIME".'),
             },
         ),
-        "rcpt": _verb("RCPT", {**_SENDER, "recipient": Field("The address.")}, magic="recipient"),
+        "rcpt": _verb("RCPT", {**_SENDER, "recipient": _ADDRESS}, magic="recipient"),
         "data": _verb("DATA, before its 354.", {**_SENDER, **_RECIPIENTS}),
         "receiving": Verb(
             "354 was sent, the message is about to come.",
@@ -80,7 +82,9 @@ VOCABULARY = Vocabulary(
             {
                 **_SENDER,
                 **_RECIPIENTS,
-                "recipient": Field("The accepted addresses of this sandbox, a space between."),
+                "recipient": Field(
+                    "The accepted addresses of this sandbox, a space between.", holds="@", besides=("postmaster",)
+                ),
                 "size": Field("Octets.", FieldKind.NUMBER),
                 "subject": Field("Its Subject, decoded; empty where there is none."),
             },
