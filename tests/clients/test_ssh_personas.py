@@ -26,10 +26,11 @@ TOLD = ("HostKeyAlgorithms=+ssh-rsa", "PubkeyAcceptedAlgorithms=+ssh-rsa")
 
 
 @contextlib.asynccontextmanager
-async def openssh(folder: Path, persona: str, kind: str = "rsa") -> AsyncIterator[OpenSsh]:
+async def openssh(folder: Path, persona: str | None, kind: str = "rsa") -> AsyncIterator[OpenSsh]:
     keys.ensure(folder / "state" / "ssh", keys.KINDS)
     async with open_yard(folder / "state") as yard, serve(yard, CARD) as served:
-        await yard.rules.add("default", parse_rule({"on": "ssh.connect", "then": {"persona": persona}}))
+        if persona is not None:
+            await yard.rules.add("default", parse_rule({"on": "ssh.connect", "then": {"persona": persona}}))
         key = make_key(folder, kind)
         await allow(yard, key)
         yield OpenSsh(served, folder, key)
@@ -136,6 +137,28 @@ def test_an_errand(persona: str, given: tuple[str, ...], tmp_path: Path) -> None
                 done = await call("scp", *options, mode, *port, "alice@127.0.0.1:there", str(tmp_path / f"back{mode}"))
                 assert done.status == 0, done.err
                 assert (tmp_path / f"back{mode}").read_bytes() == blob.read_bytes()
+
+    run(main())
+
+
+@pytest.mark.parametrize("persona", [None, MIDDLE, NEW])
+def test_ssh_learns_the_other_host_keys(persona: str | None, tmp_path: Path) -> None:
+    """It knew one, is told of the others, and believes what they prove: RSA by SHA-2, since it would disregard SHA-1."""
+
+    async def main() -> None:
+        async with openssh(tmp_path, persona, "ed25519") as client:
+            known = tmp_path / "known"
+            (line,) = [line for line in client.known_hosts.read_text().splitlines() if "ssh-ed25519" in line]
+            known.write_text(f"[127.0.0.1]:{client.port} {line.partition(' ')[2]}\n")
+            options = [
+                option.replace(str(client.known_hosts), str(known)) for option in client.options("BatchMode=yes")
+            ]
+            options = [option.replace("UpdateHostKeys=no", "UpdateHostKeys=yes") for option in options]
+            words = ["ssh", *options, "-p", str(client.port), "-l", "alice", "127.0.0.1", "true"]
+            done = await call(*words)
+            assert done.status == 0, done.err
+            kinds = {line.split()[1] for line in known.read_text().splitlines()}
+            assert kinds == {"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"}
 
     run(main())
 

@@ -74,6 +74,25 @@ class Dressed(asyncssh.SSHServerConnection):
         self._all_server_host_keys = options.all_server_host_keys
         self._server_host_key_algs = list(options.server_host_keys)
 
+    def _process_hostkeys_prove_00_at_openssh_dot_com_global_request(self, packet: SSHPacket) -> None:
+        """Prove the other host keys; RSA by the best algorithm on offer, where asyncssh's would be SHA-1, which nobody takes any more."""
+        prefix = String("hostkeys-prove-00@openssh.com") + String(self._session_id)
+        proofs = []
+        while packet:
+            data = packet.get_string()
+            pair = self._all_server_host_keys.get(data)
+            if pair is None:
+                self._report_global_response(False)
+                return
+            own = copy.copy(pair)
+            own.set_sig_algorithm(self._proof_algorithm(pair.key_algorithm))
+            proofs.append(String(own.sign(prefix + String(data))))
+        self._report_global_response(b"".join(proofs))
+
+    def _proof_algorithm(self, kind: bytes) -> bytes:
+        best = (name for name in (b"rsa-sha2-512", b"rsa-sha2-256") if name in self._server_host_keys)
+        return next(best, kind) if kind == b"ssh-rsa" else kind
+
     def _send_ext_info(self) -> None:
         told = self.quirks.ext_info
         if told is None:
