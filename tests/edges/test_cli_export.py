@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,49 @@ def test_a_har_of_every_exchange(testbed: Running, tmp_path: Path) -> None:
     assert [entry["request"]["method"] for entry in log["entries"]] == ["POST", "HEAD", "GET", "GET"]
     assert log["entries"][0]["request"]["bodySize"] == 3
     assert [m["data"] for m in log["entries"][3]["_webSocketMessages"]][:2] == ["hello, frames"] * 2
+
+
+REQUIRED: dict[str, dict[str, Any]] = {  # HAR 1.2: what each object must have, with its JSON type
+    "request": {
+        "method": str,
+        "url": str,
+        "httpVersion": str,
+        "cookies": list,
+        "headers": list,
+        "queryString": list,
+        "headersSize": int,
+        "bodySize": int,
+    },
+    "response": {
+        "status": int,
+        "statusText": str,
+        "httpVersion": str,
+        "cookies": list,
+        "headers": list,
+        "content": dict,
+        "redirectURL": str,
+        "headersSize": int,
+        "bodySize": int,
+    },
+    "timings": {"send": (int, float), "wait": (int, float), "receive": (int, float)},
+    "cache": {},
+}
+
+
+def test_a_har_has_what_the_format_demands(testbed: Running, tmp_path: Path) -> None:
+    export(testbed, tmp_path, "--output", "x.har")
+    log = json.loads((tmp_path / "x.har").read_text())["log"]
+    assert (log["version"], log["creator"].keys() >= {"name", "version"}) == ("1.2", True)
+    for entry in log["entries"]:
+        assert datetime.fromisoformat(entry["startedDateTime"]).tzinfo is not None
+        assert entry["time"] >= 0
+        for part, demanded in REQUIRED.items():
+            for name, kind in demanded.items():
+                assert isinstance(entry[part][name], kind), (part, name)
+        for pair in (*entry["request"]["headers"], *entry["response"]["headers"], *entry["request"]["queryString"]):
+            assert isinstance(pair["name"], str)
+            assert isinstance(pair["value"], str)
+        assert entry["response"]["content"].keys() >= {"size", "mimeType"}
 
 
 def test_an_mbox(testbed: Running, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ async def keep_delivering(course: Course, port: int, console: Console) -> None:
         result = await send(Job(port, "someone@soak.test", messages=5, connections=1, lmtp=True, octets=1024))
         assert not result.trouble, result.trouble
         await asyncio.to_thread(console.ask, "sandboxes/soak/reset", method="POST")
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(3.0)
 
 
 async def keep_looking(course: Course, testbed: Running, console: Console, living: imaplib.IMAP4) -> None:

@@ -21,6 +21,7 @@ class Format(StrEnum):
     """What can be written."""
 
     TALK = "talk"
+    TEST = "test"
     JSONL = "jsonl"
     HAR = "har"
     PCAPNG = "pcapng"
@@ -48,7 +49,8 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="talk: a transcript; jsonl: events; har: HTTP and WebSocket; pcapng: packets, decrypted; mbox: messages. [default: talk]",
+            help="talk: a transcript; test: one that runs again; jsonl: events; har: HTTP and WebSocket; "
+            "pcapng: packets, decrypted; mbox: messages. [default: talk]",
             show_default=False,
         ),
     ] = None,

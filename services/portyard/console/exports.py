@@ -16,6 +16,7 @@ from portyard.commons.journal.export_sessions import capture, dialogue
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.talk.print import journal_talk
+from portyard.commons.talk.replay import replayable
 from portyard.console import contents, forms, shapes
 from portyard.console.calls import JSON, Answer, Call
 from portyard.console.core import har
@@ -28,7 +29,7 @@ JSONL = "application/jsonl"
 MBOX = "application/mbox"  # RFC 4155 §4
 TALK = "text/plain"
 PACKETS = export_pcapng.MEDIA_TYPE
-MEDIA_TYPES = {"talk": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
+MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
 MOST_EVENTS = 300_000  # of a format that is made as a whole
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
@@ -44,7 +45,7 @@ async def session(reader: EventReader, record: SessionRecord, form: str) -> Answ
     if form == "har":
         check_exchanges(record.room)
     body = b"".join([part async for part in written(reader, [record], form)])
-    saved = {"Content-Disposition": f'attachment; filename="{record.id}.{form}"'}
+    saved = {"Content-Disposition": f'attachment; filename="{record.id}.{_ending(form)}"'}
     return Answer(body, MEDIA_TYPES[form], saved)
 
 
@@ -56,7 +57,7 @@ async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRec
     """
     parts = written(reader, records, form)
     first = await anext(parts, b"")  # a refusal comes before the answer's head
-    response = _response(MEDIA_TYPES[form], f"sessions.{form}")
+    response = _response(MEDIA_TYPES[form], f"sessions.{_ending(form)}")
     await response.prepare(call.request)
     await response.write(first)
     async for part in parts:
@@ -77,7 +78,8 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
         if form == "jsonl":
             yield b"".join([msgspec.json.encode(event) + b"\n" for event in await reader.of(record)])
         else:
-            yield (b"\n" if number else b"") + journal_talk(record, await journal.events(record.id)).encode()
+            talk = journal_talk(record, await journal.events(record.id))
+            yield (b"\n" if number else b"") + (replayable(talk) if form == "test" else talk).encode()
 
 
 async def _whole(
@@ -94,6 +96,10 @@ async def _whole(
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value=form, allowed=allowed)
         found.append((record, events))
     return found
+
+
+def _ending(form: str) -> str:
+    return "talk" if form == "test" else form
 
 
 def check_exchanges(room: str) -> None:

@@ -263,7 +263,7 @@ class EventsWaitQuery(EventFilter, forbid_unknown_fields=True, kw_only=True):
 class ExportQuery(msgspec.Struct, forbid_unknown_fields=True):
     """How a session is written down."""
 
-    format: Literal["talk", "jsonl", "har", "pcapng"] = "talk"
+    format: Literal["talk", "test", "jsonl", "har", "pcapng"] = "talk"
 
 
 class ExportSomeQuery(ExportQuery, forbid_unknown_fields=True):

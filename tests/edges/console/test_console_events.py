@@ -300,7 +300,7 @@ def test_a_session_in_every_format(tmp_path: Path) -> None:
             lines = (await client.raw(f"{path}/export?format=jsonl")).splitlines()
             assert [json.loads(line)["kind"] for line in lines] == ["opened", "greeting", "command", "reply", "closed"]
             problem = await client.problem("GET", f"{path}/export?format=har", 422)
-            assert (problem["key"], problem["allowed"]) == ("format", ["talk", "jsonl", "pcapng"])
+            assert (problem["key"], problem["allowed"]) == ("format", ["talk", "test", "jsonl", "pcapng"])
             assert (await client.raw(f"{path}/export?format=pcapng"))[:4] == b"\x0a\x0d\x0d\x0a"
 
     run(main())

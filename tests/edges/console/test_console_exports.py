@@ -48,6 +48,8 @@ def test_all_of_a_sandbox_or_some_in_every_format(tmp_path: Path) -> None:
             one = await client.raw(f"sandboxes/default/sessions/{first.id}/export?format=pcapng")
             assert blocks(one)[:3] == blocks(whole)[:3] == [0x0A0D0D0A, 1, 6]
             assert len(blocks(whole)) > 2 * len(blocks(one))
+            secret = speak(client, "pop3", "PASS «secret, 12 bytes»")
+            assert b"C: PASS $password\n" in await client.raw(f"{PATH}?format=test&session={secret.id}")
             assert json.loads(await client.raw(f"{PATH}?format=har"))["log"]["entries"] == []
 
     run(main())
