@@ -32,13 +32,14 @@ def ssh(place: Place) -> Iterator[Cell]:
     """SSH's cells; some files."""
     place.account("m-ssh")
     asyncio.run(_furnish(place))
-    for verb in ("connect", "greeting"):
+    yield Cell("ssh", "greeting", "refuse", {"refuse": "not today"}, partial(_greets, b"not today\r\n"))
+    yield Cell("ssh", "greeting", "say", {"say": "SSH-2.0-Old_1.0"}, partial(_begins, b"SSH-2.0-Old_1.0\r\n"))
+    # The RST at `connect` comes last: the room greets a client that is gone, which would spend a rule that is set next.
+    for verb in ("greeting", "connect"):
         yield Cell("ssh", verb, "silence", {"silence": True}, _greets_never)
         yield Cell("ssh", verb, "delay", {"delay": DELAY_S}, _greets_late)
         yield Cell("ssh", verb, "hang_up", {"hang_up": True}, partial(_greets, b""))
         yield Cell("ssh", verb, "bytes", {"reset": True}, _greets_with_a_reset)
-    yield Cell("ssh", "greeting", "refuse", {"refuse": "not today"}, partial(_greets, b"not today\r\n"))
-    yield Cell("ssh", "greeting", "say", {"say": "SSH-2.0-Old_1.0"}, partial(_begins, b"SSH-2.0-Old_1.0\r\n"))
     for verb, (where, work, answers) in _REQUESTS.items():
         yield from _cells(verb, where, work, answers)
     for operation, (where, prepare, work) in _OPERATIONS.items():
