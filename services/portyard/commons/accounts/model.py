@@ -38,6 +38,10 @@ class AccountTakenError(ValueError):
     """An account of that address exists already in the sandbox."""
 
 
+class ResetSinceError(ValueError):
+    """The sandbox was reset since its generation was looked at."""
+
+
 class Accounts(Protocol):
     """The accounts of every sandbox."""
 
@@ -53,11 +57,20 @@ class Accounts(Protocol):
     async def by_address(self, sandbox: str, address: str) -> Account | None:
         """The account of exactly this address in the sandbox, without subaddress handling."""
 
-    async def create(self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...] = ()) -> Account:
-        """Add an account with its INBOX to come.
+    async def create(
+        self,
+        sandbox: str,
+        address: str,
+        password: str,
+        public_keys: tuple[str, ...] = (),
+        *,
+        generation: int | None = None,
+    ) -> Account:
+        """Add an account with its INBOX to come; where a generation is given, only to a sandbox that still has it.
 
         Raises:
             AccountTakenError: The address exists in the sandbox.
+            ResetSinceError: The sandbox has another generation by now.
             ValueError: The address is malformed, or there is no such sandbox (NoSuchSandboxError).
         """
 

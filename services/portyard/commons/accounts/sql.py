@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 
-from portyard.commons.accounts.model import Account, AccountTakenError
+from portyard.commons.accounts.model import Account, AccountTakenError, ResetSinceError
 from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.sandbox.model import DEFAULT, NoSuchSandboxError, Sandboxes
 from portyard.commons.settings import Settings
@@ -80,9 +80,17 @@ class SqlAccounts:
         self._cache[key] = account
         return account
 
-    async def create(self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...] = ()) -> Account:
+    async def create(
+        self,
+        sandbox: str,
+        address: str,
+        password: str,
+        public_keys: tuple[str, ...] = (),
+        *,
+        generation: int | None = None,
+    ) -> Account:
         """See `Accounts.create`."""
-        account, made = await self._put(sandbox, address, password, public_keys)
+        account, made = await self._put(sandbox, address, password, public_keys, generation)
         if not made:
             raise AccountTakenError(f"account {account.address} exists in sandbox {sandbox}")
         return account
@@ -131,7 +139,12 @@ class SqlAccounts:
             await self.ensure(owner.name if owner else DEFAULT, seed.address, seed.password, seed.public_keys)
 
     async def _put(
-        self, sandbox: str, address: str, password: str, public_keys: tuple[str, ...]
+        self,
+        sandbox: str,
+        address: str,
+        password: str,
+        public_keys: tuple[str, ...],
+        generation: int | None = None,
     ) -> tuple[Account, bool]:
         local_part, domain = split_address(address)
         keys = "\n".join(key.strip() for key in public_keys)
@@ -146,6 +159,8 @@ class SqlAccounts:
             standing = work.execute("SELECT generation FROM sandboxes WHERE name = ?", (sandbox,))
             if not standing:
                 raise NoSuchSandboxError(sandbox)
+            if generation not in (None, standing[0][0]):
+                raise ResetSinceError(f"sandbox {sandbox} was reset")
             number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'account' RETURNING value")[0][0]
             work.execute(
                 "INSERT INTO accounts (id, sandbox, address_key, local_part, domain, password, public_keys) "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portyard.commons.accounts.model import Account, Accounts, AccountTakenError
+from portyard.commons.accounts.model import Account, Accounts, AccountTakenError, ResetSinceError
 from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, reply
@@ -53,6 +53,7 @@ async def account_for(accounts: Accounts, sandbox: Sandbox, mailbox: Mailbox) ->
 
     Raises:
         PeerError: There is none, or the address can't be an account.
+        ResetSinceError: There is none any more: the sandbox was reset.
     """
     found = await known_account(accounts, sandbox.name, mailbox)
     if found is not None:
@@ -61,7 +62,9 @@ async def account_for(accounts: Accounts, sandbox: Sandbox, mailbox: Mailbox) ->
         raise PeerError(UNKNOWN_USER)
     address = print_mailbox(user_of(mailbox))
     try:
-        return await accounts.create(sandbox.name, address, sandbox.default_password)
+        return await accounts.create(sandbox.name, address, sandbox.default_password, generation=sandbox.generation)
+    except ResetSinceError:
+        raise
     except AccountTakenError:  # somebody else's delivery made it in between
         taken = await accounts.by_address(sandbox.name, address)
         if taken is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from portyard.commons.accounts.model import Accounts
+from portyard.commons.accounts.model import Accounts, ResetSinceError
 from portyard.commons.clock import Clocks
 from portyard.commons.mailstore.model import INBOX, Mailstore, NoSuchMailboxError, StoreFullError
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
@@ -70,6 +70,8 @@ class Delivery:
             return await self._store(peer, transaction, recipient, sandbox, octets)
         except PeerError as error:
             return error.reply
+        except ResetSinceError:
+            return DROPPED
         except StoreFullError:
             return STORE_FULL
         except NoSuchMailboxError:  # the account went in between, alone or with all that its sandbox had

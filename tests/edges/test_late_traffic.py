@@ -1,0 +1,266 @@
+"""What began before a sandbox's reset doesn't land after it, wherever it was when the reset came."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ftplib
+import imaplib
+import smtplib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from portyard.commons.accounts.model import Account
+from portyard.commons.card import Card
+from portyard.commons.journal.store import COUNTER
+from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.yard import Yard
+from portyard.dns.card import CARD as DNS
+from portyard.ftp.card import CARD as FTP
+from portyard.http.card import CARD as HTTP
+from portyard.imap.card import CARD as IMAP
+from portyard.smtp.card import CARD as MAIL
+from portyard.smtp.core.model import Mailbox, Peer, Recipient, Transaction
+from portyard.smtp.core.roles.mda import DROPPED, Delivery
+from portyard.smtp.spool import queue
+from portyard.ssh.card import CARD as SSH
+from tests.support.asyncio_tests import run
+from tests.support.mail_chain import inbox, queue_changes
+from tests.support.yard import Served, open_yard, serve
+
+LIMIT_S = 20.0
+LOGIN, PASSWORD = "u@t1.test", "pw"
+OCTETS = b"Subject: late\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def with_t1(state: Path, *cards: Card, **changes: object) -> AsyncIterator[Served]:
+    async with open_yard(state, **changes) as yard, serve(yard, *cards) as served:
+        await yard.sandboxes.create("t1")
+        await yard.accounts.create("t1", LOGIN, PASSWORD)
+        yield served
+
+
+async def account_of(yard: Yard) -> Account:
+    account = await yard.accounts.find(LOGIN)
+    assert account is not None
+    return account
+
+
+async def files_of(yard: Yard) -> list[str]:
+    return yard.files.root(await account_of(yard)).list("/")
+
+
+# ── mail ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Interrupting:
+    """Accounts whose look-up lets something happen just before it answers."""
+
+    def __init__(self, yard: Yard, before: Callable[[], Awaitable[object]]) -> None:
+        self._accounts, self._before = yard.accounts, before
+
+    async def by_address(self, sandbox: str, address: str) -> Account | None:
+        await self._before()
+        return await self._accounts.by_address(sandbox, address)
+
+    async def create(self, *words: str, generation: int) -> Account:
+        return await self._accounts.create(*words, generation=generation)
+
+
+@pytest.mark.parametrize("recipient", ["u", "captured"])
+def test_a_reset_between_two_looks_of_the_delivery(recipient: str, tmp_path: Path) -> None:
+    """The sandbox was looked at and is right; then it is reset, and only then the account is found, or made."""
+
+    async def go() -> None:
+        async with with_t1(tmp_path) as served:
+            yard = served.yard
+            sandbox = await yard.sandboxes.get("t1")
+            assert sandbox is not None
+            accounts = Interrupting(yard, lambda: yard.sandboxes.reset("t1"))
+            door = Delivery(yard.sandboxes, accounts, yard.mail, yard.clocks, "mda.test")  # type: ignore[arg-type]
+            transaction = Transaction(Mailbox("a", "b.test"), "id1")
+            transaction.recipients.append(Recipient(Mailbox(recipient, "t1.test"), "t1", sandbox.generation))
+            assert list(await door.accept(Peer("127.0.0.1"), transaction, OCTETS)) == [DROPPED]
+            assert await inbox(yard, f"{recipient}@t1.test") == []
+            assert [account.address for account in await yard.accounts.list("t1")] == [LOGIN]
+
+    run(go())
+
+
+@pytest.mark.parametrize(
+    ("client", "port"), [(smtplib.LMTP, "lmtp"), (smtplib.SMTP, "smtp"), (smtplib.SMTP, "submission")]
+)
+def test_a_reset_between_rcpt_and_the_message(client: type[smtplib.SMTP], port: str, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+
+            def begin() -> smtplib.SMTP:
+                session = client("127.0.0.1", served.port(port), timeout=LIMIT_S)
+                session.ehlo()
+                if port == "submission":
+                    session.login(LOGIN, PASSWORD)
+                assert session.mail(LOGIN)[0] == 250
+                assert session.rcpt(LOGIN)[0] == 250
+                return session
+
+            def end(session: smtplib.SMTP) -> int:
+                code, _ = session.data(OCTETS)
+                session.close()
+                return code
+
+            session = await asyncio.to_thread(begin)
+            await yard.sandboxes.reset("t1")
+            assert await asyncio.to_thread(end, session) == 250  # for the client it is over
+            async for _ in queue_changes(yard):
+                if not await queue(yard.mail_database):
+                    break
+            assert await inbox(yard, LOGIN) == []
+
+    run(go())
+
+
+async def hit(yard: Yard) -> None:
+    """Return once a rule of t1 has been obeyed."""
+    watch = yard.watcher.watch_counter(COUNTER)  # type: ignore[attr-defined]
+    try:
+        while True:
+            for session in await yard.journal.sessions("t1"):
+                if any(event.kind == "fault" for event in await yard.journal.events(session.id)):
+                    return
+            await anext(watch)
+    finally:
+        await watch.aclose()
+
+
+def test_what_a_hop_has_in_hand_is_dropped(tmp_path: Path) -> None:
+    """The next hop is slow to answer: the reset comes while the message is under way between the two."""
+
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+            words = {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": "0.3s"}}
+            await yard.rules.add("t1", parse_rule(words))
+
+            def submit() -> None:
+                with smtplib.SMTP("127.0.0.1", served.port("submission"), timeout=LIMIT_S) as client:
+                    client.login(LOGIN, PASSWORD)
+                    client.sendmail(LOGIN, [LOGIN], OCTETS)
+
+            await asyncio.to_thread(submit)
+            await hit(yard)
+            await yard.sandboxes.reset("t1")
+            async for _ in queue_changes(yard):
+                if not await queue(yard.mail_database):
+                    break
+            assert await inbox(yard, LOGIN) == []
+
+    run(go())
+
+
+def test_an_append_whose_literal_comes_late(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, IMAP) as served:
+
+            def begin() -> imaplib.IMAP4:
+                client = imaplib.IMAP4("127.0.0.1", served.port("imap"), timeout=LIMIT_S)
+                client.login(LOGIN, PASSWORD)
+                client.send(b"late APPEND INBOX {%d}\r\n" % len(OCTETS))
+                assert client.readline().startswith(b"+ ")
+                return client
+
+            def end(client: imaplib.IMAP4) -> None:
+                client.send(OCTETS + b"\r\n")
+                client.readline()
+                client.shutdown()
+
+            client = await asyncio.to_thread(begin)
+            await served.yard.sandboxes.reset("t1")
+            await asyncio.to_thread(end, client)
+            assert await inbox(served.yard, LOGIN) == []
+
+    run(go())
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", ["STOR late", "APPE late", "STOU"])
+def test_an_ftp_upload_that_goes_on(command: str, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, FTP) as served:
+
+            def begin() -> tuple[ftplib.FTP, socket.socket]:
+                client = ftplib.FTP(timeout=LIMIT_S)
+                client.connect("127.0.0.1", served.port("ftp"))
+                client.login(LOGIN, PASSWORD)
+                data = client.transfercmd(command)
+                data.sendall(b"x" * 1000)
+                return client, data
+
+            def end(client: ftplib.FTP, data: socket.socket) -> None:
+                data.sendall(b"y" * 1000)
+                data.close()
+                for act in (client.voidresp, lambda: client.mkd("late too")):
+                    with contextlib.suppress(
+                        ftplib.Error
+                    ):  # whether it is told or not: the old folder is swept meanwhile
+                        act()
+                client.close()
+
+            client, data = await asyncio.to_thread(begin)
+            await served.yard.sandboxes.reset("t1")
+            await asyncio.to_thread(end, client, data)
+            assert await files_of(served.yard) == []
+
+    run(go())
+
+
+def test_sftp_writes_that_go_on(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with (
+            with_t1(tmp_path, SSH) as served,
+            asyncssh.connect(
+                "127.0.0.1",
+                served.port("ssh"),
+                username=LOGIN,
+                password=PASSWORD,
+                known_hosts=None,
+                client_keys=None,
+                config=None,
+            ) as connection,
+            connection.start_sftp_client() as sftp,
+        ):
+            async with sftp.open("/late", "wb") as file:
+                await file.write(b"x")
+                await served.yard.sandboxes.reset("t1")
+                await file.write(b"y")
+            with contextlib.suppress(asyncssh.SFTPError):  # the old folder is swept meanwhile
+                await sftp.mkdir("/too")
+            await connection.run("echo shell > too_late")
+            assert await files_of(served.yard) == []
+
+    run(go())
+
+
+def test_a_put_whose_body_goes_on(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, HTTP) as served:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("http"))
+            token = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode())
+            head = b"PUT /files/u/late HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nAuthorization: Basic "
+            writer.write(head + token + b"\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")  # it is let in
+            await served.yard.sandboxes.reset("t1")
+            writer.write(b"xy")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
+            writer.close()
+            assert await files_of(served.yard) == []
+
+    run(go())
