@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
+from portyard.commons.scenario.actions import ACTIONS, Kind
 from portyard.commons.scenario.vocabulary import FAULTS as BYTES
+from portyard.console.core.unseen import HIDDEN, PEER
 from portyard.rooms import cards
 
 ROOT = Path(__file__).parents[1]
@@ -85,14 +87,29 @@ The faults of bytes (`latency`, `bandwidth`, `slice`, `stall`, `cut_after`, `res
 the client, `down` to it; a rule at `connect` arms them at once, at another verb from that moment on, on connections accepted after it was
 set. Every verb also has the fields `role`, `peer`, `account` and `port`.
 
-**Through Docker's published ports** a proxy stands between: it turns a RST into a FIN, swallows a half-close's timing, and hides the
-client's address. From inside the network (`docker compose run`, another container) all of them are seen as they are.
 """
+ENGINES = """\
+## What is seen where
+
+A client of an embedded testbed sees all of it as it is, and so does one inside the containers' network: another service of the compose
+project, `docker compose run`, or `docker run --network`. A client on the host comes by Docker's published ports, where a proxy stands
+between: it opens a connection of its own to the service, and carries octets and the end of each direction.
+
+✓ it is seen on either engine, through published ports too · ◐ on either engine, in containers only from inside the network · – no verb of
+the room has it, for the reason that the refusal tells
+
+"""
+PUBLISHED = """
+What published ports don't carry; a rule that asks for it answers with the same words as its `warnings`, which `portyard rules` and the kit
+show:
+
+"""
+PEER_HIDDEN = 'who connects (`where.peer`, `per = "peer"`, a session\'s `peer`)'
 
 
 def faults() -> str:
     """The rooms' vocabularies as tables."""
-    out = [FAULTS_HEAD]
+    out = [FAULTS_HEAD, ENGINES + engines()]
     for card in cards():
         if card.vocabulary is None:
             continue
@@ -103,6 +120,21 @@ def faults() -> str:
             out.append(f"| `{name}` | {verb.summary} | {fields} | {actions} |")
         out.append("")
     return "\n".join(out)
+
+
+def engines() -> str:
+    """Room by fault: how it can be observed on which engine."""
+    rooms = [card.vocabulary for card in cards() if card.vocabulary is not None]
+    words = [name for name, spec in ACTIONS.items() if spec.kind is not Kind.STEP]
+    out = [f"| | {' | '.join(room.room for room in rooms)} |", f"| --- |{' :-: |' * len(rooms)}"]
+    for word in words:
+        marks = []
+        for room in rooms:
+            has = any(word in verb.actions for verb in room.verbs.values())
+            marks.append("–" if not has else "◐" if word in HIDDEN else "✓")
+        out.append(f"| `{word}` | {' | '.join(marks)} |")
+    hidden = [f"- `{word}`: {warning}" for word, warning in HIDDEN.items()]
+    return "\n".join(out) + "\n" + PUBLISHED + "\n".join([*hidden, f"- {PEER_HIDDEN}: {PEER}"]) + "\n"
 
 
 def _by_number(section: str) -> tuple[int, ...]:
