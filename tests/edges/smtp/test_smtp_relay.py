@@ -427,3 +427,22 @@ def test_address_literals_and_strict_sandboxes(tmp_path: Path) -> None:
             assert (nonsense.enhanced, refused.enhanced) == ("5.1.2", "5.7.1")
 
     run(go())
+
+
+def test_a_spool_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """It knew no time of acceptance; what lies in it is handed over."""
+
+    async def go() -> None:
+        server = PlayedServer()
+        async with server.listen() as destination:
+            async with hop_of(tmp_path, FixedCourier(reply(450, "4.2.0", "later"))) as hop:
+                await hop.commit()
+                await hop.until(attempted(1))
+                sql = "ALTER TABLE spool_recipients DROP COLUMN since"
+                await hop.yard.mail_database.write(lambda work: work.execute(sql))
+            async with hop_of(tmp_path, FixedCourier(destination)) as hop:
+                hop.clock.advance(1000)
+                assert await settled(hop.yard) == []
+                assert len(server.taken) == 1
+
+    run(go())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import dns.flags
@@ -29,19 +29,27 @@ ZONE = {
     ("lame.test.", "MX"): ["10 nowhere.test."],
     ("xn--bcher-kva.test.", "MX"): ["10 second.b.test."],
     ("large.test.", "MX"): ["10 first.b.test."],
+    ("along.test.", "MX"): ["10 here.along.test."],
 }
 CODES = {"gone.test.": dns.rcode.NXDOMAIN, "refused.test.": dns.rcode.REFUSED, "broken.test.": dns.rcode.SERVFAIL}
+
+
+ASKED: list[str] = []
 
 
 def answer(wire: bytes, *, tcp: bool = False) -> bytes:
     query = dns.message.from_wire(wire)
     name, kind = query.question[0].name.to_text(), query.question[0].rdtype.name
+    ASKED.append(f"{name} {kind}")
     response = dns.message.make_response(query)
     response.set_rcode(CODES.get(name, dns.rcode.NOERROR))
     if name == "large.test." and not tcp:
         response.flags |= dns.flags.TC
     elif data := ZONE.get((name, kind)):
         response.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *data))
+    if name == "along.test." and kind == "MX":
+        for address in ("127.0.0.9", "127.0.0.10"):
+            response.additional.append(dns.rrset.from_text("Here.along.test.", 60, "IN", "A", address))
     return response.to_wire()
 
 
@@ -62,7 +70,9 @@ async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @contextlib.asynccontextmanager
-async def played(folder: Path) -> AsyncIterator[DnsResolver]:
+async def played(
+    folder: Path, state: Callable[[], tuple[object, bool]] = lambda: (None, False)
+) -> AsyncIterator[DnsResolver]:
     loop = asyncio.get_running_loop()
     udp, _ = await loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", 0))
     tcp = await asyncio.start_server(stream, "127.0.0.1", 0)
@@ -83,7 +93,7 @@ async def played(folder: Path) -> AsyncIterator[DnsResolver]:
         ],
     )
     async with tcp:
-        yield DnsResolver(directory)
+        yield DnsResolver(directory, state=state)
     udp.close()
 
 
@@ -123,6 +133,43 @@ def test_domains_without_servers(domain: str, code: int, enhanced: str, tmp_path
             with pytest.raises(PeerError) as caught:
                 await resolver.exchanges(domain)
             assert (caught.value.reply.code, caught.value.reply.enhanced) == (code, enhanced)
+
+    run(go())
+
+
+def test_addresses_that_come_along_are_not_asked_for(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with played(tmp_path) as resolver:
+            ASKED.clear()
+            assert await resolver.exchanges("along.test") == [("here.along.test", ["127.0.0.9", "127.0.0.10"])]
+            assert ASKED == ["along.test. MX"]
+
+    run(go())
+
+
+def test_an_answer_is_kept_while_nothing_changes_and_can_be_trusted(tmp_path: Path) -> None:
+    state: list[tuple[object, bool]] = [(1, True)]
+
+    async def go() -> None:
+        async with played(tmp_path, lambda: state[0]) as resolver:
+            for told, asked in (
+                ((1, True), 1),
+                ((1, True), 0),
+                ((2, True), 1),
+                ((2, False), 1),
+                ((2, True), 0),
+                ((1, True), 1),
+            ):
+                state[0] = told
+                ASKED.clear()
+                assert (await resolver.exchanges("along.test"))[0][0] == "here.along.test"
+                assert len(ASKED) == asked
+            state[0] = (3, True)
+            for _ in range(2):  # a failure may be mended at any time
+                ASKED.clear()
+                with pytest.raises(PeerError):
+                    await resolver.exchanges("gone.test")
+                assert ASKED
 
     run(go())
 
