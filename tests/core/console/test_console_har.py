@@ -18,7 +18,7 @@ def archive(room: str, *events: tuple[str, dict[str, object]]) -> list[dict[str,
         JournalEvent(seq, START + timedelta(milliseconds=10 * seq), kind, fields)
         for seq, (kind, fields) in enumerate(events, 1)
     ]
-    entries: list[dict[str, Any]] = json.loads(har(session, noted))["log"]["entries"]
+    entries: list[dict[str, Any]] = json.loads(har([(session, noted)]))["log"]["entries"]
     return entries
 
 
