@@ -126,6 +126,29 @@ def test_a_reset_between_rcpt_and_the_message(client: type[smtplib.SMTP], port: 
     run(go())
 
 
+def test_a_submitter_that_logged_in_before_the_reset(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+
+            def begin() -> smtplib.SMTP:
+                session = smtplib.SMTP("127.0.0.1", served.port("submission"), timeout=LIMIT_S)
+                session.login(LOGIN, PASSWORD)
+                return session
+
+            def send(session: smtplib.SMTP) -> tuple[int, bytes]:
+                answer = session.mail(LOGIN)
+                session.close()
+                return answer
+
+            session = await asyncio.to_thread(begin)
+            await served.yard.sandboxes.reset("t1")
+            code, text = await asyncio.to_thread(send, session)
+            assert (code, b"was reset" in text) == (530, True)
+            assert (await asyncio.to_thread(send, await asyncio.to_thread(begin)))[0] == 250
+
+    run(go())
+
+
 async def hit(yard: Yard) -> None:
     """Return once a rule of t1 has been obeyed."""
     watch = yard.watcher.watch_counter(COUNTER)  # type: ignore[attr-defined]

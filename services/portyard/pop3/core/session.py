@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -120,7 +120,8 @@ class Session:
                     yield effect
             case TooLong(limit):
                 self.mechanism = None
-                yield self._refuse(PeerError(f"the line is longer than {limit} octets"))
+                for effect in self._refused(PeerError(f"the line is longer than {limit} octets"), ""):
+                    yield effect
             case TlsStarted():
                 self.tls = True
                 self.name = None  # RFC 2595 §4: the server MUST discard any knowledge obtained from the client
@@ -169,10 +170,8 @@ class Session:
             async for effect in answer:
                 yield effect
         except PeerError as error:
-            if error.name == "bad_login" and self.quirks.failed_login_delay_s:
-                yield Pause(self.quirks.failed_login_delay_s)
-            error.values.setdefault("command", line.data[:4].decode("ascii", "backslashreplace").strip().upper())
-            yield self._refuse(error)
+            for effect in self._refused(error, line.data[:4].decode("ascii", "backslashreplace").strip().upper()):
+                yield effect
 
     async def _command(self, line: bytes) -> AsyncIterator[Effect]:
         command = parse_command(line)
@@ -187,17 +186,27 @@ class Session:
         answer = self._answer(command)
         if not (isinstance(command, Auth) and command.mechanism):  # which is asked for when its name is known
             answer = self.ruled(command, answer, fields_of(command))
-        try:
-            async for effect in answer:
-                yield effect
-        except PeerError:
-            self.machine.refused(command)
-            raise
+        async for effect in answer:
+            yield effect
 
     async def _answer(self, command: Command) -> AsyncIterator[Effect]:
         handler = authorization.HANDLERS.get(type(command)) or transaction.HANDLERS[type(command)]
-        async for effect in handler(self, command):
+        async for effect in self._told(command, handler(self, command)):
             yield effect
+
+    async def _told(self, command: Command, answer: AsyncIterator[Effect]) -> AsyncIterator[Effect]:
+        """An answer with its refusal among it, so that a lie is told in the refusal's place, too."""
+        try:
+            async for effect in answer:
+                yield effect
+        except PeerError as error:
+            self.machine.refused(command)
+            for effect in self._refused(error, type(command).__name__.upper()):
+                yield effect
+
+    def proved(self, command: Auth, answer: AsyncIterator[Effect], fields: dict[str, Scalar]) -> AsyncIterator[Effect]:
+        """What an exchange leads to, as the rules want it: they are asked once the name is known."""
+        return self.ruled(command, self._told(command, answer), fields)
 
     def ruled(
         self, command: Command, answer: AsyncIterator[Effect], fields: dict[str, Scalar]
@@ -227,11 +236,14 @@ class Session:
             return "PASS follows USER"
         return f"{keyword} is for after the login"
 
-    def _refuse(self, error: PeerError) -> Send:
+    def _refused(self, error: PeerError, keyword: str) -> Iterator[Effect]:
+        if error.name == "bad_login" and self.quirks.failed_login_delay_s:
+            yield Pause(self.quirks.failed_login_delay_s)
+        error.values.setdefault("command", keyword)
         self._errors += 1
         ours = error.reply
         text = f"[{ours.code}] {ours.text}" if ours.code else ours.text
-        return reply(Reply(False, worded(self.quirks.replies, error.name, error.values, text)))
+        yield reply(Reply(False, worded(self.quirks.replies, error.name, error.values, text)))
 
     async def log_in(
         self, account: Account | None, mechanism: str, command: User | Pass | Apop | Auth

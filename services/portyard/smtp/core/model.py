@@ -259,6 +259,7 @@ class Peer:
         tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" and the like; empty in plaintext.
         account: The account's address once it is authenticated.
         sandbox: That account's sandbox.
+        generation: The sandbox's when the account logged in; another one says that it was reset since.
     """
 
     address: str
@@ -267,3 +268,4 @@ class Peer:
     tls: str = ""
     account: str = ""
     sandbox: str = ""
+    generation: int = 0

@@ -123,7 +123,7 @@ async def _step(session: Session, response: bytes | None) -> AsyncIterator[Effec
                 yield effect
             command = Auth(session.mechanism_name)
             fields: dict[str, Scalar] = {"mechanism": session.mechanism_name, "login": login}
-            async for effect in session.ruled(command, _proved(session, command, login, claim), fields):
+            async for effect in session.proved(command, _proved(session, command, login, claim), fields):
                 yield effect
 
 

@@ -132,7 +132,8 @@ async def verify(context: Context, claim: Claim) -> Sequence[Effect]:
     account = await context.accounts.verify(claim.name, claim.password)
     if account is None:
         raise PeerError(_FAILED)
-    context.peer.account, context.peer.sandbox = account.address, account.sandbox
+    peer = context.peer
+    peer.account, peer.sandbox, peer.generation = account.address, account.sandbox, account.generation
     succeeded = context.say(reply(235, "2.7.0", "authentication succeeded", name="logged_in"))
     return (Authenticated(account.address, claim.mechanism, account.sandbox), succeeded)
 
@@ -149,8 +150,10 @@ def _plain(text: str) -> Claim:
 
 
 async def _join(context: Context, name: str) -> None:
-    """The sandbox of an account, or of its domain: the name is claimed before it is proved."""
+    """The sandbox of an account, or of its domain, or the one before a slash: the name is claimed before it is proved."""
     account = await context.accounts.find(name)
     owner = account.sandbox if account else await context.door.owner(name.rpartition("@")[2])
+    if owner is None and "/" in name:
+        owner = await context.door.owner(f"{name.partition('/')[0]}.test")  # which every sandbox owns
     if owner is not None:
         context.join(owner)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from portyard.commons.clock import Clocks
-from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
 from portyard.smtp.core.roles.addressing import RELAYING_DENIED, complete, owner_of
@@ -28,13 +28,25 @@ class Submission:
 
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""
+        await self._home(peer)
 
     async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
         """See Door. The sandbox is the submitter's."""
-        sandbox = await self._sandboxes.get(peer.sandbox or DEFAULT)
-        if sandbox is None:  # it was removed under a running session
-            raise PeerError(RELAYING_DENIED)
+        sandbox = await self._home(peer)
         return Recipient(await complete(self._sandboxes, mailbox, sandbox.name), sandbox.name, sandbox.generation)
+
+    async def _home(self, peer: Peer) -> Sandbox:
+        """The submitter's sandbox.
+
+        Raises:
+            PeerError: It was removed or reset under a running session, which is of the last test then.
+        """
+        sandbox = await self._sandboxes.get(peer.sandbox or DEFAULT)
+        if sandbox is None:
+            raise PeerError(RELAYING_DENIED)
+        if peer.account and peer.generation != sandbox.generation:
+            raise PeerError(reply(530, "5.7.0", "the sandbox was reset since the login; connect again"))
+        return sandbox
 
     async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
         """See Door. Adds Received, Date and Message-ID, nothing else (RFC 6409 §8)."""
