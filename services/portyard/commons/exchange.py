@@ -315,11 +315,11 @@ class RuledWriter(StreamWriter):
     def _ask(self, verb: str, octets: int | None = None) -> Awaitable[Verdict | None]:
         gate, request = self.host.connection.gate, self._request
         if gate is None or request is None or not gate.asks(verb):
-            return _NOTHING
+            return NOTHING
         fields: dict[str, Scalar] = {"method": request.method, "path": request.path, "status": self._status}
         if octets is not None:
             fields["octets"] = octets
-        return gate.ask(verb, **fields) if gate.heeds(verb, fields) else _NOTHING
+        return gate.ask(verb, **fields) if gate.heeds(verb, fields) else NOTHING
 
     def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> Any:  # noqa: ANN401 - aiohttp's
         """Send some of the body; to be awaited."""
@@ -373,7 +373,8 @@ class _Nothing:
         return iter(())
 
 
-_NOTHING: Awaitable[Any] = _Nothing()  # type: ignore[assignment]
+NOTHING: Awaitable[Any] = _Nothing()  # type: ignore[assignment]
+"""What no rule means, without a coroutine."""
 
 
 def writer_of(request: web.BaseRequest) -> RuledWriter:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from aiohttp import web
 
-from portyard.commons.exchange import HungUpError, begin, head_of
+from portyard.commons.exchange import NOTHING, HungUpError, begin, head_of
 from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
@@ -83,12 +85,21 @@ class SocketRules:
         gate = self._protocol.connection.gate
         return gate is not None and gate.asks(verb)
 
-    async def ask_about(self, verb: str, message: Message) -> Verdict | None:
-        """As `ask`, of a message."""
+    def ask_about(self, verb: str, message: Message) -> Awaitable[Verdict | None]:
+        """As `ask`, of a message; without a coroutine where nothing is to be done."""
         gate = self._protocol.connection.gate
         if gate is None or not gate.asks(verb):
-            return None
-        return await self.ask(verb, **message_fields(message))
+            return NOTHING
+        fields = message_fields(message)
+        fields["path"] = self._path
+        return self._obey_about(verb, fields) if gate.heeds(verb, fields) else NOTHING
+
+    async def _obey_about(self, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
+        gate = self._protocol.connection.gate
+        verdict = await gate.ask(verb, **fields) if gate is not None else None
+        if verdict is not None:
+            await self.begin(verb, verdict)
+        return verdict
 
     async def begin(self, verb: str, verdict: Verdict) -> None:
         """Do what a verdict begins with; see `ask`."""
