@@ -317,12 +317,16 @@ class HostedProtocol(web.RequestHandler):
         if status >= 500:
             return self._own_fault(request, status, exc, message)
         status = _refusal_of(exc, status)
-        response = web.Response(status=status, text=f"{status}: {_reason_of(exc, message)}\n")
+        response = self.refusal(status, _reason_of(exc, message))
         response.headers["Server"] = SERVER
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
             self.connection.log.event("error", text=_told(_reason_of(exc, message)))
         return response
+
+    def refusal(self, status: int, reason: str) -> web.Response:
+        """The answer to what isn't a request, in the application's form."""
+        return web.Response(status=status, text=f"{status}: {reason}\n")
 
     def _own_fault(
         self, request: web.BaseRequest, status: int, exc: BaseException | None, message: str | None

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
 from portyard.commons.clock import ClockError
-from portyard.commons.hosting import Hosting
+from portyard.commons.hosting import HostedProtocol, Hosting
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.sandbox.model import SandboxError
 from portyard.commons.scenario.model import RuleError
@@ -38,7 +38,16 @@ _logger = logging.getLogger(__name__)
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The console's service, ready for connections. Its own requests are no sessions, so none is journalled."""
-    return await Hosting(await asyncio.to_thread(build, yard), journalled=False).open()
+    app = await asyncio.to_thread(build, yard)
+    return await Hosting(app, journalled=False, protocol_class=ConsoleProtocol).open()
+
+
+class ConsoleProtocol(HostedProtocol):
+    """One connection to the console: what isn't a request is refused as everything else is, by problem details."""
+
+    def refusal(self, status: int, reason: str) -> web.Response:
+        """See HostedProtocol."""
+        return response_of(Problem(HTTPStatus(status).phrase, status, reason))
 
 
 def build(yard: Yard) -> web.Application:

@@ -115,10 +115,18 @@ def placed(case: Any, known: dict[str, str]) -> Any:
     return case
 
 
+MOST_QUERY = 1000  # octets, or values, of one parameter
+
+
 def bounded(case: Any) -> Any:
     timeout = (case.query or {}).get("timeout")
     if isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0:
         case.query["timeout"] = min(timeout, 0.05)
+    for name, value in (
+        case.query or {}
+    ).items():  # beyond the limit of a request's first line nobody judges its parameters
+        if isinstance(value, str | list):
+            case.query[name] = value[:MOST_QUERY]
     return case
 
 

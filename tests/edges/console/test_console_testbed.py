@@ -218,3 +218,12 @@ def test_many_at_once(tmp_path: Path) -> None:
             assert [each["name"] for each in await client.get("sandboxes")] == ["default"]
 
     run(main())
+
+
+def test_a_request_that_is_none_is_refused_as_a_problem(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            long = await client.problem("GET", f"sandboxes?x={'y' * 40_000}", 414)
+            assert "more than 32768" in long["detail"]
+
+    run(main())
