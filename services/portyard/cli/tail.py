@@ -31,9 +31,7 @@ def tail(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
-            help="Only this kind: command, reply, auth, tls, fault, error …", autocompletion=completion.kinds
-        ),
+        typer.Option(help="Only this kind: command, reply, auth, tls, fault, error …", autocompletion=completion.kinds),
     ] = None,
     session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
     text: Annotated[

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from portyard.commons.card import Port, Service
 from portyard.commons.database.generations import Generations
+from portyard.commons.locks import is_held
 
 COUNTER = "endpoints"
 
@@ -89,17 +90,7 @@ class Directory:
         """Whether some process serves it now. A killed process lets go of its lock, so a stale file doesn't count."""
         if service in self._held:
             return True
-        try:
-            lock = os.open(self._lock(service), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        return is_held(self._lock(service))
 
     def _lock(self, service: str) -> Path:
         return self._folder / f"{service}.lock"

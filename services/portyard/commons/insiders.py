@@ -12,6 +12,9 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
+
+from portyard.commons.locks import is_held
 
 End = tuple[str, int]
 """An IP address and a port."""
@@ -53,17 +56,7 @@ class SharedInsiders:
         """Whether some process that lives has noted the end."""
         if end in self._held:
             return True
-        try:
-            lock = os.open(self._path(end), os.O_RDWR | os.O_CLOEXEC)  # type: ignore[arg-type]
-        except OSError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        return is_held(self._path(cast(End, end)))
 
     def close(self) -> None:
         """Forget all ends of this process."""

@@ -40,3 +40,18 @@ class Locks:
             return Lock(descriptor)
         os.close(descriptor)
         return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody who lives holds a lock on a file, shared or alone; False where there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

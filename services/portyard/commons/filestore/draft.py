@@ -27,9 +27,7 @@ class Draft(io.BufferedWriter):
         stamp: Dates it.
     """
 
-    def __init__(
-        self, path: Path, directory: int, name: str, permissions: int | None, stamp: Stamp = undated
-    ) -> None:
+    def __init__(self, path: Path, directory: int, name: str, permissions: int | None, stamp: Stamp = undated) -> None:
         self._stamp = stamp
         self._draft = path
         self._directory = directory
