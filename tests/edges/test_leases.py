@@ -68,6 +68,19 @@ def test_a_reset_at_connect_meets_its_sandbox_alone(testbed: Testbed, sandbox: S
     )  # a question goes to the sandbox that owns its name
 
 
+def test_a_peer_that_was_reset_is_not_greeted(sandbox: Sandbox) -> None:
+    greeting = sandbox.pop3.refuse("-ERR not now", on="greeting", times=1)
+    sandbox.pop3.reset(times=1)
+    with pytest.raises(ConnectionError):
+        heard(sandbox.pop3.host, sandbox.pop3.port)
+    assert heard(sandbox.pop3.host, sandbox.pop3.port) == b"-ERR not now\r\n"
+    assert greeting.hits == 1
+    assert [event["fields"]["does"] for event in sandbox.events.wait(2, kind="fault", timeout=PATIENCE_S)] == [
+        ["reset"],
+        ["refuse"],
+    ]
+
+
 def test_a_greeting_is_refused_to_one_sandbox(testbed: Testbed, sandbox: Sandbox) -> None:
     with testbed.own_sandbox() as other:
         other.smtp.lease()

@@ -18,11 +18,11 @@ from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.logs import of_room
 from portyard.commons.sandbox.model import DEFAULT
-from portyard.commons.scenario.actions import action_name
+from portyard.commons.scenario.actions import Reset, action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.wire.obey import faults_of
-from portyard.commons.wire.sockets import close_now
+from portyard.commons.wire.sockets import close_now, reset_now
 from portyard.commons.wire.units import Direction, Fault
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Connection, Handler, Tls
@@ -223,6 +223,10 @@ class Listener:
                 return
             if verdict.silence:
                 self.wire.hold(sock, lambda: connection.log.close("peer closed"))
+                return
+            if any(isinstance(fault, Reset) and not fault.after_octets for fault in verdict.faults):
+                reset_now(sock)  # without the room, which would greet a peer that is gone
+                connection.log.close("reset by a rule")
                 return
         faults = faults_of(verdict.faults if verdict is not None else ())
         if faults or await self.gate.asks_for_bytes(self.bound.card.name, self.sandbox):
