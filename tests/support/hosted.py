@@ -12,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
+
 from portyard.commons.accounts.model import Account
 from portyard.commons.card import Card, Service
 from portyard.commons.filestore.disk import DiskFilestore
@@ -34,7 +36,11 @@ class FakeLog:
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def event(self, kind: str, **fields: object) -> None:
-        self.events.append((kind, fields))
+        plain = {
+            key: msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+            for key, value in fields.items()
+        }
+        self.events.append((kind, plain))
 
     def command(self, text: str) -> None:
         self.event("command", text=text)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import string
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakSet
@@ -22,6 +22,7 @@ from yarl import URL
 from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled
 from portyard.commons.exchange_answers import unknown
+from portyard.commons.exchange_notes import ToldFields, shown, told_error
 from portyard.commons.naming import UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
@@ -146,6 +147,8 @@ class HostedProtocol(web.RequestHandler):
         self.connection = connection
         self.journalled = journalled
         self.logins: set[str] = set()
+        self.received_fields = ToldFields()
+        self.sent_fields = ToldFields()
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False
@@ -321,7 +324,7 @@ class HostedProtocol(web.RequestHandler):
         response.headers["Server"] = SERVER
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
-            self.connection.log.event("error", text=_told(_reason_of(exc, message)))
+            self.connection.log.event("error", text=told_error(_reason_of(exc, message)))
         return response
 
     def refusal(self, status: int, reason: str) -> web.Response:
@@ -468,29 +471,6 @@ def is_secure(request: web.BaseRequest) -> bool:
 
 # ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SECRET_FIELDS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "set-cookie",
-        "x-api-key",
-        "api-key",
-        "x-auth-token",
-        "x-csrf-token",
-    }
-)
-_SHOWN_CHARACTERS = 2000  # of one value in the journal
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
-# Credentials in a URL's query or fragment (RFC 6750 §2.3, RFC 6749 §2.3.1, §4.1.2, §4.2.2, §4.3.2, §6); a short code is no grant.
-_PARAMETER = re.compile(
-    r"(?<=[?&#;])((?:access|refresh|id|auth)_token|token|client_secret|client_assertion|password|passwd|api_?key|code(?==[^&#\s]{16}))"
-    r"=([^&#\s]+)",
-    re.IGNORECASE,
-)
-_TELLTALE = re.compile(r"authorization|cookie|bearer|basic|token|secret|password|key", re.IGNORECASE)
-_QUOTED = re.compile(r"b?(['\"]).*\1", re.DOTALL)
-
 
 def _no_tunnel(request: web.Request) -> web.Response:
     """Nothing is fetched for a client; what follows the request would be the tunnel's."""
@@ -505,8 +485,8 @@ def note_request(connection: Connection, request: web.BaseRequest) -> None:
     version = request.version
     connection.log.event(
         "command",
-        text=f"{request.method} {_shown(target_of(request))} HTTP/{version.major}.{version.minor}",
-        headers=blanked(request.headers.items()),
+        text=f"{request.method} {shown(target_of(request))} HTTP/{version.major}.{version.minor}",
+        headers=hosted(request).received_fields.told(request.headers.items()),
     )
 
 
@@ -528,32 +508,8 @@ def note_response(
         connection.log.event("data", direction="in", octets=received)
     length = headers.get("Content-Length", "")
     octets = int(length) if length.isascii() and length.isdecimal() else None
-    connection.log.event("reply", text=status_line, headers=blanked(headers.items()), octets=octets)
-
-
-def blanked(fields: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Header fields as pairs for the journal; credentials, cookies and a URL's user information are blanked."""
-    return [[name, _blank_value(name, value)] for name, value in fields]
-
-
-def _blank_value(name: str, value: str) -> str:
-    return f"«secret, {len(value)} bytes»" if name.lower() in SECRET_FIELDS else _shown(value)
-
-
-def _shown(text: str) -> str:
-    """Text for the journal: a URL's user information blanked, octets that aren't UTF-8 replaced."""
-    if not text.isascii():
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    if len(text) > _SHOWN_CHARACTERS:
-        text = f"{text[:_SHOWN_CHARACTERS]}…"
-    if "=" in text:
-        text = _PARAMETER.sub(lambda found: f"{found[1]}=«secret, {len(found[2])} bytes»", text)
-    return _USERINFO.sub("«secret»@", text) if "@" in text else text
-
-
-def _told(text: str) -> str:
-    """An error's words for the journal: they quote what is malformed, and a credential may be in it."""
-    return _QUOTED.sub("«secret»", text) if _TELLTALE.search(text) else _shown(text)
+    told = hosted(request).sent_fields.told(headers.items())
+    connection.log.event("reply", text=status_line, headers=told, octets=octets)
 
 
 # ── errors of the peer ───────────────────────────────────────────────────────────────────────────────────────────────────

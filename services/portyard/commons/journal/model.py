@@ -70,7 +70,7 @@ class SessionLog(Protocol):
         """The session's id."""
 
     def event(self, kind: str, **fields: object) -> None:
-        """Note one thing. Values are JSON-able; secrets were blanked by whoever knows what is secret."""
+        """Note one thing. Values are JSON-able, or JSON already (msgspec.Raw); secrets were blanked by whoever knows what is secret."""
 
     def command(self, text: str) -> None:
         """Note a line that the client sent, as a transcript shows it."""

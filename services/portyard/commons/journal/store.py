@@ -88,6 +88,11 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 _monotonic_ns = time.monotonic_ns
 
 
+def _lax(value: object) -> object:
+    """What JSON can show of a value that it can't hold."""
+    return json.loads(bytes(value)) if isinstance(value, msgspec.Raw) else str(value)
+
+
 class Pen:
     """One session's SessionLog.
 
@@ -253,7 +258,7 @@ class StoredJournal:
         try:
             noted = _encode((self._now, kind, what))
         except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
-            noted = json.dumps((self._now.isoformat(), kind, what), default=str).encode()
+            noted = json.dumps((self._now.isoformat(), kind, what), default=_lax).encode()
         pen.page.append(noted)
         pen.kinds.append(kind)
         self._waiting += 1
