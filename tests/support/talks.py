@@ -407,7 +407,10 @@ class SocketPeer:
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
-        await self._writer.drain()
+        with contextlib.suppress(
+            ConnectionError
+        ):  # the other side may have closed by now: what it said before is judged
+            await self._writer.drain()
 
     async def line(self) -> str | None:
         try:

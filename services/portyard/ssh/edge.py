@@ -7,6 +7,7 @@ import copy
 import logging
 from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 import asyncssh
 
@@ -56,6 +57,7 @@ class Room:
         self._service = service
         self._folder = folder
         self._links: set[Link] = set()
+        self._every: WeakSet[Link] = WeakSet()
         self._keys: list[asyncssh.SSHKey] = []
         self._whole = asyncio.Event()
         self._options: dict[Quirks, asyncssh.SSHServerConnectionOptions] = {}
@@ -100,6 +102,7 @@ class Room:
         elif lacks_keys(options, quirks):
             link.prepare = partial(self._prepare, link, None)
         links.append(link)
+        self._every.add(link)
         return link
 
     def _options_of(self, quirks: Quirks) -> asyncssh.SSHServerConnectionOptions:
@@ -141,3 +144,6 @@ class Room:
             _, late = await asyncio.wait(endings, timeout=PARTING_S)
             for task in late:
                 task.cancel()
+        for link in self._every:
+            if link.parting is not None:
+                link.parting.let_go()

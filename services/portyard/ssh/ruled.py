@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 from asyncssh.constants import DISC_KEY_EXCHANGE_FAILED, MSG_KEXINIT
 from asyncssh.packet import SSHPacket
 
+from portyard.commons.gentle import PartingTransport
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.yard import Connection
@@ -48,6 +49,24 @@ class Ruled(Dressed):
         self._hushed = False
         self._deciding = False
         self._reason = ""
+        self.parting: PartingTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands; at its end the peer is to read our last message."""
+        self.parting = PartingTransport(cast(asyncio.Transport, transport), LINGER_S)
+        super().connection_made(cast(asyncio.BaseTransport, self.parting))
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        """The connection is gone, or, by asyncssh's own call, its peer sends no more."""
+        if self.parting is not None:
+            self.parting.ended()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """The peer sends no more."""
+        if self.parting is not None:
+            self.parting.peer_ended = True
+        super().eof_received()
 
     @property
     def armed(self) -> bool:
@@ -97,12 +116,12 @@ class Ruled(Dressed):
         self._reason = self._reason or HUNG_UP
         self.hush()
         if transport is not None:
-            transport.write_eof()
+            transport.close()
             self._loop.call_later(LINGER_S, self._force_close, None)
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Octets came."""
-        if self._hushed:
+        if self._hushed or self._transport is None:  # or the last word is said
             return
         if self._deciding:
             self._inpbuf += data

@@ -13,7 +13,8 @@ from typing import Any, cast
 from aiohttp import web
 
 from portyard.commons.exchange import House
-from portyard.commons.hosting import GentleTransport, HostedProtocol, HostingLimits, hosted
+from portyard.commons.gentle import GentleTransport
+from portyard.commons.hosting import HostedProtocol, HostingLimits, hosted
 from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation

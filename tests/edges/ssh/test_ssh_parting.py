@@ -1,0 +1,39 @@
+"""The last word of the server: who is sent away reads why, though it was still sending."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from portyard.ssh.card import CARD
+from tests.support.asyncio_tests import LOOPS, run
+from tests.support.yard import open_yard, serve
+
+DISCONNECT = 1  # RFC 4253 §12
+MORE = 4_000_000  # octets that the server has no use for
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_peer_that_goes_on_sending_reads_the_disconnect(loop: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as room:
+            reader, writer = await asyncio.open_connection("127.0.0.1", room.port("ssh"))
+            writer.write(b"SSH-2.0-careless\r\n" + b"\xff" * MORE)  # no packet is that long
+            heard = await reader.read()  # raises where a RST overtakes the message
+            writer.close()
+            assert kinds_of(heard)[-1] == DISCONNECT
+
+    run(main(), loop)
+
+
+def kinds_of(heard: bytes) -> list[int]:
+    """The numbers of the messages behind the version line, in plaintext (RFC 4253 §6)."""
+    _, _, packets = heard.partition(b"\r\n")
+    kinds = []
+    while packets:
+        length = int.from_bytes(packets[:4], "big")
+        kinds.append(packets[5])
+        packets = packets[4 + length :]
+    return kinds
