@@ -3,9 +3,9 @@
 A session's events become readable within FLUSH_S, LOADED_S while they come fast; `flush` waits for it. What was noted when a process is
 killed and not yet written is lost: the journal tells what happened, it is not what must not be lost.
 
-What a session noted between two writes is one row, a page: noting an event costs its JSON, and a busy session a few rows a second. Events
-wait as octets, not as values, so that the garbage collector never has to look at them; and while they come fast, writes come seldom: each
-takes the interpreter away from the sessions a few dozen times.
+What a session noted between two writes is one row, a page: noting an event costs a tuple of texts, or its JSON, and a busy session a few
+rows a second. Neither is anything that the garbage collector has to look at; and while they come fast, writes come seldom: each takes the
+interpreter away from the sessions a few dozen times.
 """
 
 from __future__ import annotations
@@ -88,8 +88,18 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 _monotonic_ns = time.monotonic_ns
 
 
+def _octets(noted: object) -> bytes:
+    """An event as JSON."""
+    try:
+        return _encode(noted)
+    except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
+        return json.dumps(noted, default=_lax).encode()
+
+
 def _lax(value: object) -> object:
     """What JSON can show of a value that it can't hold."""
+    if isinstance(value, datetime):
+        return value.isoformat()
     return json.loads(bytes(value)) if isinstance(value, msgspec.Raw) else str(value)
 
 
@@ -98,7 +108,7 @@ class Pen:
 
     Attributes:
         record: What is known of the session since it was opened.
-        page: What it noted since the last write, each as JSON: when, the kind, and the fields (those that are text alone as that text).
+        page: What it noted since the last write: when, the kind, and the fields. Those that are text alone as that text, else as JSON.
         kinds: The kinds of these.
         sandbox: The sandbox that it belongs to.
         guests: The generations of others in which it shows, too, by their names; those that aren't written yet.
@@ -140,7 +150,7 @@ class Pen:
         self.record = record
         self.local = local
         self.port = port
-        self.page: list[bytes] = []
+        self.page: list[object] = []
         self.kinds: list[str] = []
         self.sandbox = record.sandbox
         self.generation = journal.generation_of(record.sandbox)
@@ -255,11 +265,9 @@ class StoredJournal:
             self._looked_ns = now_ns
         if not pen.stirred:
             self.stir(pen)
-        try:
-            noted = _encode((self._now, kind, what))
-        except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
-            noted = json.dumps((self._now.isoformat(), kind, what), default=_lax).encode()
-        pen.page.append(noted)
+        # A tuple of texts is nothing to the garbage collector; a table would be, so it waits as octets.
+        noted = (self._now, kind, what)
+        pen.page.append(noted if type(what) is str else _octets(noted))
         pen.kinds.append(kind)
         self._waiting += 1
 
@@ -469,7 +477,8 @@ def _pages(pen: Pen) -> list[tuple[int, str]]:
     found = []
     for start in range(0, len(noted), PAGE_EVENTS):
         some = noted[start : start + PAGE_EVENTS]
-        found.append((pen.written + 1, f"[{b','.join(some).decode()}]"))
+        octets = [each if type(each) is bytes else _octets(each) for each in some]
+        found.append((pen.written + 1, f"[{b','.join(octets).decode()}]"))
         pen.written += len(some)
     return found
 
