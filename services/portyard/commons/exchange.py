@@ -31,6 +31,7 @@ from portyard.commons.scenario.actions import (
     action_name,
     kind_of,
 )
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import Pattern, parse_pattern
 
@@ -314,12 +315,16 @@ class RuledWriter(StreamWriter):
 
     def _ask(self, verb: str, octets: int | None = None) -> Awaitable[Verdict | None]:
         gate, request = self.host.connection.gate, self._request
-        if gate is None or request is None or not gate.asks(verb):
+        if gate is None or request is None:
             return NOTHING
+        fields = self._fields(request, octets)
+        return gate.ask(verb, **fields) if gate.heeds(verb, fields) else NOTHING
+
+    def _fields(self, request: web.BaseRequest, octets: int | None) -> dict[str, Scalar]:
         fields: dict[str, Scalar] = {"method": request.method, "path": request.path, "status": self._status}
         if octets is not None:
             fields["octets"] = octets
-        return gate.ask(verb, **fields) if gate.heeds(verb, fields) else NOTHING
+        return fields
 
     def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> Any:  # noqa: ANN401 - aiohttp's
         """Send some of the body; to be awaited."""
@@ -348,9 +353,15 @@ class RuledWriter(StreamWriter):
         if self.lie is not None:
             return _nothing()
         gate = self.host.connection.gate
-        if chunk and self.asking and gate is not None and gate.armed and gate.asks("body"):
+        if chunk and self.asking and gate is not None and gate.armed and self._minds(gate, len(chunk)):
             return self._end_in_pieces(chunk)
         return super().write_eof(chunk)
+
+    def _minds(self, gate: SessionGate, octets: int) -> bool:
+        """Whether the last of a body has to go in pieces that rules are asked about; where it is one piece they are asked at once."""
+        if octets > PIECE or self._request is None:
+            return gate.asks("body")
+        return gate.heeds("body", self._fields(self._request, self._sent))
 
     async def _end_in_pieces(self, chunk: bytes) -> None:
         await self._write_pieces(memoryview(chunk))
