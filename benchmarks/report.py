@@ -17,7 +17,7 @@ PUBLISHED = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
 `make bench` measures the testbed beside other servers; `python -m benchmarks --quick` is a coarse version of under a minute,
-`--only smtp,startup,memory,containers,imap,journal` selects, `--publish` writes this page. What follows is one run as it came.
+`--only smtp,startup,memory,containers,imap,journal,kit,rules` selects, `--publish` writes this page. What follows is one run as it came.
 
 How to read it:
 
