@@ -145,7 +145,7 @@ async def keep_delivering(course: Course, port: int, console: Console) -> None:
         result = await send(Job(port, "someone@soak.test", messages=5, connections=1, lmtp=True, octets=1024))
         assert not result.trouble, result.trouble
         await asyncio.to_thread(console.ask, "sandboxes/soak/reset", method="POST")
-        await asyncio.sleep(3.0)
+        await rest(console, 3.0)
 
 
 async def keep_looking(course: Course, testbed: Running, console: Console, living: imaplib.IMAP4) -> None:
@@ -158,7 +158,13 @@ async def keep_looking(course: Course, testbed: Running, console: Console, livin
         if course.moments[-1] - told > PROGRESS_S:
             told = course.moments[-1]
             print(course.told(), flush=True)
-        await asyncio.sleep(1.0)
+        await rest(console, 1.0)
+
+
+async def rest(console: Console, seconds: float) -> None:
+    """Let the testbed do the waiting: for a message that never comes."""
+    found = await asyncio.to_thread(console.get, "messages/wait", subject="no such subject", count=1, timeout=seconds)
+    assert not found["satisfied"]
 
 
 async def load(course: Course, testbed: Running, console: Console, living: imaplib.IMAP4) -> None:
