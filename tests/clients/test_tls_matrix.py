@@ -8,11 +8,13 @@ import importlib
 import shutil
 import subprocess
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.tls.recipes import RECIPES
@@ -185,12 +187,31 @@ def judge_journal(place: Place, cell: Cell, local: int) -> None:
     assert hello["server_name"] == host(cell.recipe)
     found = [each.fields for each in events if each.fields["step"] == awaited]
     assert found, events
-    if view.alert is not None and cell.door.room == "ftp":  # it shakes hands by itself, and tells in OpenSSL's words
-        assert view.alert[1] == "us" or f"alert {view.alert[0]}".replace("_", " ") in str(found[-1]).lower()
-    elif view.alert is not None:
+    if view.alert is not None:
         assert (found[-1]["alert"], found[-1]["alert_from"]) == view.alert
     elif not view.error:
         assert found[-1]["version"] == view.version
+        assert told_of_certificate(found[-1]) == (certificate(place.files) if certificate_is_asked_for(cell) else {})
+
+
+def certificate_is_asked_for(cell: Cell) -> bool:
+    """A certificate that nobody asks for isn't shown (RFC 8446 §4.3.2)."""
+    return bool(CLIENTS[cell.view.client].shows) and cell.recipe.startswith("client_certificate_")
+
+
+def told_of_certificate(fields: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in fields.items() if key.startswith("peer_")}
+
+
+def certificate(files: Files) -> dict[str, object]:
+    """What another reader finds in the client's certificate."""
+    found = x509.load_pem_x509_certificate(files.ours[0].read_bytes())
+    return {
+        "peer_subject": found.subject.rfc4514_string(),
+        "peer_issuer": found.issuer.rfc4514_string(),
+        "peer_serial": f"{found.serial_number:X}",
+        "peer_fingerprint": found.fingerprint(hashes.SHA256()).hex(),
+    }
 
 
 @pytest.mark.client

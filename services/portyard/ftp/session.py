@@ -9,12 +9,14 @@ import contextlib
 import logging
 import re
 import socket
+import ssl
 from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
 from portyard.commons.scenario.personas import worn
+from portyard.commons.tls.alerts import explain
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
 from portyard.commons.tls.setup import hello_fields
@@ -459,8 +461,12 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self.pen.event("tls", step=step, channel=channel, **offer)
 
     def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
-        """A handshake failed."""
-        self.pen.event("tls", step="failed", channel=channel, error=str(error or "handshake failed"))
+        """A handshake failed; the alert is told where it is known."""
+        fields: dict[str, object] = {"channel": channel, "error": str(error or "handshake failed")}
+        if isinstance(error, ssl.SSLError):
+            failure = explain(error, None)
+            fields |= {key: value for key, value in failure._asdict().items() if value is not None}
+        self.pen.event("tls", step="failed", **fields)
 
     def note_plaintext(self, channel: str) -> None:
         """There is plaintext where TLS belongs, because a recipe wants it."""

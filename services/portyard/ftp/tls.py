@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.tls.alerts import Alert, alert_record
+from portyard.commons.tls.certificates import shown
 from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.ftp.hosted import AsyncChat, RetryError
 from portyard.ftp.ioloop import READ, WRITE
@@ -146,7 +147,8 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         }
         if self.server_name:
             fields["server_name"] = self.server_name
-        return fields
+        certificate = shown(self.socket)
+        return fields if certificate is None else fields | certificate._asdict()
 
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came, or something that is none; `begin_handshake` or `refuse_handshake` answers it, now or later."""

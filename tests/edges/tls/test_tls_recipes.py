@@ -146,7 +146,7 @@ def test_our_own_client_certificate_is_taken(authority: Authority, recipe: str, 
             client.maximum_version = version
             assert await asyncio.to_thread(talk_with_ssl, served.port, client) == b"hello"
             agreed = served.events.of("handshake")[0]
-            assert agreed["peer_subject"] == "O=Portyard,CN=Portyard"
+            assert agreed["peer_subject"] == "CN=Portyard,O=Portyard"
             assert len(agreed["peer_fingerprint"]) == 64
 
     asyncio.run(test())

@@ -23,7 +23,7 @@ class Failure(NamedTuple):
 FATAL: Final = 2
 ALERT_RECORD: Final = 21
 
-# What OpenSSL says when the alert itself left encrypted, so that it can't be read from the outgoing bytes.
+# What OpenSSL says when the alert itself can't be read from the outgoing bytes: they are encrypted, or its own socket sent them.
 _REASON_ALERTS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": Alert.CERTIFICATE_REQUIRED,
     "CERTIFICATE_VERIFY_FAILED": Alert.UNKNOWN_CA,
@@ -32,6 +32,7 @@ _REASON_ALERTS: Final = {
     "DIGEST_CHECK_FAILED": Alert.DECRYPT_ERROR,
     "NO_SHARED_CIPHER": Alert.HANDSHAKE_FAILURE,
     "UNEXPECTED_MESSAGE": Alert.UNEXPECTED_MESSAGE,
+    "UNSUPPORTED_PROTOCOL": Alert.PROTOCOL_VERSION,
 }
 
 # X509_V_ERR_* of a peer's certificate → the alert that OpenSSL sends for it (ssl_x509err2alert).
@@ -74,12 +75,12 @@ def alert_name(number: int) -> str:
         return str(number)
 
 
-def explain(error: ssl.SSLError, sent: bytes) -> Failure:
+def explain(error: ssl.SSLError, sent: bytes | None) -> Failure:
     """Say which alert an OpenSSL error went with, and who sent it.
 
     Args:
         error: What OpenSSL raised.
-        sent: The bytes that OpenSSL wanted sent with it.
+        sent: The bytes that OpenSSL wanted sent with it; None where it has sent them by itself, whatever they are.
 
     Returns:
         The failure, its reason in lower case with spaces.
@@ -91,13 +92,15 @@ def explain(error: ssl.SSLError, sent: bytes) -> Failure:
     told = _told_by_peer(name)
     if told:
         return Failure(reason, told, "peer")
-    if not sent:
+    if sent == b"":
         return Failure(reason, None, None)
-    if len(sent) >= 7 and sent[-7] == ALERT_RECORD and sent[-4:-2] == b"\0\2":
+    if sent and len(sent) >= 7 and sent[-7] == ALERT_RECORD and sent[-4:-2] == b"\0\2":
         return Failure(reason, alert_name(sent[-1]), "us")
     guess = _REASON_ALERTS.get(name)
     if isinstance(error, ssl.SSLCertVerificationError):
         guess = _VERIFY_ALERTS.get(error.verify_code, Alert.BAD_CERTIFICATE)
+    if sent is None and guess is None:
+        return Failure(reason, None, None)
     return Failure(reason, guess.name.lower() if guess else None, "us")
 
 

@@ -6,12 +6,12 @@ It knows OpenSSL and nothing of asyncio: bytes are fed and taken by whoever owns
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ssl
 from dataclasses import dataclass
 from typing import Final
 
 from portyard.commons.tls.alerts import Failure, explain
+from portyard.commons.tls.certificates import NOTHING_SHOWN, shown
 
 ENCRYPT_CHUNK: Final = 65_536
 """Plaintext given to OpenSSL at once: four full records, so that the outgoing BIO stays small."""
@@ -26,9 +26,10 @@ class Handshake:
     alpn: str | None
     server_name: str | None
     peer_subject: str | None
-    """The peer's certificate's subject as `CN=…,O=…`; None without a certificate."""
+    """See `certificates.Shown`; all four are None where the peer showed no certificate."""
+    peer_issuer: str | None
+    peer_serial: str | None
     peer_fingerprint: str | None
-    """SHA-256 of the peer's certificate (DER), hexadecimal."""
     resumed: bool
 
 
@@ -147,25 +148,15 @@ class Engine:
             server_name: The name that the client asked for, on the server's side.
         """
         version, cipher = self.ssl.version() or "", self.ssl.cipher()
-        subject, fingerprint = self._peer()
+        peer = shown(self.ssl) or NOTHING_SHOWN
         return Handshake(
             version=version,
             cipher=cipher[0] if cipher else "",
             alpn=self.ssl.selected_alpn_protocol(),
             server_name=server_name or self.ssl.server_hostname,
-            peer_subject=subject,
-            peer_fingerprint=fingerprint,
+            peer_subject=peer.peer_subject,
+            peer_issuer=peer.peer_issuer,
+            peer_serial=peer.peer_serial,
+            peer_fingerprint=peer.peer_fingerprint,
             resumed=bool(self.ssl.session_reused),
         )
-
-    def _peer(self) -> tuple[str | None, str | None]:
-        der = self.ssl.getpeercert(binary_form=True)
-        if not der:
-            return None, None
-        known = self.ssl.getpeercert() or {}  # empty where the certificate wasn't verified
-        names: tuple[tuple[tuple[str, str], ...], ...] = known.get("subject", ())  # type: ignore[assignment]
-        subject = ",".join(f"{_SHORT.get(key, key)}={value}" for part in names for key, value in part)
-        return subject or None, hashlib.sha256(der).hexdigest()
-
-
-_SHORT: Final = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
