@@ -9,11 +9,12 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from portyard.commons.card import Card, Port, Service, TlsMode
+from portyard.commons.gentle import Lingering
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.logs import of_room
@@ -21,6 +22,8 @@ from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import Reset, action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
+from portyard.commons.wire.half_close import HalfClose
+from portyard.commons.stream import Stream
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.sockets import close_now, reset_now
 from portyard.commons.wire.units import Direction, Fault
@@ -29,6 +32,7 @@ from portyard.commons.yard import Connection, Handler, Tls
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
 ACCEPTS_A_TURN = 64  # so that a flood of connections doesn't keep the loop from serving those it has
+MOST_REFUSED = 100  # of those who read that there are too many connections; in a flood not everybody is told
 FULL_PAUSE_S = 0.1  # how long accepting rests when the process is out of descriptors
 
 _logger = logging.getLogger(__name__)
@@ -125,6 +129,7 @@ class Listener:
     wardrobe: Wardrobe | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _refused: Lingering = field(default_factory=lambda: Lingering(MOST_REFUSED))
     _stopped: bool = False
     _complained: bool = False
 
@@ -140,6 +145,7 @@ class Listener:
             self.bound.sock.close()
             for task in self._tasks:
                 task.cancel()
+            self._refused.let_go()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -176,9 +182,14 @@ class Listener:
             of_room(self.bound.card.name).warning(
                 "%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0]
             )
-            self._refuse(sock)
+            self._spawn(self._refuse(sock))
             return
-        log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}")
+
+        def closed() -> None:
+            self.open_count -= 1
+            gate.end()
+
+        log = self._open_log(f"{peer[0]}:{peer[1]}", f"{local[0]}:{local[1]}", closed)
         self.open_count += 1
         inside = peer in self.gate.insiders
         room, home = self.bound.card.name, self.sandbox
@@ -248,6 +259,8 @@ class Listener:
 
         def note(fault: str, direction: str, octets: int) -> None:
             connection.log.event("fault", does=[fault], direction=direction, octets=octets)
+            if connection.gate is not None and fault != HalfClose.name:  # nothing that the room still says is heard
+                connection.gate.end()
 
         try:
             relay = self.wire.put_in(sock, sock.getpeername(), faults, note=note)
@@ -257,29 +270,34 @@ class Listener:
             return
         self._hand_over(replace(connection, arm=relay.obey), relay.sock)
 
-    def _open_log(self, peer: str, local: str) -> SessionLog:
+    def _open_log(self, peer: str, local: str, closed: Callable[[], None]) -> SessionLog:
         service = self.bound.service
         if not service.journalled:
-            return UnheardLog(self._closed)
+            return UnheardLog(closed)
         log = self.journal.open_session(
             room=self.bound.card.name,
             service=service.name,
             peer=peer,
             local=local,
             port=self.bound.port.name,
-            closed=self._closed,
+            closed=closed,
         )
         if self.sandbox != DEFAULT:
             log.join(self.sandbox)
         return log
 
-    def _refuse(self, sock: socket.socket) -> None:
-        if self.bound.service.overload and self.bound.port.tls is not TlsMode.IMPLICIT:
-            try:
-                sock.send(self.bound.service.overload)
-            except OSError:
-                _logger.debug("the refused peer is gone already")
-        sock.close()
+    async def _refuse(self, sock: socket.socket) -> None:
+        """Say why, and let it be read; a port that speaks TLS from the first octet has no words for strangers."""
+        stream = Stream(lingering=self._refused)
+        try:
+            await self._loop.connect_accepted_socket(lambda: stream, sock)
+        except OSError:
+            _logger.debug("the refused peer is gone already")
+            sock.close()
+            return
+        if self.bound.port.tls is not TlsMode.IMPLICIT:
+            stream.write(self.bound.service.overload)
+        await stream.part()
 
     async def _connect(self, connection: Connection, sock: socket.socket) -> None:
         try:
@@ -297,6 +315,3 @@ class Listener:
         if connection.port.tls is TlsMode.IMPLICIT:
             return self.tls.implicit(protocol, connection)
         return protocol
-
-    def _closed(self) -> None:
-        self.open_count -= 1

@@ -504,3 +504,22 @@ def test_who_leaves_a_silent_room_leaves_nothing_behind(tmp_path: Path) -> None:
             assert events[2][1]["does"] == ["silence"]
 
     run(go())
+
+
+def test_what_a_reset_request_still_does_spends_no_rule(tmp_path: Path) -> None:
+    """The file is stored, for its octets had come; but the answer that nobody hears is no answer to be ruled."""
+
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            await place.rule("http.upload", {"reset": True}, times=1)
+            await place.rule("http.response", {"say": "503"}, where={"method": "PUT"})
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            writer.write(put("late.txt"))
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+            while status_of(await exchange(place, get("/files/alice/late.txt"))) != 200:
+                pass  # the handler is between the octets and the disk
+            assert await place.hits() == [1, 0]
+
+    run(go())

@@ -261,6 +261,7 @@ class SessionGate:
     """
 
     __slots__ = (
+        "_ended",
         "_gate",
         "_internal",
         "_narrowed",
@@ -285,6 +286,7 @@ class SessionGate:
         self._peer = peer
         self._port = port
         self._internal = internal
+        self._ended = False
         self._narrowed: dict[tuple[str, str, str], Known] = {}
         self.sandbox = sandbox
         self.account = ""
@@ -294,7 +296,7 @@ class SessionGate:
     @property
     def armed(self) -> bool:
         """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
-        return self._gate.armed
+        return not self._ended and self._gate.armed
 
     def asks(self, verb: str, sandbox: str | None = None) -> bool:
         """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about.
@@ -311,13 +313,18 @@ class SessionGate:
         left = self._left(self.sandbox, verb)
         return left is None or (left[1] is not None and left[1].may_mean(fields))
 
+    def end(self) -> None:
+        """The connection is gone: what its room still does spends no more rules, which are there for those who can see them act."""
+        self._ended = True
+        self._narrowed.clear()
+
     def _left(self, sandbox: str, verb: str) -> Known | None:
         """What is left to ask of a verb; None while the rules have to be read first."""
         key, gate = (sandbox, verb, self.account), self._gate
         left = self._narrowed.get(key)
         if left is not None and left[0] == gate._generation():
             return left
-        if gate.idle:
+        if self._ended or gate.idle:
             return _NOTHING_LEFT
         stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
         left = gate.narrowed(sandbox, self._room, verb, stays)
