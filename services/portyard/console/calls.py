@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from aiohttp import web
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.sandbox.model import Sandbox
@@ -17,6 +17,9 @@ from portyard.commons.yard import Yard
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Found, MailQueries
 from portyard.console.shapes import Nothing
+
+if TYPE_CHECKING:  # what runs in this process is answered before the library is there
+    from aiohttp import web
 
 JSON = "application/json"
 MOST_ALLOWED = 100  # names that a refusal lists
@@ -81,14 +84,32 @@ class Call:
         path: The path's variables.
         query: The route's query struct.
         body: The route's body struct; None where it takes none.
-        request: For answers that stream.
+        octets: The body as it came, where it isn't streamed.
+        media_type: What the body is said to be.
+        target: Path and query as they were asked for.
+        wire: The request on its connection, for what streams; None for a caller in this process.
     """
 
     desk: Desk
     path: Mapping[str, str]
     query: Any
     body: Any
-    request: web.Request
+    octets: bytes
+    media_type: str
+    target: str
+    wire: web.Request | None = None
+
+    @property
+    def request(self) -> web.Request:
+        """The request on its connection. Only routes that say `streams` are sure to have one."""
+        assert self.wire is not None
+        return self.wire
+
+    def link(self, **changes: object) -> dict[str, str]:
+        """A Link field that leads to the next page (RFC 8288 §3): the same target with these parameters changed."""
+        path, _, query = self.target.partition("?")
+        given = {**dict(parse_qsl(query, keep_blank_values=True)), **changes}
+        return {"Link": f'<{path}?{urlencode(given)}>; rel="next"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +121,8 @@ class Answer:
     headers: Mapping[str, str]
 
 
-Operation = Callable[
-    [Call], Awaitable[msgspec.Struct | list[Any] | dict[str, Any] | Answer | web.StreamResponse | None]
-]
+Operation = Callable[[Call], Awaitable[Any]]
+"""Answers with a struct, a list or dict of them, an Answer, nothing, or a response that it has streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +141,7 @@ class Route:
         status: Of a successful answer.
         refusals: The statuses with which it may be refused, beside those that every operation may be.
         also: Further statuses with the same body as a successful answer.
+        streams: It reads or writes the connection by itself.
     """
 
     method: str
@@ -134,6 +155,7 @@ class Route:
     status: HTTPStatus = HTTPStatus.OK
     refusals: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
+    streams: bool = False
 
     @property
     def media_types(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-import logging
 import re
 from http import HTTPStatus
 
@@ -14,26 +13,20 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
-from portyard.commons.clock import ClockError
 from portyard.commons.hosting import HostedProtocol, Hosting
-from portyard.commons.mailstore.model import MessageGoneError
-from portyard.commons.sandbox.model import SandboxError
-from portyard.commons.scenario.model import RuleError
 from portyard.commons.yard import Yard
-from portyard.console.calls import Answer, Call, Desk, Route
+from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
+from portyard.console.calls import Call, Desk, Route
 from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
 from portyard.console.files import BINARY
 from portyard.console.pages import add_pages
-from portyard.console.problems import ProblemError, converted, decoded, explained, response_of
+from portyard.console.problems import MEDIA_TYPE, ProblemError
 from portyard.console.queries import MailQueries
 from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
 from portyard.rooms import cards
 
 PREFIX = "/api/v1"
-BODY_LIMIT = 1 << 20  # octets of a request's body
-
-_logger = logging.getLogger(__name__)
 
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
@@ -50,6 +43,11 @@ class ConsoleProtocol(HostedProtocol):
         return response_of(Problem(HTTPStatus(status).phrase, status, reason))
 
 
+def response_of(problem: Problem) -> web.Response:
+    """A problem as a response."""
+    return web.Response(status=problem.status, body=msgspec.json.encode(problem), content_type=MEDIA_TYPE)
+
+
 def build(yard: Yard) -> web.Application:
     """The application with every route."""
     known = known_hosts(yard)
@@ -62,17 +60,12 @@ def build(yard: Yard) -> web.Application:
             return await handler(request)
         except ProblemError as error:
             return _challenging(response_of(error.problem), request)
-        except (SandboxError, RuleError, ClockError) as error:
-            return response_of(explained(error).problem)
         except web.HTTPException as error:
             return _problem_response(request, error)
-        except MessageGoneError as error:
-            return response_of(ProblemError(HTTPStatus.NOT_FOUND, str(error), key="id").problem)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
-            _logger.exception("%s %s failed", request.method, request.path)
-            return response_of(Problem("Internal Server Error", 500, f"{type(error).__name__}; see the console's log"))
+            return response_of(problem_of(error, request.method, request.path))
 
     app = web.Application(middlewares=[guard], client_max_size=BODY_LIMIT)
     desk = Desk(yard, MailQueries(yard))
@@ -153,64 +146,43 @@ def _challenging(response: web.Response, request: web.Request) -> web.Response:
 
 def _add(app: web.Application, desk: Desk, route: Route) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        query = converted(_single(request), route.query, strict=False)
-        body = await _body(request, route)
-        value = await route.operation(Call(desk, request.match_info, query, body, request))
-        return _response(value, route)
+        query = query_of(request.query.items(), route)
+        octets = await _octets(request, route)
+        body = body_of(octets, route)
+        call = Call(desk, request.match_info, query, body, octets, request.content_type, request.path_qs, wire=request)
+        return _response(await route.operation(call), route)
 
     path = PREFIX + route.path.replace("{path}", r"{path:[\s\S]*}")
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
         app.router.add_route(method, path, handle)
 
 
-async def _body(request: web.Request, route: Route) -> msgspec.Struct | None:
-    """The body as its type; nothing where the operation takes none, or reads it by itself.
+async def _octets(request: web.Request, route: Route) -> bytes:
+    """The body, where the operation doesn't stream it by itself.
 
     Raises:
-        ProblemError: 400 or 422, it isn't what the operation takes.
         web.HTTPRequestEntityTooLarge: It has more than BODY_LIMIT octets.
     """
     if BINARY in route.reads:
-        return None  # bounded by its own limit while it is read
+        return b""  # bounded by its own limit while it is read
     if (request.content_length or 0) > BODY_LIMIT:
         raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=request.content_length or 0)
-    octets = await request.read()
-    if route.body is not None:
-        return decoded(octets, route.body)
-    if not route.reads and octets.strip() not in (b"", b"{}", b"null"):
-        shown = octets[:80].decode("utf-8", "replace")
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "no body is wanted here", key="body", value=shown, allowed="none")
-    return None
-
-
-def _single(request: web.Request) -> dict[str, str]:
-    """The query's parameters.
-
-    Raises:
-        ProblemError: 400, one is given twice.
-    """
-    for key in request.query:
-        if len(request.query.getall(key)) > 1:
-            raise ProblemError(
-                HTTPStatus.BAD_REQUEST, f"{key} is given twice", key=key, value=request.query.getall(key)
-            )
-    return dict(request.query)
+    return await request.read()
 
 
 def _response(value: object, route: Route) -> web.StreamResponse:
-    match value:
-        case web.StreamResponse():
-            return value
-        case Answer(body, media_type, headers):
-            if "Content-Type" in headers:
-                return web.Response(body=body, headers=_careful(dict(headers)))
-            charset = "utf-8" if media_type.startswith("text/") else None
-            return web.Response(body=body, content_type=media_type, charset=charset, headers=_careful(dict(headers)))
-        case None:
-            return web.Response(status=route.status)
-    status = HTTPStatus.SERVICE_UNAVAILABLE if getattr(value, "ready", True) is False else route.status
-    body = msgspec.json.encode(value)
-    return web.Response(status=status, body=body, content_type="application/json", headers=_careful({}))
+    if isinstance(value, web.StreamResponse):
+        return value
+    status, answer = answer_of(value, route)
+    if answer is None:
+        return web.Response(status=status)
+    headers = _careful(dict(answer.headers))
+    if "Content-Type" in headers:
+        return web.Response(status=status, body=answer.body, headers=headers)
+    charset = "utf-8" if answer.media_type.startswith("text/") else None
+    return web.Response(
+        status=status, body=answer.body, content_type=answer.media_type, charset=charset, headers=headers
+    )
 
 
 def _careful(headers: dict[str, str]) -> dict[str, str]:

@@ -7,9 +7,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from portyard.commons.journal import export_pcapng
 from portyard.commons.journal.export_sessions import capture, dialogue
@@ -24,6 +24,9 @@ from portyard.console.events import EventReader
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Boxes, Place
 from portyard.rooms import cards
+
+if TYPE_CHECKING:  # a caller in this process needs no library to be answered
+    from aiohttp import web
 
 JSONL = "application/jsonl"
 MBOX = "application/mbox"  # RFC 4155 §4
@@ -158,6 +161,8 @@ async def _entry(call: Call, listed: shapes.Message) -> bytes:
 
 
 def _response(media_type: str, name: str) -> web.StreamResponse:
+    from aiohttp import web
+
     return web.StreamResponse(
         headers={
             "Content-Type": media_type,

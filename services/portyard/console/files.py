@@ -192,9 +192,9 @@ _SHOWN = (JSON, BINARY)
 _READS = {BINARY: bytes}
 
 ROUTES = (
-    Route("GET", _ROOT, get_file, "What an account's root holds", list[forms.File], refusals=_REFUSALS),
+    Route("GET", _ROOT, get_file, "What an account's root holds", list[forms.File], refusals=_REFUSALS, streams=True),
     Route("DELETE", _ROOT, delete_file, "Remove all of an account's files", None, status=HTTPStatus.NO_CONTENT),
-    Route("GET", _FILE, get_file, "A directory's list, or a file's octets", _SHOWN, refusals=_REFUSALS),
+    Route("GET", _FILE, get_file, "A directory's list, or a file's octets", _SHOWN, refusals=_REFUSALS, streams=True),
     Route(
         "PUT",
         _FILE,
@@ -205,6 +205,7 @@ ROUTES = (
         status=HTTPStatus.CREATED,
         refusals=(*_REFUSALS, 507),
         also=(200,),
+        streams=True,
     ),
     Route(
         "DELETE",

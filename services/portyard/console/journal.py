@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aiohttp import WSCloseCode, web
 
 from portyard.commons.journal.model import KINDS, SessionRecord
 from portyard.commons.scenario.parsing import did_you_mean
@@ -21,6 +20,9 @@ from portyard.console.core.matching import Check, Criteria, PatternError, compil
 from portyard.console.events import OWN_ROOM, EventReader, EventWait, Follower, Place, Selection
 from portyard.console.problems import ProblemError
 from portyard.rooms import ROOMS
+
+if TYPE_CHECKING:  # a caller in this process needs no library to be answered
+    from aiohttp import web
 
 TALK = "text/plain"
 SSE = "text/event-stream"
@@ -143,11 +145,10 @@ async def list_events(call: Call) -> Answer:
     wanted, reader = await _selection(call), EventReader(call.desk.yard)
     after = await _after(reader, wanted.sandbox, query.after, "after")
     found: list[forms.Event] = []
-    headers = {}
+    headers: dict[str, str] = {}
     async for event in reader.stored(wanted, after):
         if len(found) == query.limit:
-            url = call.request.rel_url.update_query(after=found[-1].id)
-            headers["Link"] = f'<{url}>; rel="next"'
+            headers = call.link(after=found[-1].id)
             break
         found.append(event)
     return Answer(msgspec.json.encode(found), JSON, headers)
@@ -167,6 +168,8 @@ async def events_jsonl(call: Call) -> web.StreamResponse:
 
 async def stream_events(call: Call) -> web.StreamResponse:
     """The events that come, from now on or since a moment: as server-sent events, or by WebSocket where the client upgrades."""
+    from aiohttp import web
+
     wanted, reader = await _selection(call), EventReader(call.desk.yard)
     last = call.request.headers.get("Last-Event-ID")
     after = await _after(reader, wanted.sandbox, last, "Last-Event-ID")
@@ -197,6 +200,8 @@ async def _events(
 
 
 async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.StreamResponse:
+    from aiohttp import web
+
     response = web.StreamResponse(headers={"Content-Type": SSE, "Cache-Control": "no-store"})
     await response.prepare(call.request)
     await response.write(b": events follow\n\n")
@@ -209,6 +214,8 @@ async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.
 
 
 async def _by_websocket(call: Call, events: AsyncIterator[forms.Event | None]) -> web.StreamResponse:
+    from aiohttp import WSCloseCode, web
+
     socket = web.WebSocketResponse(heartbeat=BEAT_S, max_msg_size=1024)
     await socket.prepare(call.request)
 
@@ -299,9 +306,18 @@ ROUTES = (
         "Sessions, all or some, as talks, JSON lines, a HAR or packets",
         (TALK, exports.JSONL, JSON, exports.PACKETS),
         forms.ExportSomeQuery,
+        streams=True,
     ),
     Route("GET", f"{_ONE}/events", list_events, "Events, oldest first", list[forms.Event], forms.EventsQuery),
-    Route("GET", f"{_ONE}/events.jsonl", events_jsonl, "Events as JSON lines", exports.JSONL, forms.EventFilter),
+    Route(
+        "GET",
+        f"{_ONE}/events.jsonl",
+        events_jsonl,
+        "Events as JSON lines",
+        exports.JSONL,
+        forms.EventFilter,
+        streams=True,
+    ),
     Route("GET", f"{_ONE}/events/wait", wait_for_events, "Wait for events", forms.EventsWaited, forms.EventsWaitQuery),
     Route(
         "GET",
@@ -310,5 +326,6 @@ ROUTES = (
         "Events as they come: server-sent events, or WebSocket by Upgrade",
         SSE,
         forms.EventFilter,
+        streams=True,
     ),
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
 
 from portyard.console import contents, exports, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
@@ -14,6 +14,9 @@ from portyard.console.core.matching import Criteria, PatternError, compiled
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Place
 from portyard.console.waiting import Wait, fields_of
+
+if TYPE_CHECKING:  # a caller in this process needs no library to be answered
+    from aiohttp import web
 
 RAW = "message/rfc822"
 BINARY = "application/octet-stream"
@@ -25,10 +28,7 @@ async def list_messages(call: Call) -> Answer:
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     query: shapes.MessagesQuery = call.query
     found, last = await page(call.desk, sandbox.name, query)
-    headers = {}
-    if last is not None:
-        url = call.request.rel_url.update_query(cursor=f"{last[0]}.{last[1]}")
-        headers["Link"] = f'<{url}>; rel="next"'
+    headers = {} if last is None else call.link(cursor=f"{last[0]}.{last[1]}")
     return Answer(msgspec.json.encode(found), JSON, headers)
 
 
@@ -60,6 +60,8 @@ async def get_message(call: Call) -> shapes.WholeMessage:
 
 async def get_raw(call: Call) -> web.StreamResponse:
     """A message's octets."""
+    from aiohttp import web
+
     found = await call.desk.message(call.path["sandbox"], call.path["id"])
     response = web.StreamResponse(headers={"Content-Type": RAW, "X-Content-Type-Options": "nosniff"})
     response.headers["Content-Disposition"] = f'attachment; filename="{found.message.id}.eml"'
@@ -160,10 +162,12 @@ ROUTES = (
     Route("GET", _MESSAGES, list_messages, "Messages, newest first", list[shapes.Message], shapes.MessagesQuery),
     Route("DELETE", _MESSAGES, delete_messages, "Remove every message", None, status=_GONE),
     Route("GET", f"{_MESSAGES}/wait", wait_for_messages, "Wait for messages", shapes.Waited, shapes.WaitQuery),
-    Route("GET", f"{_MESSAGES}/export", export_messages, "Messages as an mbox", exports.MBOX, shapes.Filter),
+    Route(
+        "GET", f"{_MESSAGES}/export", export_messages, "Messages as an mbox", exports.MBOX, shapes.Filter, streams=True
+    ),
     Route("GET", f"{_MESSAGES}/{{id}}", get_message, "One message, taken apart", shapes.WholeMessage),
     Route("DELETE", f"{_MESSAGES}/{{id}}", delete_message, "Remove a message", None, status=_GONE),
-    Route("GET", f"{_MESSAGES}/{{id}}/raw", get_raw, "A message's octets", RAW),
+    Route("GET", f"{_MESSAGES}/{{id}}/raw", get_raw, "A message's octets", RAW, streams=True),
     Route("GET", f"{_MESSAGES}/{{id}}/parts/{{part}}", get_part, "A part's content", BINARY),
     Route("GET", "/sandboxes/{sandbox}/queue", list_queue, "Mail that waits or failed", list[shapes.QueueEntry]),
 )

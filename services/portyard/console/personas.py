@@ -42,9 +42,8 @@ async def get_persona(call: Call) -> forms.WholePersona:
 async def put_persona(call: Call) -> forms.WholePersona:
     """Bring a persona, or put another in its place: TOML, or the same as JSON; whole or not at all."""
     card = _card(call)
-    body = await call.request.read()
     try:
-        values = _values(body, call.request.content_type)
+        values = _values(call.octets, call.media_type)
         return _shown(Wardrobe(call.desk.yard.state).put(card, call.path["persona"], values))
     except PersonaError as error:
         taken = error.key == "name" and "brings this one" in error.reason

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
-from aiohttp import web
 
+from portyard.commons.allowed import allowed_at
 from portyard.commons.clock import ClockError
 from portyard.commons.sandbox.model import DomainTakenError, NoSuchSandboxError, SandboxError, SandboxTakenError
 from portyard.commons.scenario.model import RuleError
@@ -28,11 +28,6 @@ class ProblemError(Exception):
     def __init__(self, status: HTTPStatus, detail: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
         super().__init__(detail)
         self.problem = Problem(title=status.phrase, status=int(status), detail=detail, **fields)
-
-
-def response_of(problem: Problem) -> web.Response:
-    """The problem as a response."""
-    return web.Response(status=problem.status, body=msgspec.json.encode(problem), content_type=MEDIA_TYPE)
 
 
 def converted(values: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
@@ -98,9 +93,12 @@ def _problem_of(error: msgspec.ValidationError, values: Mapping[str, Any], kind:
     text = str(error)
     if missing := _MISSING.match(text):
         detail = f"{missing['key']} is missing"
-        return ProblemError(HTTPStatus.BAD_REQUEST, detail, key=missing["key"], allowed=names_of(kind))
+        allowed = allowed_at(kind, [missing["key"]]) or names_of(kind)
+        return ProblemError(HTTPStatus.BAD_REQUEST, detail, key=missing["key"], allowed=allowed)
     expected, _, path = text.partition(" - at `$.")
     key = path.rstrip("`")
     value = values.get(re.split(r"[.\[]", key)[0])
-    allowed = expected.removeprefix("Expected ").partition(", got")[0].replace("`", "")
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{key}: {text}", key=key, value=value, allowed=allowed)
+    plain = expected.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+    allowed = allowed_at(kind, [step for step in re.split(r"[.\[\]]+", key) if step]) or plain
+    detail = f"{key}: {expected[0].lower()}{expected[1:]}"
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key=key, value=value, allowed=allowed)

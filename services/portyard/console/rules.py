@@ -68,8 +68,7 @@ async def _leased(call: Call, sandbox: str) -> frozenset[str]:
 async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as it was asked
     """Set one rule, a list of them, or a TOML text of `[[rule]]` tables; all or none."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
-    body = await call.request.read()
-    rules, single = _parsed(body, call.request.content_type)
+    rules, single = _parsed(call.octets, call.media_type)
     _check_personas(call, rules, single=single)
     leased = await _leased(call, sandbox.name)
     for place, rule in enumerate(rules):
@@ -97,7 +96,7 @@ async def get_rule(call: Call) -> forms.Rule:
 async def replace_rule(call: Call) -> forms.Rule:
     """Put another rule in a rule's place; it counts anew."""
     stored = await _one(call)
-    rules, single = _parsed(await call.request.read(), call.request.content_type)
+    rules, single = _parsed(call.octets, call.media_type)
     _check_personas(call, rules, single=single)
     if not single and len(rules) != 1:
         detail = "one rule takes one rule's place"
