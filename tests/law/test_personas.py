@@ -6,11 +6,12 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from portyard.commons.scenario.personas import Wardrobe, builtins, from_toml, make, shape_of
+from portyard.commons.scenario.personas import PersonaError, Wardrobe, builtins, from_toml, make, shape_of
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
 
@@ -48,6 +49,28 @@ def test_nothing_is_on_by_itself(room: str) -> None:
     card = HAVING[room]
     quirks = make(card, "nothing", {}).quirks[room]
     assert quirks == shape_of(card)()
+
+
+@pytest.mark.parametrize(
+    ("room", "values"),
+    [
+        ("imap", {"replies": {"greeting": "Ahoy\n"}}),
+        ("imap", {"folders": {"Trash": "Bin\n"}}),
+        ("imap", {"keywords": ["$Seen\n"]}),
+        ("pop3", {"replies": {"greeting": "Ahoy\n"}}),
+        ("pop3", {"unique_id": "$uid.$validity\n"}),
+        ("smtp", {"replies": {"greeting": "220 Ahoy\n"}}),
+        ("smtp", {"replies": {"hello": "Ahoy\n"}}),
+        ("ftp", {"greeting": "Ahoy\n"}),
+        ("ftp", {"replies": {"cwd.550": "550 No\n"}}),
+        ("ftp", {"unknown": ["CWD\n"]}),
+        ("ssh", {"version": "Ahoy\n"}),
+    ],
+)
+def test_no_line_ends_within_a_line(room: str, values: dict[str, Any]) -> None:
+    """TOML's longer texts end in one."""
+    with pytest.raises(PersonaError):
+        make(HAVING[room], "mine", values)
 
 
 def test_the_list_of_keys_is_not_stale() -> None:

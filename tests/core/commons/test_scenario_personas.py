@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An invented room's."""
 
-    greeting: Annotated[str, msgspec.Meta(pattern="^[ -~]+$")] | None = None
+    greeting: Annotated[str, msgspec.Meta(pattern=r"^[ -~]+\Z", description="One line.")] | None = None
     dialect: Literal["old", "new"] = "new"
     words: tuple[Literal["ONE", "TWO"], ...] = ("ONE",)
     limits: Limits = Limits()
@@ -72,15 +72,16 @@ def test_what_a_persona_means() -> None:
         ({"far": {"greting": "x"}}, "far.greting", "x", "greeting", "did you mean greeting"),
         ({"far": {"near": {}}}, "far.near", {}, "greeting", "no such key"),
         ({"far": 5}, "far", 5, "a table", "in one role"),
-        ({"greeting": 5}, "greeting", 5, "str", "got `int`"),
-        ({"greeting": "a\r\nb"}, "greeting", "a\r\nb", "matching regex", "matching regex"),
+        ({"greeting": 5}, "greeting", 5, "One line", "got `int`"),
+        ({"greeting": "a\r\nb"}, "greeting", "a\r\nb", "One line", "isn't of this form"),
+        ({"greeting": "a\n"}, "greeting", "a\n", "One line", "isn't of this form"),
         ({"dialect": "odd"}, "dialect", "odd", "old, new", "invalid enum"),
         ({"words": ["ONE", "THREE"]}, "words.1", "THREE", "ONE, TWO", "invalid enum"),
         ({"words": "ONE"}, "words", "ONE", "ONE, TWO", "got `str`"),
-        ({"limits": {"line": 5}}, "limits.line", 5, "int >= 10", ">= 10"),
-        ({"limits": {"line": True}}, "limits.line", True, "int", "got `bool`"),
+        ({"limits": {"line": 5}}, "limits.line", 5, "a number from 10 to 1000", ">= 10"),
+        ({"limits": {"line": True}}, "limits.line", True, "a number from 10", "got `bool`"),
         ({"limits": 5}, "limits", 5, "object", "got `int`"),
-        ({"far": {"limits": {"line": 5}}}, "far.limits.line", 5, "int >= 10", ">= 10"),
+        ({"far": {"limits": {"line": 5}}}, "far.limits.line", 5, "a number from 10 to 1000", ">= 10"),
         ({"name": "other"}, "name", "other", "mine", "called otherwise"),
         ({"name": 5}, "name", 5, "mine", "called otherwise"),
         ({"summary": "a\nb"}, "summary", "a\nb", "one line", "no summary"),

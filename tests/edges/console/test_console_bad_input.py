@@ -173,6 +173,7 @@ def toml(rule: dict[str, Any]) -> bytes:
         ("POST", "sandboxes", {"name": "x" * 64}, 422, "name"),
         ("POST", "sandboxes", {"name": 5}, 422, "name"),
         ("POST", "sandboxes", {}, 400, "name"),
+        ("POST", "sandboxes", {"name": "x", "capture": "no"}, 422, "capture"),
         ("POST", "sandboxes", {"name": "t2", "domains": ["t1.test"]}, 409, "domains"),
         ("GET", "sandboxes/t1/messages/wait", None, 400, "timeout"),
         ("GET", "sandboxes/t1/messages/wait?timeout=inf", None, 422, "timeout"),
@@ -199,6 +200,30 @@ def test_everything_else(tmp_path: Path, method: str, path: str, body: object, s
             assert problem["detail"]
             assert problem["allowed"]
             assert await whole_state(client) == before
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "allowed"),
+    [
+        ("sandboxes", {"name": "x", "capture": "no"}, "any, own"),
+        ("sandboxes/t1/clock", {"freeze": "yesterday"}, "a moment such as 2030-01-02T03:04:05Z, true"),
+        ("sandboxes/t1/clock", {"real": False}, "true"),
+        ("sandboxes/t1/messages/wait?timeout=-1", None, "a number from 0 to 300"),
+        ("sandboxes/t1/messages/wait", None, "a number from 0 to 300"),
+        ("sandboxes/t1/events/wait?timeout=1&since=never", None, "a moment such as 2030-01-02T03:04:05Z"),
+        ("sandboxes/t1/export?format=pcap", None, "talk, test, jsonl, har, pcapng"),
+    ],
+)
+def test_what_is_allowed_is_told_in_words(tmp_path: Path, path: str, body: object, allowed: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await furnished(client)
+            method, status = ("GET", 400 if path.endswith("wait") else 422) if body is None else ("POST", 422)
+            problem = await client.problem(method, path, status, **({} if body is None else {"json": body}))
+            assert problem["allowed"] == allowed
+            assert "`$" not in problem["detail"]
 
     run(main())
 

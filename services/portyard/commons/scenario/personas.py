@@ -17,17 +17,17 @@ import re
 import secrets
 import sys
 import tomllib
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from portyard.commons.allowed import allowed_at
 from portyard.commons.card import Card
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import RuleError
@@ -348,13 +348,15 @@ def _converted(values: Mapping[str, Any], shape: type[msgspec.Struct], at: str) 
         return msgspec.convert(values, shape)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
+    if "matching regex" in text:
+        text = "it isn't of this form"
     if missing := _MISSING.match(text):
         path = f"{path.rstrip('`')}.{missing['key']}"
         text = "it is missing"
     steps = [name or number for name, number in _STEP.findall(path.rstrip("`"))]
     key = ".".join([*([at] if at else []), *(step for step in steps if step != "...")])
     expected = text.removeprefix("Expected ").partition(", got")[0].replace("`", "")
-    allowed = _choices(shape, steps) or expected
+    allowed = allowed_at(shape, steps) or expected
     raise PersonaError(key, _found(values, steps), allowed, text[0].lower() + text[1:])
 
 
@@ -366,20 +368,3 @@ def _found(values: Any, steps: list[str]) -> Any:  # noqa: ANN401 - what a user 
         elif isinstance(values, list) and step.isdecimal() and int(step) < len(values):
             values = values[int(step)]
     return values
-
-
-def _choices(shape: Any, steps: list[str]) -> str:  # noqa: ANN401 - any type
-    """The values that a path takes, where they can be listed."""
-    for step in steps:
-        if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
-            shape = next((field.type for field in msgspec.structs.fields(shape) if field.encode_name == step), None)
-        else:
-            inner = typing.get_args(shape)
-            shape = inner[0 if step.isdecimal() or step == "..." else -1] if inner else None
-    return ", ".join(map(str, _listed(shape)))
-
-
-def _listed(shape: Any) -> list[Any]:  # noqa: ANN401 - any type
-    if typing.get_origin(shape) is Literal:
-        return list(typing.get_args(shape))
-    return [value for inner in typing.get_args(shape) for value in _listed(inner)]

@@ -11,7 +11,7 @@ from msgspec import Meta
 from portyard.commons.scenario.templates import fill
 
 Words = Annotated[
-    str, Meta(pattern="^[ -~]{0,900}$", description="One line of printable ASCII; `$field` is filled in.")
+    str, Meta(pattern=r"^[ -~]{0,900}\Z", description="One line of printable ASCII; `$field` is filled in.")
 ]
 """A reply in a server's own words. Control characters would end the line, so that there are none."""
 Seconds = Annotated[float, Meta(ge=0, le=86400)]

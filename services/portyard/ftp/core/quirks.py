@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from portyard.ftp.core.verbs import VOCABULARY
 
-Line = Annotated[str, Meta(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Command = Annotated[str, Meta(pattern="^[A-Z]{3,8}$")]
+Line = Annotated[str, Meta(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="One line.")]
+Command = Annotated[str, Meta(pattern=r"^[A-Z]{3,8}\Z")]
 Feature = Literal[
     "AUTH TLS",
     "EPRT",
@@ -86,7 +86,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     nlst_names_paths: bool = False
     ascii_is_binary: bool = False
     mdtm_sets_times: bool = False
-    umask: Annotated[str, Meta(pattern="^([0-7]{3,4})?$")] = ""
+    umask: Annotated[str, Meta(pattern=r"^([0-7]{3,4})?\Z")] = ""
     keeps_user: bool = False
     ignores_empty_lines: bool = False
     oops: bool = False

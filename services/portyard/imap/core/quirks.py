@@ -30,8 +30,8 @@ Capability = Literal[
     "AUTH=LOGIN",
 ]
 Folder = Literal["Drafts", "Sent", "Junk", "Trash", "Archive"]
-FolderName = Annotated[str, Meta(pattern=r"^[ -~]{1,200}$", description="A mailbox's name, levels parted by slashes.")]
-Keyword = Annotated[str, Meta(pattern=r"^[!#$&'+,\-./0-9:;<=>?@A-Z^_`a-z|~]{1,100}$")]  # RFC 3501 §9: flag-keyword
+FolderName = Annotated[str, Meta(pattern=r"^[ -~]{1,200}\Z", description="A mailbox's name, levels parted by slashes.")]
+Keyword = Annotated[str, Meta(pattern=r"^[!#$&'+,\-./0-9:;<=>?@A-Z^_`a-z|~]{1,100}\Z")]  # RFC 3501 §9: flag-keyword
 
 
 class Replies(Struct, frozen=True, forbid_unknown_fields=True):

@@ -122,7 +122,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     recent_days: Annotated[int, Meta(ge=0, le=3650)] = 0
     size_error_percent: Annotated[int, Meta(ge=-50, le=100)] = 0
     # RFC 1939 §7: 1 to 70 characters from 0x21 to 0x7E, never the same for two messages
-    unique_id: Annotated[str, Meta(pattern=r"^(?=.*\$uid)(?=.*\$validity)[!-~]{1,60}$")] = "$validity$uid"
+    unique_id: Annotated[str, Meta(pattern=r"^(?=.*\$uid)(?=.*\$validity)[!-~]{1,60}\Z")] = "$validity$uid"
 
 
 NONE = Quirks()

@@ -111,7 +111,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
             "Not allowed at this time" in place of a version until they are over; 0 for nothing. Counted by the listener's sandbox.
     """
 
-    version: Annotated[str, Meta(pattern="^([!-,.-~]+( [ -~]+)?)?$", max_length=240)] = ""
+    version: Annotated[str, Meta(pattern=r"^([!-,.-~]+( [ -~]+)?)?\Z", max_length=240)] = ""
     kex: tuple[Kex, ...] | None = None
     kex_markers: tuple[Marker, ...] | None = None
     host_keys: tuple[HostKey, ...] | None = None
