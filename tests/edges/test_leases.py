@@ -214,6 +214,18 @@ def test_a_lease_is_opened_by_the_process_that_serves_the_room(tmp_path: Path) -
         testbed.close()
 
 
+def test_a_lease_that_is_given_back_and_wanted_at_once(tmp_path: Path) -> None:
+    """Its process looks 20 times a second, and may see no more than that the lease is there."""
+    with serving(tmp_path, "console") as console, serving(tmp_path, "imap"):
+        testbed = Testbed.connect(f"http://127.0.0.1:{console.port('console')}")
+        sandbox = testbed.sandbox("far")
+        for _ in range(5):
+            mine = sandbox.imap.lease()
+            assert heard(mine.host, mine.port).startswith(b"* OK ")
+            testbed.control.delete("sandboxes/far/leases/imap")
+        testbed.close()
+
+
 def test_a_range_that_is_used_up_says_so_and_is_free_again(unused_range: str) -> None:
     with Testbed.embedded(leased_ports=unused_range) as small:
         one, two, three = (small.sandbox() for _ in range(3))

@@ -95,8 +95,12 @@ class LeaseKeeper:
                 self._end(key)
             news = []
             for key, lease in wanted.items():
-                if lease.service in self._rooms and key not in self._open and not lease.failure:
+                if lease.service not in self._rooms or lease.failure:
+                    continue
+                if key not in self._open:
                     news.append(self._begin(key, lease))
+                elif lease.pending:  # given back and wanted again before we looked: what is open serves
+                    news.append(self._open[key].lease)
             if news:
                 await self._leases.settle(*news)
 
