@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from portyard.commons.yard import Yard
 from portyard.imap.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.talks import PASSWORD, USER, deliver, messages_of
+from tests.support.terminal import in_a_terminal
 from tests.support.yard import Served, open_yard, serve
 
 pytestmark = pytest.mark.client
@@ -248,34 +248,3 @@ def test_neomutt_flags_copies_and_deletes(way: str, tmp_path: Path) -> None:
             assert "\\Flagged" in entry.flags
 
     run(main())
-
-
-async def in_a_terminal(*words: str, home: Path) -> None:
-    """Run a full-screen program with a terminal of its own, reading what it paints until it ends."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "HOME": str(home), "LINES": "24", "COLUMNS": "80", "LC_ALL": "C"}
-    process = await asyncio.create_subprocess_exec(
-        *words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
-    )
-    os.close(theirs)
-    painted = bytearray()
-    loop = asyncio.get_running_loop()
-
-    def paint() -> None:
-        try:
-            painted.extend(os.read(ours, 65536))
-        except OSError:  # Linux says EIO once the other end has closed
-            loop.remove_reader(ours)
-
-    loop.add_reader(ours, paint)
-    try:
-        async with asyncio.timeout(40):
-            code = await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise AssertionError(painted.decode("utf-8", "replace")[-3000:]) from None
-    finally:
-        loop.remove_reader(ours)
-        os.close(ours)
-    assert code == 0, painted.decode("utf-8", "replace")[-3000:]
