@@ -47,7 +47,7 @@ UNREAD = {"starts-with-blank-fold", "header-without-colon", "space-before-colon"
 
 
 def taken(octets: bytes) -> bytes:
-    """What neomutt took out, without what it leaves to us, for it knows the kind of mbox that quotes once or counts; and without its counts."""
+    """What neomutt took out, without what it leaves to us: it knows the kind of mbox that quotes once, or counts."""
     return uncounted(re.sub(rb"^>(?=>*From )", b"", octets, flags=re.MULTILINE))
 
 
