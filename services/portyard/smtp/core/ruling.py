@@ -1,5 +1,7 @@
 """A session under rules: each step is asked for before it is taken. Used only while there is a rule or magic somewhere.
 
+What no rule means is answered as it always is, by a list of effects; only a verdict makes effects that come one after the other.
+
 On MTA and MDA the sandbox is the recipient's: RCPT asks in its own, DATA and the message in each of the transaction's, and what one of
 them wants of the message's replies meets, with LMTP, its own recipients alone (RFC 2033 §4.2).
 """
@@ -35,34 +37,34 @@ if TYPE_CHECKING:
     from portyard.smtp.core.session import Session
 
 Work = Callable[[], Awaitable[Sequence[Effect]]]
+Fields = Callable[[], dict[str, Scalar]]
+"""An event's fields, made only where some rule looks at them."""
+Answer = Sequence[Effect] | AsyncIterator[Effect]
+"""The effects where no rule has a say; where one has, what makes them one after the other."""
 
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _BARE: Final = re.compile(r"([245])\d\d(?= as the address asks$)")
 
 
-async def line(session: Session, event: Line) -> AsyncIterator[Effect]:
+async def line(session: Session, event: Line) -> Answer:
     """The answer to a line."""
     try:
         if session.exchanging(event):
-            effects = _hear(session, event.data)
-        else:
-            command = session.read(event.data)
-            effects = _STEPS.get(type(command), _command)(session, command)
-        async for effect in effects:
-            yield effect
+            return await _hear(session, event.data)
+        command = session.read(event.data)
+        return await _STEPS.get(type(command), _command)(session, command)
     except PeerError as error:
-        for effect in session.refuse(error.reply):
-            yield effect
+        return session.refuse(error.reply)
 
 
-async def _command(session: Session, command: Command) -> AsyncIterator[Effect]:
+async def _command(session: Session, command: Command) -> Answer:
     """A command that belongs to the session."""
-    effects = _ask(session, (), verb_of(command), partial(session.answer, command), fields_of(command, None))
-    async for effect in effects:
-        yield effect
+    return await _ask(
+        session, (), verb_of(command), partial(session.answer, command), partial(fields_of, command, None)
+    )
 
 
-async def _mail(session: Session, command: Command) -> AsyncIterator[Effect]:
+async def _mail(session: Session, command: Command) -> Answer:
     """MAIL; a testbed peer that proves itself is inside from here on, and names the sandbox."""
     assert isinstance(command, model.Mail)
     context = session.context
@@ -71,50 +73,61 @@ async def _mail(session: Session, command: Command) -> AsyncIterator[Effect]:
     if hop is not None:
         context.trust()
     sandboxes = (hop.sandbox,) if hop else ()
-    effects = _ask(session, sandboxes, "mail", partial(session.answer, command), fields_of(command, None))
-    async for effect in effects:
-        yield effect
+    return await _ask(session, sandboxes, "mail", partial(session.answer, command), partial(fields_of, command, None))
 
 
-async def _rcpt(session: Session, command: Command) -> AsyncIterator[Effect]:
+async def _rcpt(session: Session, command: Command) -> Answer:
     """RCPT, in the sandbox that its address names."""
     assert isinstance(command, model.Rcpt)
     context = session.context
     sandbox = await transaction.claimed(context, command.forward_path)
-    fields = fields_of(command, context.transaction)
+    fields = partial(fields_of, command, context.transaction)
 
     def refused(text: str) -> AsyncIterator[Effect]:
         if context.transaction is not None:
             context.transaction.refused += 1
         return said(text)
 
-    async for effect in _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused):
-        yield effect
+    return await _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused)
 
 
-async def _data(session: Session, command: Command) -> AsyncIterator[Effect]:
+async def _data(session: Session, command: Command) -> Answer:
     """DATA, and the moment after its 354."""
-    context = session.context
-    sandboxes = _sandboxes(context)
-    fields = fields_of(command, context.transaction)
-    async for effect in _ask(session, sandboxes, "data", partial(session.answer, command), fields):
+    sandboxes = _sandboxes(session.context)
+    fields = partial(fields_of, command, session.context.transaction)
+    answer = await _ask(session, sandboxes, "data", partial(session.answer, command), fields)
+    if not isinstance(answer, Sequence):
+        return _and_then(session, answer, sandboxes, fields)
+    received = await _receiving(session, sandboxes, fields)
+    return answer if isinstance(received, Sequence) else _one_by_one(answer, received)
+
+
+async def _receiving(session: Session, sandboxes: Sequence[str], fields: Fields) -> Answer:
+    """What rules want after the 354, where one was said."""
+    if session.context.machine.phase is not Phase.DATA:
+        return ()
+    return await _ask(session, sandboxes, "receiving", _nothing, fields)
+
+
+async def _and_then(
+    session: Session, answer: AsyncIterator[Effect], sandboxes: Sequence[str], fields: Fields
+) -> AsyncIterator[Effect]:
+    """DATA's answer as a verdict wants it; only then is it known whether a 354 was said."""
+    async for effect in answer:
         yield effect
-    if context.machine.phase is Phase.DATA:
-        async for effect in _ask(session, sandboxes, "receiving", _nothing, fields):
-            yield effect
+    async for effect in _one_by_one(await _receiving(session, sandboxes, fields)):
+        yield effect
 
 
-async def _auth(session: Session, command: Command) -> AsyncIterator[Effect]:
+async def _auth(session: Session, command: Command) -> Answer:
     """AUTH, to its end where the response comes with it."""
     assert isinstance(command, model.Auth)
     initial = security.begin(session.context, command)
     session.context.machine.advance(command)
-    effects = _challenge(session, command.mechanism) if initial is None else _hear(session, initial)
-    async for effect in effects:
-        yield effect
+    return await (_challenge(session, command.mechanism) if initial is None else _hear(session, initial))
 
 
-async def _challenge(session: Session, mechanism: str) -> AsyncIterator[Effect]:
+async def _challenge(session: Session, mechanism: str) -> Answer:
     async def work() -> Sequence[Effect]:
         return security.challenge(session.context)
 
@@ -122,11 +135,10 @@ async def _challenge(session: Session, mechanism: str) -> AsyncIterator[Effect]:
         session.drop_exchange()
         return said(text)
 
-    async for effect in _ask(session, (), "challenge", work, {"mechanism": mechanism}, refused):
-        yield effect
+    return await _ask(session, (), "challenge", work, lambda: {"mechanism": mechanism}, refused)
 
 
-async def _hear(session: Session, response: bytes) -> AsyncIterator[Effect]:
+async def _hear(session: Session, response: bytes) -> Answer:
     """A word of the exchange: another challenge, or the claim, which is asked for before it is checked."""
     context = session.context
     mechanism = context.exchange.mechanism if isinstance(context.exchange, security.Exchange) else ""
@@ -136,16 +148,13 @@ async def _hear(session: Session, response: bytes) -> AsyncIterator[Effect]:
         session.drop_exchange()
         raise
     if claim is None:
-        effects = _challenge(session, mechanism)
-    else:
-        context.machine.settle()
-        fields: dict[str, Scalar] = {"mechanism": mechanism, "login": claim.name}
-        effects = _ask(session, (), "auth", partial(security.verify, context, claim), fields)
-    async for effect in effects:
-        yield effect
+        return await _challenge(session, mechanism)
+    context.machine.settle()
+    fields: dict[str, Scalar] = {"mechanism": mechanism, "login": claim.name}
+    return await _ask(session, (), "auth", partial(security.verify, context, claim), lambda: fields)
 
 
-_STEPS: Final[dict[type[Command], Callable[[Session, Command], AsyncIterator[Effect]]]] = {
+_STEPS: Final[dict[type[Command], Callable[[Session, Command], Awaitable[Answer]]]] = {
     model.Mail: _mail,
     model.Rcpt: _rcpt,
     model.Data: _data,
@@ -156,7 +165,7 @@ _STEPS: Final[dict[type[Command], Callable[[Session, Command], AsyncIterator[Eff
 # ── The message ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def content(session: Session, block: DotBlock) -> AsyncIterator[Effect]:
+async def content(session: Session, block: DotBlock) -> Answer:
     """The answer to the message, as the sandboxes of its recipients want it."""
     context = session.context
     going = context.transaction
@@ -164,16 +173,15 @@ async def content(session: Session, block: DotBlock) -> AsyncIterator[Effect]:
     verdicts = {name: await _judge(context, name, block) for name in _sandboxes(context)}
     told = [verdict for verdict in verdicts.values() if verdict is not None]
     context.machine.settle()
+    if not told:
+        return await transaction.message(context, block)
     if len(verdicts) > 1 and context.role.lmtp and all(map(_by_reply, told)):
-        effects = _several(session, block, verdicts)
-    else:
-        replies = len(going.recipients) if context.role.lmtp else 1
-        effects = _whole(session, block, _foremost(told), replies)
-    async for effect in effects:
-        yield effect
+        return _several(session, block, verdicts)
+    replies = len(going.recipients) if context.role.lmtp else 1
+    return _whole(session, block, _foremost(told), replies)
 
 
-async def _whole(session: Session, block: DotBlock, verdict: Verdict | None, replies: int) -> AsyncIterator[Effect]:
+async def _whole(session: Session, block: DotBlock, verdict: Verdict, replies: int) -> AsyncIterator[Effect]:
     """One verdict on the whole message."""
 
     async def all_said(text: str) -> AsyncIterator[Effect]:
@@ -186,10 +194,6 @@ async def _whole(session: Session, block: DotBlock, verdict: Verdict | None, rep
         return all_said(text)
 
     truth = _truth(session, partial(transaction.message, session.context, block))
-    if verdict is None:
-        async for effect in truth:
-            yield effect
-        return
     async for effect in obeyed(verdict, "content", truth, refused, all_said):
         yield effect
     session.context.transaction = None
@@ -234,9 +238,9 @@ def _by_reply(verdict: Verdict) -> bool:
     return not (verdict.silence or verdict.hang_up or verdict.script is not None)
 
 
-def _foremost(verdicts: Sequence[Verdict]) -> Verdict | None:
+def _foremost(verdicts: Sequence[Verdict]) -> Verdict:
     """Of several sandboxes' verdicts on one reply the first that answers, or else the first."""
-    return next((verdict for verdict in verdicts if verdict.answers), verdicts[0] if verdicts else None)
+    return next((verdict for verdict in verdicts if verdict.answers), verdicts[0])
 
 
 async def _judge(context: Context, sandbox: str, block: DotBlock) -> Verdict | None:
@@ -287,22 +291,29 @@ async def _ask(
     sandboxes: Sequence[str],
     verb: str,
     work: Work,
-    fields: dict[str, Scalar],
+    fields: Fields,
     refused: Callable[[str], AsyncIterator[Effect]] | None = None,
-) -> AsyncIterator[Effect]:
+) -> Answer:
     """A step as the rules want it: of these sandboxes, or of the session's where there are none; the first verdict counts."""
     gate = gate_of(session.context)
-    verdict = None
     for sandbox in sandboxes or (gate.sandbox,):
-        verdict = await gate.ask_in(sandbox, verb, fields)
+        if not gate.asks(verb, sandbox):
+            continue
+        verdict = await gate.ask_in(sandbox, verb, fields())
         if verdict is not None:
-            break
-    if verdict is None:
-        for effect in await work():
-            yield effect
-        return
-    async for effect in obeyed(verdict, verb, _truth(session, work), refused or said, said):
-        yield effect
+            return obeyed(verdict, verb, _truth(session, work), refused or said, said)
+    return await work()
+
+
+async def _one_by_one(*answers: Answer) -> AsyncIterator[Effect]:
+    """Answers one after the other."""
+    for answer in answers:
+        if isinstance(answer, Sequence):
+            for effect in answer:
+                yield effect
+        else:
+            async for effect in answer:
+                yield effect
 
 
 async def _truth(session: Session, work: Work) -> AsyncIterator[Effect]:

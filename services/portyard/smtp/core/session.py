@@ -50,15 +50,13 @@ class Session:
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """The answer to one event."""
         gate = self.context.gate
-        if gate is not None and gate.armed and isinstance(event, Line | DotBlock):
-            ruled = ruling.line(self, event) if isinstance(event, Line) else ruling.content(self, event)
-            async for effect in ruled:
-                if isinstance(effect, Close):
-                    self._leave()
-                yield effect
-            return
-        effects: Sequence[Effect]
+        ruled = gate is not None and gate.armed
+        effects: ruling.Answer
         match event:
+            case Line() if ruled:
+                effects = await ruling.line(self, event)
+            case DotBlock() if ruled:
+                effects = await ruling.content(self, event)
             case Line():
                 effects = await self._line(event)
             case DotBlock():
@@ -74,6 +72,12 @@ class Session:
                 effects = (self.context.say(answer), Close())
             case _:
                 effects = ()
+        if not isinstance(effects, Sequence):
+            async for effect in effects:
+                if isinstance(effect, Close):
+                    self._leave()
+                yield effect
+            return
         for effect in effects:
             if isinstance(effect, Close):
                 self._leave()
