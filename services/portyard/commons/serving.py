@@ -152,8 +152,14 @@ class Serving:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / service.name).write_text("ready\n")
 
-    async def open(self) -> None:
-        """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order."""
+    async def open(self, after: asyncio.Event | None = None) -> None:
+        """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order.
+
+        Args:
+            after: Don't begin before this is set or somebody connects: until then somebody else wants the interpreter for himself.
+        """
+        if after is not None:
+            await self._wanted_or(after)
         await self._leases.begin(service.name for service in self._services())
         await asyncio.to_thread(self.yard.tls.prepare)
         self.yard.spawn(self._leases.run())
@@ -170,6 +176,16 @@ class Serving:
                     await self._start(bound, handler)
             self._leases.serve(card, service, handler)
             of_room(card.name).info("%s is open", service.name)
+
+    async def _wanted_or(self, after: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        for bound in self.bounds:
+            loop.add_reader(bound.sock, after.set)
+        try:
+            await after.wait()
+        finally:
+            for bound in self.bounds:
+                loop.remove_reader(bound.sock)
 
     def _wanted(self, pending: Mapping[Service, Card]) -> Service:
         socks = {bound.sock: bound.service for bound in self.bounds if bound.service in pending}
@@ -267,13 +283,16 @@ def check_certificates(chosen: Mapping[str, str], cards: Iterable[Card]) -> None
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = True) -> AsyncIterator[Serving]:
+async def serving(
+    settings: Settings, pairs: Sequence[Pair], *, wait: bool = True, after: asyncio.Event | None = None
+) -> AsyncIterator[Serving]:
     """Services that run until the block ends.
 
     Args:
         settings: The settings.
         pairs: Which services.
         wait: False returns once the ports listen; the rooms then open behind.
+        after: The rooms open once this is set or somebody connects; at once when None.
 
     Raises:
         PortTakenError, StateDirectoryError, SettingError: It can't start; the message says why.
@@ -291,7 +310,7 @@ async def serving(settings: Settings, pairs: Sequence[Pair], *, wait: bool = Tru
                 raise SettingError(str(error)) from None
             running = Serving(yard, bounds)
             running.announce()
-            running.opening = asyncio.get_running_loop().create_task(running.open())
+            running.opening = asyncio.get_running_loop().create_task(running.open(after))
             try:
                 if wait:
                     await running.opening

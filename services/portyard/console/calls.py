@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -15,22 +16,29 @@ from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.yard import Yard
 from portyard.console.problems import ProblemError
-from portyard.console.queries import Found, MailQueries
 from portyard.console.shapes import Nothing
 
 if TYPE_CHECKING:  # what runs in this process is answered before the library is there
     from aiohttp import web
 
+    from portyard.console.queries import Found, MailQueries
+
 JSON = "application/json"
 MOST_ALLOWED = 100  # names that a refusal lists
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desk:
     """What every operation has at hand."""
 
     yard: Yard
-    queries: MailQueries
+
+    @cached_property
+    def queries(self) -> MailQueries:
+        """What is asked of mailboxes; imported when it is asked."""
+        from portyard.console.queries import MailQueries
+
+        return MailQueries(self.yard)
 
     async def sandbox(self, name: str) -> Sandbox:
         """The sandbox of that name.

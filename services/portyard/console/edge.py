@@ -19,14 +19,12 @@ from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_o
 from portyard.console.calls import Call, Desk, Route
 from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
 from portyard.console.files import BINARY
+from portyard.console.nearby import PREFIX
 from portyard.console.pages import add_pages
 from portyard.console.problems import MEDIA_TYPE, ProblemError
-from portyard.console.queries import MailQueries
 from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
 from portyard.rooms import cards
-
-PREFIX = "/api/v1"
 
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
@@ -68,7 +66,7 @@ def build(yard: Yard) -> web.Application:
             return response_of(problem_of(error, request.method, request.path))
 
     app = web.Application(middlewares=[guard], client_max_size=BODY_LIMIT)
-    desk = Desk(yard, MailQueries(yard))
+    desk = Desk(yard)
     for route in ROUTES:
         _add(app, desk, route)
     add_pages(app, desk)

@@ -7,14 +7,10 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
-from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from portyard.commons.directory import entry_fields
-from portyard.console import forms, metrics, personas, shapes
+from portyard.console import forms, personas, shapes
 from portyard.console.calls import Answer, Call, Route
-from portyard.console.core import keystore
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
@@ -56,6 +52,11 @@ async def ca_p12(call: Call) -> Answer:
 
 async def ca_jks(call: Call) -> Answer:
     """The CA's certificate as a Java key store, for what is too old to take PKCS#12."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from portyard.console.core import keystore
+
     query: forms.PasswordQuery = call.query
     certificate = x509.load_pem_x509_certificate(call.desk.yard.tls.ca_pem)
     made_ms = int(certificate.not_valid_before_utc.timestamp() * 1000)
@@ -75,6 +76,10 @@ async def ocsp(call: Call) -> Answer:
 
 def trust_store(ca_pem: bytes, password: str) -> bytes:
     """A certificate as a PKCS#12 store (RFC 7292), marked as trusted in the way that Java asks for."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+
     entry = PKCS12Certificate(x509.load_pem_x509_certificate(ca_pem), b"portyard")
     return serialize_java_truststore([entry], BestAvailableEncryption(password.encode()))
 
@@ -92,7 +97,9 @@ async def known_hosts(call: Call) -> Answer:
 
 async def get_metrics(call: Call) -> Answer:
     """The testbed's numbers for Prometheus."""
-    return Answer(await metrics.exposition(call.desk.yard), metrics.MEDIA_TYPE, {"Content-Type": metrics.CONTENT_TYPE})
+    from portyard.console import metrics
+
+    return Answer(await metrics.exposition(call.desk.yard), TEXT, {"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def openapi(call: Call) -> dict[str, Any]:
@@ -126,6 +133,6 @@ ROUTES = (
     ),
     Route("GET", "/known_hosts", known_hosts, "SSH host keys for known_hosts", TEXT),
     *personas.ROUTES,
-    Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", metrics.MEDIA_TYPE),
+    Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", TEXT),
     Route("GET", "/openapi.json", openapi, "The description of this API", dict[str, Any]),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import importlib
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -16,9 +18,15 @@ import msgspec
 
 from portyard.commons.serving import pairs_of, serving
 from portyard.commons.settings import Settings
+from portyard.console.nearby import Nearby
 from portyard.rooms import cards
 
 START_S = 30.0
+PATIENCE_S = 0.1
+"""So long nothing is imported for the rooms after the start, unless somebody connects: who starts a testbed wants a sandbox first."""
+QUIET_S = 0.02
+"""So long after an answer nobody asks for another one: then the rooms' turn has come."""
+LOOK_S = 1.0  # so often a caller that waits for an answer looks whether the testbed is still there
 BRISK_S = 0.0002
 # Modules that warn while they are imported. The rooms are imported in a thread, where a test run's own filters can make an error of a
 # warning at any moment (filters belong to the process before Python 3.14), so these come first, in the caller's thread.
@@ -35,17 +43,19 @@ class Embedded:
 
     Attributes:
         url: Where the console is.
-        opened: Every room is open; until then connections wait.
     """
 
     def __init__(self, **settings: object) -> None:
         given: dict[str, Any] = {"state": "memory", "ports": "ephemeral", "passive_ports": "", **settings}
         self._settings = msgspec.structs.replace(Settings(), **given)
         self._ready = threading.Event()
-        self.opened = threading.Event()
+        self._opened = threading.Event()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._begin: asyncio.Event | None = None
+        self._nearby: Nearby | None = None
+        self._beginning: asyncio.TimerHandle | None = None
         self.url = ""
         self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
         with _uncollected():
@@ -68,6 +78,54 @@ class Embedded:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(START_S)
 
+    def wait_until_open(self, timeout: float) -> None:
+        """Wait until every room is open; until then connections wait."""
+        if self._loop is not None and self._begin is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._begin.set)
+        self._opened.wait(timeout)
+
+    def ask(self, method: str, target: str, octets: bytes, media_type: str, timeout: float) -> tuple[int, bytes] | None:
+        """The console's answer, in this process; see `Nearby.answer`.
+
+        Raises:
+            ConnectionError, or why it ended: The testbed is gone.
+            TimeoutError: No answer in time.
+        """
+        if self._loop is None or not self._thread.is_alive():
+            return None  # a connection will tell
+        asking = self._answer(method, target, octets, media_type)
+        try:
+            future = asyncio.run_coroutine_threadsafe(asking, self._loop)
+        except RuntimeError:  # the loop was closed meanwhile
+            asking.close()
+            return None
+        deadline = time.monotonic() + timeout
+        while not (late := time.monotonic() >= deadline) and self._thread.is_alive():
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                try:
+                    return future.result(LOOK_S)
+                except concurrent.futures.CancelledError:
+                    break
+        future.cancel()
+        if late:
+            raise TimeoutError(f"{method} {target}: no answer in {timeout:.0f} s")
+        raise self._error or ConnectionError("the testbed was stopped")
+
+    async def _answer(self, method: str, target: str, octets: bytes, media_type: str) -> tuple[int, bytes] | None:
+        assert self._nearby is not None
+        try:
+            return await self._nearby.answer(method, target, octets, media_type)
+        finally:
+            self._open_in(QUIET_S)
+
+    def _open_in(self, seconds: float) -> None:
+        """Let the rooms be opened when so long nobody asks."""
+        assert self._begin is not None
+        if self._beginning is not None:
+            self._beginning.cancel()
+        if not self._begin.is_set():
+            self._beginning = asyncio.get_running_loop().call_later(seconds, self._begin.set)
+
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
@@ -75,16 +133,19 @@ class Embedded:
             self._error = error
         finally:
             self._ready.set()
-            self.opened.set()
+            self._opened.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with serving(self._settings, pairs_of(cards()), wait=False) as running:
+        self._begin = asyncio.Event()
+        async with serving(self._settings, pairs_of(cards()), wait=False, after=self._begin) as running:
             console = next(endpoint for endpoint in running.endpoints if endpoint.port == "console")
             self.url = f"http://{console.host}:{console.host_number}"
+            self._nearby = Nearby(running.yard)
+            self._open_in(PATIENCE_S)
             self._ready.set()
-            running.opening.add_done_callback(lambda _: self.opened.set())
+            running.opening.add_done_callback(lambda _: self._opened.set())
             stopped = asyncio.ensure_future(self._stop.wait())
             with _briskly():
                 await asyncio.wait((stopped, running.opening), return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,6 @@ import itertools
 import os
 import secrets
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -29,7 +28,7 @@ class Testbed:
     def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
         self.control = control
         self._stop = close
-        self._opened: threading.Event | None = None
+        self._open: Callable[[float], object] = lambda timeout: None
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
 
@@ -54,10 +53,11 @@ class Testbed:
         from portyard.testing.embedded import Embedded
 
         running = Embedded(**settings)
-        control = Control(running.url)
+        control = Control(running.url, str(settings.get("token", "")) or None)
         control.why_gone = lambda: running.error
+        control.near = running.ask
         testbed = cls(control, running.close)
-        testbed._opened = running.opened
+        testbed._open = running.wait_until_open
         return testbed
 
     @classmethod
@@ -80,8 +80,7 @@ class Testbed:
 
     def wait_until_open(self, timeout: float = 30.0) -> None:
         """Wait until every room is open. Clients needn't: what they say waits until its room is there."""
-        if self._opened is not None:
-            self._opened.wait(timeout)
+        self._open(timeout)
 
     @property
     def endpoints(self) -> list[dict[str, Any]]:
