@@ -407,19 +407,12 @@ class SocketPeer:
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
-        with contextlib.suppress(
-            ConnectionError
-        ):  # the other side may have closed by now: what it said before is judged
-            await self._writer.drain()
+        await self._writer.drain()
 
     async def line(self) -> str | None:
         try:
             line = await self._reader.readuntil(b"\r\n")
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            said, end, _ = bytes(self._reader._buffer).partition(b"\r\n")  # type: ignore[attr-defined]  # what came before a RST
-            if end and isinstance(error, ConnectionError):
-                del self._reader._buffer[: len(said) + 2]  # type: ignore[attr-defined]
-                return said.decode("utf-8", "backslashreplace")
             rest = error.partial if isinstance(error, asyncio.IncompleteReadError) else b""
             return rest.decode("utf-8", "backslashreplace") if rest else None
         return line[:-2].decode("utf-8", "backslashreplace")

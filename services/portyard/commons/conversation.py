@@ -31,6 +31,7 @@ from portyard.commons.effects import (
     Watch,
 )
 from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsStarted
+from portyard.commons.gentle import Lingering
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.mailstore.model import Watcher
 from portyard.commons.scenario.engine import SessionGate
@@ -257,7 +258,7 @@ class Conversation:
             await self._hear_gone()  # before the peer sees the end: who comes next finds nothing locked
         finally:
             try:
-                await self._stream.close()
+                await self._stream.part()
             finally:
                 self._log.close(self._reason)
 
@@ -303,6 +304,7 @@ class Conversations:
         self._make = make
         self._parting = parting
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lingering = Lingering()
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """See Handler."""
@@ -326,7 +328,7 @@ class Conversations:
                 arm=connection.arm,
             ).run()
 
-        return Stream(main, self._started)
+        return Stream(main, self._started, self._lingering)
 
     def adopt(self, connection: Connection, sock: object) -> None:
         """See Handler; never called, `adopts` is False."""
@@ -342,6 +344,7 @@ class Conversations:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        await self._lingering.close()
 
     def _started(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final, Protocol
+
+MOST: Final = 1000
+"""Connections of one service that may linger at once: descriptors are for those who still have something to say."""
 
 
 class GentleTransport:
     """A transport whose `close` lets the peer read to the end.
 
     A socket that is closed with unread octets sends a reset, which can overtake the last answer. So: half-close, read and drop until the
-    peer closes too, give up after a while. Where there is no half-close, below TLS, that is the layer's duty.
+    peer closes too, give up after a while. Of a transport that does this itself (it `lingers`), as the TLS layer's does, it is the duty.
 
     Args:
         below: The real transport.
@@ -39,7 +42,7 @@ class GentleTransport:
         """Half-close, and read on a little until the peer closes too."""
         if self.is_closing():
             return
-        if self.peer_ended or not self._below.can_write_eof():
+        if self.peer_ended or getattr(self._below, "lingers", False) or not self._below.can_write_eof():
             self._below.close()
             return
         self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._below.abort)
@@ -66,3 +69,59 @@ class PartingTransport(GentleTransport):
     def let_go(self) -> None:
         """Close at once, whoever is still reading."""
         self._below.abort()
+
+
+class Lingerer(Protocol):
+    """A connection whose session is over."""
+
+    def let_go(self) -> None:
+        """Close at once, whoever is still reading."""
+
+    async def gone(self) -> None:
+        """Wait until the connection is no more."""
+
+
+class Lingering:
+    """Those of one service whose sessions are over, and whose peers have yet to read the last word.
+
+    Nobody waits for them, so they are held here: at most so many at once (the oldest is let go for one more), and none after `let_go`.
+
+    Args:
+        most: How many.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._held: dict[Lingerer, None] = {}
+        self._ended = False
+
+    def __len__(self) -> int:
+        """How many linger."""
+        return len(self._held)
+
+    def add(self, connection: Lingerer) -> None:
+        """One more, until `discard`."""
+        if self._ended:
+            connection.let_go()
+            return
+        self._held[connection] = None
+        if len(self._held) > self._most:
+            oldest = next(iter(self._held))
+            self.discard(oldest)
+            oldest.let_go()
+
+    def discard(self, connection: Lingerer) -> None:
+        """It is gone; fine when it never lingered."""
+        self._held.pop(connection, None)
+
+    def let_go(self) -> None:
+        """Let all go, soon, and whoever comes later."""
+        self._ended = True
+        for connection in list(self._held):
+            connection.let_go()
+
+    async def close(self) -> None:
+        """Let all go, and wait until they are."""
+        held = list(self._held)
+        self.let_go()
+        await asyncio.gather(*(connection.gone() for connection in held))

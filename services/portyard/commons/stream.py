@@ -9,8 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
+from portyard.commons.gentle import GentleTransport, Lingering
+
 READ_HIGH_WATER = 256 * 1024  # reading pauses here, so that a peer who talks faster than it is answered waits in TCP
 GROUP_OCTETS = 16 * 1024  # of answers that are joined; a larger one gains nothing by waiting
+FLUSH_S = 5.0  # how long a peer may take to take our last words
+LINGER_S = 2.0  # how long it may go on sending behind them: what isn't read would turn our end into a reset
+DROPPED_OCTETS = 16 * 1024 * 1024  # of what it sends meanwhile; one that sends more isn't about to read
 
 Upgrade = Callable[[asyncio.Transport, asyncio.Protocol, bytes], Awaitable[asyncio.Transport]]
 
@@ -24,15 +29,21 @@ class Stream(asyncio.Protocol):
     Args:
         main: Runs the connection; started once the transport stands, cancelled by nobody but its owner.
         started: Told the task that runs `main`, so that whoever closes the service can wait for it.
+        lingering: Where this stands while its peer is still to read our last words; None where the owner waits for that with `close`.
     """
 
     def __init__(
         self,
         main: Callable[[Stream], Coroutine[Any, Any, None]] | None = None,
         started: Callable[[asyncio.Task[None]], None] | None = None,
+        lingering: Lingering | None = None,
     ) -> None:
         self._main = main
         self._started = started
+        self._lingering = lingering
+        self._parting = False
+        self._gentle: GentleTransport | None = None
+        self._dropped = 0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -125,18 +136,44 @@ class Stream(asyncio.Protocol):
         self._resume_reading()
         return self._transport
 
-    async def close(self, timeout_s: float = 5.0) -> None:
-        """Flush, close, and wait until the transport says so; a peer that reads nothing is aborted after the timeout."""
-        if self._transport is None:
+    async def part(self, timeout_s: float = FLUSH_S) -> None:
+        """Send the end behind our last words; what still comes is dropped until the peer has read them, which isn't waited for.
+
+        Returns once all is sent; a peer that takes nothing is aborted after the timeout.
+        """
+        if self._transport is None or self._parting:
             return
         self.flush()
-        self._transport.close()
-        if not self._closed.done():
-            timer = self._loop.call_later(timeout_s, self.abort)
-            try:
-                await asyncio.shield(self._closed)
-            finally:
-                timer.cancel()
+        self._parting = True
+        self._buffer.clear()
+        self._resume_reading()
+        try:
+            await self._all_sent(timeout_s)
+        except ConnectionError:
+            pass  # the peer has gone before us
+        except TimeoutError:
+            self.abort()
+        finally:
+            self._half_close()
+
+    async def close(self, timeout_s: float = FLUSH_S) -> None:
+        """Part, and wait until the peer has closed, too; one that doesn't is aborted after the timeout."""
+        timer = self._loop.call_later(timeout_s, self.abort)
+        try:
+            await self.part(timeout_s)
+            await self.gone()
+        finally:
+            timer.cancel()
+
+    async def gone(self) -> None:
+        """Wait until the connection is no more."""
+        if self._transport is not None:
+            await asyncio.shield(self._closed)
+
+    def let_go(self) -> None:
+        """Drop the connection at once, whoever is still reading."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -161,6 +198,9 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._parting:
+            self._drop(data)
+            return
         self._buffer += data
         if len(self._buffer) > READ_HIGH_WATER and not self._read_paused and self._transport is not None:
             self._read_paused = True
@@ -168,15 +208,19 @@ class Stream(asyncio.Protocol):
         self._wake_reader()
 
     def eof_received(self) -> bool:
-        """The peer is done sending; we may still answer."""
+        """The peer is done sending; we may still answer, unless we have ended, too."""
         self._eof = True
         self._wake_reader()
-        return True
+        return self._gentle is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""
         self._eof = True
         self._wake_reader()
+        if self._gentle is not None:
+            self._gentle.ended()
+        if self._lingering is not None:
+            self._lingering.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -200,6 +244,30 @@ class Stream(asyncio.Protocol):
         self._drainers.clear()
 
     # Helpers.
+
+    async def _all_sent(self, timeout_s: float) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=0)  # resume_writing now means: all is sent
+            if self._write_paused:
+                async with asyncio.timeout(timeout_s):
+                    await self.drain()
+
+    def _half_close(self) -> None:
+        """No more from us; see `commons.gentle`."""
+        assert self._transport is not None
+        if self._transport.is_closing():
+            return
+        self._transport = self._gentle = GentleTransport(self._transport, LINGER_S)
+        self._gentle.peer_ended = self._eof
+        self._gentle.close()
+        if self._lingering is not None and not self._closed.done():
+            self._lingering.add(self)
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > DROPPED_OCTETS:
+            self.let_go()
 
     async def _wait_for_input(self, timeout_s: float | None) -> None:
         self._reader = self._loop.create_future()

@@ -15,6 +15,7 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
+from portyard.commons.gentle import Lingering
 from portyard.commons.locks import Locks
 from portyard.commons.records.sql import COUNTER as RECORDS
 from portyard.commons.sandbox.sql import COUNTER as SANDBOXES
@@ -120,6 +121,7 @@ class SmtpService:
         self.door = door
         self.seats = Seats()
         self.handler = handler
+        self.lingering = Lingering()
         # True chance once for each process, then a count: an id that came twice would lose mail, and chance costs a system call.
         self._ids = (f"{prefix}{number:08x}" for prefix in (uuid.uuid4().hex,) for number in itertools.count(1))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,6 +154,7 @@ class SmtpService:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        await self.lingering.close()
         if self._relay is not None:
             self._relay.cancel()
             await asyncio.wait((self._relay,))
@@ -179,7 +182,7 @@ class SmtpServer(SMTP):
         )
         self._service = service
         self._connection = connection
-        self._stream = Stream(self._converse, started)
+        self._stream = Stream(self._converse, started, service.lingering)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""

@@ -21,6 +21,7 @@ class TlsTransport(transports._FlowControlMixin, asyncio.Transport):
     __slots__ = ("_tls",)
 
     _sendfile_compatible = constants._SendfileMode.FALLBACK
+    lingers = True  # `close` lets the peer read to the end by itself
 
     def __init__(self, tls: TlsConnection, loop: asyncio.AbstractEventLoop) -> None:
         self._tls = tls

@@ -1,0 +1,273 @@
+"""A client that is still sending when the server has said its last word reads that word, and then a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import poplib
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from portyard.commons import stream as stream_module
+from portyard.commons.gentle import Lingering
+from portyard.commons.journal.model import SessionRecord
+from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.settings import Limits
+from portyard.commons.stream import LINGER_S
+from portyard.commons.yard import Yard
+from portyard.imap.card import CARD as IMAP
+from portyard.pop3.card import CARD as POP3
+from portyard.smtp.card import CARD as SMTP
+from tests.support.asyncio_tests import LOOPS, run
+from tests.support.yard import Served, open_yard, serve
+
+LIMIT_S = 20.0
+MUCH = 1_000_000  # octets: more than the kernel's buffers and ours take together
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How a room is left.
+
+    Attributes:
+        plain: The port that upgrades.
+        implicit: The one that speaks TLS from the first octet, or "".
+        upgrade: What the client says to have TLS.
+        hello: What has to be said first, or b"".
+        leave: The client's last command.
+        last: How the server's last line begins.
+        more: What comes behind it.
+        too_many: How a connection beyond the limit is turned away.
+    """
+
+    plain: str
+    implicit: str
+    upgrade: bytes
+    hello: bytes
+    leave: bytes
+    last: bytes
+    more: bytes
+    too_many: bytes
+
+
+def smtp(plain: str, implicit: str, hello: bytes) -> Room:
+    return Room(plain, implicit, b"STARTTLS\r\n", hello, b"QUIT\r\n", b"221 ", b"NOOP\r\n", b"421 ")
+
+
+ROOMS = {
+    "imap": Room("imap", "imaps", b"t STARTTLS\r\n", b"", b"a LOGOUT\r\n", b"a OK", b"b NOOP\r\n", b"* BYE"),
+    "pop3": Room("pop3", "pop3s", b"STLS\r\n", b"", b"QUIT\r\n", b"+OK", b"NOOP\r\n", b"-ERR [SYS/TEMP]"),
+    "mta": smtp("smtp", "", b"EHLO c\r\n"),
+    "msa": smtp("submission", "submissions", b"EHLO c\r\n"),
+    "mda": smtp("lmtp", "", b"LHLO c\r\n"),
+}
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+WAYS = ("plain", *(f"{how} {version}" for how in ("implicit", "upgraded") for version in VERSIONS))
+
+
+@contextlib.asynccontextmanager
+async def served(state: Path, **changes: object) -> AsyncIterator[Served]:
+    async with open_yard(state, **changes) as yard, serve(yard, IMAP, POP3, SMTP) as running:
+        yield running
+
+
+def client_of(running: Served, room: Room, way: str) -> socket.socket:
+    """A client that was greeted, with TLS below where the way says so."""
+    how, _, version = way.partition(" ")
+    port = running.port(room.implicit if how == "implicit" else room.plain)
+    sock = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+    context = running.client_context()
+    if version:
+        context.minimum_version = context.maximum_version = VERSIONS[version]
+    if how == "implicit":
+        sock = context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
+    line_of(sock)
+    if how == "upgraded":
+        if room.hello:
+            sock.sendall(room.hello)
+            while line_of(sock)[3:4] == b"-":
+                pass
+        sock.sendall(room.upgrade)
+        line_of(sock)
+        sock = context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
+    return sock
+
+
+def line_of(sock: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        octet = sock.recv(1)
+        assert octet, f"the end came behind {line!r}"
+        line += octet
+    return line
+
+
+def rest_of(sock: socket.socket) -> bytes:
+    """All up to a clean end; a reset raises, and so does an end without close_notify."""
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
+def test_a_client_that_goes_on_reads_the_last_words(room: Room, way: str, loop: str, tmp_path: Path) -> None:
+    if way.startswith("implicit") and not room.implicit:
+        way = "plain"  # the room has no such port
+
+    def leave(running: Served) -> None:
+        with client_of(running, room, way) as sock:
+            sock.sendall(room.leave + room.more * (MUCH // len(room.more)))  # without reading in between
+            sock.sendall(room.more)  # and behind the server's end
+            assert rest_of(sock).splitlines()[-1].startswith(room.last)
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            await asyncio.to_thread(leave, running)
+
+    run(go(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
+def test_a_client_that_is_one_too_many_reads_why(room: Room, loop: str, tmp_path: Path) -> None:
+    def knock(running: Served) -> None:
+        with socket.create_connection(("127.0.0.1", running.port(room.plain)), timeout=LIMIT_S) as sock:
+            sock.sendall(room.more * (MUCH // len(room.more)))
+            assert rest_of(sock).startswith(room.too_many)
+
+    async def go() -> None:
+        async with served(tmp_path, limits=msgspec.structs.replace(Limits(), connections=0)) as running:
+            await asyncio.to_thread(knock, running)
+
+    run(go(), loop)
+
+
+def left(running: Served, room: Room, way: str) -> socket.socket:
+    """A client that has left, but doesn't close."""
+    sock = client_of(running, room, way)
+    sock.sendall(room.leave)
+    if way != "plain":
+        sock.recv(65536)
+    return sock
+
+
+async def ended(yard: Yard) -> SessionRecord:
+    """The only session, once it is over."""
+    while True:
+        await yard.journal.flush()
+        for record in await yard.journal.sessions("default"):
+            if record.closed_at is not None:
+                return record
+
+
+@pytest.mark.parametrize("way", ["plain", "implicit 1.3", "upgraded 1.2"])
+def test_nobody_waits_for_a_client_that_lingers(way: str, tmp_path: Path) -> None:
+    """The session is over in the journal, and the service ends, while the client still holds its connection."""
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            begun = time.monotonic()
+            sock = await asyncio.to_thread(left, running, ROOMS["pop3"], way)
+            record = await ended(running.yard)
+            assert record.room == "pop3"
+            again = await asyncio.to_thread(left, running, ROOMS["pop3"], way)
+        assert time.monotonic() - begun < LINGER_S
+        sock.close()
+        again.close()
+
+    run(go())
+
+
+def test_a_maildrop_is_free_while_its_last_client_lingers(tmp_path: Path) -> None:
+    def leave(running: Served) -> socket.socket:
+        sock = client_of(running, ROOMS["pop3"], "plain")
+        sock.sendall(b"USER alice\r\nPASS alice-secret\r\nQUIT\r\n")
+        assert b"+OK" in (line_of(sock), line_of(sock), line_of(sock))[-1]
+        return sock
+
+    def enter(running: Served) -> None:
+        client = poplib.POP3("127.0.0.1", running.port("pop3"), timeout=LIMIT_S)
+        client.user("alice")
+        client.pass_("alice-secret")
+        client.quit()
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            with await asyncio.to_thread(leave, running):
+                await asyncio.to_thread(enter, running)
+
+    run(go())
+
+
+def go_on(sock: socket.socket) -> None:
+    while True:
+        sock.sendall(b"x NOOP\r\n")
+
+
+@pytest.mark.parametrize("way", ["plain", "implicit 1.3"])
+def test_a_client_that_never_closes_is_dropped(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "LINGER_S", 0.05)
+
+    def stay(running: Served) -> None:
+        with left(running, ROOMS["imap"], way) as sock, pytest.raises(OSError, match=r"(?i)reset|pipe|eof"):
+            go_on(sock)
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            await asyncio.to_thread(stay, running)
+
+    run(go())
+
+
+@pytest.mark.parametrize("way", ["plain", "implicit 1.3"])
+def test_a_reset_by_a_rule_is_a_reset(way: str, tmp_path: Path) -> None:
+    def leave(running: Served) -> None:
+        with client_of(running, ROOMS["imap"], way) as sock, socket.socket(fileno=os.dup(sock.fileno())) as raw:
+            raw.settimeout(LIMIT_S)
+            sock.sendall(b"a LOGOUT\r\n")
+            with pytest.raises(ConnectionResetError):
+                rest_of(raw)  # OpenSSL would call it an end
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            await running.yard.rules.add("default", parse_rule({"on": "imap.logout", "then": {"reset": True}}))
+            await asyncio.to_thread(leave, running)
+
+    run(go())
+
+
+class Held:
+    """A connection that lingers."""
+
+    def __init__(self, lingering: Lingering) -> None:
+        self._lingering, self.open = lingering, True
+
+    def let_go(self) -> None:
+        self.open = False
+
+    async def gone(self) -> None:
+        assert not self.open
+        self._lingering.discard(self)
+
+
+def test_only_so_many_linger() -> None:
+    async def go() -> None:
+        lingering = Lingering(2)
+        first, second, third = (Held(lingering) for _ in range(3))
+        for held in (first, second, third):
+            lingering.add(held)
+        assert [held.open for held in (first, second, third)] == [False, True, True]
+        await lingering.close()
+        assert len(lingering) == 0
+        lingering.add(first := Held(lingering))
+        assert (first.open, len(lingering)) == (False, 0)
+
+    run(go())
