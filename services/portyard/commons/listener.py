@@ -22,8 +22,8 @@ from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import Reset, action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
-from portyard.commons.wire.half_close import HalfClose
 from portyard.commons.stream import Stream
+from portyard.commons.wire.half_close import HalfClose
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.sockets import close_now, reset_now
 from portyard.commons.wire.units import Direction, Fault
