@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import resource
@@ -22,6 +21,7 @@ from typing import cast
 
 from portyard.commons.card import HOST_OFFSET, Card, Service, TlsMode
 from portyard.commons.directory import Endpoint, endpoint_of
+from portyard.commons.importing import imported
 from portyard.commons.leasing.keeper import LeaseKeeper
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.logs import of_room, set_up
@@ -199,7 +199,7 @@ class Serving:
     async def _handler(self, card: Card, service: Service) -> Handler:
         module, _, name = card.factory.partition(":")
         try:
-            factory = getattr(await asyncio.to_thread(importlib.import_module, module), name)
+            factory = getattr(await asyncio.to_thread(imported, module), name)
             return cast(Handler, await factory(self.yard, service))
         except Exception:
             of_room(card.name).exception("%s cannot be opened", service.name)

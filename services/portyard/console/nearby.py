@@ -7,7 +7,6 @@ A test that starts a testbed wants its first sandbox before the rooms are import
 from __future__ import annotations
 
 import asyncio
-import importlib
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from portyard.commons.importing import imported
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
@@ -65,7 +65,7 @@ class Nearby:
             return None
         module = module_of(segments)
         if module not in sys.modules:  # off the loop, which has others to serve
-            await asyncio.to_thread(importlib.import_module, module)
+            await asyncio.to_thread(imported, module)
         found = find(method, segments)
         if found is None:
             return None
@@ -87,10 +87,10 @@ class Nearby:
 def find(method: str, segments: Sequence[str]) -> tuple[Route, dict[str, str]] | None:
     """The route of these segments (decoded) with its variables, where one takes them and doesn't stream."""
     for route, pattern in _table(module_of(segments)):
-        if route.method == method and not route.streams:
+        if route.method == method:
             variables = _matched(pattern, segments)
             if variables is not None:
-                return route, variables
+                return None if route.streams else (route, variables)
     return None
 
 
@@ -104,7 +104,7 @@ def module_of(segments: Sequence[str]) -> str:
 
 @cache
 def _table(module: str) -> tuple[tuple[Route, tuple[str, ...]], ...]:
-    routes: Iterable[Route] = importlib.import_module(module).ROUTES
+    routes: Iterable[Route] = imported(module).ROUTES
     return tuple((route, tuple(route.path.lstrip("/").split("/"))) for route in routes)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from portyard.commons.directory import entry_fields
+from portyard.commons.importing import imported
 from portyard.console import forms, personas, shapes
 from portyard.console.calls import Answer, Call, Route
 from portyard.console.problems import ProblemError
@@ -97,16 +98,15 @@ async def known_hosts(call: Call) -> Answer:
 
 async def get_metrics(call: Call) -> Answer:
     """The testbed's numbers for Prometheus."""
-    from portyard.console import metrics
-
+    metrics = await asyncio.to_thread(imported, "portyard.console.metrics")
     return Answer(await metrics.exposition(call.desk.yard), TEXT, {"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def openapi(call: Call) -> dict[str, Any]:
     """The description of this API."""
-    from portyard.console.openapi import description
-
-    return description()
+    module = await asyncio.to_thread(imported, "portyard.console.openapi")
+    described: dict[str, Any] = await asyncio.to_thread(module.description)
+    return described
 
 
 def _saved(name: str) -> dict[str, str]:
