@@ -23,6 +23,7 @@ from portyard.commons.journal.store import SCHEMA as JOURNAL_SCHEMA
 from portyard.commons.journal.store import StoredJournal
 from portyard.commons.settings import Settings
 from portyard.commons.stores import open_stores
+from portyard.commons.tls.authority import REVOCATION
 from portyard.commons.tls.setup import TlsSetup
 from portyard.commons.yard import Yard
 
@@ -61,6 +62,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
             stack.push_async_callback(journal.close)
             background = Background()
             stack.push_async_callback(background.close)
+            directory = Directory(state / "endpoints", stores.generations)
             yield Yard(
                 settings=settings,
                 clock=clock,
@@ -73,8 +75,14 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 mail=stores.mail,
                 watcher=stores.watcher,
                 files=DiskFilestore(state / "files", stores.clocks.stamp),
-                tls=TlsSetup(state / "tls", names, stores.sandboxes, later=settings.state == MEMORY),
-                directory=Directory(state / "endpoints", stores.generations),
+                tls=TlsSetup(
+                    state / "tls",
+                    names,
+                    stores.sandboxes,
+                    later=settings.state == MEMORY,
+                    revocation=lambda: _revocation(directory),
+                ),
+                directory=directory,
                 mail_database=stores.mail_database,
                 control_database=stores.control_database,
                 rules=stores.rules,
@@ -129,6 +137,15 @@ def _state_directory(state: str) -> Iterator[Path]:
             f"state directory {path}: {error.strerror}; give this user the directory, or set PORTYARD_STATE to another one"
         ) from None
     yield path
+
+
+def _revocation(directory: Directory) -> Sequence[str]:
+    """Where the console tells what was revoked, to the user's machine and to the services' network; the usual place until it is up."""
+    console = directory.find("console", "console")
+    if console is None:
+        return REVOCATION
+    host = "localhost" if console.host == "127.0.0.1" else f"[{console.host}]" if ":" in console.host else console.host
+    return f"http://{host}:{console.host_number}/api/v1", f"http://console:{console.number}/api/v1"
 
 
 def _secret(state: Path) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import urllib.request
 from pathlib import Path
 
 import aiohttp
@@ -11,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from portyard.console.card import CARD
+from portyard.testing import Testbed
 from tests.support.asyncio_tests import run
 from tests.support.yard import open_yard, serve
 
@@ -36,3 +40,24 @@ def test_a_revoked_certificate_is_on_the_list_and_answered_for(tmp_path: Path) -
             assert told.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
 
     run(go())
+
+
+def test_who_asks_where_the_certificate_says_is_answered() -> None:
+    """The ports are ephemeral, so that no usual place is meant."""
+    with Testbed.embedded() as testbed:
+        context = ssl.create_default_context(cadata=testbed.ca_pem)
+        imap = testbed.default().imap
+        with (
+            socket.create_connection((imap.host, imap.tls_port)) as plain,
+            context.wrap_socket(plain, server_hostname="revoked.portyard.test") as client,
+        ):
+            der = client.getpeercert(binary_form=True)
+        assert der is not None
+        leaf = x509.load_der_x509_certificate(der)
+        (point,) = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        assert point.full_name is not None
+        with urllib.request.urlopen(point.full_name[0].value) as answer:
+            listed = x509.load_der_x509_crl(answer.read())
+        assert listed.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+        access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value[0]
+        assert access.access_location.value == point.full_name[0].value.replace("ca.crl", "ocsp")

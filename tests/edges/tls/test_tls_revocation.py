@@ -88,7 +88,7 @@ def test_the_list_of_a_ca_that_is_gone_is_forgotten(made: Authority, tmp_path: P
 
 
 def test_the_revoked_leaf_says_where_to_ask_and_no_other_does(tmp_path: Path) -> None:
-    made = Authority.open(tmp_path, [], revocation=["http://localhost:9/api/v1"])
+    made = Authority.open(tmp_path, [], revocation=lambda: ["http://localhost:9/api/v1"])
     extensions = leaf(made, "revoked").extensions
     (point,) = extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     assert point.full_name is not None

@@ -32,7 +32,8 @@ CLIENT_FILES: Final = GOOD
 
 REVOKED: Final = "revoked"
 REVOCATION: Final = ("http://localhost:8025/api/v1", "http://console:8025/api/v1")
-"""Where a `revoked` certificate says that the CRL and the OCSP responder are: from the user's machine, and from the services' network."""
+"""Where a `revoked` certificate says that the CRL and the OCSP responder are: from the user's machine, and from the services' network.
+Nobody is asked there until it is known where they really are."""
 
 _DAY: Final = 86_400.0
 _SECRET: Final = 0o600
@@ -57,12 +58,16 @@ class Authority:
     """The CA and what it signed. Make one with `Authority.open`."""
 
     def __init__(
-        self, directory: Path, names: Iterable[str], now: Callable[[], float], revocation: Sequence[str] = REVOCATION
+        self,
+        directory: Path,
+        names: Iterable[str],
+        now: Callable[[], float],
+        revocation: Callable[[], Sequence[str]] = lambda: REVOCATION,
     ) -> None:
         self._directory = directory
         self._names = frozenset(names) | frozenset(ALWAYS_NAMED)
         self._now = now
-        self._revocation = tuple(revocation)
+        self._revocation = revocation
         self._making = threading.Lock()
         self._contexts: dict[tuple[str, tuple[str, ...]], tuple[ssl.SSLContext, float]] = {}
         self.ca_path = directory / "ca.pem"
@@ -75,7 +80,7 @@ class Authority:
         directory: Path,
         names: Sequence[str],
         now: Callable[[], float] = time.time,
-        revocation: Sequence[str] = REVOCATION,
+        revocation: Callable[[], Sequence[str]] = lambda: REVOCATION,
     ) -> Authority:
         """Open the CA, making it and its good leaf where they are missing.
 
@@ -84,7 +89,7 @@ class Authority:
             names: Host names and addresses that the leaf names, besides `localhost`, `127.0.0.1` and `::1`. Names that another
                 process asked for stay on it.
             now: Seconds since the epoch, real ones: real clients judge the certificates.
-            revocation: See REVOCATION.
+            revocation: Asked when a `revoked` leaf is made or used; see REVOCATION.
 
         Returns:
             The authority, ready to be asked.
@@ -254,7 +259,7 @@ class Authority:
         keeps_key = paths.key.exists() and before.of in ("", self._digest(recipe))
         key = minting.key_from_pem(paths.key.read_bytes()) if keeps_key else minting.make_key(what.key)
         now = self._now()
-        chain = minting.make_leaf(what, key, names, self._load_root(), now, self._revocation)
+        chain = minting.make_leaf(what, key, names, self._load_root(), now, self._revocation())
         if not keeps_key:
             _write(paths.key, minting.key_to_pem(key), _SECRET)
         if what.revoked:
@@ -274,7 +279,7 @@ class Authority:
     def _digest(self, recipe: Recipe) -> str:
         """Changes when what the recipe's certificate says does, so that an upgraded Portyard makes its leaves again."""
         what = recipe.certificate
-        return hashlib.sha256(repr((what, self._revocation if what.revoked else ())).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((what, tuple(self._revocation()) if what.revoked else ())).encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.commons.scenario.actions import action_name
-from portyard.commons.tls.authority import Authority
+from portyard.commons.tls.authority import REVOCATION, Authority
 from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.layer import serve_tls, upgrade_client, upgrade_server
@@ -32,10 +32,19 @@ class TlsSetup:
         names: What the leaf names beyond localhost and its addresses.
         sandboxes: Who owns the domain that a client names by SNI.
         later: Nobody but this process looks at the folder: the CA is made when `prepare` is called, or when it is first needed.
+        revocation: Where CRL and OCSP responder are; see authority.REVOCATION.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], sandboxes: Sandboxes, *, later: bool = False) -> None:
-        self._open: Callable[[], Authority] = lambda: Authority.open(folder, names)
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        sandboxes: Sandboxes,
+        *,
+        later: bool = False,
+        revocation: Callable[[], Sequence[str]] = lambda: REVOCATION,
+    ) -> None:
+        self._open: Callable[[], Authority] = lambda: Authority.open(folder, names, revocation=revocation)
         self._opened: Authority | None = None
         self._opening = threading.Lock()
         self._sandboxes = sandboxes
