@@ -42,6 +42,9 @@ class FakeLog:
         }
         self.events.append((kind, plain))
 
+    def told(self, kind: str, fields: msgspec.Raw) -> None:
+        self.event(kind, **msgspec.json.decode(fields))
+
     def command(self, text: str) -> None:
         self.event("command", text=text)
 

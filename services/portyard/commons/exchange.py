@@ -292,8 +292,8 @@ class RuledWriter(StreamWriter):
             if self.lie is not None:
                 return
         assert self._request is not None
-        self.host.note_head(self._request, status_line, headers)
         await super().write_headers(status_line, headers)
+        self.host.note_head(self._request, status_line, headers, self._headers_buf)
         if armed and (verdict := await self._ask("headers")) is not None:
             self.send_headers()
             await self.drain()

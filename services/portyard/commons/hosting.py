@@ -7,56 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import string
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakSet
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParserPy
 from yarl import URL
 
 from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled
 from portyard.commons.exchange_answers import unknown
-from portyard.commons.exchange_notes import ToldFields, shown, told_error
+from portyard.commons.exchange_notes import told_error
 from portyard.commons.gentle import GentleTransport
+from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
+from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
+from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of, refusal_of
 from portyard.commons.naming import UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
 
 SERVER = "Portyard"
-_FIRST_OCTETS = frozenset(
-    b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
-)  # a token's, and an empty line's
-_READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
-_BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError)  # what reading a body raises when the peer got it wrong
 LOGGER = logging.getLogger("portyard.hosting")
-
-
-@dataclass(frozen=True, slots=True)
-class HostingLimits:
-    """What one connection may ask of us.
-
-    Attributes:
-        line: Octets of a request's first line, beyond it 414, or of one header field, beyond it 431.
-        fields: Header fields of one request; beyond it 431.
-        idle_s: Seconds without a request, or with half of one, until the connection is closed.
-        linger_s: Seconds in which what still comes is read and dropped, so that the last answer is read by its client.
-        grace_s: Seconds that running requests get when the room closes.
-    """
-
-    line: int = 32 * 1024
-    fields: int = 200
-    idle_s: float = 300.0
-    linger_s: float = 3.0
-    grace_s: float = 2.0
-
-
-DEFAULT_LIMITS = HostingLimits()
 
 
 class HostedProtocol(web.RequestHandler):
@@ -92,14 +63,13 @@ class HostedProtocol(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # documented: None turns the access log off
             logger=LOGGER,
         )
-        self._parser = _careful_parser(self, limits)
+        self._parser = careful_parser(self, limits)
         self._max_msg_queue_size = 1
         self._msg_queue_resume_size = 0
         self.connection = connection
         self.journalled = journalled
         self.logins: set[str] = set()
-        self.received_fields = ToldFields()
-        self.sent_fields = ToldFields()
+        self.heads = HeadNotes()
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False
@@ -135,7 +105,7 @@ class HostedProtocol(web.RequestHandler):
             return
         if not self._begun and data:
             self._begun = True
-            if data[0] not in _FIRST_OCTETS:
+            if data[0] not in FIRST_OCTETS:
                 data = data[:64] + b"\r\n\r\n"  # TLS, say: no request line will ever end, so let it be refused now
         super().data_received(data)
 
@@ -213,17 +183,17 @@ class HostedProtocol(web.RequestHandler):
     async def _exchange(self, request: Any) -> web.StreamResponse:  # noqa: ANN401 - a web.Request, by the application's factory
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         if self.journalled:
-            note_request(self.connection, request)
+            note_request(self.connection, self.heads, request, prefix_of(request))
         try:
             if request.method == "CONNECT":
                 await self.resolve(request)
-                return _no_tunnel(request)
+                return no_tunnel(request)
             if self._house is None:
                 return await self._within(request)
             return await self._housed(request, self._house)
-        except _BROKEN_BODY as error:
+        except BROKEN_BODY as error:
             refusal = web.Response(
-                status=400, text=f"400: the body breaks its framing or its coding: {_reason_of(error, None)}\n"
+                status=400, text=f"400: the body breaks its framing or its coding: {reason_of(error, None)}\n"
             )
             refusal.force_close()  # where the next request would begin isn't known
             return refusal
@@ -250,14 +220,16 @@ class HostedProtocol(web.RequestHandler):
         found.add_app(self._app)
         request._match_info = found
 
-    def note_head(self, request: web.BaseRequest, status_line: str, headers: Mapping[str, str]) -> None:
-        """Note a response's head as it goes out."""
+    def note_head(
+        self, request: web.BaseRequest, status_line: str, headers: Mapping[str, str], octets: bytes | None
+    ) -> None:
+        """Note a response's head, which goes out as these octets."""
         if self.journalled:
-            note_response(self.connection, request, status_line, headers)
+            note_response(self.connection, self.heads, request, status_line, headers, octets)
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""
-        if not isinstance(more.get("exc_info"), _BROKEN_BODY):
+        if not isinstance(more.get("exc_info"), BROKEN_BODY):
             super().log_exception(*args, **more)
 
     def handle_error(
@@ -270,12 +242,12 @@ class HostedProtocol(web.RequestHandler):
         """The answer to what isn't a request (the peer's fault, no traceback) or to a failure of ours (with its traceback)."""
         if status >= 500:
             return self._own_fault(request, status, exc, message)
-        status = _refusal_of(exc, status)
-        response = self.refusal(status, _reason_of(exc, message))
+        status = refusal_of(exc, status)
+        response = self.refusal(status, reason_of(exc, message))
         response.headers["Server"] = SERVER
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
-            self.connection.log.event("error", text=told_error(_reason_of(exc, message)))
+            self.connection.log.event("error", text=told_error(reason_of(exc, message)))
         return response
 
     def refusal(self, status: int, reason: str) -> web.Response:
@@ -289,25 +261,6 @@ class HostedProtocol(web.RequestHandler):
             raise ConnectionResetError("the peer went away")
         self.connection.log.event("error", text=f"{type(exc).__name__}: {exc}")
         return super().handle_error(request, status, exc, message)
-
-
-def _careful_parser(protocol: HostedProtocol, limits: HostingLimits) -> Any:  # noqa: ANN401 - aiohttp keeps its type to itself
-    """A parser that takes one request at a time.
-
-    aiohttp's own, in C, takes a batch of pipelined requests; an error in the last one loses the whole ones before it, what comes
-    after `Connection: close` loses the request that said so, and a chunked body's last trailer field turns up among the next
-    request's header fields, where a stranger's words could pass for a client's. The one in Python, request by request, does none of it.
-    """
-    return HttpRequestParserPy(
-        protocol,
-        asyncio.get_running_loop(),
-        _READ_OCTETS,
-        max_line_size=limits.line,
-        max_field_size=limits.line,
-        max_headers=limits.fields,
-        payload_exception=web.RequestPayloadError,
-        max_msg_queue_size=1,
-    )
 
 
 class Hosting:
@@ -420,27 +373,6 @@ def is_secure(request: web.BaseRequest) -> bool:
     return connection_of(request).port.tls is TlsMode.IMPLICIT or request.secure
 
 
-# ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _no_tunnel(request: web.Request) -> web.Response:
-    """Nothing is fetched for a client; what follows the request would be the tunnel's."""
-    request.content.feed_eof()
-    response = web.Response(status=501, text="501: there is no way through here\n")
-    response.force_close()
-    return response
-
-
-def note_request(connection: Connection, request: web.BaseRequest) -> None:
-    """Note a request's line and header fields."""
-    version = request.version
-    connection.log.event(
-        "command",
-        text=f"{request.method} {shown(target_of(request))} HTTP/{version.major}.{version.minor}",
-        headers=hosted(request).received_fields.told(request.headers.items()),
-    )
-
-
 async def _before_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
     prefix = prefix_of(request)
@@ -448,38 +380,3 @@ async def _before_response(request: web.BaseRequest, response: web.StreamRespons
         location = response.headers.get("Location", "")
         if location.startswith("/") and not location.startswith("//"):
             response.headers["Location"] = prefix + location  # where it leads is in the same sandbox
-
-
-def note_response(
-    connection: Connection, request: web.BaseRequest, status_line: str, headers: Mapping[str, str]
-) -> None:
-    """Note a response whose head goes out, and before it how long a body came with the request."""
-    received = request.content.total_bytes if request.can_read_body or request.content.total_bytes else 0
-    if received:
-        connection.log.event("data", direction="in", octets=received)
-    length = headers.get("Content-Length", "")
-    octets = int(length) if length.isascii() and length.isdecimal() else None
-    told = hosted(request).sent_fields.told(headers.items())
-    connection.log.event("reply", text=status_line, headers=told, octets=octets)
-
-
-# ── errors of the peer ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-_REQUEST_LINE = re.compile(rb"[^\s:]+ ")
-
-
-def _refusal_of(exc: BaseException | None, status: int) -> int:
-    if type(exc).__name__ == "LineTooLong" and exc is not None:
-        # RFC 9110 §15.5.15, RFC 6585 §5; the parser tells the beginning of the line: a field's name ends with a colon, a method doesn't
-        return 414 if _REQUEST_LINE.match(exc.args[0]) else 431
-    if "Too many headers" in str(exc):
-        return 431  # RFC 6585 §5
-    return status
-
-
-def _reason_of(exc: BaseException | None, message: str | None) -> str:
-    """One line of it: the parser draws a picture of the place below."""
-    text = message or (str(exc) if exc is not None else "")
-    lines = text.strip().removeprefix("400, message:").strip().splitlines() or ["malformed"]
-    return lines[0].rstrip(":")

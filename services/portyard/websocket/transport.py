@@ -14,7 +14,8 @@ from aiohttp import web
 
 from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
-from portyard.commons.hosting import HostedProtocol, HostingLimits, hosted
+from portyard.commons.hosting import HostedProtocol, hosted
+from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation

@@ -169,6 +169,10 @@ class Pen:
         """See SessionLog."""
         self._note(self, kind, fields)
 
+    def told(self, kind: str, fields: msgspec.Raw) -> None:
+        """See SessionLog."""
+        self._note(self, kind, fields)
+
     def command(self, text: str) -> None:
         """See SessionLog."""
         self._note(self, "command", text)
@@ -255,7 +259,7 @@ class StoredJournal:
         return pen
 
     def note(self, pen: Pen, kind: str, what: object) -> None:
-        """Put one event on the pen's page, to be written within LOADED_S; text stands for `{"text": text}`."""
+        """Put one event on the pen's page, to be written within LOADED_S; text stands for `{"text": text}`, and JSON for itself."""
         if self._waiting >= QUEUE_LIMIT:
             self._dropped += 1
             return
@@ -265,9 +269,9 @@ class StoredJournal:
             self._looked_ns = now_ns
         if not pen.stirred:
             self.stir(pen)
-        # A tuple of texts is nothing to the garbage collector; a table would be, so it waits as octets.
+        # A tuple of texts, or of JSON, is nothing to the garbage collector; a table would be, so it waits as octets.
         noted = (self._now, kind, what)
-        pen.page.append(noted if type(what) is str else _octets(noted))
+        pen.page.append(_octets(noted) if type(what) is dict else noted)
         pen.kinds.append(kind)
         self._waiting += 1
 

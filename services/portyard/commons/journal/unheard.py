@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import Raw
+
 
 class UnheardLog:
     """Implements `SessionLog` and keeps nothing.
@@ -18,6 +20,9 @@ class UnheardLog:
         self._on_close: Callable[[], None] | None = closed
 
     def event(self, kind: str, **fields: object) -> None:
+        """See SessionLog."""
+
+    def told(self, kind: str, fields: Raw) -> None:
         """See SessionLog."""
 
     def command(self, text: str) -> None:

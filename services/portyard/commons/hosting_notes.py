@@ -1,0 +1,69 @@
+"""The heads of an exchange in the journal, and those of a kept connection made only once: mostly the next ones are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from portyard.commons.exchange_notes import ToldFields, as_fields, shown
+from portyard.commons.yard import Connection
+
+_NONE: Final = msgspec.Raw(b"{}")
+
+
+class HeadNotes:
+    """The last heads of one connection as its journal tells them.
+
+    Attributes:
+        asked: What the last request's is made of.
+        request: It.
+        answered: The last response's octets.
+        response: It.
+        received: The last request's header fields.
+        sent: The last response's.
+    """
+
+    __slots__ = ("answered", "asked", "received", "request", "response", "sent")
+
+    def __init__(self) -> None:
+        self.asked: object = None
+        self.request = _NONE
+        self.answered: bytes | None = None
+        self.response = _NONE
+        self.received = ToldFields()
+        self.sent = ToldFields()
+
+
+def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str) -> None:
+    """Note a request's line, with the prefix that its path was stripped of, and its header fields."""
+    message = request._message
+    asked = (message.method, prefix, message.path, message.version, message.raw_headers)
+    if asked != notes.asked:
+        version = message.version
+        text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
+        notes.request = as_fields(text=text, headers=notes.received.told(request.headers.items()))
+        notes.asked = asked
+    connection.log.told("command", notes.request)
+
+
+def note_response(
+    connection: Connection,
+    notes: HeadNotes,
+    request: web.BaseRequest,
+    status_line: str,
+    headers: Mapping[str, str],
+    octets: bytes | None,
+) -> None:
+    """Note a response whose head goes out as these octets, and before it how long a body came with the request."""
+    received = request.content.total_bytes if request.can_read_body or request.content.total_bytes else 0
+    if received:
+        connection.log.event("data", direction="in", octets=received)
+    if octets is None or octets != notes.answered:
+        length = headers.get("Content-Length", "")
+        body = int(length) if length.isascii() and length.isdecimal() else None
+        notes.response = as_fields(text=status_line, headers=notes.sent.told(headers.items()), octets=body)
+        notes.answered = octets
+    connection.log.told("reply", notes.response)

@@ -1,0 +1,57 @@
+"""What one connection may ask of us, and the parser that holds it to that."""
+
+from __future__ import annotations
+
+import asyncio
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParserPy
+
+FIRST_OCTETS = frozenset(
+    b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
+)  # a token's, and an empty line's
+_READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
+
+
+@dataclass(frozen=True, slots=True)
+class HostingLimits:
+    """What one connection may ask of us.
+
+    Attributes:
+        line: Octets of a request's first line, beyond it 414, or of one header field, beyond it 431.
+        fields: Header fields of one request; beyond it 431.
+        idle_s: Seconds without a request, or with half of one, until the connection is closed.
+        linger_s: Seconds in which what still comes is read and dropped, so that the last answer is read by its client.
+        grace_s: Seconds that running requests get when the room closes.
+    """
+
+    line: int = 32 * 1024
+    fields: int = 200
+    idle_s: float = 300.0
+    linger_s: float = 3.0
+    grace_s: float = 2.0
+
+
+DEFAULT_LIMITS = HostingLimits()
+
+
+def careful_parser(protocol: web.RequestHandler, limits: HostingLimits) -> Any:  # noqa: ANN401 - aiohttp keeps its type to itself
+    """A parser that takes one request at a time.
+
+    aiohttp's own, in C, takes a batch of pipelined requests; an error in the last one loses the whole ones before it, what comes
+    after `Connection: close` loses the request that said so, and a chunked body's last trailer field turns up among the next
+    request's header fields, where a stranger's words could pass for a client's. The one in Python, request by request, does none of it.
+    """
+    return HttpRequestParserPy(
+        protocol,
+        asyncio.get_running_loop(),
+        _READ_OCTETS,
+        max_line_size=limits.line,
+        max_field_size=limits.line,
+        max_headers=limits.fields,
+        payload_exception=web.RequestPayloadError,
+        max_msg_queue_size=1,
+    )
