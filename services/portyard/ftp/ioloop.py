@@ -95,6 +95,7 @@ class AsyncioLoop:
         self._loop = asyncio.get_running_loop()
         self.socket_map: dict[int, AsyncChat] = {}
         self._events: dict[int, int] = {}
+        self._deaf: set[int] = set()
 
     def register(self, fd: int, instance: AsyncChat, events: int) -> None:
         """Watch a descriptor."""
@@ -106,11 +107,17 @@ class AsyncioLoop:
         if self.socket_map.pop(fd, None) is not None:
             self._watch(fd, 0)
             del self._events[fd]
+            self._deaf.discard(fd)
 
     def modify(self, fd: int, events: int) -> None:
         """Watch it for other events; none at all is fine too."""
         if fd in self.socket_map:
             self._watch(fd, events)
+
+    def deafen(self, fd: int) -> None:
+        """Never again say that a descriptor can be read: its end has been, and would be said without end."""
+        self._deaf.add(fd)
+        self._watch(fd, self._events.get(fd, 0))
 
     def call_later(self, seconds: float, target: Callable[..., object], *args: Any, **kwargs: Any) -> Timer:  # noqa: ANN401
         """Call once."""
@@ -128,6 +135,8 @@ class AsyncioLoop:
             instance.close()
 
     def _watch(self, fd: int, events: int) -> None:
+        if fd in self._deaf:
+            events &= ~READ
         before = self._events.get(fd, 0)
         self._events[fd] = events
         if events & READ and not before & READ:

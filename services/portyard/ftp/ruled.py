@@ -209,7 +209,7 @@ class Ruled(Dressed):
     async def _hear(self, pattern: str) -> bool:
         """Wait for the next line; whether it is as a script wants it. Another one is the room's to answer."""
         while not self._held:
-            if self._closed:
+            if self._closed or self._heard_all:
                 return False
             self._expecting = asyncio.get_running_loop().create_future()
             await self._expecting
@@ -224,9 +224,12 @@ class Ruled(Dressed):
         if self._hushed:
             self._held.clear()
             self._held_octets = 0
-        if self._expecting is not None and not self._expecting.done() and self._held:
+        if self._expecting is not None and not self._expecting.done() and (self._held or self._heard_all):
             self._expecting.set_result(None)
         super()._work()
+
+    def _busy(self) -> bool:
+        return not self._hushed and super()._busy()
 
     # Replies
 

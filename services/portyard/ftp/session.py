@@ -1,34 +1,29 @@
-"""The control connection's mechanics: lines, replies and the journal, and how commands wait for a store or a transfer.
+"""The control connection's mechanics: lines, and how commands wait for a store or a transfer.
 
-Commands are obeyed one at a time: what a client sends ahead waits while a login is checked or a transfer runs, save ABOR and STAT.
+Commands are obeyed one at a time: what a client sends ahead waits while a login is checked or a transfer runs, save ABOR and STAT. A peer
+that ends its side is answered what it asked before; one that ends it while a transfer runs has given that up (RFC 959 §2.3).
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import socket
-import ssl
 from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
 from portyard.commons.scenario.personas import worn
-from portyard.commons.tls.alerts import explain
-from portyard.commons.tls.hello import ClientHello
-from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
-from portyard.commons.tls.setup import hello_fields
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
-from portyard.ftp.core.listing import one_line
 from portyard.ftp.core.quirks import OURS, Quirks
-from portyard.ftp.core.replies import UndecodableError, decode, printable, shown
+from portyard.ftp.core.replies import UndecodableError, decode, printable
 from portyard.ftp.data import Passive
-from portyard.ftp.hosted import AsyncChat, FTPHandler, RetryError
+from portyard.ftp.handshakes import Handshakes
+from portyard.ftp.hosted import RetryError
 from portyard.ftp.private import Data
-from portyard.ftp.tls import CONTROL_TICKETS, Terms, TlsChannel, half_close, peek, take_raw
+from portyard.ftp.tls import peek
 
 if TYPE_CHECKING:
     from portyard.ftp.edge import Room
@@ -36,13 +31,10 @@ if TYPE_CHECKING:
 LINE_LIMIT = 4096 + 512  # octets: the longest path there is, and a verb
 HELD_LIMIT = 256 * 1024  # octets of commands sent ahead; beyond it the peer doesn't listen to replies
 IDLE_S = 300  # RFC 1123 §4.1.3.2: five minutes at least
-HANDSHAKE_S = 30  # how long a TLS handshake may take before its connection is dropped
-LINGER_S = 2  # how long a peer whose handshake failed may go on sending before it is cut off
 
 BANNER = "Portyard FTP ready"
 # Obeyed while a transfer runs (RFC 959 §4.1.3: ABOR and STAT may be sent during a transfer).
 _DURING_TRANSFER = frozenset({b"ABOR", b"STAT"})
-_LAST_LINE = re.compile(r"^\d{3}(?: |$)")
 _TELNET = re.compile(rb"\xff[\xf0-\xfa]")
 
 _logger = logging.getLogger("portyard.ftp")
@@ -62,7 +54,7 @@ class Everything:
         """See `impersonate_user`."""
 
 
-class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
+class Session(Handshakes):
     """A control connection.
 
     Args:
@@ -72,13 +64,8 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
 
     Attributes:
         family: The connection's address family.
-        sized: PBSZ was said (RFC 4217 §8).
-        gate: The session's gate.
-        terms: How the control connection's handshake was answered; data connections resume sessions of its context.
-        greeting: The whole reply.
         quirks: How the session differs from ours: its persona's.
         no_data: What the next transfer is answered, when its data connection was declined before it was asked for.
-        private_data: Data connections turn to TLS: PROT P was said (RFC 4217 §9).
     """
 
     banner = BANNER
@@ -98,18 +85,13 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         self.gate = connection.gate
         self.reason = "peer closed"
         self.family = sock.family
-        self.sized = False
-        self.private_data = False
         self._held: deque[bytes | None] = deque()
         self._held_octets = 0
         self._waits = 0
         self._partial = b""
         self._too_long = False
-        self._greeted = False
-        self._lingering = False
-        self._reply = ""
-        self._handshake_timer: Any = None
-        self.terms: Terms | None = None
+        self._hearing = False
+        self._heard_all = False
         self.no_data = ""
         self.quirks = OURS if self.gate is None or self.gate.persona is None else worn(self.gate, Quirks)
         self.greeting = f"220 {self.quirks.greeting}" if self.quirks.greeting else f"220 {self.banner}."
@@ -128,23 +110,10 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         else:
             self.greet()
 
-    def _plain_wanted(self) -> bool:
-        """Whether a rule wants plaintext on a TLS port."""
-        asked = self.gate.recipe if self.gate is not None else None
-        if asked is None or RECIPES[asked].manner is not Manner.PLAINTEXT:
-            return False
-        self.note_plaintext("control")
-        return True
-
     def greet(self) -> None:
         """The greeting."""
         self._greeted = True
         self.respond(self.greeting)
-
-    @property
-    def armed(self) -> bool:
-        """Whether rules have to be asked at all."""
-        return self.gate is not None and self.gate.armed
 
     def join(self, sandbox: str) -> None:
         """The session belongs to this sandbox from now on."""
@@ -152,118 +121,17 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         if self.gate is not None:
             self.gate.sandbox = sandbox
 
-    # TLS
-
-    def secure(self) -> None:
-        """TLS from here; what was read in plaintext is dropped."""
-        self._partial = b""
-        self._held.clear()
-        self._held_octets = 0
-        self._handshake_timer = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
-        self.secure_connection(CONTROL_TICKETS)
-
-    def handle_tls_hello(self, hello: ClientHello | None) -> None:
-        """A ClientHello came: its name chooses the certificate and may claim a sandbox."""
-        if hello is None:  # what comes isn't one, and the handshake will say so
-            self.begin_handshake(self.room.good_terms().context)
-            return
-        self.note_hello("control", hello)
-        self.wait_for(self._answer_hello(hello.server_name or ""))
-
-    async def _answer_hello(self, server_name: str) -> None:
-        if server_name:
-            await self.room.yard.tls.join(self.connection, server_name)
-        terms = await self.choose_terms("control", server_name, self)
-        if terms is not None and not self._closed:
-            self.terms = terms
-            self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
-
-    async def choose_terms(self, channel: str, server_name: str, asking: TlsChannel) -> Terms | None:
-        """The recipe and its context for a handshake; None when there will be none.
-
-        Args:
-            channel: "control" or "data".
-            server_name: The name that the client asked for, or "".
-            asking: The connection.
-        """
-        if channel == "data":
-            return self.terms or await self.room.terms(GOOD)
-        named = recipe_for_host(server_name)
-        asked = self.gate.recipe if self.gate is not None else None
-        return await self.terms_of(asked or (GOOD if named is None else named.name), asking)
-
-    async def terms_of(self, recipe: str, asking: TlsChannel) -> Terms | None:
-        """A recipe's terms; None where it wants no handshake, which then is answered already, or never."""
-        match RECIPES[recipe].manner:
-            case Manner.STALL:
-                return None
-            case Manner.PLAINTEXT:
-                asking.handle_tls_unwanted()
-                return None
-        return await self.room.terms(recipe)
-
-    def handle_tls_unwanted(self) -> None:
-        """A recipe wants plaintext in place of a handshake: a greeting, where none was said, else one line and the end."""
-        self.note_plaintext("control")
-        self._handshake_timer.cancel()
-        if self._greeted:
-            self.answer_plainly(self.connection.service.overload)
-            self.reason = "answered in plaintext"
-            self._linger()
-        else:
-            self.go_on_plainly()
-            self.greet()
-
-    def handle_tls_established(self) -> None:
-        """The handshake is done."""
-        self._handshake_timer.cancel()
-        self.note_handshake("control", self.handshake_fields())
-        if not self._greeted:
-            # Implicit FTPS protects data from the start: its clients expect it, and say PBSZ and PROT P merely to be sure.
-            self.sized = self.private_data = True
-            self.greet()
-
-    def handle_tls_failed(self, error: OSError) -> None:
-        """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
-        self.note_failed_handshake("control", error)
-        self.reason = "tls handshake failed"
-        self._linger()
-
-    def _linger(self) -> None:
-        """Send nothing more, and take what comes until the peer ends."""
-        self._lingering = True
-        with contextlib.suppress(OSError):
-            half_close(self.socket)
-        self._handshake_timer.cancel()
-        self._handshake_timer = self.ioloop.call_later(LINGER_S, self.close)
-
-    def handle_read_event(self) -> None:
-        """Octets, or the end."""
-        if not self._lingering:
-            super().handle_read_event()
-            return
-        try:
-            rest = take_raw(self.socket, self.ac_in_buffer_size)
-        except BlockingIOError:
-            return
-        except OSError:
-            rest = b""
-        if not rest:
-            self.close()
-
-    def _handshake_late(self) -> None:
-        if self.handshaking:
-            self.reason = "tls handshake timed out"
-            self.close()
-
     # Lines
 
     def handle_read(self) -> None:
         """Take what there is: whole lines are held, and obeyed as far as that goes."""
+        self._hearing = True
         try:
             data = self.recv(self.ac_in_buffer_size)
         except RetryError:
             return
+        finally:
+            self._hearing = False
         if self._closing or not data:
             return
         if self._idler is not None and not self._idler.cancelled:
@@ -291,11 +159,46 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         while not (self._waits or self._closed or self._closing):
             index = self._next()
             if index is None:
-                return
+                break
             line = self._held[index]
             del self._held[index]
             self._held_octets -= _cost(line)
             self._obey(line)
+        if self._heard_all and not (self._closed or self._closing or self._busy()):
+            self.close_when_done()
+
+    def _busy(self) -> bool:
+        """Whether something that was asked isn't answered yet."""
+        return bool(self._waits or self._held or self._transferring())
+
+    def handle_close(self) -> None:
+        """The connection is over, unless the peer has merely said all that it will."""
+        if self._hearing and not self._transferring() and (self._busy() or self.producer_fifo) and self._listens():
+            self.heard_all()
+        else:
+            super().handle_close()
+
+    def heard_all(self) -> None:
+        """Nothing more comes: what came is answered, and then the session ends."""
+        self._heard_all = True
+        self.ioloop.deafen(self._fileno)
+        self._work()
+
+    def _listens(self) -> bool:
+        """Whether the peer, which ended its side, may still read: under TLS it said goodbye, without it didn't reset the connection."""
+        if self.tls_requested:
+            return self.secured
+        try:
+            self.socket.getpeername()
+        except OSError:
+            return False
+        return True
+
+    def forget_plaintext(self) -> None:
+        """What was read before TLS is never a command."""
+        self._partial = b""
+        self._held.clear()
+        self._held_octets = 0
 
     def _next(self) -> int | None:
         """Which held line comes next: the first, or while a transfer runs the first of those that may come then."""
@@ -315,9 +218,10 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
             self.pen.command(printable(line.decode("utf-8", "surrogateescape")))
             self.respond("501 A command is UTF-8 without NUL.")
             return
-        self.pen.command(shown(text))
         verb, _, argument = text.partition(" ")
-        self.dispatch(text, verb.upper(), argument)
+        verb = verb.upper()
+        self.note_command(text, verb)
+        self.dispatch(text, verb, argument)
 
     def dispatch(self, text: str, verb: str, argument: str) -> None:
         """Obey a command.
@@ -336,6 +240,11 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     def fail_locally(self) -> None:
         """An error of ours: the command fails, and the session goes on."""
         self.respond("451 Local error in processing.")
+
+    @property
+    def armed(self) -> bool:
+        """Whether rules have to be asked at all."""
+        return self.gate is not None and self.gate.armed
 
     @property
     def session_reuse(self) -> str:
@@ -408,34 +317,7 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
         except OSError:
             return True
 
-    # Replies and the journal
-
-    def push(self, data: str) -> None:
-        """Send a reply's lines, and note the reply when it is whole."""
-        AsyncChat.push(self, data.encode("utf-8", "surrogateescape"))
-        self._reply += data
-        last = self._reply.removesuffix("\r\n").rpartition("\r\n")[2]
-        if _LAST_LINE.match(last):
-            text = printable(self._reply.removesuffix("\r\n"))
-            self._reply = ""
-            if text == self.greeting:
-                self.pen.event("greeting", text=text)
-            else:
-                self.pen.reply(text)
-
-    def respond(self, resp: str, logfun: object = None) -> None:
-        """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
-        if not (self._closed or self.handshaking):
-            self._last_response = resp
-            Session.push(self, one_line(self.in_dialect(resp)) + "\r\n")
-
-    def in_dialect(self, resp: str) -> str:
-        """The reply in the words of the server that the session is."""
-        return resp
-
-    def respond_w_warning(self, resp: str) -> None:
-        """As `respond`; the journal has it, a log needn't."""
-        self.respond(resp)
+    # The end
 
     def part(self, reply: str, reason: str) -> None:
         """Say a last word and close."""
@@ -448,67 +330,6 @@ class Session(TlsChannel, FTPHandler):  # type: ignore[misc]
     def handle_timeout(self) -> None:
         """The client was idle for too long."""
         self.part("421 Idle for too long, closing the control connection.", "idle")
-
-    def note_handshake(self, channel: str, fields: dict[str, object]) -> None:
-        """A handshake is done; "established" alone is the control connection's, where a talk has its upgrade."""
-        step = "established" if channel == "control" else f"{channel} established"
-        self.pen.event("tls", step=step, channel=channel, **fields)
-
-    def note_hello(self, channel: str, hello: ClientHello) -> None:
-        """A ClientHello came."""
-        step = "hello" if channel == "control" else f"{channel} hello"
-        offer = {key: value for key, value in hello_fields(hello).items() if value is not None}
-        self.pen.event("tls", step=step, channel=channel, **offer)
-
-    def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
-        """A handshake failed; the alert is told where it is known."""
-        fields: dict[str, object] = {"channel": channel, "error": str(error or "handshake failed")}
-        if isinstance(error, ssl.SSLError):
-            failure = explain(error, None)
-            fields |= {key: value for key, value in failure._asdict().items() if value is not None}
-        self.pen.event("tls", step="failed", **fields)
-
-    def note_plaintext(self, channel: str) -> None:
-        """There is plaintext where TLS belongs, because a recipe wants it."""
-        step = "plaintext" if channel == "control" else f"{channel} plaintext"
-        self.pen.event("tls", step=step, channel=channel)
-
-    def note_error(self, text: str) -> None:
-        """Something that is worth knowing when a test fails."""
-        self.pen.event("error", text=text)
-
-    def log_transfer(
-        self,
-        cmd: str,
-        filename: str | None,
-        receive: bool,
-        completed: bool,
-        elapsed: float,
-        bytes: int,  # noqa: A002
-    ) -> None:
-        """A data connection ended."""
-        fields: dict[str, object] = {"command": cmd, "direction": "receive" if receive else "send"}
-        if filename is not None:
-            fields["path"] = printable(filename)
-        self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed)
-
-    def log(self, msg: str, logfun: object = None) -> None:
-        """The library's lines: the journal has everything they say."""
-
-    logline = log
-
-    def logerror(self, msg: str) -> None:
-        """What pyftpdlib calls an error."""
-        _logger.error("%s", msg)
-
-    def log_cmd(self, cmd: str, arg: str, respcode: int, respstr: str) -> None:
-        """The library's summary of a command; see `log`."""
-
-    def log_exception(self, instance: object) -> None:
-        """An exception that nothing else handled."""
-        _logger.exception("a connection failed")
-
-    # The end
 
     def close(self) -> None:
         """Close the control connection and what hangs on it."""

@@ -46,6 +46,30 @@ class Channel:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_what_has_ended_is_read_no_more(loop: str) -> None:
+    async def go() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        ioloop = AsyncioLoop()
+        channel = Channel(ours, ioloop)
+        ioloop.register(ours.fileno(), channel, READ)
+        theirs.shutdown(socket.SHUT_WR)
+        assert await channel.heard.get() == "read"
+        ioloop.deafen(ours.fileno())
+        while not channel.heard.empty():
+            channel.heard.get_nowait()
+        ioloop.modify(ours.fileno(), READ | WRITE)
+        assert await channel.heard.get() == "write"
+        ioloop.register(theirs.fileno(), Channel(theirs, ioloop), WRITE)
+        assert await ioloop.socket_map[theirs.fileno()].heard.get() == "write"
+        assert channel.heard.empty()
+        ioloop.close()
+        assert not ioloop._deaf  # whoever has the number next is heard
+
+    run(go(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_events(loop: str) -> None:
     async def go() -> None:
         ours, theirs = socket.socketpair()

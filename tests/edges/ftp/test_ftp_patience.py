@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portyard.ftp import session
+from portyard.ftp import handshakes
 from portyard.ftp.data import Passive, PlainData
 from portyard.ftp.session import Session
 from tests.support.asyncio_tests import LOOPS, run
@@ -32,7 +32,7 @@ def test_idle(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_handshake_that_never_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HANDSHAKE_S", SOON_S)
+    monkeypatch.setattr(handshakes, "HANDSHAKE_S", SOON_S)
 
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
@@ -51,7 +51,7 @@ def test_a_handshake_that_never_comes(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_peer_that_goes_on_after_a_failed_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "LINGER_S", SOON_S)
+    monkeypatch.setattr(handshakes, "LINGER_S", SOON_S)
 
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:

@@ -8,7 +8,10 @@ import re
 
 # RFC 959 uses Telnet: clients send IAC IP, IAC DM (Synch) before ABOR (§4.1.3).
 _TELNET = re.compile(rb"\xff[\xf0-\xfa]")
-_SECRET = re.compile(r"\s*(?:PASS|ACCT)\s", re.IGNORECASE)  # also where blanks make it a syntax error
+SECRET_VERBS = frozenset({"PASS", "ACCT"})
+_SECRET = re.compile(
+    rf"\s*(?:{'|'.join(sorted(SECRET_VERBS))})\s", re.IGNORECASE
+)  # also where blanks make it a syntax error
 
 
 class UndecodableError(ValueError):
@@ -22,7 +25,7 @@ def decode(line: bytes) -> str:
         UndecodableError: It isn't.
     """
     try:
-        text = _TELNET.sub(b"", line).decode("utf-8")
+        text = (_TELNET.sub(b"", line) if b"\xff" in line else line).decode("utf-8")
     except UnicodeDecodeError:
         raise UndecodableError from None
     if "\0" in text:

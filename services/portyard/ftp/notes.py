@@ -1,0 +1,138 @@
+"""A control connection's replies, and what the journal has of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+
+from portyard.commons.journal.model import SessionLog
+from portyard.commons.tls.alerts import explain
+from portyard.commons.tls.hello import ClientHello
+from portyard.commons.tls.setup import hello_fields
+from portyard.ftp.core.listing import one_line
+from portyard.ftp.core.replies import SECRET_VERBS, printable, shown
+from portyard.ftp.hosted import AsyncChat, FTPHandler
+from portyard.ftp.tls import TlsChannel
+
+_LAST_LINE = re.compile(r"\d{3}(?: |$)", re.ASCII)
+
+_logger = logging.getLogger("portyard.ftp")
+
+
+class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
+    """See Session, which says the rest.
+
+    Attributes:
+        pen: The journal's.
+        greeting: The whole reply.
+    """
+
+    pen: SessionLog
+    greeting: str
+    _reply = ""  # lines of one that isn't whole yet
+
+    # Replies
+
+    def push(self, data: str) -> None:
+        """Send a reply's lines, and note the reply when it is whole."""
+        AsyncChat.push(self, data.encode("utf-8", "surrogateescape"))
+        self._reply += data
+        told = self._reply.removesuffix("\r\n")
+        if _LAST_LINE.match(told.rpartition("\r\n")[2]):
+            self._reply = ""
+            self._note_reply(told)
+
+    def respond(self, resp: str, logfun: object = None) -> None:
+        """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
+        if self._closed or self.handshaking:
+            return
+        self._last_response = resp
+        line = one_line(self.in_dialect(resp))
+        if self._reply or not _LAST_LINE.match(line):
+            Notes.push(self, line + "\r\n")
+        else:
+            AsyncChat.push(self, f"{line}\r\n".encode("utf-8", "surrogateescape"))
+            self._note_reply(line)
+
+    def _note_reply(self, told: str) -> None:
+        text = printable(told)
+        if text == self.greeting:
+            self.pen.event("greeting", text=text)
+        else:
+            self.pen.reply(text)
+
+    def in_dialect(self, resp: str) -> str:
+        """The reply in the words of the server that the session is."""
+        return resp
+
+    def respond_w_warning(self, resp: str) -> None:
+        """As `respond`; the journal has it, a log needn't."""
+        self.respond(resp)
+
+    # The journal
+
+    def note_command(self, text: str, verb: str) -> None:
+        """A command came; its verb is in capitals."""
+        # a blank before or behind the verb makes it a syntax error, with a secret in it all the same
+        plain = verb.isalpha() and verb not in SECRET_VERBS
+        self.pen.command(printable(text) if plain else shown(text))
+
+    def note_handshake(self, channel: str, fields: dict[str, object]) -> None:
+        """A handshake is done; "established" alone is the control connection's, where a talk has its upgrade."""
+        step = "established" if channel == "control" else f"{channel} established"
+        self.pen.event("tls", step=step, channel=channel, **fields)
+
+    def note_hello(self, channel: str, hello: ClientHello) -> None:
+        """A ClientHello came."""
+        step = "hello" if channel == "control" else f"{channel} hello"
+        offer = {key: value for key, value in hello_fields(hello).items() if value is not None}
+        self.pen.event("tls", step=step, channel=channel, **offer)
+
+    def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
+        """A handshake failed; the alert is told where it is known."""
+        fields: dict[str, object] = {"channel": channel, "error": str(error or "handshake failed")}
+        if isinstance(error, ssl.SSLError):
+            failure = explain(error, None)
+            fields |= {key: value for key, value in failure._asdict().items() if value is not None}
+        self.pen.event("tls", step="failed", **fields)
+
+    def note_plaintext(self, channel: str) -> None:
+        """There is plaintext where TLS belongs, because a recipe wants it."""
+        step = "plaintext" if channel == "control" else f"{channel} plaintext"
+        self.pen.event("tls", step=step, channel=channel)
+
+    def note_error(self, text: str) -> None:
+        """Something that is worth knowing when a test fails."""
+        self.pen.event("error", text=text)
+
+    def log_transfer(
+        self,
+        cmd: str,
+        filename: str | None,
+        receive: bool,
+        completed: bool,
+        elapsed: float,
+        bytes: int,  # noqa: A002
+    ) -> None:
+        """A data connection ended."""
+        fields: dict[str, object] = {"command": cmd, "direction": "receive" if receive else "send"}
+        if filename is not None:
+            fields["path"] = printable(filename)
+        self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed)
+
+    def log(self, msg: str, logfun: object = None) -> None:
+        """The library's lines: the journal has everything they say."""
+
+    logline = log
+
+    def logerror(self, msg: str) -> None:
+        """What pyftpdlib calls an error."""
+        _logger.error("%s", msg)
+
+    def log_cmd(self, cmd: str, arg: str, respcode: int, respstr: str) -> None:
+        """The library's summary of a command; see `log`."""
+
+    def log_exception(self, instance: object) -> None:
+        """An exception that nothing else handled."""
+        _logger.exception("a connection failed")
