@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import imaplib
+import re
 import smtplib
 from collections.abc import Iterator
 
 import pytest
 
+from portyard.commons.settings import SettingError
 from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed
 
 pytest_plugins = ["pytester"]
@@ -130,3 +132,28 @@ def test_the_transcript_is_in_a_failing_tests_report(pytester: pytest.Pytester) 
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(["*portyard transcript*", "C: MAIL FROM:<a@harbour.test>*"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"capture": "nope"}, "capture = 'nope'"),
+        ({"require_tls": "yes please"}, "require_tls = 'yes please'"),
+        ({"port_offset": -1}, "port_offset = -1"),
+        ({"limits": {"message": "big"}}, "limits.message = 'big'"),
+        ({"capturing": "any"}, "capturing: no such setting"),
+    ],
+)
+def test_settings_are_held_against_their_types(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(words)):
+        Testbed.embedded(**settings)
+
+
+def test_nested_settings_are_tables() -> None:
+    accounts = [{"address": "mira@portyard.test", "password": "m-secret"}]
+    with Testbed.embedded(limits={"message": 100_000}, accounts=accounts) as small:
+        smtp = small.default().smtp
+        with smtplib.SMTP(smtp.host, smtp.port) as client:
+            client.ehlo()
+            assert client.esmtp_features["size"] == "100000"
+        assert [each["address"] for each in small.control.get("sandboxes/default/accounts")] == ["mira@portyard.test"]

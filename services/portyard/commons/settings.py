@@ -137,6 +137,22 @@ def load(environment: Mapping[str, str] = os.environ, file: Path | None = None) 
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             _overlay(values, name, value)
+    return _checked(values)
+
+
+def given(**values: object) -> Settings:
+    """The settings of these values over the defaults, held against their types as those of a file are.
+
+    Raises:
+        SettingError: A key is unknown or a value is wrong.
+    """
+    for key in values:
+        if key not in Settings.__struct_fields__:
+            raise SettingError(f"{key}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
+    return _checked(msgspec.to_builtins(values, enc_hook=str))
+
+
+def _checked(values: dict[str, Any]) -> Settings:
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -158,7 +174,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 _NOT_SETTINGS = frozenset(
     {"config", "engine", "project", "url", "loop"} | {"image", "venv", "python", "registry_wait", "debian_mirror"}
 )
-_NESTED = {"limits": Limits, "log": Logging}
+NESTED = {"limits": Limits, "log": Logging}
 
 
 def _overlay(values: dict[str, Any], name: str, value: str) -> None:
@@ -166,7 +182,7 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
     if key in _NOT_SETTINGS:
         return
     head, _, rest = key.partition("_")
-    if head in _NESTED and rest in _NESTED[head].__struct_fields__:
+    if head in NESTED and rest in NESTED[head].__struct_fields__:
         values.setdefault(head, {})[rest] = value
     elif key.startswith("port_") and key != "port_offset":
         values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value

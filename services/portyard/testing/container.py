@@ -28,6 +28,7 @@ from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget
 
 from portyard.commons.card import Port
 from portyard.commons.serving import pairs_of, standard_numbers
+from portyard.commons.settings import NESTED
 from portyard.rooms import cards
 from portyard.testing.control import Control, ControlError
 from portyard.testing.exposed import ExposedPorts
@@ -120,6 +121,10 @@ class PortyardContainer(ExposedPorts, DockerContainer):
 
     def with_setting(self, name: str, value: object) -> Self:
         """Any setting of `portyard.toml`, e.g. `with_setting("require_tls", True)` or `with_setting("limits.message", 2048)`."""
+        if name in NESTED and isinstance(value, dict):
+            for key, each in value.items():
+                self.with_setting(f"{name}.{key}", each)
+            return self
         return self.with_env(f"PORTYARD_{name.replace('.', '_').upper()}", _written(value))
 
     def with_config(self, path: str | os.PathLike[str]) -> Self:

@@ -14,10 +14,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from portyard.commons.serving import pairs_of, serving
-from portyard.commons.settings import Settings
+from portyard.commons.settings import given
 from portyard.console.nearby import Nearby
 from portyard.rooms import cards
 
@@ -41,13 +39,16 @@ class Embedded:
     Args:
         **settings: Over the defaults: ephemeral ports, state in memory.
 
+    Raises:
+        SettingError: A setting is unknown, or its value is wrong.
+
     Attributes:
         url: Where the console is.
     """
 
     def __init__(self, **settings: object) -> None:
-        given: dict[str, Any] = {"state": "memory", "ports": "ephemeral", "passive_ports": "", **settings}
-        self._settings = msgspec.structs.replace(Settings(), **given)
+        chosen: dict[str, Any] = {"state": "memory", "ports": "ephemeral", "passive_ports": "", **settings}
+        self._settings = given(**chosen)
         self._ready = threading.Event()
         self._opened = threading.Event()
         self._error: BaseException | None = None

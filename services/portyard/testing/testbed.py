@@ -48,7 +48,10 @@ class Testbed:
         """A testbed in this process: ephemeral ports, state in memory, gone with `close`.
 
         Args:
-            **settings: Anything of `portyard.commons.settings.Settings`.
+            **settings: Anything of `portyard.commons.settings.Settings`, nested ones as a dict: `limits={"message": 1_000_000}`.
+
+        Raises:
+            SettingError: A setting is unknown, or its value is wrong.
         """
         from portyard.testing.embedded import Embedded
 
