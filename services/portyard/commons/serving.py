@@ -21,12 +21,12 @@ from typing import cast
 
 from portyard.commons.card import HOST_OFFSET, Card, Service, TlsMode
 from portyard.commons.directory import Endpoint, endpoint_of
+from portyard.commons.hints import did_you_mean
 from portyard.commons.importing import imported
 from portyard.commons.leasing.keeper import LeaseKeeper
 from portyard.commons.listener import Bound, Listener, PortTakenError, bind
 from portyard.commons.logs import of_room, set_up
 from portyard.commons.sandbox.model import DEFAULT
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.settings import SettingError, Settings, load
 from portyard.commons.tls.recipes import RECIPES

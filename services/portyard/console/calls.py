@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.hints import did_you_mean
 from portyard.commons.sandbox.model import Sandbox
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.yard import Yard
 from portyard.console.problems import ProblemError
 from portyard.console.shapes import Nothing

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from portyard.commons.hints import did_you_mean
 from portyard.commons.journal.model import KINDS, SessionRecord
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.talk.print import journal_talk
 from portyard.console import exports, forms, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route

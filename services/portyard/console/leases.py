@@ -8,9 +8,9 @@ from http import HTTPStatus
 import msgspec
 
 from portyard.commons.directory import entry_fields
+from portyard.commons.hints import did_you_mean
 from portyard.commons.leasing.model import Lease
 from portyard.commons.leasing.store import COUNTER, SqlLeases
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.yard import Yard
 from portyard.console import forms, shapes
 from portyard.console.calls import Call, Route

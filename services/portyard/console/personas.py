@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from portyard.commons.card import Card
-from portyard.commons.scenario.parsing import did_you_mean
+from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.personas import Persona, PersonaError, Wardrobe, from_toml
 from portyard.commons.yard import Yard
 from portyard.console import forms

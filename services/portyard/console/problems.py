@@ -11,9 +11,9 @@ import msgspec
 
 from portyard.commons.allowed import allowed_at
 from portyard.commons.clock import ClockError
+from portyard.commons.hints import did_you_mean
 from portyard.commons.sandbox.model import DomainTakenError, NoSuchSandboxError, SandboxError, SandboxTakenError
 from portyard.commons.scenario.model import RuleError
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.console.shapes import Problem
 
 T = TypeVar("T")

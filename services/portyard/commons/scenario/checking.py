@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
-from portyard.commons.scenario.parsing import did_you_mean
 from portyard.commons.scenario.patterns import (
     Flag,
     Glob,

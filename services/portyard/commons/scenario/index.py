@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from portyard.commons.scenario.actions import Delay
-from portyard.commons.scenario.checking import asks_for_bytes, covers, honours
 from portyard.commons.scenario.model import Scalar, StoredRule, Verdict, verdict_of
-from portyard.commons.scenario.parsing import print_rule
 from portyard.commons.scenario.patterns import Pattern, parse_pattern
 from portyard.commons.scenario.tables import Table
 from portyard.commons.scenario.templates import is_template
@@ -46,6 +44,8 @@ class CompiledRule:
     )
 
     def __init__(self, stored: StoredRule) -> None:
+        from portyard.commons.scenario.parsing import print_rule  # a testbed without a rule starts without the language
+
         rule = stored.rule
         self.stored = stored
         self.rule = rule
@@ -218,11 +218,21 @@ class RuleSet:
         """Whether any rule for a room, whatever the verb, has a fault of bytes in it."""
         known = self._bytes.get(room)
         if known is None:
-            means = (rule.rule for rule in self._rules if covers(rule.rule.room, room))
-            known = self._bytes[room] = any(asks_for_bytes(rule) for rule in means)
+            known = self._bytes[room] = self._asks_for_bytes(room)
         return known
 
+    def _asks_for_bytes(self, room: str) -> bool:
+        if not self._rules:
+            return False
+        from portyard.commons.scenario.checking import asks_for_bytes, covers
+
+        return any(asks_for_bytes(rule.rule) for rule in self._rules if covers(rule.rule.room, room))
+
     def _collect(self, room: str, verb: str) -> Bucket | None:
+        if not self._rules:
+            return None
+        from portyard.commons.scenario.checking import covers, honours
+
         found = [
             rule
             for rule in self._rules

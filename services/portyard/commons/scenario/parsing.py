@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
@@ -13,6 +12,7 @@ import msgspec
 
 from portyard.commons.durations import ALLOWED as DURATIONS
 from portyard.commons.durations import parse_duration
+from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.actions import (
     ACTIONS,
     IMPOSSIBLE,
@@ -156,12 +156,6 @@ def action_fields(action: Action) -> dict[str, Any]:
 def print_rule(rule: Rule) -> str:
     """The rule as a line of JSON, for the store and for chance: the same rule always gives the same line."""
     return json.dumps(rule_fields(rule), separators=(",", ":"), ensure_ascii=True)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A near miss as the end of a sentence; empty when there is none."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _rules(values: Mapping[str, Any]) -> tuple[Rule, ...]:

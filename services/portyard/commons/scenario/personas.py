@@ -29,9 +29,9 @@ import msgspec
 
 from portyard.commons.allowed import allowed_at
 from portyard.commons.card import Card
+from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import RuleError
-from portyard.commons.scenario.parsing import did_you_mean
 
 FOLDER = "personas"
 MOST = 1000  # of a room that users may bring

@@ -18,7 +18,6 @@ from portyard.commons.sandbox.model import NoSuchSandboxError
 from portyard.commons.scenario.counting import chance, due
 from portyard.commons.scenario.engine import Claim
 from portyard.commons.scenario.model import Rule, RuleError, StoredRule
-from portyard.commons.scenario.parsing import parse_json, print_rule
 
 COUNTER = "rules"
 FLUSH_S = 0.02  # how long a hit may wait for company
@@ -85,6 +84,8 @@ class SqlRules:
         """
 
         def job(work: Transaction) -> StoredRule | None:
+            from portyard.commons.scenario.parsing import print_rule
+
             _check_name(work, sandbox, rule, rule_id)
             rows = work.execute(
                 "UPDATE rules SET name = ?, rule = ?, matched = 0, hits = 0, scopes = 0, last_session = NULL, last_at = NULL, "  # noqa: S608
@@ -230,6 +231,8 @@ def _check_name(work: Transaction, sandbox: str, rule: Rule, rule_id: int = 0) -
 
 
 def _insert(work: Transaction, sandbox: str, rule: Rule) -> StoredRule:
+    from portyard.commons.scenario.parsing import print_rule  # a testbed without a rule starts without the language
+
     _check_name(work, sandbox, rule)
     number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'rule' RETURNING value")[0][0]
     work.execute(
@@ -285,5 +288,7 @@ def _stored(row: Row) -> StoredRule:
 
 @lru_cache(maxsize=MOST_RULES)  # every rule that stands is read again when one is set
 def _read(text: str) -> Rule:
+    from portyard.commons.scenario.parsing import parse_json
+
     (rule,) = parse_json(text)
     return rule

@@ -23,7 +23,7 @@ from portyard.pop3.core.maildrop import Maildrop
 from portyard.pop3.core.model import Apop, Auth, BadSyntax, Command, Pass, PeerError, Reply, User
 from portyard.pop3.core.quirks import NONE, Quirks
 from portyard.pop3.core.state import Machine, Phase
-from portyard.pop3.core.verbs import fields_of, verb_of
+from portyard.pop3.core.telling import fields_of, verb_of
 
 RECENT = "recent:"  # before a login name, where the quirks know it
 _SECRETIVE = frozenset({b"PASS", b"APOP", b"AUTH"})  # with these a secret comes
