@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
+from msgspec import Raw, json
 
 from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
@@ -23,6 +24,8 @@ from portyard.websocket.core.model import Frame, Opcode, Violation
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
 # What makes aiohttp fail the connection with 1002: every reserved bit and opcode. Fed to it when our scanner found a violation.
 _POISON = b"\xff\x80\0\0\0\0"
+_NAMES = {opcode: (opcode.name, opcode.name.lower()) for opcode in Opcode}
+_encode = json.Encoder().encode
 
 
 class FrameTransport(GentleTransport):
@@ -49,9 +52,12 @@ class FrameTransport(GentleTransport):
         if self.hushed:
             return
         self._below.write(data)
-        if self._scanner is not None:
-            for frame in self._scanner.feed(bytes(data)).frames:
-                self._note(frame)
+        scanner = self._scanner
+        if scanner is None:
+            return
+        whole = scanner.whole(data := bytes(data))
+        for frame in scanner.feed(data).frames if whole is None else (whole,):
+            self._note(frame)
 
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
@@ -82,10 +88,16 @@ class GatedReader:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Hand on what obeys the rules; (True, …) when the connection has failed."""
+        result: tuple[bool, bytes]
+        whole = self._scanner.whole(data)
+        if whole is not None:
+            self._note(whole)
+            result = self._reader.feed_data(data)
+            return result
         scan = self._scanner.feed(data)
         for frame in scan.frames:
             self._note(frame)
-        result: tuple[bool, bytes] = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
+        result = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
         if scan.violation is not None:
             self._fail(scan.violation)
             self._reader.feed_data(_POISON)
@@ -132,10 +144,10 @@ class FramedProtocol(HostedProtocol):
         super().set_parser(cast("Any", gate), data_received_cb)
 
     def _note_received(self, frame: Frame) -> None:
-        self.connection.log.event("data", direction="in", **frame_fields(frame))
+        self.connection.log.told("data", told_frame("in", frame))
 
     def _note_sent(self, frame: Frame) -> None:
-        self.connection.log.event("data", direction="out", **frame_fields(frame))
+        self.connection.log.told("data", told_frame("out", frame))
 
     def _note_violation(self, violation: Violation) -> None:
         self.connection.log.event("error", text=f"1002: {violation.reason}")
@@ -148,19 +160,21 @@ def framed(request: web.BaseRequest) -> FramedProtocol:
     return protocol
 
 
-def frame_fields(frame: Frame) -> dict[str, object]:
+def told_frame(direction: str, frame: Frame) -> Raw:
     """A frame as the journal shows it: a readable line, and its parts."""
-    name = frame.opcode.name
-    fields: dict[str, object] = {"opcode": name.lower(), "fin": frame.fin, "octets": frame.length}
-    text = f"{name}{'' if frame.fin else '…'} {frame.length}"
-    if frame.opcode is Opcode.CLOSE:
-        if frame.close_code is not None:
-            fields |= {"code": frame.close_code, "reason": frame.head[2:].decode("utf-8", "replace")}
-            text = f"CLOSE {frame.close_code} {fields['reason']}".rstrip()
-    elif frame.compressed:
+    opcode, fin, length, compressed, head = frame
+    name, word = _NAMES[opcode]
+    fields: dict[str, object] = {"direction": direction, "opcode": word, "fin": fin, "octets": length}
+    text = f"{name} {length}" if fin else f"{name}… {length}"
+    if opcode is Opcode.CLOSE:
+        if (code := frame.close_code) is not None:
+            reason = head[2:].decode("utf-8", "replace")
+            fields["code"], fields["reason"] = code, reason
+            text = f"CLOSE {code} {reason}".rstrip()
+    elif compressed:
         fields["compressed"] = True
         text += " compressed"
-    elif frame.opcode is Opcode.TEXT:
-        head = frame.head.decode("utf-8", "replace")
-        text += f" {head}{'…' if frame.length > len(frame.head) else ''}"
-    return fields | {"text": text}
+    elif opcode is Opcode.TEXT:
+        text = f"{text} {head.decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
+    fields["text"] = text
+    return Raw(_encode(fields))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
 
 MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
 HEAD_OCTETS = 200  # of a payload that a transcript shows
 _OPCODES = {int(opcode): opcode for opcode in Opcode}
+_WHOLE = {
+    0x80 | Opcode.TEXT: Opcode.TEXT,
+    0x80 | Opcode.BINARY: Opcode.BINARY,
+}  # first octets of a message in one frame
+_SHORT = 126  # a payload that its frame's second octet tells the length of is shorter (RFC 6455 §5.2)
 
 
 @dataclass(slots=True)
@@ -26,8 +32,7 @@ class Scan:
     violation: Violation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     opcode: Opcode
     fin: bool
     compressed: bool
@@ -52,8 +57,22 @@ class FrameScanner:
         self._left = 0
         self._head = bytearray()
         self._in_message = False
+        self._fresh = True  # the next octet begins a message
+        self._mask = 0x80 if from_client else 0
+        self._overhead = 6 if from_client else 2  # octets of a short frame beside its payload
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
         self.failed = False
+
+    def whole(self, data: bytes) -> Frame | None:
+        """The short message in one frame that the next octets are, as they mostly are; None, and nothing done, for `feed` to look at."""
+        length = len(data) - self._overhead
+        if not self._fresh or not 0 <= length < _SHORT or data[1] != length | self._mask:
+            return None
+        opcode = _WHOLE.get(data[0])
+        if opcode is None:
+            return None
+        payload = data[self._overhead :]
+        return Frame(opcode, True, length, False, _unmask(payload, data[2:6], 0) if self._mask else payload)
 
     def feed(self, data: bytes) -> Scan:
         """Look at the next octets."""
@@ -78,6 +97,7 @@ class FrameScanner:
             self._begin(header)
         scan.passed = octets[:at]
         self._held = b"" if self.closed or self.failed else octets[at:]
+        self._fresh = not (self._held or self._header or self._in_message or self.closed or self.failed)
         return scan
 
     def _begin(self, header: _Header) -> None:
@@ -179,7 +199,8 @@ def _unmask(octets: bytes, key: bytes, offset: int) -> bytes:
     """RFC 6455 §5.3, from a place in the payload on."""
     if not key or not octets:
         return octets
-    turn = offset % 4
-    keys = (key[turn:] + key[:turn]) * (len(octets) // 4 + 1)
-    whole = int.from_bytes(octets, "big") ^ int.from_bytes(keys[: len(octets)], "big")
-    return whole.to_bytes(len(octets), "big")
+    size = len(octets)
+    if turn := offset % 4:
+        key = key[turn:] + key[:turn]
+    whole = int.from_bytes(octets, "big") ^ int.from_bytes((key * (size // 4 + 1))[:size], "big")
+    return whole.to_bytes(size, "big")
