@@ -13,7 +13,8 @@ from portyard.commons.database.control import CONTROL_SCHEMA
 from portyard.commons.database.embedded import Schema, SqliteDatabase
 from portyard.commons.database.generations import Generations
 from portyard.commons.filestore.disk import DiskFilestore
-from portyard.commons.journal.store import SCHEMA, StoredJournal
+from portyard.commons.journal.schema import SCHEMA
+from portyard.commons.journal.store import StoredJournal
 from portyard.commons.mailstore.model import NoSuchMailboxError
 from portyard.commons.mailstore.writing import Body
 from portyard.commons.records.sql import SqlRecords

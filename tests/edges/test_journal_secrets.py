@@ -215,7 +215,9 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             for form in ("talk", "jsonl", "har", "pcapng")
         }
         with closing(sqlite3.connect(f"file:{state / 'journal.db'}?mode=ro", uri=True)) as connection:
-            found["database"] = "\n".join(row[0] for row in connection.execute("SELECT body FROM pages"))
+            found["database"] = "\n".join(
+                row[0].decode("utf-8", "replace") for row in connection.execute("SELECT body FROM pages")
+            )
     found["log"] = "".join(log)
     return found
 

@@ -11,8 +11,12 @@ import pytest
 from portyard.commons.clock import SystemClock
 from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.generations import Generations
-from portyard.commons.journal import store
-from portyard.commons.journal.store import SCHEMA, Pen, StoredJournal
+from portyard.commons.journal import pen as noting
+from portyard.commons.journal import reading, writing
+from portyard.commons.journal.pages import PLACES
+from portyard.commons.journal.pen import Pen
+from portyard.commons.journal.schema import SCHEMA
+from portyard.commons.journal.store import StoredJournal
 from tests.support.asyncio_tests import run
 
 
@@ -30,8 +34,11 @@ def opened(journal: StoredJournal, room: str = "mail") -> Pen:
     return journal.open_session(room=room, service="s", peer="p", local="l", port="in")
 
 
-def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PAGE_EVENTS", 3)
+@pytest.mark.parametrize("leaf", [1, 2, 32])
+def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int) -> None:
+    monkeypatch.setattr(noting, "_LEAF_PLACES", leaf * PLACES)
+    for module in (writing, reading):
+        monkeypatch.setattr(module, "PAGE_EVENTS", 3)
 
     async def go() -> None:
         async with journal_in(tmp_path) as journal:
@@ -92,7 +99,7 @@ def spoken(journal: StoredJournal, lines: int = 8) -> Pen:
 def test_the_oldest_go_when_a_bound_is_passed_and_who_talks_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+    monkeypatch.setattr(writing, "PRUNE_EVENTS", 10)
 
     async def go() -> None:
         async with journal_in(tmp_path, events=40) as journal:
@@ -117,7 +124,7 @@ def test_the_oldest_go_when_a_bound_is_passed_and_who_talks_stays(
 
 
 def test_of_one_who_talks_without_end_the_middle_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+    monkeypatch.setattr(writing, "PRUNE_EVENTS", 10)
 
     async def go() -> None:
         async with journal_in(tmp_path, events=40) as journal:
@@ -145,7 +152,7 @@ def test_of_one_who_talks_without_end_the_middle_goes(tmp_path: Path, monkeypatc
 
 
 def test_what_killed_processes_left_open_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PRUNE_EVENTS", 10)
+    monkeypatch.setattr(writing, "PRUNE_EVENTS", 10)
 
     async def go() -> None:
         async with journal_in(tmp_path, events=40) as journal:
@@ -168,7 +175,7 @@ def test_what_killed_processes_left_open_goes_last(tmp_path: Path, monkeypatch: 
 
 
 def test_octets_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PRUNE_OCTETS", 5000)
+    monkeypatch.setattr(writing, "PRUNE_OCTETS", 5000)
 
     async def go() -> None:
         async with journal_in(tmp_path, octets=10_000) as journal:
@@ -185,7 +192,8 @@ def test_octets_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_a_slow_disk_cant_take_is_dropped_but_the_end_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store, "QUEUE_LIMIT", 5)
+    monkeypatch.setattr(writing, "QUEUE_LIMIT", 5)
+    monkeypatch.setattr(noting, "_LEAF_PLACES", PLACES)
 
     async def go() -> None:
         async with journal_in(tmp_path) as journal:

@@ -17,7 +17,7 @@ import pytest
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.card import Card
-from portyard.commons.journal.store import COUNTER
+from portyard.commons.journal.schema import COUNTER
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.yard import Yard
 from portyard.dns.card import CARD as DNS

@@ -25,7 +25,7 @@ from benchmarks.asking import Asking
 from benchmarks.asking import run as ask
 from benchmarks.load import Job
 from benchmarks.load import run as send
-from portyard.commons.journal.store import PRUNE_EVENTS, PRUNE_OCTETS
+from portyard.commons.journal.writing import PRUNE_EVENTS, PRUNE_OCTETS
 from tests.support.control import Console
 from tests.support.process import Running, serving
 

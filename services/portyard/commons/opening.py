@@ -19,7 +19,7 @@ from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.engine import StateDirectoryError
 from portyard.commons.directory import Directory
 from portyard.commons.filestore.disk import DiskFilestore
-from portyard.commons.journal.store import SCHEMA as JOURNAL_SCHEMA
+from portyard.commons.journal.schema import SCHEMA as JOURNAL_SCHEMA
 from portyard.commons.journal.store import StoredJournal
 from portyard.commons.settings import Settings
 from portyard.commons.stores import open_stores

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
-from portyard.commons.journal.store import COUNTER
+from portyard.commons.journal.schema import COUNTER
 from portyard.commons.yard import Yard
 from portyard.console import forms
 from portyard.console.core.matching import Criteria, because

@@ -77,11 +77,11 @@ class SessionLog(Protocol):
     def told(self, kind: str, fields: Raw) -> None:
         """Note one thing whose fields are JSON already: for what is noted again and again."""
 
-    def command(self, text: str) -> None:
-        """Note a line that the client sent, as a transcript shows it."""
+    def command(self, text: str | bytes) -> None:
+        """Note a line that the client sent, as a transcript shows it; octets are shown as UTF-8."""
 
-    def reply(self, text: str) -> None:
-        """Note a line (or lines) that the server sent."""
+    def reply(self, text: str | bytes) -> None:
+        """Note a line (or lines) that the server sent; of octets, which are shown as UTF-8, the last line end is left out."""
 
     def join(self, sandbox: str, *, also: bool = False) -> None:
         """The session named its sandbox; with `also` one more, beside those that it named before."""

@@ -25,10 +25,10 @@ class UnheardLog:
     def told(self, kind: str, fields: Raw) -> None:
         """See SessionLog."""
 
-    def command(self, text: str) -> None:
+    def command(self, text: str | bytes) -> None:
         """See SessionLog."""
 
-    def reply(self, text: str) -> None:
+    def reply(self, text: str | bytes) -> None:
         """See SessionLog."""
 
     def join(self, sandbox: str, *, also: bool = False) -> None:

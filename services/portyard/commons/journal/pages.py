@@ -1,0 +1,90 @@
+"""How noted events become octets, and events again.
+
+A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970; its kind; and what. Text that goes
+with its kind alone stands as it is: a string, or the octets that went over the wire, which nobody turns into text before somebody reads
+it (an answer's last line end is taken off then). Of an event with fields the kind is octets, and the fields are JSON: what they hold may
+change before the leaf is written. A page is an array of leaves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from portyard.commons.journal.model import KINDS, JournalEvent
+
+PLACES: Final = 3
+"""Of an event in a leaf."""
+FIELDS: Final = {kind: kind.encode() for kind in KINDS}
+"""The kind of an event with fields."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(list[list[Any]]).decode
+
+
+def nanoseconds(at: datetime) -> int:
+    """A moment as leaves have it."""
+    return (at - _EPOCH) // _MICROSECOND * 1000
+
+
+def as_json(fields: dict[str, object]) -> bytes:
+    """An event's fields as JSON."""
+    try:
+        return _encode(fields)
+    except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
+        return json.dumps(fields, default=_lax).encode()
+
+
+def leaf(noted: list[int | str | bytes]) -> bytes:
+    """Events, their places one behind the other, as octets."""
+    try:
+        return _pack(noted)
+    except ValueError:  # half of a surrogate pair in a text: JSON can tell of it
+        for place in range(2, len(noted), PLACES):
+            text, kind = noted[place], noted[place - 1]
+            if isinstance(text, str) and isinstance(kind, str):
+                noted[place - 1 : place + 1] = (kind.encode(), as_json({"text": text}))
+        return _pack(noted)
+
+
+def page(leaves: Sequence[bytes]) -> bytes:
+    """Leaves as one row's body."""
+    return b"".join((_ARRAY, len(leaves).to_bytes(4, "big"), *leaves))
+
+
+def events(seq: int, body: bytes) -> Iterator[JournalEvent]:
+    """A page's events, the first of this number."""
+    for each in _unpack(body):
+        places = iter(each)
+        for at, kind, what in zip(places, places, places, strict=True):
+            yield JournalEvent(seq, _EPOCH + timedelta(microseconds=at // 1000), _text(kind), _fields(kind, what))
+            seq += 1
+
+
+def _text(kind: object) -> str:
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
+
+
+def _fields(kind: object, what: object) -> dict[str, object]:
+    if isinstance(what, str):
+        return {"text": what}
+    assert isinstance(what, bytes)
+    if isinstance(kind, bytes):
+        found: dict[str, object] = json.loads(what)
+        return found
+    text = what.decode("utf-8", "backslashreplace")
+    return {"text": text if kind == "command" else text.removesuffix("\r\n")}
+
+
+def _lax(value: object) -> object:
+    """What JSON can show of a value that it can't hold."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return json.loads(bytes(value)) if isinstance(value, msgspec.Raw) else str(value)

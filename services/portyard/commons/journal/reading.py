@@ -1,0 +1,116 @@
+"""Reading the journal: sessions as a sandbox sees them, and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from portyard.commons.database.engine import Database, Row
+from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
+from portyard.commons.journal.pages import events as events_of
+from portyard.commons.journal.pen import LEAF_EVENTS
+from portyard.commons.journal.writing import PAGE_EVENTS
+
+
+class Readings:
+    """What the journal answers; see `model.Journal`.
+
+    Args:
+        database: journal.db.
+        generation_of: A sandbox's generation at this moment. A session belongs to that in which it joined
+            last, and only the present one shows.
+    """
+
+    def __init__(self, database: Database, generation_of: Callable[[str], int]) -> None:
+        self._database = database
+        self._generation_of = generation_of
+
+    async def sessions(
+        self, sandbox: str, *, room: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[SessionRecord]:
+        """See Journal."""
+        where = ""
+        more: list[object] = []
+        if room is not None:
+            where, more = f"{where} AND s.room = ?", [*more, room]
+        if before is not None:
+            where, more = f"{where} AND s.id < ?", [*more, before]
+        part = [sandbox, self._generation_of(sandbox), *more, limit]
+        rows = await self._database.read(_SESSIONS.format(where=where), [*part, *part, limit])
+        return [_record(row) for row in rows]
+
+    async def session(self, session_id: str, sandbox: str | None = None) -> SessionRecord | None:
+        """See Journal."""
+        rows = await self._database.read(_SESSION, (session_id, session_id))
+        for row in rows:
+            record = _record(row[:-1])
+            if sandbox in (None, record.sandbox) and row[-1] == self._generation_of(record.sandbox):
+                return record
+        return None
+
+    async def events(self, session_id: str, after: int = 0) -> list[JournalEvent]:
+        """See Journal."""
+        rows = await self._database.read(
+            "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
+            (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
+        )
+        return [event for seq, body in rows for event in events_of(seq, body) if event.seq > after]
+
+    async def mark(self) -> int:
+        """See Journal."""
+        rows = await self._database.read("SELECT last FROM batches")
+        return int(rows[0][0]) if rows else 0
+
+    async def changed(self, sandbox: str, mark: int) -> list[SessionRecord]:
+        """See Journal."""
+        part = [sandbox, self._generation_of(sandbox), mark]
+        return [_record(row) for row in await self._database.read(_CHANGED, [*part, *part])]
+
+    async def standing(self, sandbox: str) -> dict[str, int]:
+        """See Journal."""
+        part = [sandbox, self._generation_of(sandbox)]
+        return dict(await self._database.read(_STANDING, [*part, *part]))
+
+    async def tallies(self) -> list[Tally]:
+        """See Journal."""
+        rows = await self._database.read("SELECT room, service, kind, events FROM tallies ORDER BY room, service, kind")
+        return [Tally(*row) for row in rows]
+
+
+_OWN: Final = "s.id, s.room, s.service, s.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
+_AS_GUEST: Final = "s.id, s.room, s.service, g.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
+_SESSIONS: Final = (
+    f"SELECT * FROM (SELECT * FROM (SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ?{{where}} "  # noqa: S608
+    "ORDER BY s.id DESC LIMIT ?) AS own UNION ALL "
+    f"SELECT * FROM (SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ?{where} ORDER BY s.id DESC LIMIT ?) AS guest) AS found ORDER BY id DESC LIMIT ?"
+)
+_SESSION: Final = (
+    f"SELECT {_OWN}, s.generation FROM sessions s WHERE s.id = ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_AS_GUEST}, g.generation FROM guests g JOIN sessions s ON s.id = g.session_id WHERE g.session_id = ?"
+)
+_CHANGED: Final = (
+    f"SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ? AND s.batch > ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ? AND s.batch > ? ORDER BY 1"
+)
+_STANDING: Final = (
+    "SELECT s.id, s.events FROM sessions s WHERE s.sandbox = ? AND s.generation = ? AND s.closed_at IS NULL UNION ALL "
+    "SELECT s.id, s.events FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.sandbox = ? AND g.generation = ? AND s.closed_at IS NULL"
+)
+
+
+def _record(row: Row) -> SessionRecord:
+    session_id, room, service, sandbox, peer, opened, closed, account = row
+    return SessionRecord(
+        session_id,
+        room,
+        service,
+        sandbox,
+        peer,
+        datetime.fromisoformat(opened),
+        datetime.fromisoformat(closed) if closed else None,
+        account,
+    )
