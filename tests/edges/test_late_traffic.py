@@ -10,6 +10,7 @@ import imaplib
 import smtplib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import asyncssh
@@ -30,7 +31,7 @@ from portyard.smtp.core.roles.mda import DROPPED, Delivery
 from portyard.smtp.spool import queue
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
-from tests.support.mail_chain import inbox, queue_changes
+from tests.support.mail_chain import arrived, inbox, queue_changes, settled
 from tests.support.yard import Served, open_yard, serve
 
 LIMIT_S = 20.0
@@ -183,6 +184,85 @@ def test_what_a_hop_has_in_hand_is_dropped(tmp_path: Path) -> None:
                 if not await queue(yard.mail_database):
                     break
             assert await inbox(yard, LOGIN) == []
+
+    run(go())
+
+
+FRIEND, SECRET = "alice@portyard.test", "alice-secret"
+OTHERS = "bob@portyard.test"
+
+
+async def submit(served: Served, *recipients: str) -> None:
+    """Mail by an account of `default`."""
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", served.port("submission"), timeout=LIMIT_S) as client:
+            client.login(FRIEND, SECRET)
+            client.sendmail(FRIEND, recipients, OCTETS)
+
+    await asyncio.to_thread(send)
+
+
+async def obeyed(yard: Yard, sandbox: str) -> None:
+    """Return once a rule of a sandbox has been obeyed."""
+    watch = yard.watcher.watch_counter(COUNTER)  # type: ignore[attr-defined]
+    try:
+        while not any([await faults_in(yard, record.id) for record in await yard.journal.sessions(sandbox)]):
+            await anext(watch)
+    finally:
+        await watch.aclose()
+
+
+async def faults_in(yard: Yard, session: str) -> int:
+    return sum(event.kind == "fault" for event in await yard.journal.events(session))
+
+
+@pytest.mark.parametrize(("home", "words"), [
+    ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "then": {"delay": "0.3s"}}),
+    ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "times": 1, "then": {"refuse": "451 4.7.1 later"}}),
+    ("t1", {"on": "smtp.rcpt", "where": {"role": "mta"}, "then": {"refuse": "451 4.7.1 later"}}),
+    ("t1", {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": "0.3s"}}),
+], ids=["slow at the MTA", "put off by the MTA", "put off by the recipient's rule", "slow at the MDA"])  # fmt: skip
+def test_another_sandboxs_mail_under_way(home: str, words: dict[str, object], tmp_path: Path) -> None:
+    """`default` sends to t1, which is reset before it arrives: as mail of t1's last test it is dropped there, and nowhere else."""
+
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+            await yard.rules.add(home, parse_rule(words))
+            await submit(served, LOGIN, OTHERS)
+            await obeyed(yard, home)
+            await yard.sandboxes.reset("t1")
+            await yard.clocks.advance("default", timedelta(seconds=10))
+            assert await settled(yard) == []
+            assert await inbox(yard, LOGIN) == []
+            assert len(await inbox(yard, OTHERS)) == 1
+            await submit(served, LOGIN)  # and what comes later arrives
+            assert len(await arrived(yard, LOGIN, 1)) == 1
+
+    run(go())
+
+
+@pytest.mark.parametrize("again", ["reset", "made anew", "left alone"])
+def test_another_sandboxs_mail_in_the_spool(again: str, tmp_path: Path) -> None:
+    """The same over a restart: the sandbox is another before the next process hands over what the last one has spooled."""
+
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, MAIL, names=["msa"]) as served:
+            await yard.sandboxes.create("t1")
+            await yard.accounts.create("t1", LOGIN, PASSWORD)
+            await submit(served, LOGIN, OTHERS)
+        async with open_yard(tmp_path) as yard:
+            if again == "reset":
+                await yard.sandboxes.reset("t1")
+            elif again == "made anew":
+                await yard.sandboxes.delete("t1")
+                await yard.sandboxes.create("t1")
+                await yard.accounts.create("t1", LOGIN, PASSWORD)
+            async with serve(yard, MAIL, DNS):
+                assert len(await arrived(yard, OTHERS, 1)) == 1
+                assert await settled(yard) == []
+                assert len(await inbox(yard, LOGIN)) == (again == "left alone")
 
     run(go())
 

@@ -60,6 +60,7 @@ async def bindings(yard: Yard) -> dict[str, str]:
     return public_bindings() | {
         "hop": print_hop(Hop("one", "default", sandbox.generation), yard.secret),
         "inside": print_pass(yard.secret),
+        "old_taker": print_hop(Hop("one", "default", sandbox.generation - 1), yard.secret),
         "old_hop": print_hop(Hop("two", "default", sandbox.generation - 1), yard.secret),
     }
 

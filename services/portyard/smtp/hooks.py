@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from portyard.smtp.core.grammar import ReplyReader, print_mailbox
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction
 from portyard.smtp.core.stores import Door
 
 
@@ -52,11 +52,13 @@ class HookedDoor:
         envelope.mail_from, envelope.mail_options = address, options
         await self._door.sender(peer, transaction)
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
         """See Door. Hook `handle_RCPT`."""
         address = print_mailbox(mailbox)
         _obey(await self._server.call_hook("RCPT", address, []))
-        taken = await self._door.recipient(peer, transaction, mailbox)
+        taken = await self._door.recipient(peer, transaction, mailbox, taker)
         self._server.envelope.rcpt_tos.append(address)
         return taken
 

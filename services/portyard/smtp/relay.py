@@ -226,13 +226,14 @@ class Relay:
     async def _sort(
         self, recipients: Sequence[Queued]
     ) -> tuple[list[Verdict], dict[tuple[Route, str, int], list[Queued]]]:
-        """Those whose sandbox was reset are dropped; the others go together where they go the same way."""
+        """Those whose sandbox, or their taker's, was reset are dropped; the others go together where they go the same way."""
         verdicts: list[Verdict] = []
         groups: dict[tuple[Route, str, int], list[Queued]] = defaultdict(list)
         routes: dict[tuple[str, str], Route] = {}
         for entry in recipients:
-            sandbox = await self._sandboxes.get(entry.sandbox)
-            if sandbox is None or sandbox.generation != entry.generation:
+            if not await self._stands(entry.sandbox, entry.generation) or not (
+                entry.taker is None or await self._stands(entry.taker.sandbox, entry.taker.generation)
+            ):
                 verdicts.append(Verdict(entry.mailbox, State.DROPPED, entry.attempts, reason="its sandbox was reset"))
                 continue
             key = (entry.mailbox.domain.lower(), entry.sandbox)
@@ -240,6 +241,11 @@ class Relay:
                 routes[key] = await self._courier.route(entry)
             groups[routes[key], entry.sandbox, entry.generation].append(entry)
         return verdicts, groups
+
+    async def _stands(self, name: str, generation: int) -> bool:
+        """Whether a sandbox wasn't reset since."""
+        sandbox = await self._sandboxes.get(name)
+        return sandbox is not None and sandbox.generation == generation
 
     async def _hand_over(self, letter: Letter, route: Route, hop: Hop, recipients: list[Queued]) -> list[Verdict]:
         """One transaction. No verdict at all where a service of our own doesn't answer: it is tried again soon."""
@@ -265,7 +271,13 @@ class Relay:
             eight_bit=letter.eight_bit,
             smtputf8=letter.smtputf8,
             hop=print_hop(hop, self._plan.secret) if ours else "",
+            takers=tuple(self._taker(hop.id, entry) for entry in recipients) if ours else (),
         )
+
+    def _taker(self, delivery_id: str, entry: Queued) -> str:
+        if entry.taker is None:
+            return ""
+        return print_hop(Hop(delivery_id, entry.taker.sandbox, entry.taker.generation), self._plan.secret)
 
     def _judge(self, entry: Queued, answer: Reply) -> Verdict:
         attempts = entry.attempts + 1

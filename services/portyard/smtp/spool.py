@@ -19,7 +19,7 @@ from portyard.commons.database.engine import Database, Row, StorageError, Storag
 from portyard.commons.mailstore.bodies import BodyFiles
 from portyard.commons.mailstore.model import StoreFullError
 from portyard.smtp.core.grammar import parse_mailbox, print_mailbox
-from portyard.smtp.core.model import NULL_PATH, Mailbox
+from portyard.smtp.core.model import NULL_PATH, Mailbox, Taker
 from portyard.smtp.core.stores import Arrival
 
 INLINE: Final = 64 * 1024
@@ -33,16 +33,21 @@ _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS spool_recipients (
         hop TEXT NOT NULL, id TEXT NOT NULL, recipient TEXT NOT NULL, address TEXT NOT NULL, sandbox TEXT NOT NULL,
         generation BIGINT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
-        since DOUBLE PRECISION NOT NULL DEFAULT 0,
+        since DOUBLE PRECISION NOT NULL DEFAULT 0, taker TEXT NOT NULL DEFAULT '', taker_generation BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (hop, id, recipient))""",
     "DROP INDEX IF EXISTS spool_queued",
     "CREATE INDEX IF NOT EXISTS spool_waiting ON spool_recipients (hop, sandbox, generation, due) WHERE state = 'queued'",
 )
 
-_ADD_SINCE: Final = "ALTER TABLE spool_recipients ADD COLUMN since DOUBLE PRECISION NOT NULL DEFAULT 0"
+_ADDED: Final = {
+    "since": "DOUBLE PRECISION NOT NULL DEFAULT 0",
+    "taker": "TEXT NOT NULL DEFAULT ''",
+    "taker_generation": "BIGINT NOT NULL DEFAULT 0",
+}
+"""Columns that the tables of earlier versions lack."""
 _INSERT_RECIPIENT: Final = (
-    "INSERT INTO spool_recipients (hop, id, recipient, address, sandbox, generation, state, attempts, due, reason, since)"
-    " VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', ?) ON CONFLICT DO NOTHING RETURNING 1"
+    "INSERT INTO spool_recipients (hop, id, recipient, address, sandbox, generation, state, attempts, due, reason, since,"
+    " taker, taker_generation) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
 )
 _INSERT_MESSAGE: Final = (
     "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
@@ -74,6 +79,7 @@ class Queued:
         generation: That sandbox's at acceptance.
         attempts: Tries so far.
         since: When it was accepted, on the sandbox's clock, in seconds since 1970; 0 where that isn't known.
+        taker: Who takes it, where that is another.
     """
 
     id: str
@@ -82,6 +88,7 @@ class Queued:
     generation: int
     attempts: int
     since: float = 0.0
+    taker: Taker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +256,9 @@ class SqlSpool:
             address = print_mailbox(r.mailbox)
             key = (self._hop, arrival.id, canonical(r.mailbox))
             since = times[r.sandbox]
-            if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due, since)):
-                taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0, since))
+            other = (r.taker.sandbox, r.taker.generation) if r.taker else ("", 0)
+            if transaction.execute(_INSERT_RECIPIENT, (*key, address, r.sandbox, r.generation, due, since, *other)):
+                taken.append(Queued(arrival.id, r.mailbox, r.sandbox, r.generation, 0, since, r.taker))
         if not taken:
             return taken, False
         facts = (int(arrival.eight_bit), int(arrival.smtputf8), len(arrival.octets), taken[0].since)
@@ -287,11 +295,15 @@ class SqlSpool:
             limit: How many at most.
         """
         rows = await self._database.read(
-            "SELECT id, address, attempts, since FROM spool_recipients WHERE hop = ? AND state = 'queued' AND sandbox = ?"
+            "SELECT id, address, attempts, since, taker, taker_generation FROM spool_recipients"
+            " WHERE hop = ? AND state = 'queued' AND sandbox = ?"
             " AND generation = ? AND due >= 0 AND (due <= ? OR due > ?) ORDER BY due LIMIT ?",
             (self._hop, turn.sandbox, turn.generation, now, latest, limit),
         )
-        return [Queued(row[0], _mailbox(row[1]), turn.sandbox, turn.generation, *row[2:]) for row in rows]
+        return [
+            Queued(row[0], _mailbox(row[1]), turn.sandbox, turn.generation, row[2], row[3], _taker(row[4], row[5]))
+            for row in rows
+        ]
 
     async def letter(self, delivery_id: str) -> Letter | None:
         """A spooled message, or None when it is gone."""
@@ -386,17 +398,28 @@ def canonical(mailbox: Mailbox) -> str:
 
 async def _prepare(database: Database) -> None:
     await database.write(_make_tables)
+    for column, kind in _ADDED.items():
+        await _add_where_missing(database, column, kind)
+
+
+async def _add_where_missing(database: Database, column: str, kind: str) -> None:
+    look = f"SELECT {column} FROM spool_recipients LIMIT 1"  # noqa: S608 - a name of ours
     try:
-        await database.read("SELECT since FROM spool_recipients LIMIT 1")
+        await database.read(look)
     except StorageError:  # made by an earlier version
+        add = f"ALTER TABLE spool_recipients ADD COLUMN {column} {kind}"
         with contextlib.suppress(Exception):  # another process adds it at the same time
-            await database.write(lambda transaction: transaction.execute(_ADD_SINCE))
-        await database.read("SELECT since FROM spool_recipients LIMIT 1")
+            await database.write(lambda transaction: transaction.execute(add))
+        await database.read(look)
 
 
 def _make_tables(transaction: Transaction) -> None:
     for table in _TABLES:
         transaction.execute(table)
+
+
+def _taker(sandbox: str, generation: int) -> Taker | None:
+    return Taker(sandbox, generation) if sandbox else None
 
 
 def _mailbox(address: str) -> Mailbox:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from portyard.commons.effects import Close, Send, StartTls
@@ -18,6 +20,7 @@ from portyard.smtp.core.client import (
     Ready,
     Step,
 )
+from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.model import Mailbox, Reply
 
 ONE, TWO = Mailbox("one", "b.test"), Mailbox("two", "b.test")
@@ -98,6 +101,17 @@ def test_parameters_where_they_are_announced() -> None:
     ready(client, "PIPELINING", "8BITMIME", "SMTPUTF8")
     outgoing = Outgoing(Mailbox("ä", "a.test"), (ONE,), b"x\r\n", eight_bit=True, smtputf8=True, hop="a:b")
     assert sent(list(client.begin(outgoing)))[0] == "MAIL FROM:<ä@a.test> BODY=8BITMIME SMTPUTF8 XPORTYARD=a:b"
+
+
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ()])
+def test_who_takes_a_recipient_is_told_with_it(extensions: Sequence[str]) -> None:
+    client = Client("me.test")
+    ready(client, *extensions)
+    outgoing = Outgoing(MAIL.reverse_path, (ONE, TWO), b"x\r\n", hop="a:b", takers=("", "c:d"))
+    said = sent(list(client.begin(outgoing)))
+    while len(said) < 4:
+        said += sent(say(client, "250 ok"))
+    assert said[1:3] == [f"RCPT TO:<{print_mailbox(ONE)}>", f"RCPT TO:<{print_mailbox(TWO)}> XPORTYARD=c:d"]
 
 
 @pytest.mark.parametrize(

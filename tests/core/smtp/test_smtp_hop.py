@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from portyard.smtp.core.grammar import parse_command
-from portyard.smtp.core.hop import KEYWORD, is_pass, parse_hop, print_hop, print_pass
-from portyard.smtp.core.model import Hop, Mail
+from portyard.smtp.core.hop import KEYWORD, is_pass, parse_hop, parse_taker, print_hop, print_pass
+from portyard.smtp.core.model import Hop, Mail, Taker
 
 SECRET = b"s" * 32
 
@@ -26,6 +26,13 @@ def test_who_has_another_secret_is_not_believed() -> None:
     assert parse_hop(value.replace("default", "other"), SECRET) is None
     for odd in ("", ":", "a:b:c:d", "é", value[:-1], value + "0"):
         assert parse_hop(odd, SECRET) is None
+
+
+def test_a_taker_is_of_one_message() -> None:
+    value = print_hop(Hop("abc", "t1", 7), SECRET)
+    assert parse_taker(value, Hop("abc", "default", 1), SECRET) == Taker("t1", 7)
+    assert parse_taker(value, Hop("other", "default", 1), SECRET) is None
+    assert parse_taker(value, Hop("abc", "default", 1), b"t" * 32) is None
 
 
 def test_the_word_of_those_inside() -> None:

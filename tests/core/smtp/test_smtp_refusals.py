@@ -10,7 +10,7 @@ from portyard.commons.effects import Note, Send
 from portyard.commons.events import DotBlock, Event, Line, TooLong
 from portyard.commons.mailstore.model import StoreFullError
 from portyard.smtp.core.context import Context, Limits, Role
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction, reply
 from portyard.smtp.core.session import Session
 from tests.support.asyncio_tests import run
 
@@ -29,7 +29,9 @@ class PlayedDoor:
         if transaction.reverse_path.local_part == "refused":
             raise PeerError(reply(550, "5.7.1", "not you"))
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
         return Recipient(mailbox, mailbox.domain, 1)
 
     async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:

@@ -430,7 +430,7 @@ def test_address_literals_and_strict_sandboxes(tmp_path: Path) -> None:
 
 
 def test_a_spool_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
-    """It knew no time of acceptance; what lies in it is handed over."""
+    """It knew no time of acceptance and no takers; what lies in it is handed over."""
 
     async def go() -> None:
         server = PlayedServer()
@@ -438,8 +438,9 @@ def test_a_spool_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
             async with hop_of(tmp_path, FixedCourier(reply(450, "4.2.0", "later"))) as hop:
                 await hop.commit()
                 await hop.until(attempted(1))
-                sql = "ALTER TABLE spool_recipients DROP COLUMN since"
-                await hop.yard.mail_database.write(lambda work: work.execute(sql))
+                for column in ("since", "taker", "taker_generation"):
+                    sql = f"ALTER TABLE spool_recipients DROP COLUMN {column}"
+                    await hop.yard.mail_database.write(lambda work, sql=sql: work.execute(sql))
             async with hop_of(tmp_path, FixedCourier(destination)) as hop:
                 hop.clock.advance(1000)
                 assert await settled(hop.yard) == []

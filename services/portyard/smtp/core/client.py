@@ -35,6 +35,7 @@ class Outgoing:
         eight_bit: It needs 8BITMIME.
         smtputf8: It needs SMTPUTF8.
         hop: The private parameter's value, for testbed peers only; empty for none.
+        takers: The same for each recipient, where any has one.
     """
 
     reverse_path: Mailbox
@@ -43,6 +44,12 @@ class Outgoing:
     eight_bit: bool = False
     smtputf8: bool = False
     hop: str = field(default="", repr=False)
+    takers: tuple[str, ...] = field(default=(), repr=False)
+
+    def rcpt(self, number: int) -> model.Rcpt:
+        """The command that names a recipient."""
+        taker = self.takers[number] if self.takers else ""
+        return model.Rcpt(self.recipients[number], (Parameter(KEYWORD, taker),) if taker else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,8 @@ class Client:
         self._awaited.append(self._mail_answered)
         if "PIPELINING" not in self._extensions:
             return (Send(b"".join(map(print_command, commands))),)
-        for number, recipient in enumerate(outgoing.recipients):
-            commands.append(model.Rcpt(recipient))
+        for number in range(len(outgoing.recipients)):
+            commands.append(outgoing.rcpt(number))
             self._awaited.append(self._recipient_answered(number))
         commands.append(model.Data())  # RFC 2920 §3.1: the last of a group
         self._awaited.append(self._data_answered)
@@ -223,7 +230,7 @@ class Client:
         assert self._outgoing is not None
         if number < len(self._outgoing.recipients):
             self._awaited.append(self._recipient_answered(number))
-            return (Send(print_command(model.Rcpt(self._outgoing.recipients[number]))),)
+            return (Send(print_command(self._outgoing.rcpt(number))),)
         if all(self._verdicts):
             return self._conclude(LOST)
         self._awaited.append(self._data_answered)

@@ -1,4 +1,6 @@
-"""The private MAIL parameter by which one hop of the testbed tells the next what it delivers. Never announced.
+"""The private parameter by which one hop of the testbed tells the next what it delivers. Never announced.
+
+With MAIL it says whose traffic a message is, with RCPT who takes a recipient that is another sandbox's, each of which generation.
 
 Its proof is a keyed hash with the state directory's secret: whoever can't make it is answered as if the parameter didn't exist.
 """
@@ -10,7 +12,7 @@ import hmac
 from typing import Final
 from urllib.parse import quote, unquote
 
-from portyard.smtp.core.model import Hop
+from portyard.smtp.core.model import Hop, Taker
 
 KEYWORD: Final = "XPORTYARD"
 
@@ -28,6 +30,12 @@ def parse_hop(value: str, secret: bytes) -> Hop | None:
         return None
     delivery_id, sandbox, generation = fields.split(":")
     return Hop(unquote(delivery_id), unquote(sandbox), int(generation))
+
+
+def parse_taker(value: str, transaction: Hop, secret: bytes) -> Taker | None:
+    """Who takes a recipient, as the peer claims in a proven transaction; None unless it proves that of this very message."""
+    hop = parse_hop(value, secret)
+    return Taker(hop.sandbox, hop.generation) if hop is not None and hop.id == transaction.id else None
 
 
 def print_pass(secret: bytes) -> str:

@@ -211,18 +211,33 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Taker:
+    """The sandbox that takes what another's account submits, as it was when the recipient was accepted.
+
+    Attributes:
+        sandbox: Its name.
+        generation: Its generation; what comes after a reset is dropped.
+    """
+
+    sandbox: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """An accepted recipient.
 
     Attributes:
         mailbox: Its address, a bare `<postmaster>` completed.
-        sandbox: The sandbox that takes it.
+        sandbox: The sandbox whose traffic it is: the submitter's at the MSA, else the one that takes it.
         generation: That sandbox's at acceptance.
+        taker: Who takes it, where that is known to be another.
     """
 
     mailbox: Mailbox
     sandbox: str
     generation: int
+    taker: Taker | None = None
 
 
 @dataclass(slots=True)

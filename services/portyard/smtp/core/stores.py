@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from portyard.smtp.core.model import Mailbox, Peer, Recipient, Reply, Transaction
+from portyard.smtp.core.model import Mailbox, Peer, Recipient, Reply, Taker, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,10 @@ class Door(Protocol):
             PeerError: It is refused.
         """
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
-        """Judge a RCPT.
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
+        """Judge a RCPT; `taker` is who takes it, where a testbed peer says so.
 
         Raises:
             PeerError: It is refused.

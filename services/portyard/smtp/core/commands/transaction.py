@@ -12,7 +12,7 @@ from portyard.smtp.core import model, trace
 from portyard.smtp.core.context import Context
 from portyard.smtp.core.framing import MessageData
 from portyard.smtp.core.grammar import print_mailbox
-from portyard.smtp.core.hop import KEYWORD, parse_hop
+from portyard.smtp.core.hop import KEYWORD, parse_hop, parse_taker
 from portyard.smtp.core.model import Parameter, PeerError, Reply, Transaction, about, reply
 from portyard.smtp.core.quirks import EXTENSION_OF
 
@@ -41,12 +41,11 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
     transaction = context.transaction
     assert transaction is not None, "the state table admits RCPT only after MAIL"
     try:
-        if command.parameters:
-            raise PeerError(_unknown_parameter(command.parameters[0]))
+        taker = _taker(context, transaction, command.parameters)
         _demand_utf8(transaction, command.forward_path)
         if len(transaction.recipients) >= context.limits.recipients:  # RFC 5321 §4.5.3.1.10
             raise PeerError(reply(452, "4.5.3", "too many recipients", name="recipients"))
-        recipient = await context.door.recipient(context.peer, transaction, command.forward_path)
+        recipient = await context.door.recipient(context.peer, transaction, command.forward_path, taker)
     except PeerError as error:
         transaction.refused += 1
         await claimed(context, command.forward_path)
@@ -182,6 +181,20 @@ def _hop(context: Context, transaction: Transaction, parameter: Parameter) -> No
     if transaction.hop is None:
         raise PeerError(_unknown_parameter(parameter))
     context.trust()
+
+
+def _taker(context: Context, transaction: Transaction, parameters: Sequence[Parameter]) -> model.Taker | None:
+    """Who takes the recipient, by the one parameter that RCPT may have, from a testbed peer."""
+    if not parameters:
+        return None
+    first, *more = parameters
+    hop = transaction.hop if first.keyword == KEYWORD else None
+    taker = parse_taker(first.value or "", hop, context.secret) if hop else None
+    if taker is None:
+        raise PeerError(_unknown_parameter(first))
+    if more:
+        raise PeerError(_unknown_parameter(more[0]))
+    return taker
 
 
 _PARAMETERS: dict[str, Callable[[Context, Transaction, Parameter], None]] = {

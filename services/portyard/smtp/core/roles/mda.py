@@ -10,7 +10,7 @@ from portyard.commons.mailstore.model import INBOX, Mailstore, NoSuchMailboxErro
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.grammar import print_mailbox
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, about, reply
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction, about, reply
 from portyard.smtp.core.roles.addressing import (
     UNKNOWN_USER,
     account_for,
@@ -43,7 +43,9 @@ class Delivery:
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
         """See Door. A testbed peer has chosen the sandbox already."""
         address = await complete(self._sandboxes, mailbox)
         hop = transaction.hop

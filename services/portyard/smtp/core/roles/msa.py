@@ -8,7 +8,7 @@ from datetime import datetime
 from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
 from portyard.smtp.core import trace
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction, reply
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction, reply
 from portyard.smtp.core.roles.addressing import RELAYING_DENIED, complete, owner_of
 from portyard.smtp.core.stores import Arrival, Spool
 
@@ -30,10 +30,15 @@ class Submission:
         """See Door. Anybody may be the sender: testers write what they like."""
         await self._home(peer)
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
-        """See Door. The sandbox is the submitter's."""
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
+        """See Door. The sandbox is the submitter's; whose the domain is now is told to the next hop."""
         sandbox = await self._home(peer)
-        return Recipient(await complete(self._sandboxes, mailbox, sandbox.name), sandbox.name, sandbox.generation)
+        address = await complete(self._sandboxes, mailbox, sandbox.name)
+        owner = await self._sandboxes.owner(address.domain.lower())
+        other = Taker(owner.name, owner.generation) if owner is not None and owner.name != sandbox.name else None
+        return Recipient(address, sandbox.name, sandbox.generation, other)
 
     async def _home(self, peer: Peer) -> Sandbox:
         """The submitter's sandbox.

@@ -8,7 +8,7 @@ from portyard.commons.accounts.model import Accounts
 from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import Sandboxes
 from portyard.smtp.core import trace
-from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Transaction
+from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction
 from portyard.smtp.core.roles.addressing import UNKNOWN_USER, complete, known_account, may_make, owner_of, take
 from portyard.smtp.core.roles.msa import arrival_of, moment_of, queued
 from portyard.smtp.core.stores import Spool
@@ -31,9 +31,15 @@ class Exchange:
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""
 
-    async def recipient(self, peer: Peer, transaction: Transaction, mailbox: Mailbox) -> Recipient:
+    async def recipient(
+        self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
+    ) -> Recipient:
         """See Door. Captures or refuses."""
         address = await complete(self._sandboxes, mailbox)
+        if taker is not None:
+            found = await self._sandboxes.get(taker.sandbox)
+            if found is None or found.generation != taker.generation:
+                return Recipient(address, taker.sandbox, taker.generation)  # accepted here, dropped by the relay
         sandbox, recipient = await take(self._sandboxes, address, transaction.hop)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
