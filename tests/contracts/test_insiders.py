@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from portyard.commons.insiders import SharedInsiders, bound_towards, end_of
+from portyard.commons.insiders import SharedInsiders, bound_towards, end_of, unmapped
 
 HOLD = """
 import sys
@@ -50,6 +50,18 @@ def test_an_end_is_known_until_it_is_forgotten(tmp_path: Path, other: subprocess
     assert other.stdout.readline() == "forgotten\n"
     assert END not in insiders
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_listener_of_both_families_knows_them_too(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+    assert ("::ffff:127.0.0.1", 4711) in SharedInsiders(tmp_path)
+    assert ("::ffff:127.0.0.1", 4712) not in SharedInsiders(tmp_path)
+    assert ("::1", 4711) not in SharedInsiders(tmp_path)
+    assert [unmapped((each, 5)) for each in ("::ffff:10.0.0.1", "10.0.0.1", "::1", "::ffff:1")] == [
+        ("10.0.0.1", 5),
+        ("10.0.0.1", 5),
+        ("::1", 5),
+        ("::ffff:1", 5),
+    ]
 
 
 def test_a_killed_process_counts_no_more(tmp_path: Path, other: subprocess.Popen[str]) -> None:

@@ -18,6 +18,7 @@ from portyard.commons.locks import is_held
 
 End = tuple[str, int]
 """An IP address and a port."""
+_MAPPED = "::ffff:"
 
 
 class SharedInsiders:
@@ -54,9 +55,8 @@ class SharedInsiders:
 
     def __contains__(self, end: object) -> bool:
         """Whether some process that lives has noted the end."""
-        if end in self._held:
-            return True
-        return is_held(self._path(cast(End, end)))
+        plain = unmapped(cast(End, end))
+        return plain in self._held or is_held(self._path(plain))
 
     def close(self) -> None:
         """Forget all ends of this process."""
@@ -106,6 +106,12 @@ def bound_towards(host: str, port: int, kind: socket.SocketKind = socket.SOCK_ST
         sock.close()
         raise
     return sock
+
+
+def unmapped(end: End) -> End:
+    """An end by its IPv4 address where it has one: a listener of both families tells it as an IPv6 address (RFC 4291 §2.5.5.2)."""
+    address = end[0].removeprefix(_MAPPED)
+    return (address, end[1]) if "." in address else end
 
 
 def end_of(sock: socket.socket) -> End:

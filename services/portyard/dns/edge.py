@@ -9,6 +9,7 @@ from typing import cast
 from portyard.commons.card import Port, Service
 from portyard.commons.conversation import Conversations
 from portyard.commons.effects import Close, Framing, Hush, Joins, Note, Pause, Send, Session
+from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.yard import Connection, Yard
@@ -84,11 +85,11 @@ class Handler(Conversations):
 
     async def _answer(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
         """Each query is a session of its own: UDP knows no longer one."""
-        local = inbox.local
+        local, told = unmapped(inbox.local), unmapped(peer)
         log = self._journal.open_session(
             room="dns",
             service=self._service.name,
-            peer=f"{peer[0]}:{peer[1]}",
+            peer=f"{told[0]}:{told[1]}",
             local=f"{local[0]}:{local[1]}",
             port=port.name,
         )
@@ -109,7 +110,7 @@ class Handler(Conversations):
         if self._gate.armed:
             inside = peer in self._gate.insiders
             gate = self._gate.session(
-                "dns", session=log.id, peer=peer[0], role=self._service.role, port=port.name, internal=inside
+                "dns", session=log.id, peer=unmapped(peer)[0], role=self._service.role, port=port.name, internal=inside
             )
         view = self._views.of(peer[0], self._service.name)
         async for effect in Answering(self._resolver, view, stream=False, gate=gate).answer(query):
