@@ -18,6 +18,7 @@ from typing import Any, cast
 PATIENCE_S = 20.0
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _FRAME_HEAD = 2
+_RCODE = 3  # the octet whose lower half it is (RFC 1035 §4.1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Asking:
         greeted: How the server's first words end; empty where it says none.
         seconds: How long to go on.
         connections: Connections at once.
+        datagrams: By UDP: each connection is a port of ours, and each datagram one command or answer.
     """
 
     port: int
@@ -39,6 +41,7 @@ class Asking:
     greeted: str = "line"
     seconds: float = 1.0
     connections: int = 8
+    datagrams: bool = False
 
 
 @dataclass(slots=True)
@@ -102,6 +105,11 @@ def _prefixed(buffer: bytes) -> int:
     return whole if whole and len(buffer) >= whole else 0
 
 
+def _resolved(buffer: bytes) -> int:
+    """A datagram of DNS that answers without an error."""
+    return len(buffer) if len(buffer) > _RCODE and not buffer[_RCODE] & 0x0F else 0
+
+
 ENDS: dict[str, Callable[[bytes], int]] = {
     "line": _line,
     "block": _block,
@@ -109,6 +117,7 @@ ENDS: dict[str, Callable[[bytes], int]] = {
     "body": _body,
     "frame": _frame,
     "prefixed": _prefixed,
+    "resolved": _resolved,
 }
 
 
@@ -203,7 +212,25 @@ class Asker(asyncio.Protocol):
                 return
         text, self._ends = self._plan[self._place]
         self._place += 1
+        self._say(text)
+
+    def _say(self, text: bytes) -> None:
         self._transport.write(text)
+
+
+class DatagramAsker(Asker, asyncio.DatagramProtocol):
+    """One port of ours."""
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """See asyncio.DatagramProtocol."""
+        self.data_received(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """See asyncio.DatagramProtocol."""
+        self._turn.fail(f"nobody answers: {exc}")
+
+    def _say(self, text: bytes) -> None:
+        cast(asyncio.DatagramTransport, self._transport).sendto(text)
 
 
 async def run(job: Asking) -> Asked:
@@ -211,10 +238,16 @@ async def run(job: Asking) -> Asked:
     turn = Turn(job, running=job.connections)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(job.seconds + PATIENCE_S):
-        transports = []
+        transports: list[Any] = []
         try:
             for number in range(job.connections):
-                made = await loop.create_connection(partial(Asker, turn, number), "127.0.0.1", job.port)
+                made: tuple[asyncio.BaseTransport, object]
+                if job.datagrams:
+                    made = await loop.create_datagram_endpoint(
+                        partial(DatagramAsker, turn, number), remote_addr=("127.0.0.1", job.port)
+                    )
+                else:
+                    made = await loop.create_connection(partial(Asker, turn, number), "127.0.0.1", job.port)
                 transports.append(made[0])
             await turn.done.wait()
         finally:

@@ -18,6 +18,7 @@ from benchmarks.figures import Outcome, Table, median, shown, spread, verdict
 from benchmarks.load import Job
 from benchmarks.plan import Plan
 from benchmarks.processes import HOST, ROOT, BenchmarkError, Testbed, clean_environment
+from benchmarks.shells import Shells
 from benchmarks.smtp import drive
 
 LIMIT = 0.10
@@ -44,7 +45,7 @@ class Room:
 
     name: str
     unit: str
-    job: Asking | Job
+    job: Asking | Shells | Job
     off: list[float] = field(default_factory=list)
     on: list[float] = field(default_factory=list)
     slower: list[float] = field(default_factory=list)
@@ -87,9 +88,11 @@ def measure(plan: Plan, folder: Path, tell: Tell) -> Outcome:
 
 
 def _rooms(testbed: Testbed, plan: Plan) -> list[Room]:
-    def asking(port: str, prelude: list[tuple[str, str]], cycle: list[tuple[str, str]], **more: str) -> Asking:
+    def asking(
+        port: str, prelude: list[tuple[str, str]], cycle: list[tuple[str, str]], greeted: str = "line"
+    ) -> Asking:
         number, seconds = testbed.port(port), plan.round_s
-        return Asking(number, tuple(prelude), tuple(cycle), seconds=seconds, connections=plan.connections, **more)
+        return Asking(number, tuple(prelude), tuple(cycle), greeted, seconds, plan.connections)
 
     user, password = LOGIN
     web = (f"GET /get HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", "body")
@@ -164,13 +167,13 @@ def _pair(testbed: Switched, room: Room, plan: Plan, *, first_on: bool, counts: 
         room.rates.append(found[True][1])
 
 
-def _drive(job: Asking | Job) -> tuple[int, float]:
-    """Units and seconds of one turn."""
+def _drive(job: Asking | Shells | Job, program: str = "benchmarks.asking") -> tuple[int, float]:
+    """Units and seconds of one turn, by the program that does such jobs."""
     if isinstance(job, Job):
         result = drive(job)
         return result.messages, result.ended - result.began
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.asking"],
+        [sys.executable, "-m", program],
         cwd=ROOT,
         env=clean_environment(),
         input=json.dumps(asdict(job)),

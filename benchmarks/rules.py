@@ -18,8 +18,11 @@ from typing import Any
 from benchmarks import journal, sandboxes, scenario
 from benchmarks.asking import Asking
 from benchmarks.figures import Outcome, Table, median, shown, spread, verdict
+from benchmarks.load import Job
 from benchmarks.plan import Plan
 from benchmarks.processes import HOST, Testbed
+from benchmarks.shells import Shells
+from benchmarks.smtp import drive
 from portyard.commons.scenario.vocabulary import FieldKind, Vocabulary
 from portyard.rooms import cards
 
@@ -36,6 +39,9 @@ _ROOMS = {
     "HTTP": "http",
     "WebSocket": "websocket",
     "FTP": "ftp",
+    "DNS": "dns",
+    "SFTP": "ssh",
+    "SSH": "ssh",
 }
 _TEXTS: tuple[Callable[[int], str], ...] = (
     lambda n: f"nobody{n}@nowhere.test",
@@ -94,7 +100,7 @@ def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[journal.Room]:
         testbed = Testbed(folder, str(folder / "state"))
         running.callback(testbed.stop)
         testbed.wait_open()
-        rooms = [room for room in journal._rooms(testbed, plan) if not room.name.startswith("SMTP")]
+        rooms = _rooms(testbed, plan)
         journal._fill(testbed, plan.connections)
         for number in range(plan.rounds + 1):
             for room in rooms:
@@ -104,15 +110,40 @@ def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[journal.Room]:
     return rooms
 
 
+def _rooms(testbed: Testbed, plan: Plan) -> list[journal.Room]:
+    """Those whose journal is measured, and three more."""
+    turn: dict[str, Any] = {"seconds": plan.round_s, "connections": plan.connections}
+    name = b"".join(bytes([len(label)]) + label for label in (b"portyard", b"test", b""))
+    query = bytes((0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + name + bytes((0, 15, 0, 1))  # MX, IN (RFC 1035 §4.1)
+    resolve = ((query.decode("latin-1"), "resolved"),)
+    dns, ssh = testbed.port("dns-udp"), testbed.port("ssh")
+    return [
+        *journal._rooms(testbed, plan),
+        journal.Room(
+            "DNS: an MX record, by UDP", "query", Asking(dns, (), resolve, greeted="", datagrams=True, **turn)
+        ),
+        journal.Room("SFTP: stat, open, read 4 KiB, close", "file", Shells(ssh, "sftp", journal.LOGIN, **turn)),
+        journal.Room("SSH: exec echo", "command", Shells(ssh, "exec", journal.LOGIN, **turn)),
+    ]
+
+
+def _drive(job: Any) -> tuple[int, float]:  # noqa: ANN401 - any kind of job
+    """Units and seconds of one turn; of mail that is handed on, until the last message is there."""
+    if isinstance(job, Job):
+        result = drive(job)
+        return result.messages, max(result.ended, result.readable) - result.began
+    return journal._drive(job, "benchmarks.shells" if isinstance(job, Shells) else "benchmarks.asking")
+
+
 def _pair(testbed: Testbed, room: journal.Room, rules: list[dict[str, Any]], *, first_on: bool, counts: bool) -> None:
     """One turn beside the rules and one without; which is first changes."""
     found: dict[bool, tuple[float, float]] = {}
     for ruled in (first_on, not first_on):
         _set(testbed, rules if ruled else [])
-        journal._drive(_short(room))  # the rules are read, and their index made, at the first event
+        _drive(_short(room))  # the rules are read, and their index made, at the first event
         time.sleep(journal.SETTLE_S)
         before = testbed.cpu_s()
-        units, seconds = journal._drive(room.job)
+        units, seconds = _drive(room.job)
         time.sleep(journal.SETTLE_S)
         found[ruled] = ((testbed.cpu_s() - before) / units * 1e6, units / seconds)
     if counts:
@@ -122,13 +153,8 @@ def _pair(testbed: Testbed, room: journal.Room, rules: list[dict[str, Any]], *, 
         room.rates.append(found[True][1])
 
 
-def _short(room: journal.Room) -> Any:  # noqa: ANN401 - either kind of job
-    job = room.job
-    return (
-        Asking(**{**_fields(job), "seconds": 0.1})
-        if isinstance(job, Asking)
-        else type(job)(**{**_fields(job), "seconds": 0.1})
-    )
+def _short(room: journal.Room) -> Any:  # noqa: ANN401 - any kind of job
+    return type(room.job)(**{**_fields(room.job), "seconds": 0.1})
 
 
 def _fields(job: object) -> dict[str, Any]:
