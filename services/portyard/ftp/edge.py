@@ -103,9 +103,9 @@ class Room:
         contained = settings.engine_view == "docker"
         return Surroundings(settings.advertise, contained, gateways, networks).passive_address(local, peer)
 
-    async def sandbox_of_login(self, login: str) -> str | None:
-        """The sandbox that a login name belongs to, whether its password is right or not."""
-        account = await self.yard.accounts.find(login)
+    async def sandbox_of_login(self, login: str, home: str) -> str | None:
+        """The sandbox that a login name belongs to at a listener of `home`'s, whether its password is right or not."""
+        account = await self.yard.accounts.at(home).find(login)
         if account is not None:
             return account.sandbox
         named, slash, _ = login.partition("/")

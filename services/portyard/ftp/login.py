@@ -47,7 +47,7 @@ class Login(Session):
         self.wait_for(self._claim(line))
 
     async def _claim(self, login: str) -> None:
-        sandbox = await self.room.sandbox_of_login(login)
+        sandbox = await self.room.sandbox_of_login(login, self.connection.home)
         if sandbox is not None:
             self.join(sandbox)
         self.username = login
@@ -63,7 +63,7 @@ class Login(Session):
             self.wait_for(self._verify(self.username, line))
 
     async def _verify(self, login: str, password: str) -> None:
-        account = await self.room.yard.accounts.verify(login, password)
+        account = await self.room.yard.accounts.at(self.connection.home).verify(login, password)
         if self._closed:
             return
         if account is None:

@@ -112,7 +112,7 @@ class Ruled(Dressed):
         """Whether a command has to be asked about, which takes a task of its own."""
         verb = verb_of(command)
         gate = self.gate
-        return gate is not None and gate.asks(verb) and gate.heeds(verb, self._fields_of(verb, command, argument))
+        return gate is not None and gate.heeds(verb, lambda: self._fields_of(verb, command, argument))
 
     def _fields_of(self, verb: str, command: str, argument: str) -> dict[str, Scalar]:
         folder = self.fs.cwd if self.authenticated else "/"
@@ -136,7 +136,7 @@ class Ruled(Dressed):
         """A name that is claimed names the sandbox whose rules are asked, before anything is granted."""
         sandbox = None
         if command == "USER":
-            sandbox = await self.room.sandbox_of_login(argument)
+            sandbox = await self.room.sandbox_of_login(argument, self.connection.home)
         elif command == "HOST" and not (self.authenticated or self.username):
             sandbox = await self.room.sandbox_of_host(argument)
         if sandbox is not None:

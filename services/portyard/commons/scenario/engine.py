@@ -25,6 +25,8 @@ _EMPTY = Bucket(())
 Known = tuple[int, Narrowed | None]
 """What is left to ask, and the generation of which this is true."""
 _NOTHING_LEFT: Known = (-1, None)
+Stamp = tuple[int, str, str]
+"""The rules' generation, a session's sandbox and its account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,11 @@ class SessionGate:
         """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
         return not self._ended and self._gate.armed
 
+    @property
+    def stamp(self) -> Stamp:
+        """Another one as soon as the same event may mean something else to the rules."""
+        return self._gate._generation(), self.sandbox, self.account
+
     def asks(self, verb: str, sandbox: str | None = None) -> bool:
         """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about.
 
@@ -308,10 +315,21 @@ class SessionGate:
         left = self._left(self.sandbox if sandbox is None else sandbox, verb)
         return left is None or left[1] is not None
 
-    def heeds(self, verb: str, fields: Mapping[str, Scalar]) -> bool:
-        """Whether such an event has to be asked about; mostly it is known at once that it hasn't."""
-        left = self._left(self.sandbox, verb)
-        return left is None or (left[1] is not None and left[1].may_mean(fields))
+    def heeds(
+        self, verb: str, fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]], sandbox: str | None = None
+    ) -> bool:
+        """Whether such an event has to be asked about; mostly it is known at once that it hasn't.
+
+        Args:
+            verb: Of the room's vocabulary.
+            fields: The verb's own fields, or what makes them: called only where some rule may look at them.
+            sandbox: The event's alone (a recipient's); the session's when None.
+        """
+        left = self._left(self.sandbox if sandbox is None else sandbox, verb)
+        if left is None:
+            return True
+        narrowed = left[1]
+        return narrowed is not None and narrowed.may_mean(fields() if callable(fields) else fields)
 
     def end(self) -> None:
         """The connection is gone: what its room still does spends no more rules, which are there for those who can see them act."""

@@ -178,6 +178,8 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
         offset: What REST asked for.
     """
     declared = _COMMANDS[verb].fields
+    if declared is _ARGUMENT:
+        return {"argument": argument}
     values: dict[str, Scalar] = {
         "argument": argument,
         "command": command,

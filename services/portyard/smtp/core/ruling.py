@@ -297,9 +297,7 @@ async def _ask(
     """A step as the rules want it: of these sandboxes, or of the session's where there are none; the first verdict counts."""
     gate = gate_of(session.context)
     for sandbox in sandboxes or (gate.sandbox,):
-        if not gate.asks(verb, sandbox):
-            continue
-        verdict = await gate.ask_in(sandbox, verb, fields())
+        verdict = await gate.ask_in(sandbox, verb, fields()) if gate.heeds(verb, fields, sandbox) else None
         if verdict is not None:
             return obeyed(verdict, verb, _truth(session, work), refused or said, said)
     return await work()
