@@ -31,7 +31,7 @@ from portyard.commons.scenario.actions import (
     action_name,
     kind_of,
 )
-from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.engine import SessionGate, Stamp
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import Pattern, parse_pattern
 
@@ -131,10 +131,12 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     if gate is None:
         return await within(request)
     gate.account = ""  # each request brings its own credentials
-    if not any(map(gate.asks, house.verbs)):
+    message = request._message
+    asked = (message.method, message.path, message.raw_headers)
+    if not protocol.quiet.heeds("request", asked, lambda gate: _heeds(gate, request, house)):
         return await within(request)
     verb, fields = house.describe(request)
-    verdict = await gate.ask(verb, **fields) if gate.heeds(verb, fields) else None
+    verdict = await gate.ask(verb, **fields)
     if verdict is None:
         return await within(request)
     await protocol.resolve(request)
@@ -143,6 +145,13 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     if verdict.hang_up:
         response.force_close()
     return response
+
+
+def _heeds(gate: SessionGate, request: web.Request, house: House) -> bool:
+    if not any(map(gate.asks, house.verbs)):
+        return False
+    verb, fields = house.describe(request)
+    return gate.heeds(verb, fields)
 
 
 async def _obeyed(
@@ -263,6 +272,7 @@ class RuledWriter(StreamWriter):
         self._status = 0  # of the head, once there is one; before it, what is written is an interim answer
         self._sent = 0  # octets of the body
         self.lie: web.StreamResponse | None = None  # what is answered instead: the truth is written nowhere
+        self._quiet: Stamp | None = None  # as of which no rule means the head, nor a body of one short piece
         self.asking = True
         self.prefix = ""  # of the path, that named the sandbox
 
@@ -285,8 +295,7 @@ class RuledWriter(StreamWriter):
         self._status = int(status_line.split(" ", 2)[1])
         if self.lie is not None:
             return
-        gate = self.host.connection.gate
-        armed = self.asking and gate is not None and gate.armed
+        armed = self.asking and self._may_be_meant()
         if armed and (verdict := await self._ask("response")) is not None:
             await self._before_head(verdict)
             if self.lie is not None:
@@ -298,6 +307,24 @@ class RuledWriter(StreamWriter):
             self.send_headers()
             await self.drain()
             await interrupt(self.host, "headers", verdict)
+
+    def _may_be_meant(self) -> bool:
+        """Whether a rule may mean this answer's head or, where the whole body is one short piece, its body."""
+        if self._request is None:
+            return False
+        message, quiet = self._request._message, self.host.quiet
+        if quiet.heeds("answer", (message.method, message.path, self._status), self._look):
+            return True
+        self._quiet = quiet.stamp
+        return False
+
+    def _look(self, gate: SessionGate) -> bool:
+        assert self._request is not None
+        fields = self._fields(self._request, None)
+        if gate.heeds("response", fields) or gate.heeds("headers", fields):
+            return True
+        fields["octets"] = 0
+        return gate.heeds("body", fields)
 
     async def _before_head(self, verdict: Verdict) -> None:
         await begin(self.host, "response", verdict)
@@ -361,6 +388,8 @@ class RuledWriter(StreamWriter):
         """Whether the last of a body has to go in pieces that rules are asked about; where it is one piece they are asked at once."""
         if octets > PIECE or self._request is None:
             return gate.asks("body")
+        if not self._sent and self._quiet is not None and self._quiet == gate.stamp:
+            return False
         return gate.heeds("body", self._fields(self._request, self._sent))
 
     async def _end_in_pieces(self, chunk: bytes) -> None:

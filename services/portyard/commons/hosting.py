@@ -18,6 +18,7 @@ from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
+from portyard.commons.exchange_quiet import Quiet
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
 from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
@@ -70,6 +71,7 @@ class HostedProtocol(web.RequestHandler):
         self.journalled = journalled
         self.logins: set[str] = set()
         self.heads = HeadNotes()
+        self.quiet = Quiet(connection.gate)
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False
@@ -203,7 +205,7 @@ class HostedProtocol(web.RequestHandler):
         headers, prefix, login = request.headers, prefix_of(request), house.login(request)
         if prefix or login is not None or may_name(headers):
             try:
-                self.join(await house.naming.sandbox_of(headers, prefix, login, self._home))
+                self.join(await house.naming.sandbox_of(headers, prefix, login, self._home, self.connection.home))
             except UnknownSandboxError as error:
                 await self.resolve(request)
                 return unknown(error)

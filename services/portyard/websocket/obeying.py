@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -10,6 +10,7 @@ from portyard.commons.exchange import NOTHING, HungUpError, begin, head_of
 from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.websocket.core.handshake import tokens
 from portyard.websocket.core.outbox import Message
@@ -56,12 +57,6 @@ class SocketRules:
         self._protocol = hosted(request)
         self._path = request.path
 
-    @property
-    def armed(self) -> bool:
-        """False while there is no rule and no magic anywhere."""
-        gate = self._protocol.connection.gate
-        return gate is not None and gate.armed
-
     async def ask(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict, its wait and its faults done with; None for what always happens. Silence never returns.
 
@@ -80,19 +75,36 @@ class SocketRules:
             return None
         return await gate.ask(verb, **fields)
 
-    def asks(self, verb: str) -> bool:
-        """Whether any rule may mean such an event."""
-        gate = self._protocol.connection.gate
-        return gate is not None and gate.asks(verb)
-
     def ask_about(self, verb: str, message: Message) -> Awaitable[Verdict | None]:
         """As `ask`, of a message; without a coroutine where nothing is to be done."""
-        gate = self._protocol.connection.gate
-        if gate is None or not gate.asks(verb):
+        if not self._heeds(verb, message, lambda gate: gate.heeds(verb, self._fields(message))):
             return NOTHING
-        fields = message_fields(message)
-        fields["path"] = self._path
-        return self._obey_about(verb, fields) if gate.heeds(verb, fields) else NOTHING
+        return self._obey_about(verb, self._fields(message))
+
+    def minds(self, message: Message) -> bool:
+        """Whether a rule may mean that a message is sent, as a whole or in fragments."""
+
+        def look(gate: SessionGate) -> bool:
+            if gate.heeds("send", self._fields(message)):
+                return True
+            return gate.asks("fragment") and gate.heeds("fragment", self.fragment_fields(message))
+
+        return self._heeds("sending", message, look)
+
+    def _heeds(self, kind: str, message: Message, look: Callable[[SessionGate], bool]) -> bool:
+        if len(message) <= SHOWN_CHARACTERS:
+            return self._protocol.quiet.heeds(kind, message, look)
+        gate = self._protocol.connection.gate  # what is so long isn't kept to be compared with the next
+        return gate is not None and gate.armed and look(gate)
+
+    def _fields(self, message: Message) -> dict[str, Scalar]:
+        if isinstance(message, str):
+            return {"path": self._path, "opcode": "text", "length": len(message), "text": message[:SHOWN_CHARACTERS]}
+        return {"path": self._path, "opcode": "binary", "length": len(message), "text": ""}
+
+    def fragment_fields(self, message: Message) -> dict[str, Scalar]:
+        """What rules are told of a message whose first half was sent."""
+        return {"octets": len(octets_of(message)) // 2, **self._fields(message)}
 
     async def _obey_about(self, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         gate = self._protocol.connection.gate
@@ -128,8 +140,6 @@ class SocketRules:
         self._protocol.connection.arm((fault,))
 
 
-def message_fields(message: Message) -> dict[str, Scalar]:
-    """A message's fields."""
-    if isinstance(message, str):
-        return {"opcode": "text", "length": len(message), "text": message[:SHOWN_CHARACTERS]}
-    return {"opcode": "binary", "length": len(message), "text": ""}
+def octets_of(message: Message) -> bytes:
+    """A message's payload."""
+    return message.encode() if isinstance(message, str) else message

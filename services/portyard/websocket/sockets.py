@@ -19,7 +19,7 @@ from portyard.websocket.core.handshake import Refusal, check, subprotocols
 from portyard.websocket.core.model import ABNORMAL, GOING_AWAY, NO_STATUS, Opcode
 from portyard.websocket.core.outbox import Message
 from portyard.websocket.core.verbs import close_of
-from portyard.websocket.obeying import FIELDS, SocketRules, message_fields
+from portyard.websocket.obeying import FIELDS, SocketRules, octets_of
 from portyard.websocket.transport import framed
 
 MESSAGE_LIMIT = 16 * 1024 * 1024  # octets of one message, compression undone; beyond it 1009
@@ -140,12 +140,15 @@ class Socket:
 
     async def send(self, message: Message) -> None:
         """Send one message; returns when the peer reads fast enough for more."""
+        if not self._rules.minds(message):
+            await self._send(message)
+            return
         verdict = await self._rules.ask_about("send", message)
         if verdict is not None:
             if not await self._obey(verdict):
                 return
             message = message if verdict.say is None else verdict.say
-        if not (self._rules.asks("fragment") and await self._sent_in_fragments(message)):
+        if not await self._sent_in_fragments(message):
             await self._send(message)
         if verdict is not None and verdict.hang_up:
             self._rules.hang_up()
@@ -158,16 +161,17 @@ class Socket:
 
     async def _sent_in_fragments(self, message: Message) -> bool:
         """Whether a rule had the message sent so."""
-        octets = len(message.encode() if isinstance(message, str) else message) // 2
-        verdict = await self._rules.judge("fragment", octets=octets, **message_fields(message))
+        fields = self._rules.fragment_fields(message)
+        verdict = await self._rules.judge("fragment", **fields)
         if verdict is None:
             return False
-        await self._send_in_fragments(message, octets, verdict)
+        await self._send_in_fragments(message, verdict)
         return True
 
-    async def _send_in_fragments(self, message: Message, first: int, verdict: Verdict) -> None:
+    async def _send_in_fragments(self, message: Message, verdict: Verdict) -> None:
         """Two frames for a message (RFC 6455 §5.4), and between them what a rule wants."""
-        opcode, payload = (Opcode.TEXT, message.encode()) if isinstance(message, str) else (Opcode.BINARY, message)
+        opcode, payload = (Opcode.TEXT if isinstance(message, str) else Opcode.BINARY), octets_of(message)
+        first = len(payload) // 2
         self._write(frame(opcode, payload[:first], fin=False))
         await self._rules.begin("fragment", verdict)
         self._write(frame(Opcode.CONTINUATION, payload[first:], fin=True))
