@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -99,6 +100,15 @@ between: it opens a connection of its own to the service, and carries octets and
 the room has it, for the reason that the refusal tells
 
 """
+BYTES_HEAD = """
+## Where faults of bytes are looked at
+
+The tests look at all eight of them, from a client that knows nothing of rules, at these verbs: ↓ on what comes to the client from the event
+on, ↑ on what it says from then on. Embedded and from inside the containers' network all of it; through published ports `connect` alone.
+SSH's octets are encrypted: from `exec` on an SSH client tells what became of them. FTP's `data_connect` and `transfer` are the data
+connection's, its other verbs the control connection's.
+
+"""
 PUBLISHED = """
 What published ports don't carry; a rule that asks for it answers with the same words as its `warnings`, which `portyard rules` and the kit
 show:
@@ -109,7 +119,7 @@ PEER_HIDDEN = 'who connects (`where.peer`, `per = "peer"`, a session\'s `peer`)'
 
 def faults() -> str:
     """The rooms' vocabularies as tables."""
-    out = [FAULTS_HEAD, ENGINES + engines()]
+    out = [FAULTS_HEAD, ENGINES + engines() + BYTES_HEAD + looked_at()]
     for card in cards():
         if card.vocabulary is None:
             continue
@@ -135,6 +145,21 @@ def engines() -> str:
         out.append(f"| `{word}` | {' | '.join(marks)} |")
     hidden = [f"- `{word}`: {warning}" for word, warning in HIDDEN.items()]
     return "\n".join(out) + "\n" + PUBLISHED + "\n".join([*hidden, f"- {PEER_HIDDEN}: {PEER}"]) + "\n"
+
+
+def looked_at() -> str:
+    """Room by direction: the verbs at which the fault matrix has every fault of bytes."""
+    sys.path.insert(0, str(ROOT))
+    from tests.support.matrix.midst import MOMENTS
+    from tests.support.matrix.octets import SPEECHES
+
+    out = ["| | ↓ | ↑ |", "| --- | --- | --- |"]
+    for room in SPEECHES:
+        moments = MOMENTS.get(room, ())
+        ways = ([moment.verb for moment in moments if way in moment.ways] for way in ("down", "up"))
+        cells = (", ".join(f"`{verb}`" for verb in dict.fromkeys(["connect", *verbs])) for verbs in ways)
+        out.append(f"| {room} | {' | '.join(cells)} |")
+    return "\n".join(out) + "\n"
 
 
 def _by_number(section: str) -> tuple[int, ...]:

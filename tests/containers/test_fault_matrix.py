@@ -24,6 +24,7 @@ from portyard.rooms import cards
 from portyard.testing import Testbed, UnseenWarning
 from tests.support.containers import IMAGE, Containers
 from tests.support.control import Console
+from tests.support.matrix.midst import MOMENTS
 from tests.support.matrix.octets import SPEECHES
 from tests.support.matrix.place import Place
 from tests.support.matrix.probe import Report, octets
@@ -115,6 +116,14 @@ def test_bytes_from_inside(room: str, fault: str, inside: Any) -> None:
     report = inside["octets"][room]
     assert {f"{room}.connect {fault} {way}" for way in WAYS} <= report.keys()
     assert wrong(report, f"{room}.connect {fault} ") == {}
+
+
+@pytest.mark.parametrize("room", MOMENTS)
+def test_bytes_in_the_midst_from_inside(room: str, inside: Any) -> None:
+    report = inside["midst"][room]
+    for moment in MOMENTS[room]:
+        assert {f"{room}.{moment.verb} {fault} {way}" for fault in FAULTS for way in moment.ways} <= report.keys()
+    assert wrong(report) == {}
 
 
 @pytest.mark.parametrize("room", SPEECHES)

@@ -1,4 +1,4 @@
-"""Room by fault of bytes, embedded: each listener misbehaves as a rule at `connect` says, either way, seen from a raw socket."""
+"""Room by fault of bytes, embedded: each listener misbehaves as a rule says, at `connect` or in the midst, seen from a raw socket."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from portyard.commons.scenario.vocabulary import FAULTS
 from portyard.testing import Testbed
+from tests.support.matrix.midst import MOMENTS, Moment, midst_cells
 from tests.support.matrix.octets import SPEECHES, octet_cells
 from tests.support.matrix.place import Client, Place, look_at
 
@@ -42,6 +43,26 @@ def test_every_fault(place: Place, room: str) -> None:
     assert {cell.action for cell in cells} == {f"{fault} {way}" for fault in FAULTS for way in ("down", "up")}
     report = look_at(place, cells)
     assert {name: wrong for name, wrong in report.items() if wrong} == {}
+
+
+def announced(moment: Moment) -> set[str]:
+    return {f"{moment.room}.{moment.verb} {fault} {way}" for fault in FAULTS for way in moment.ways}
+
+
+@pytest.mark.parametrize("room", MOMENTS)
+def test_every_fault_in_the_midst(place: Place, room: str) -> None:
+    cells = list(midst_cells(room, place))
+    assert {cell.name for cell in cells} == set().union(*map(announced, MOMENTS[room]))
+    report = look_at(place, cells)
+    assert len(report) == len(cells)
+    assert {name: wrong for name, wrong in report.items() if wrong} == {}
+
+
+def test_every_room_has_its_midst() -> None:
+    """Either way; DNS alone has none, for a fault of bytes can't be asked for at a query."""
+    assert MOMENTS.keys() == SPEECHES.keys() - {"dns"}
+    for moments in MOMENTS.values():
+        assert {way for moment in moments for way in moment.ways} == {"down", "up"}
 
 
 def sockets() -> int:

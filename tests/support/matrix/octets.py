@@ -1,4 +1,4 @@
-"""Faults of bytes at `connect`, in either direction, as a raw socket sees them in every room."""
+"""Faults of bytes at `connect`, in either direction, as a raw socket sees them in every room; those in the midst are in midst.py."""
 
 from __future__ import annotations
 
@@ -46,13 +46,28 @@ SPEECHES: Mapping[str, Speech] = {
 }
 
 
+Look = tuple[dict[str, object], Callable[[Client], None]]
+"""What a rule says of a fault besides its direction, and what the client sees of it."""
+Ask = tuple[dict[str, object], Callable[[Speech, Client], None]]
+"""The same where the client has something to say first."""
+
+
 def octet_cells(room: str, place: Place) -> Iterator[Cell]:
     """Every fault in every direction that it has; what is right is looked up first."""
     speech = SPEECHES[room]
     with _spoken(speech, place) as client:
         truth = client.until(rb"\A.{8}")
-    size = len(speech.ask)
-    down: dict[str, tuple[dict[str, object], Callable[[Client], None]]] = {
+    for fault, (then, see) in down(truth).items():
+        rule = {fault: {**then, "direction": "down"}}
+        yield Cell(room, "connect", f"{fault} down", rule, partial(_downwards, speech, see))
+    for fault, (then, look) in up(len(speech.ask)).items():
+        rule = {fault: {**then, "direction": "up"}}
+        yield Cell(room, "connect", f"{fault} up", rule, partial(_upwards, speech, look))
+
+
+def down(truth: bytes) -> dict[str, Look]:
+    """Every fault on what comes, where these eight octets would."""
+    return {
         "latency": ({"delay_s": 3 * DELAY_S}, partial(_is_late, truth)),
         "bandwidth": ({"octets_per_s": 40}, partial(_is_late, truth)),
         "slice": ({"octets": 2, "gap_s": 0.05}, partial(_is_sliced, truth)),
@@ -62,10 +77,16 @@ def octet_cells(room: str, place: Place) -> Iterator[Cell]:
         "half_close": ({"after_octets": 3}, partial(_is_half_closed, truth[:3])),
         "corrupt": ({"octets": 1, "mask": 255}, partial(_is_corrupt, truth)),
     }
-    for fault, (then, see) in down.items():
-        rule = {fault: {**then, "direction": "down"}}
-        yield Cell(room, "connect", f"{fault} down", rule, partial(_downwards, speech, see))
-    up: dict[str, tuple[dict[str, object], Callable[[Speech, Client], None]]] = {
+
+
+def up(size: int, vital: int = 2) -> dict[str, Ask]:
+    """Every fault on what is said.
+
+    Args:
+        size: Of what is said.
+        vital: Where in it an octet stands that mustn't change.
+    """
+    return {
         "latency": ({"delay_s": 3 * DELAY_S}, _answers_late),
         "bandwidth": ({"octets_per_s": max(1, int(size / 0.3))}, _answers_late),
         "slice": ({"octets": 1, "gap_s": 0.3 / size}, _answers_late),
@@ -73,11 +94,8 @@ def octet_cells(room: str, place: Place) -> Iterator[Cell]:
         "cut_after": ({"octets": size // 2}, _ends_unanswered),
         "reset": ({"after_octets": size // 2}, _is_reset_unanswered),
         "half_close": ({"after_octets": size}, _answers_and_ends),
-        "corrupt": ({"after_octets": 2, "octets": 1, "mask": 1}, _answers_something_else),
+        "corrupt": ({"after_octets": vital, "octets": 1, "mask": 1}, _answers_something_else),
     }
-    for fault, (then, look) in up.items():
-        rule = {fault: {**then, "direction": "up"}}
-        yield Cell(room, "connect", f"{fault} up", rule, partial(_upwards, speech, look))
 
 
 def _spoken(speech: Speech, place: Place) -> Client:
@@ -108,9 +126,9 @@ def _is_late(truth: bytes, client: Client) -> None:
 
 
 def _is_sliced(truth: bytes, client: Client) -> None:
-    first = client.sock.recv(4096)
-    assert first == truth[:2], first
-    _hears(client, truth[2:6])
+    client.heard = client.heard or client.sock.recv(4096)
+    assert client.heard == truth[:2], client.heard
+    _hears(client, truth[:6])
 
 
 def _stalls(truth: bytes, client: Client) -> None:

@@ -104,6 +104,12 @@ class Place:
         made = self.ask("POST", "sandboxes/default/accounts", {"name": name, "password": PASSWORD})
         return str(made["address"])
 
+    def ensure_account(self, name: str) -> str:
+        """An account that may be there already; its address."""
+        address = f"{name}@{DOMAIN}"
+        there = self.ask("GET", "sandboxes/default/accounts")
+        return address if any(each["address"] == address for each in there) else self.account(name)
+
     def own_address(self) -> str:
         """The address that services see us at, if nothing stands between."""
         with self.connect("pop3") as sock:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from tests.support.matrix.midst import MOMENTS, midst_cells
 from tests.support.matrix.octets import SPEECHES, octet_cells
 from tests.support.matrix.place import Cell, Place, look_at
 from tests.support.matrix.rooms import ROOMS
@@ -26,6 +27,11 @@ def octets(place: Place) -> Report:
     return _at_once(place, {room: partial(octet_cells, room) for room in SPEECHES})
 
 
+def midst(place: Place) -> Report:
+    """Every fault of bytes that is armed later on."""
+    return _at_once(place, {room: partial(midst_cells, room) for room in MOMENTS})
+
+
 def _at_once(place: Place, rooms: Mapping[str, Callable[[Place], Iterator[Cell]]]) -> Report:
     """All rooms at once, but first what each of them prepares: it may meet another one's rules."""
     prepared = []
@@ -41,7 +47,10 @@ def main() -> None:
     """Look at all of them."""
     told = json.loads(sys.argv[1])
     place = Place(tuple(told["console"]), {name: tuple(where) for name, where in told["ports"].items()})
-    json.dump({"octets": octets(place), "meanings": meanings(place), "peer": place.own_address()}, sys.stdout)
+    json.dump(
+        {"octets": octets(place), "midst": midst(place), "meanings": meanings(place), "peer": place.own_address()},
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

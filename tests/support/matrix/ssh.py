@@ -30,7 +30,7 @@ _GONE = (asyncssh.Error, ConnectionError)
 
 def ssh(place: Place) -> Iterator[Cell]:
     """SSH's cells; some files."""
-    place.account("m-ssh")
+    place.ensure_account("m-ssh")
     asyncio.run(_furnish(place))
     yield Cell("ssh", "greeting", "refuse", {"refuse": "not today"}, partial(_greets, b"not today\r\n"))
     yield Cell("ssh", "greeting", "say", {"say": "SSH-2.0-Old_1.0"}, partial(_begins, b"SSH-2.0-Old_1.0\r\n"))

@@ -115,8 +115,8 @@ def _answers(port: str, request: bytes) -> dict[str, View]:
 
 _KEY = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 _UPGRADE = b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + _KEY + b"\r\n"
-_ECHO = b"GET /echo" + _UPGRADE
-_SWITCHED = rb"\AHTTP/1\.1 101 .*?\r\n\r\n"
+ECHO = b"GET /echo" + _UPGRADE
+SWITCHED = rb"\AHTTP/1\.1 101 .*?\r\n\r\n"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 LONG = "tide " * 40
 
@@ -124,10 +124,10 @@ LONG = "tide " * 40
 def websocket(_: Place) -> Iterator[Cell]:
     """WebSocket's cells."""
     yield from handshake_cells("websocket", "wss", ("tls", "refuse", "delay", "silence"))
-    yield from _exchanges("websocket", "connect", "ws", _ECHO, _SWITCHED)
+    yield from _exchanges("websocket", "connect", "ws", ECHO, SWITCHED)
     yield from _exchanges("websocket", "request", "ws", INDEX, _HEAD, _answers("ws", INDEX))
-    upgrades = _answers("ws", _ECHO) | {"say": ("parrot", _is_parrot)}
-    yield from _exchanges("websocket", "upgrade", "ws", _ECHO, _SWITCHED, upgrades)
+    upgrades = _answers("ws", ECHO) | {"say": ("parrot", _is_parrot)}
+    yield from _exchanges("websocket", "upgrade", "ws", ECHO, SWITCHED, upgrades)
     greeted = [{"send": "who?"}, {"expect": "me"}, {"send": "so?"}]
     more: dict[str, View] = {"refuse": ("4001 not today", _closes), "script": (greeted, _asks_who)}
     yield from _frames("open", (), None, more)
@@ -156,10 +156,10 @@ def next_frame(client: Client) -> tuple[bool, int, bytes]:
     return bool(first & 0x80), first & 0x0F, client.until(rb"\A.{%d}" % size)
 
 
-def _upgraded(place: Place, request: bytes = _ECHO) -> Client:
+def _upgraded(place: Place, request: bytes = ECHO) -> Client:
     client = Client(place.connect("ws"))
     client.say(request)
-    client.until(_SWITCHED)
+    client.until(SWITCHED)
     return client
 
 
@@ -213,8 +213,8 @@ def _frames(
 
 def _is_parrot(place: Place) -> None:
     with Client(place.connect("ws")) as client:
-        client.say(_ECHO)
-        assert b"\r\nsec-websocket-protocol: parrot\r\n" in client.until(_SWITCHED).lower()
+        client.say(ECHO)
+        assert b"\r\nsec-websocket-protocol: parrot\r\n" in client.until(SWITCHED).lower()
 
 
 def _closes(place: Place, say: bytes = b"", code: int = 4001) -> None:
