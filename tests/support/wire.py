@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from portyard.commons import serving
+from portyard.commons import accepting
 from portyard.commons.listener import Listener
 from portyard.commons.wire.relay import Relay
 from portyard.commons.wire.sockets import reset_now
@@ -194,7 +194,7 @@ def wired_listeners(monkeypatch: pytest.MonkeyPatch, wire: Wire, faults: Faults)
             super()._hand_over(replace(connection, arm=relay.obey), relay.sock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(serving, "Listener", WiredListener)
+        patch.setattr(accepting, "Listener", WiredListener)
         yield wired
 
 

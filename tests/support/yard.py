@@ -64,7 +64,7 @@ async def serve(yard: Yard, *cards: Card, names: Iterable[str] = ()) -> AsyncIte
     """Run these rooms (or their named services) in the yard on ephemeral ports, until the block ends."""
     running = Serving(yard, bind_all(yard.settings, pairs_of(cards, list(names))))
     try:
-        running.announce()
+        await running.announce()
         await running.open()
         yield Served(yard, running)
     finally:

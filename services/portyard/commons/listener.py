@@ -6,14 +6,14 @@ Knows sockets and the loop; knows no protocol.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from portyard.commons.card import Card, Port, Service, TlsMode
+from portyard.commons.binding import Bound
+from portyard.commons.card import TlsMode
 from portyard.commons.gentle import Lingering
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
@@ -30,72 +30,11 @@ from portyard.commons.wire.units import Direction, Fault
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Connection, Handler, Tls
 
-BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
 ACCEPTS_A_TURN = 64  # so that a flood of connections doesn't keep the loop from serving those it has
 MOST_REFUSED = 100  # of those who read that there are too many connections; in a flood not everybody is told
 FULL_PAUSE_S = 0.1  # how long accepting rests when the process is out of descriptors
 
 _logger = logging.getLogger(__name__)
-
-
-class PortTakenError(Exception):
-    """A port can't be bound; the message names it and the remedy."""
-
-
-@dataclass(slots=True)
-class Bound:
-    """A port that is bound.
-
-    Attributes:
-        card: The room's.
-        service: Whose.
-        port: Its entry on the card.
-        sock: The listening (or UDP) socket, non-blocking.
-    """
-
-    card: Card
-    service: Service
-    port: Port
-    sock: socket.socket
-
-    @property
-    def number(self) -> int:
-        """The port number that was bound."""
-        return int(self.sock.getsockname()[1])
-
-
-def bind(card: Card, service: Service, port: Port, address: str, number: int) -> Bound:
-    """Bind a port, and listen on it when it is TCP's.
-
-    Raises:
-        PortTakenError: The address can't be bound.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    kind = socket.SOCK_DGRAM if port.transport == "udp" else socket.SOCK_STREAM
-    sock = socket.socket(family, kind)
-    try:
-        if port.transport == "tcp":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, number))
-        if port.transport == "tcp":
-            sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise PortTakenError(_explain(error, service, port, address, number)) from None
-    sock.setblocking(False)
-    return Bound(card, service, port, sock)
-
-
-def _explain(error: OSError, service: Service, port: Port, address: str, number: int) -> str:
-    what = f"{service.name}: cannot listen on {address}:{number} ({port.name})"
-    remedy = (
-        f"set PORTYARD_PORT_{port.name.upper().replace('-', '_')} to another number, or PORTYARD_PORT_OFFSET for all"
-    )
-    if error.errno == errno.EADDRINUSE:
-        return f"{what}: the port is taken; stop what uses it, or {remedy}"
-    if error.errno == errno.EACCES:
-        return f"{what}: ports below 1024 need a privilege; {remedy}"
-    return f"{what}: {error.strerror}; set PORTYARD_LISTEN to an address of this machine"
 
 
 @dataclass(slots=True)
@@ -196,7 +135,7 @@ class Listener:
         gate = self.gate.session(
             room, session=log.id, peer=peer[0], role=service.role, port=port.name, sandbox=home, internal=inside
         )
-        connection = Connection(service, port, peer, local, log, gate)
+        connection = Connection(service, port, peer, local, log, gate, home=home)
         if not inside:
             gate.recipe = self.recipe
         if self.wardrobe is not None and not inside:

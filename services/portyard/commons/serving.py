@@ -17,21 +17,20 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from portyard.commons.binding import Bound, PortTakenError, bind
 from portyard.commons.card import HOST_OFFSET, Card, Service, TlsMode
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.hints import did_you_mean
 from portyard.commons.importing import imported
-from portyard.commons.leasing.keeper import LeaseKeeper
-from portyard.commons.listener import Bound, Listener, PortTakenError, bind
-from portyard.commons.logs import of_room, set_up
-from portyard.commons.sandbox.model import DEFAULT
-from portyard.commons.scenario.personas import PersonaError, Wardrobe
+from portyard.commons.leasing.store import SqlLeases
+from portyard.commons.logs import set_up
 from portyard.commons.settings import SettingError, Settings, load
-from portyard.commons.tls.recipes import RECIPES
-from portyard.commons.wire.wire import Wire
-from portyard.commons.yard import Handler, Yard
+from portyard.commons.yard import Yard
+
+if TYPE_CHECKING:
+    from portyard.commons.accepting import Accepting
 
 _logger = logging.getLogger(__name__)
 
@@ -135,15 +134,14 @@ class Serving:
         self.bounds = bounds
         self.endpoints = [_endpoint(yard.settings, bound) for bound in bounds]
         self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wire = Wire(yard.rng)
-        self._wardrobe = Wardrobe(yard.state, yard.settings.personas)
-        self._listeners: list[Listener] = []
-        self._datagrams: list[asyncio.DatagramTransport] = []
-        self._handlers: list[Handler] = []
-        self._leases = LeaseKeeper(yard, self._listen, lambda bound: _endpoint(yard.settings, bound, leased=True))
+        self._accepting: Accepting | None = None
 
-    def announce(self) -> None:
-        """Tell everybody where the services are, and leave the readiness files."""
+    async def announce(self) -> None:
+        """Tell everybody where the services are, and leave the readiness files. Leases of an earlier life are to be opened again."""
+        await self._suspend_leases()
+        self._tell()
+
+    def _tell(self) -> None:
         for service in self._services():
             mine = [endpoint for endpoint in self.endpoints if endpoint.service == service.name]
             self.yard.directory.announce(service, mine)
@@ -151,6 +149,12 @@ class Serving:
                 folder = Path(self.yard.settings.ready_dir)
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / service.name).write_text("ready\n")
+
+    async def _suspend_leases(self) -> None:
+        """Before anybody can ask for one: where it was before isn't where it is now."""
+        leases, mine = SqlLeases(self.yard.control_database), {service.name for service in self._services()}
+        if any(lease.service in mine for lease in await leases.all()):
+            await leases.suspend(sorted(mine))
 
     async def open(self, after: asyncio.Event | None = None) -> None:
         """Import the rooms and begin to accept: first those for which somebody waits already, else in the house's order.
@@ -160,22 +164,20 @@ class Serving:
         """
         if after is not None:
             await self._wanted_or(after)
-        await self._leases.begin(service.name for service in self._services())
+        accepting = await self._accept()
         await asyncio.to_thread(self.yard.tls.prepare)
-        self.yard.spawn(self._leases.run())
         pending = {bound.service: bound.card for bound in self.bounds}
         while pending:
             service = self._wanted(pending)
-            card = pending.pop(service)
-            if card.vocabulary is not None:
-                self.yard.gate.learn(card.vocabulary)
-            handler = await self._handler(card, service)
-            self._handlers.append(handler)
-            for bound in self.bounds:
-                if bound.service is service:
-                    await self._start(bound, handler)
-            self._leases.serve(card, service, handler)
-            of_room(card.name).info("%s is open", service.name)
+            await accepting.open(pending.pop(service), service)
+
+    async def _accept(self) -> Accepting:
+        await asyncio.to_thread(imported, "portyard.commons.accepting")
+        from portyard.commons.accepting import Accepting  # bound first, imported later
+
+        settings = self.yard.settings
+        self._accepting = Accepting(self.yard, self.bounds, lambda bound: _endpoint(settings, bound, leased=True))
+        return self._accepting
 
     async def _wanted_or(self, after: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -196,41 +198,10 @@ class Serving:
         waiting = {socks[key.fileobj] for key, _ in ready if isinstance(key.fileobj, socket.socket)}
         return next((service for service in pending if service in waiting), next(iter(pending)))
 
-    async def _handler(self, card: Card, service: Service) -> Handler:
-        module, _, name = card.factory.partition(":")
-        try:
-            factory = getattr(await asyncio.to_thread(imported, module), name)
-            return cast(Handler, await factory(self.yard, service))
-        except Exception:
-            of_room(card.name).exception("%s cannot be opened", service.name)
-            raise
-
-    async def _start(self, bound: Bound, handler: Handler) -> None:
-        if bound.port.transport == "udp":
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_datagram_endpoint(lambda: handler.datagram(bound.port), sock=bound.sock)
-            self._datagrams.append(transport)
-            return
-        self._listeners.append(self._listen(bound, handler, DEFAULT))
-
-    def _listen(self, bound: Bound, handler: Handler, sandbox: str) -> Listener:
-        yard, limit = self.yard, self.yard.settings.limits.connections
-        listener = Listener(bound, handler, yard.journal, yard.tls, yard.gate, self._wire, limit, sandbox)
-        listener.wardrobe = self._wardrobe
-        listener.recipe = yard.settings.tls.get(bound.port.name)
-        listener.start()
-        return listener
-
     async def close(self) -> None:
         """Accept no more, end what runs, take the endpoints away."""
-        self._leases.close()
-        for listener in self._listeners:
-            listener.stop()
-        for transport in self._datagrams:
-            transport.close()
-        for handler in self._handlers:
-            await handler.close()
-        await self._wire.close()
+        if self._accepting is not None:
+            await self._accepting.close()
         for service in self._services():
             self.yard.directory.withdraw(service)
             if self.yard.settings.ready_dir:
@@ -271,6 +242,8 @@ def check_certificates(chosen: Mapping[str, str], cards: Iterable[Card]) -> None
     Raises:
         SettingError: No port has such a name, or speaks TLS; or no certificate or demand has.
     """
+    from portyard.commons.tls.recipes import RECIPES
+
     ports = [port.name for card in cards for s in card.services for port in s.ports if port.tls is not TlsMode.NONE]
     for port, recipe in chosen.items():
         if port not in ports:
@@ -280,6 +253,20 @@ def check_certificates(chosen: Mapping[str, str], cards: Iterable[Card]) -> None
         if recipe not in RECIPES:
             near = did_you_mean(recipe, RECIPES)
             raise SettingError(f"tls.{port} = {recipe!r}: no such name{near}; known are {', '.join(RECIPES)}")
+
+
+def check_personas(settings: Settings, state: Path, cards: Iterable[Card]) -> None:
+    """Hold the settings' choice of personas against what there is.
+
+    Raises:
+        SettingError: A room or service isn't known or has no personas, or a persona isn't there.
+    """
+    from portyard.commons.scenario.personas import PersonaError, Wardrobe
+
+    try:
+        Wardrobe(state, settings.personas).check_chosen(cards)
+    except PersonaError as error:
+        raise SettingError(str(error)) from None
 
 
 @contextlib.asynccontextmanager
@@ -300,16 +287,15 @@ async def serving(
     from portyard.commons.opening import open_yard
     from portyard.rooms import cards
 
-    check_certificates(settings.tls, cards())
+    if settings.tls:
+        check_certificates(settings.tls, cards())
     bounds = bind_all(settings, pairs)
     try:
         async with open_yard(settings, _names(pairs, settings)) as yard:
-            try:
-                Wardrobe(yard.state, settings.personas).check_chosen(cards())
-            except PersonaError as error:
-                raise SettingError(str(error)) from None
+            if settings.personas:
+                check_personas(settings, yard.state, cards())
             running = Serving(yard, bounds)
-            running.announce()
+            await running.announce()
             running.opening = asyncio.get_running_loop().create_task(running.open(after))
             try:
                 if wait:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from portyard.commons.binding import Bound, PortTakenError, bind
 from portyard.commons.card import Card, Port, Service
 from portyard.commons.directory import Endpoint
 from portyard.commons.leasing.model import Lease
 from portyard.commons.leasing.store import COUNTER, SqlLeases
-from portyard.commons.listener import Bound, Listener, PortTakenError, bind
+from portyard.commons.listener import Listener
 from portyard.commons.logs import of_room
 from portyard.commons.settings import Settings
 from portyard.commons.yard import Handler, Yard
@@ -58,12 +59,6 @@ class LeaseKeeper:
         self._ranged = bool(self._free)
         self._turn = asyncio.Lock()
         self._closed = False
-
-    async def begin(self, services: Iterable[str]) -> None:
-        """This process starts these services: leases of an earlier life are to be opened again."""
-        mine = set(services)
-        if any(lease.service in mine for lease in await self._leases.all()):
-            await self._leases.suspend(sorted(mine))
 
     def serve(self, card: Card, service: Service, handler: Handler) -> None:
         """From now on this service's leases are kept here."""
