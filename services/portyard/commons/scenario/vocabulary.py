@@ -123,6 +123,10 @@ ANSWERS = frozenset({"refuse", "say", "silence", "delay", "hang_up"})
 """What most verbs can honour."""
 FAULTS = frozenset({"latency", "bandwidth", "slice", "stall", "cut_after", "reset", "half_close", "corrupt"})
 """What every listener can honour, at connect or armed by an event."""
+COMMAND = ANSWERS | FAULTS | {"script"}
+"""What can be honoured at a command that an answer in text belongs to."""
+MIDST = FAULTS | {"silence", "delay", "hang_up"}
+"""What can be honoured where an answer has begun."""
 CONNECT = FAULTS | {"delay", "silence", "hang_up", "tls"}
 """What every listener can honour when a connection comes."""
 
@@ -142,6 +146,20 @@ HANDSHAKE = Verb(
     },
 )
 """The verb `tls` of every room whose ports meet TLS."""
+
+
+def command(
+    summary: str, fields: Mapping[str, Field] | None = None, magic: str | None = None, *, forms: Mapping[str, Form]
+) -> Verb:
+    """A command that an answer in text belongs to.
+
+    Args:
+        summary: When it is asked.
+        fields: Its fields besides the common ones.
+        magic: See Verb.
+        forms: See Verb; a room's commands share them.
+    """
+    return Verb(summary, fields or {}, COMMAND, magic=magic, forms=forms)
 
 
 def by_room(vocabularies: Iterable[Vocabulary]) -> dict[str, Vocabulary]:

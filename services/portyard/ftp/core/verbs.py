@@ -6,10 +6,10 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from portyard.commons.scenario.vocabulary import (
-    ANSWERS,
+    COMMAND,
     CONNECT,
-    FAULTS,
     HANDSHAKE,
+    MIDST,
     PERSONA,
     STEPS,
     Field,
@@ -22,8 +22,7 @@ from portyard.commons.scenario.vocabulary import (
 if TYPE_CHECKING:  # a card imports this file, and nothing heavy
     from portyard.commons.scenario.model import Scalar
 
-_ANY = ANSWERS | FAULTS | {"script"}
-_MIDST = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
+_MIDST = MIDST | {"refuse"}
 
 _STEPS = (STEPS - {"respond"}) | {"send", "expect"}
 
@@ -62,7 +61,7 @@ _WHY_NO_SAY = {
 def _verb(
     summary: str, fields: dict[str, Field] | None = None, magic: str | None = None, *, stub: bool = False
 ) -> Verb:
-    actions = _ANY | {"respond"} if stub else _ANY
+    actions = COMMAND | {"respond"} if stub else COMMAND
     return Verb(summary, fields or {}, actions, magic=magic, why_not=_WHY_NO_STUB, forms=_FORMS, steps=_STEPS)
 
 

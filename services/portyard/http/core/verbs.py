@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, STATUS, STATUSES, TARGET
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, Field, Verb, Vocabulary
+from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, HANDSHAKE, MIDST, Field, Verb, Vocabulary
 
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _GONE = "the head is out by now; refuse or say before it, at http.request or http.response"
 _TOO_LATE = dict.fromkeys(("refuse", "say", "respond", "script"), _GONE)
 
@@ -29,24 +28,24 @@ VOCABULARY = Vocabulary(
                 "length": CONTENT["length"],
                 "octets": Field("Of it so far.", NUMBER),
             },
-            _MIDST,
+            MIDST,
             why_not={"refuse": "the request is under way; refuse it at http.request"},
         ),
         "response": Verb(
             "The request was dealt with; no octet of the answer is out yet.",
             STATUS,
-            _MIDST | {"say", "respond"},
+            MIDST | {"say", "respond"},
             why_not={
                 "refuse": "it is done by now: say lies about it; refuse at http.request",
                 "script": "the answer is ready; a script begins at http.request",
             },
             forms=STATUSES,
         ),
-        "headers": Verb("The answer's head was sent, and nothing of its body.", STATUS, _MIDST, why_not=_TOO_LATE),
+        "headers": Verb("The answer's head was sent, and nothing of its body.", STATUS, MIDST, why_not=_TOO_LATE),
         "body": Verb(
             "A piece of the answer's body is about to be sent, 1,024 octets at most.",
             {**STATUS, "octets": Field("Of the body sent so far, before any content coding.", NUMBER)},
-            _MIDST,
+            MIDST,
             why_not=_TOO_LATE,
         ),
     },

@@ -5,21 +5,22 @@ Light to import, because the card holds it; what a command's fields are stands i
 
 from __future__ import annotations
 
+from functools import partial
+
 from portyard.commons.scenario.vocabulary import (
-    ANSWERS,
+    COMMAND,
     CONNECT,
-    FAULTS,
     HANDSHAKE,
+    MIDST,
     PERSONA,
     Field,
     FieldKind,
     Form,
     Verb,
     Vocabulary,
+    command,
 )
 
-_ANY = ANSWERS | FAULTS | {"script"}
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 # Lines, each the text after the tag; one that begins with "* " or "+ " stands as it is. Only a failure may refuse.
 _LINE = r"(?:(?:OK|NO|BAD) [^\r\n]+|\* [^\r\n]+|\+ [^\r\n]*)"
 _FORMS = {
@@ -57,19 +58,18 @@ _DESTINATION = {**_NUMBERS, "destination": Field("The mailbox that they go to.")
 _PATTERN = {"reference": Field("LIST's first argument."), "pattern": Field("Its second, as on the wire.")}
 
 
-def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
-    return Verb(summary, fields or {}, _ANY, magic=magic, forms=_FORMS)
+_verb = partial(command, forms=_FORMS)
 
 
 def _midst(summary: str, fields: dict[str, Field], why: str) -> Verb:
-    return Verb(summary, fields, _MIDST, why_not=dict.fromkeys(("refuse", "say", "script"), why))
+    return Verb(summary, fields, MIDST, why_not=dict.fromkeys(("refuse", "say", "script"), why))
 
 
 VOCABULARY = Vocabulary(
     room="imap",
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
-        "greeting": Verb("The server is about to greet.", {}, _ANY, forms=_GREETING),
+        "greeting": Verb("The server is about to greet.", {}, COMMAND, forms=_GREETING),
         "tls": HANDSHAKE,
         "capability": _verb("CAPABILITY"),
         "noop": _verb("NOOP", _SELECTED),
@@ -135,7 +135,7 @@ VOCABULARY = Vocabulary(
         "exists": Verb(
             "New messages are about to be told in IDLE. Refused, they are told when it ends, and the rule's lines now.",
             {**_SELECTED, "messages": Field("How many there are by now.", FieldKind.NUMBER)},
-            _MIDST | {"refuse"},
+            MIDST | {"refuse"},
             why_not={"say": "flags and expunged messages are told with it; refuse says a line in its place"},
             forms=_UNTAGGED,
         ),

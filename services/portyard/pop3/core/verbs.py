@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from portyard.commons.scenario.vocabulary import (
-    ANSWERS,
     ANY_TEXT,
     CONNECT,
-    FAULTS,
     HANDSHAKE,
+    MIDST,
     PERSONA,
     Field,
     FieldKind,
     Form,
     Verb,
     Vocabulary,
+    command,
 )
 
-_ANY = ANSWERS | FAULTS | {"script"}
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _LINES = r"(?:\r?\n[^\r\n]*)*"
 # RFC 1939 §3: a status indicator, and perhaps lines behind it; RFC 5034 §4: a challenge is "+ "
 _FORMS = {
@@ -32,8 +32,7 @@ _LOGIN = {"login": Field("The name that is claimed.")}
 _MESSAGE = {"message": Field("The message's number; 0 where none was given.", FieldKind.NUMBER)}
 
 
-def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
-    return Verb(summary, fields or {}, _ANY, magic=magic, forms=_FORMS)
+_verb = partial(command, forms=_FORMS)
 
 
 VOCABULARY = Vocabulary(
@@ -60,7 +59,7 @@ VOCABULARY = Vocabulary(
         "message": Verb(
             "A piece of a message is about to be sent.",
             {"octets": Field("Sent of it so far.", FieldKind.NUMBER)},
-            _MIDST,
+            MIDST,
             why_not=dict.fromkeys(
                 ("refuse", "say", "script"), "the answer has begun: retr or top is where it is refused"
             ),

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from portyard.commons.scenario.vocabulary import (
-    ANSWERS,
     CONNECT,
-    FAULTS,
     HANDSHAKE,
+    MIDST,
     PERSONA,
     Field,
     FieldKind,
     Form,
     Verb,
     Vocabulary,
+    command,
 )
 
-_ANY = ANSWERS | FAULTS | {"script"}
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _HELLO = {"hello": Field("What the client calls itself.")}
 _SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
 # RFC 5321 §4.5.1: <Postmaster> alone needs no domain
@@ -40,8 +40,7 @@ _FORMS = {
 _ANSWERED = "354 is sent already: refuse at data before it, at content after the message"
 
 
-def _verb(summary: str, fields: dict[str, Field] | None = None, magic: str | None = None) -> Verb:
-    return Verb(summary, fields or {}, _ANY, magic=magic, forms=_FORMS)
+_verb = partial(command, forms=_FORMS)
 
 
 VOCABULARY = Vocabulary(
@@ -74,7 +73,7 @@ VOCABULARY = Vocabulary(
         "receiving": Verb(
             "354 was sent, the message is about to come.",
             {**_SENDER, **_RECIPIENTS},
-            _MIDST,
+            MIDST,
             why_not=dict.fromkeys(("refuse", "say", "script"), _ANSWERED),
         ),
         "content": _verb(

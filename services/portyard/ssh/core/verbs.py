@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from portyard.commons.scenario.vocabulary import (
     CONNECT,
-    FAULTS,
+    MIDST,
     PERSONA,
     STEPS,
     Field,
@@ -53,8 +53,7 @@ _STATUSES = {
     ),
 }
 
-_PHASE = frozenset({"refuse", "silence", "delay", "hang_up"}) | FAULTS
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
+_PHASE = MIDST | {"refuse"}
 _LIE_SUCCESS = "no answer may be false here: a client takes it for the state that it is in; refuse fails the request"
 _WHY = {"say": _LIE_SUCCESS, "script": "a script is played where prompts are asked: the verb prompt"}
 
@@ -115,7 +114,7 @@ VOCABULARY = Vocabulary(
         "output": Verb(
             "A piece of a command's or a shell's output is about to be sent.",
             {"command": Field("The command; empty for a shell."), "octets": Field("Sent so far.", FieldKind.NUMBER)},
-            _MIDST,
+            MIDST,
         ),
         "sftp_open": _sftp("open", magic="path", mode=Field('Such as "read" and "write+create+truncate".')),
         "sftp_close": _sftp("close"),

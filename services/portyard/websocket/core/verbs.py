@@ -11,6 +11,7 @@ from portyard.commons.scenario.vocabulary import (
     CONNECT,
     FAULTS,
     HANDSHAKE,
+    MIDST,
     Field,
     Form,
     Verb,
@@ -20,7 +21,6 @@ from portyard.websocket.core.model import MOST_REASON_OCTETS
 
 INTERNAL_ERROR = 1011
 SHOWN_CHARACTERS = 2000  # of a message that rules look at
-_MIDST = frozenset({"silence", "delay", "hang_up"}) | FAULTS
 _STAYS = frozenset({"silence", "delay", "hang_up"})
 # RFC 6455 §7.4: those that an endpoint may send; a reason of more octets than a frame holds is cut
 _REASON = r"(?:\s+.*)?"
@@ -72,7 +72,7 @@ VOCABULARY = Vocabulary(
         "open": Verb(
             "The handshake is done, and no frame was sent yet. `refuse` is a close code.",
             {**_PATH, "subprotocol": Field("The one that was agreed to.")},
-            _MIDST | {"refuse", "script"},
+            MIDST | {"refuse", "script"},
             forms=_CLOSES,
             steps=_SCRIPT,
         ),
@@ -94,7 +94,7 @@ VOCABULARY = Vocabulary(
         "fragment": Verb(
             "The first half of a message was sent as a fragment.",
             {**_MESSAGE, "octets": Field("Of the payload sent so far.", NUMBER)},
-            _MIDST,
+            MIDST,
             why_not={"refuse": "a message is under way; refuse at websocket.send"},
         ),
         "ping": Verb(
@@ -110,7 +110,7 @@ VOCABULARY = Vocabulary(
                 "code": Field("The close code.", NUMBER),
                 "by": Field("Who began to close.", values=("client", "server")),
             },
-            _MIDST | {"say"},
+            MIDST | {"say"},
             forms={
                 "say": Form(
                     f"(?s)[1-4][0-9]{{3}}{_REASON}", "a close code from 1000 to 4999, a reason behind it or not"
