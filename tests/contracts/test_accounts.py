@@ -146,3 +146,20 @@ def test_default_is_what_the_settings_say_at_every_start(engine: str, tmp_path: 
             assert await stores.accounts.verify("x", "y") is not None
 
     run(main())
+
+
+def test_a_bare_name_at_a_sandboxs_own_listener(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.control_database.write(lambda work: put(work, T1))
+            mine = await stores.accounts.create("t1", "alice@t1.test", "mine")
+            at = stores.accounts.at("t1")
+            assert await at.find("alice") == mine
+            assert await at.verify("ALICE", "mine") == mine
+            assert await at.find("bob") is None
+            assert (await at.find("bob@portyard.test") or mine).sandbox == "default"
+            assert (await stores.accounts.find("alice") or mine).sandbox == "default"
+            assert stores.accounts.at("default") is stores.accounts
+            assert await stores.accounts.at("gone").find("alice") is None
+
+    run(main())

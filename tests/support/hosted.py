@@ -42,7 +42,7 @@ class FakeLog:
         }
         self.events.append((kind, plain))
 
-    def told(self, kind: str, fields: msgspec.Raw) -> None:
+    def told(self, kind: str, fields: bytes) -> None:
         self.event(kind, **msgspec.json.decode(fields))
 
     def command(self, text: str) -> None:
@@ -74,6 +74,10 @@ class FakeAccounts:
             Account(number, "default", name, "portyard.test", f"{name}-secret")
             for number, name in enumerate(("alice", "bob"), 1)
         ]
+
+    def at(self, home: str) -> FakeAccounts:
+        assert home == DEFAULT
+        return self
 
     async def find(self, login: str) -> Account | None:
         return next((a for a in self.known if login in (a.local_part, a.address)), None)

@@ -72,7 +72,9 @@ class Naming:
     sandboxes: Sandboxes
     accounts: Accounts
 
-    async def sandbox_of(self, headers: Mapping[str, str], prefix: str, login: str | None, otherwise: str) -> str:
+    async def sandbox_of(
+        self, headers: Mapping[str, str], prefix: str, login: str | None, otherwise: str, home: str = DEFAULT
+    ) -> str:
         """The sandbox of a request.
 
         Args:
@@ -80,6 +82,7 @@ class Naming:
             prefix: The prefix of its path, or "".
             login: The login name that it claims where that matters, or None.
             otherwise: The answer where it names none: what its connection is in, by SNI or by its listener.
+            home: Whose the listener is, and with it a bare login name.
 
         Raises:
             UnknownSandboxError: The field or the prefix names one that isn't there.
@@ -87,7 +90,7 @@ class Naming:
         explicit = headers.get(FIELD)
         if explicit is not None or prefix:
             return await self._get(explicit, prefix)
-        claimed = None if login is None else await sandbox_of_login(self.accounts, self.sandboxes, login)
+        claimed = None if login is None else await sandbox_of_login(self.accounts.at(home), self.sandboxes, login)
         if claimed is not None:
             return claimed
         for domain in domains_of(headers.get("Host", "")):

@@ -258,8 +258,9 @@ class Stream(asyncio.Protocol):
         assert self._transport is not None
         if self._transport.is_closing():
             return
-        self._transport = self._gentle = GentleTransport(self._transport, LINGER_S)
+        self._gentle = GentleTransport(self._transport, LINGER_S)
         self._gentle.peer_ended = self._eof
+        self._transport = cast(asyncio.Transport, self._gentle)
         self._gentle.close()
         if self._lingering is not None and not self._closed.done():
             self._lingering.add(self)

@@ -19,7 +19,7 @@ from portyard.commons.directory import Directory
 from portyard.commons.filestore.model import Filestore
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.mailstore.model import Mailstore, Watcher
-from portyard.commons.sandbox.model import Sandboxes
+from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.commons.scenario.engine import Gate, SessionGate
 from portyard.commons.scenario.store import SqlRules
 from portyard.commons.settings import Settings
@@ -37,6 +37,7 @@ class Connection:
         log: The session's pen; `opened` is noted already, `close` is the room's duty when the connection ends.
         gate: The session's gate: what the rules want of it.
         arm: Puts faults of bytes (`commons.scenario.actions`) on the connection.
+        home: The sandbox whose listener took it: what names no sandbox means this one.
     """
 
     service: Service
@@ -46,6 +47,7 @@ class Connection:
     log: SessionLog
     gate: SessionGate | None = None
     arm: Callable[[tuple[object, ...]], None] = lambda _: None
+    home: str = DEFAULT
 
 
 class Tls(Protocol):

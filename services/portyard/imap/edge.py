@@ -23,11 +23,10 @@ PARTING = b"* BYE [UNAVAILABLE] Server shuts down\r\n"  # RFC 3501 §7.1.5
 
 async def open_service(yard: Yard, service: Service) -> Handler:
     """See Card.factory."""
-    sandbox_of = partial(sandbox_of_login, yard.accounts, yard.sandboxes)
-
     host, seats = f"{service.name}.{yard.settings.domain}", Seats()
 
     def make(connection: Connection) -> tuple[Session, Framing]:
+        accounts = yard.accounts.at(connection.home)
         quirks = worn(connection.gate, Quirks)
         offer = Offer(
             starttls=connection.port.tls is TlsMode.UPGRADE,
@@ -41,12 +40,12 @@ async def open_service(yard: Yard, service: Service) -> Handler:
         )
         secure = connection.port.tls is TlsMode.IMPLICIT
         session = ImapSession(
-            yard.accounts,
+            accounts,
             yard.mail,
             offer,
             secure=secure,
             gate=connection.gate,
-            sandbox_of=sandbox_of,
+            sandbox_of=partial(sandbox_of_login, accounts, yard.sandboxes),
             clocks=yard.clocks,
         )
         return session, ImapFraming(quirks.limits.line)

@@ -32,10 +32,11 @@ async def open_service(yard: Yard, service: Service) -> Handler:
     host, seats = f"{service.name}.{yard.settings.domain}", Seats()
 
     def make(connection: Connection) -> tuple[Session, LineFraming]:
+        accounts = yard.accounts.at(connection.home)
         quirks = worn(connection.gate, Quirks)
         made_at = yard.clocks.now(connection.gate.sandbox if connection.gate else DEFAULT).timestamp()
         house = House(
-            accounts=yard.accounts,
+            accounts=accounts,
             mail=yard.mail,
             lock=lock,
             timestamp=f"<{os.getpid()}.{next(serial)}.{made_at:.6f}@{yard.settings.domain}>",
@@ -46,7 +47,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
             seats=seats,
             now=yard.clocks.now,
-            sandbox_of=partial(sandbox_of_login, yard.accounts, yard.sandboxes),
+            sandbox_of=partial(sandbox_of_login, accounts, yard.sandboxes),
         )
         session = Session(house, tls=connection.port.tls is TlsMode.IMPLICIT)
         return session, LineFraming(quirks.limits.line)

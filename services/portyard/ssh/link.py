@@ -175,14 +175,14 @@ class Link(Ruled):
     async def check_password(self, username: str, password: str) -> bool:
         """Whether the password is right."""
         self._detail = {"secret": blank(len(password.encode()))}
-        account = await self.yard.accounts.verify(username, password)
+        account = await self.yard.accounts.at(self._connection.home).verify(username, password)
         if account is not None:
             self.account = account
         return account is not None
 
     async def claim(self, username: str) -> None:
         """A name was claimed: join its sandbox and have its keys at hand."""
-        self.account = await self.yard.accounts.find(username)
+        self.account = await self.yard.accounts.at(self._connection.home).find(username)
         sandbox = await self._sandbox_of(username)
         if sandbox is not None:
             self.join(sandbox)

@@ -10,7 +10,7 @@ async def sandbox_of_login(accounts: Accounts, sandboxes: Sandboxes, login: str)
     """The sandbox that a login name claims, whether or not there is such an account.
 
     Args:
-        accounts: Every account.
+        accounts: Every account, at the listener's home.
         sandboxes: Every sandbox.
         login: An address, `<sandbox>/<address>`, or a bare local part.
 

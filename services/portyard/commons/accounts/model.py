@@ -45,6 +45,9 @@ class ResetSinceError(ValueError):
 class Accounts(Protocol):
     """The accounts of every sandbox."""
 
+    def at(self, home: str) -> Accounts:
+        """The same as those mean them who connect to a sandbox's own listener: a bare local part is of that one's first domain."""
+
     async def find(self, login: str) -> Account | None:
         """The account that a login name means: an address, `<sandbox>/<address>`, or a bare local part of `default`'s first domain.
 

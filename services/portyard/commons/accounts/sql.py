@@ -21,6 +21,7 @@ _COLUMNS = (
     "a.id, a.sandbox, a.local_part, a.domain, a.password, a.public_keys, "
     "COALESCE((SELECT generation FROM sandboxes WHERE name = a.sandbox), 0)"
 )
+_HOMES = 1000  # sandboxes with listeners of their own whose lookups are remembered
 _CACHED = 10_000  # lookups remembered between two changes
 
 
@@ -30,22 +31,33 @@ class SqlAccounts:
     Args:
         database: control.db, with CONTROL_SCHEMA.
         sandboxes: Says who owns a domain.
+        home: Whose a bare local part is.
     """
 
-    def __init__(self, database: Database, sandboxes: Sandboxes) -> None:
+    def __init__(self, database: Database, sandboxes: Sandboxes, home: str = DEFAULT) -> None:
         self._database = database
         self._sandboxes = sandboxes
+        self._home = home
+        self._elsewhere: dict[str, SqlAccounts] = {}
         self._seen: int | None = None
         self._cache: dict[tuple[str, str], Account | None] = {}
         self._nobody = secrets.token_hex(16)  # what a password is compared with when there is no such account
 
+    def at(self, home: str) -> SqlAccounts:
+        """See `Accounts.at`."""
+        if home == self._home:
+            return self
+        if home not in self._elsewhere:
+            if len(self._elsewhere) >= _HOMES:
+                self._elsewhere.clear()
+            self._elsewhere[home] = SqlAccounts(self._database, self._sandboxes, home)
+        return self._elsewhere[home]
+
     async def find(self, login: str) -> Account | None:
         """See `Accounts.find`."""
         if "@" not in login:
-            default = await self._sandboxes.get(DEFAULT)
-            return (
-                await self.by_address(DEFAULT, f"{login}@{default.domains[0]}") if default and default.domains else None
-            )
+            home = await self._sandboxes.get(self._home)
+            return await self.by_address(home.name, f"{login}@{home.domains[0]}") if home and home.domains else None
         owner = await self._sandboxes.owner(login.rpartition("@")[2].lower())
         found = await self.by_address(owner.name if owner else DEFAULT, login)
         prefix, slash, address = login.partition("/")  # a local part may hold a slash, so the whole comes first

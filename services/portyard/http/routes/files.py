@@ -98,7 +98,8 @@ async def _authorise(request: web.Request) -> tuple[FilePath, FileRoot]:
     """The place that the target names, once its owner proved to be the one who asks."""
     yard = request.app[ROOM].yard
     given = parse_basic(request.headers.get("Authorization"))
-    account = await yard.accounts.verify(*given) if given else None
+    accounts = yard.accounts.at(connection_of(request).home)
+    account = await accounts.verify(*given) if given else None
     if account is None or account.sandbox != hosted(request).sandbox:  # another sandbox's is unknown in this one
         refusal = _refusal(401, "the account's name and password, please")
         refusal.headers["WWW-Authenticate"] = 'Basic realm="Portyard files", charset="UTF-8"'

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from portyard.commons.sandbox.model import DEFAULT
+
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
@@ -275,6 +277,7 @@ class Peer:
         account: The account's address once it is authenticated.
         sandbox: That account's sandbox.
         generation: The sandbox's when the account logged in; another one says that it was reset since.
+        home: The sandbox whose listener it came to; mail for whom nobody owns is this one's.
     """
 
     address: str
@@ -284,3 +287,4 @@ class Peer:
     account: str = ""
     sandbox: str = ""
     generation: int = 0
+    home: str = DEFAULT

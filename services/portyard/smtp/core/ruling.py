@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 from portyard.commons.effects import Arm, Effect, Note, Pause, Send
 from portyard.commons.events import DotBlock, Line
-from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import action_name
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Verdict
@@ -283,7 +282,7 @@ def gate_of(context: Context) -> SessionGate:
 def _sandboxes(context: Context) -> tuple[str, ...]:
     """Those of the transaction's recipients, each once."""
     recipients: Iterable[Recipient] = context.transaction.recipients if context.transaction else ()
-    return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients)) or (DEFAULT,)
+    return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients)) or (context.peer.home,)
 
 
 async def _ask(

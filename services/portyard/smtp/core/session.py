@@ -185,7 +185,7 @@ class Session:
     def _restart(self, tls: str) -> None:
         """Forget everything that was learned in plaintext (RFC 3207 §4.2)."""
         context = self.context
-        context.peer = model.Peer(context.peer.address, tls=tls)
+        context.peer = model.Peer(context.peer.address, tls=tls, home=context.peer.home)
         context.transaction = context.exchange = None
         context.machine.restart()
         if context.gate is not None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from portyard.commons.effects import Effect, Expect, Note
 from portyard.commons.events import DotBlock
 from portyard.commons.mailstore.model import StoreFullError
-from portyard.commons.sandbox.model import DEFAULT
 from portyard.smtp.core import model, trace
 from portyard.smtp.core.context import Context
 from portyard.smtp.core.framing import MessageData
@@ -62,11 +61,11 @@ async def claimed(context: Context, mailbox: model.Mailbox) -> str:
     transaction = context.transaction
     hop = transaction.hop if transaction else None
     if context.role.auth:
-        sandbox = context.peer.sandbox or DEFAULT  # the submitter's
+        sandbox = context.peer.sandbox or context.peer.home  # the submitter's
     elif context.role.lmtp and hop:
         sandbox = hop.sandbox
     else:
-        sandbox = await context.door.owner(mailbox.domain) or (hop.sandbox if hop else DEFAULT)
+        sandbox = await context.door.owner(mailbox.domain) or (hop.sandbox if hop else context.peer.home)
     context.join(sandbox)
     return sandbox
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portyard.commons.accounts.model import Account, Accounts, AccountTakenError, ResetSinceError
-from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
+from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, reply
 
@@ -12,7 +12,7 @@ UNKNOWN_USER = reply(550, "5.1.1", "no such user here", name="no_user")
 SEPARATOR = "+"  # between user and detail of a subaddress (RFC 5233 §1)
 
 
-async def complete(sandboxes: Sandboxes, mailbox: Mailbox, sandbox: str = DEFAULT) -> Mailbox:
+async def complete(sandboxes: Sandboxes, mailbox: Mailbox, sandbox: str) -> Mailbox:
     """A bare `<postmaster>` gets the sandbox's first domain (RFC 5321 §4.1.1.3)."""
     if mailbox.domain:
         return mailbox
@@ -26,14 +26,14 @@ async def owner_of(sandboxes: Sandboxes, domain: str) -> str | None:
     return None if owner is None else owner.name
 
 
-async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None) -> tuple[Sandbox, Recipient]:
-    """The sandbox that takes mail for a completed address, owned or captured.
+async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None, home: str) -> tuple[Sandbox, Recipient]:
+    """The sandbox that takes mail for a completed address, owned or captured; `home` is whose listener it came to.
 
     Raises:
         PeerError: Nobody takes it: relaying is denied.
     """
     owner = await sandboxes.owner(mailbox.domain.lower())
-    taker = owner or await sandboxes.get(hop.sandbox if hop else DEFAULT)
+    taker = owner or await sandboxes.get(hop.sandbox if hop else home)
     if taker is None or (owner is None and taker.capture != "any"):
         raise PeerError(RELAYING_DENIED)
     same = hop is not None and hop.sandbox == taker.name

@@ -47,7 +47,7 @@ class Delivery:
         self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
     ) -> Recipient:
         """See Door. A testbed peer has chosen the sandbox already."""
-        address = await complete(self._sandboxes, mailbox)
+        address = await complete(self._sandboxes, mailbox, peer.home)
         hop = transaction.hop
         if hop is not None:
             recipient = Recipient(address, hop.sandbox, hop.generation)
@@ -55,7 +55,7 @@ class Delivery:
             if sandbox is None or sandbox.generation != hop.generation:
                 return recipient  # accepted here, dropped at the end of data
         else:
-            sandbox, recipient = await take(self._sandboxes, address, None)
+            sandbox, recipient = await take(self._sandboxes, address, None, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
         return recipient

@@ -46,7 +46,7 @@ class Submission:
         Raises:
             PeerError: It was removed or reset under a running session, which is of the last test then.
         """
-        sandbox = await self._sandboxes.get(peer.sandbox or DEFAULT)
+        sandbox = await self._sandboxes.get(peer.sandbox or peer.home)
         if sandbox is None:
             raise PeerError(RELAYING_DENIED)
         if peer.account and peer.generation != sandbox.generation:

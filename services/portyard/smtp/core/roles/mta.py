@@ -35,12 +35,12 @@ class Exchange:
         self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
     ) -> Recipient:
         """See Door. Captures or refuses."""
-        address = await complete(self._sandboxes, mailbox)
+        address = await complete(self._sandboxes, mailbox, peer.home)
         if taker is not None:
             found = await self._sandboxes.get(taker.sandbox)
             if found is None or found.generation != taker.generation:
                 return Recipient(address, taker.sandbox, taker.generation)  # accepted here, dropped by the relay
-        sandbox, recipient = await take(self._sandboxes, address, transaction.hop)
+        sandbox, recipient = await take(self._sandboxes, address, transaction.hop, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
         return recipient
