@@ -64,8 +64,13 @@ class MailQueries:
         self._seen: int | None = None
 
     async def token(self) -> object:
-        """Something that is another once any mailbox has changed, whichever process changed it."""
-        (row,) = await self._database.read("SELECT COUNT(*), COALESCE(SUM(highest_modseq), 0) FROM mailboxes")
+        """Something that is another once any mailbox has changed, whichever process changed it.
+
+        Numbers of mailboxes only grow: where as many came as went, their sum is another, whatever else is the same.
+        """
+        (row,) = await self._database.read(
+            "SELECT COUNT(*), COALESCE(SUM(id), 0), COALESCE(SUM(highest_modseq), 0) FROM mailboxes"
+        )
         return row
 
     async def mailboxes(self, sandbox: str) -> Boxes:

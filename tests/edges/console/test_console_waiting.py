@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.console.queries import MailQueries
 from tests.support.asyncio_tests import run
 from tests.support.console import console
 
@@ -51,6 +52,23 @@ def test_what_comes_to_a_new_account_ends_the_wait(tmp_path: Path) -> None:
             assert account is not None
             await client.yard.mail.append(account.id, "INBOX", b"Subject: x\r\n\r\n")
             assert (await waiting)["messages"][0]["account"] == "new@foreign.example"
+
+    run(main())
+
+
+def test_mail_that_comes_while_as_much_goes_is_heard_of(tmp_path: Path) -> None:
+    """Parallel tests: one's sandbox is swept in the moment in which another's first message comes."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            going = await client.yard.accounts.create("default", "going@foreign.example", "x")
+            coming = await client.yard.accounts.create("default", "coming@foreign.example", "x")
+            queries = MailQueries(client.yard)
+            await client.yard.mail.append(going.id, "INBOX", b"Subject: x\r\n\r\n")
+            before = await queries.token()
+            await client.yard.mail.forget(going.id)
+            await client.yard.mail.append(coming.id, "INBOX", b"Subject: x\r\n\r\n")
+            assert await queries.token() != before
 
     run(main())
 
