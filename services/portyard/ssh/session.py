@@ -20,7 +20,8 @@ from portyard.commons.scenario.actions import Respond
 from portyard.commons.scenario.model import Verdict
 from portyard.ssh.core.shell import Shell
 from portyard.ssh.core.words import printable
-from portyard.ssh.sftp import Files, Handler
+from portyard.ssh.files import Files
+from portyard.ssh.sftp import Handler
 from portyard.ssh.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import asyncssh
 import pytest
 
 from portyard.commons.yard import Yard
-from portyard.ssh import keys, link, options, sftp
+from portyard.ssh import files as sftp_files
+from portyard.ssh import keys, link, options
 from portyard.ssh.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ssh import closed_session, folder_of
@@ -188,7 +189,7 @@ def test_sessions_of_one_connection(tmp_path: Path) -> None:
 
 
 def test_open_handles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sftp, "HANDLES", 3)
+    monkeypatch.setattr(sftp_files, "HANDLES", 3)
 
     async def main() -> None:
         async with served(tmp_path) as room, connect(room) as client, client.start_sftp_client() as files:
