@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from portyard.commons.exchange_notes import ToldFields, as_fields, shown
 from portyard.commons.yard import Connection
-
-_NONE: Final = msgspec.Raw(b"{}")
 
 
 class HeadNotes:
@@ -30,9 +26,9 @@ class HeadNotes:
 
     def __init__(self) -> None:
         self.asked: object = None
-        self.request = _NONE
+        self.request = b""
         self.answered: bytes | None = None
-        self.response = _NONE
+        self.response = b""
         self.received = ToldFields()
         self.sent = ToldFields()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
-from msgspec import Raw, json
+from msgspec import json
 
 from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
@@ -160,7 +160,7 @@ def framed(request: web.BaseRequest) -> FramedProtocol:
     return protocol
 
 
-def told_frame(direction: str, frame: Frame) -> Raw:
+def told_frame(direction: str, frame: Frame) -> bytes:
     """A frame as the journal shows it: a readable line, and its parts."""
     opcode, fin, length, compressed, head = frame
     name, word = _NAMES[opcode]
@@ -177,4 +177,4 @@ def told_frame(direction: str, frame: Frame) -> Raw:
     elif opcode is Opcode.TEXT:
         text = f"{text} {head.decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
     fields["text"] = text
-    return Raw(_encode(fields))
+    return _encode(fields)

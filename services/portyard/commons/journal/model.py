@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from msgspec import Raw
-
 KINDS = ("opened", "tls", "greeting", "auth", "command", "reply", "data", "transfer", "fault", "error", "closed")
 
 
@@ -74,8 +72,8 @@ class SessionLog(Protocol):
     def event(self, kind: str, **fields: object) -> None:
         """Note one thing. Values are JSON-able, or JSON already (msgspec.Raw); secrets were blanked by whoever knows what is secret."""
 
-    def told(self, kind: str, fields: Raw) -> None:
-        """Note one thing whose fields are JSON already: for what is noted again and again."""
+    def told(self, kind: str, fields: bytes) -> None:
+        """Note one thing whose fields are JSON already, an object: for what is noted again and again."""
 
     def command(self, text: str | bytes) -> None:
         """Note a line that the client sent, as a transcript shows it; octets are shown as UTF-8."""

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
-from msgspec import Raw
-
 from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.pages import FIELDS, PLACES, as_json, leaf
 
@@ -116,10 +114,10 @@ class Pen:
         if not self.stirred or len(noted) >= _LEAF_PLACES:
             self._attend()
 
-    def told(self, kind: str, fields: Raw) -> None:
+    def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), FIELDS.get(kind) or kind.encode(), bytes(fields))
+        noted += (self._moment(), FIELDS.get(kind) or kind.encode(), fields)
         if not self.stirred or len(noted) >= _LEAF_PLACES:
             self._attend()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Raw
-
 
 class UnheardLog:
     """Implements `SessionLog` and keeps nothing.
@@ -22,7 +20,7 @@ class UnheardLog:
     def event(self, kind: str, **fields: object) -> None:
         """See SessionLog."""
 
-    def told(self, kind: str, fields: Raw) -> None:
+    def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
 
     def command(self, text: str | bytes) -> None:
