@@ -5,39 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from portyard.imap.core.model import (
-    Append,
-    Authenticate,
-    Capability,
-    Check,
-    Close,
-    Command,
-    Copy,
-    Create,
-    Delete,
-    Enable,
-    Examine,
-    Expunge,
-    Fetch,
-    Id,
-    Idle,
-    List,
-    Login,
-    Logout,
-    Lsub,
-    Move,
-    Namespace,
-    Noop,
-    Rename,
-    Search,
-    Select,
-    Starttls,
-    Status,
-    Store,
-    Subscribe,
-    Unselect,
-    Unsubscribe,
-)
+from portyard.imap.core import model
 
 
 class Phase(Enum):
@@ -65,22 +33,34 @@ class Happening(Enum):
 
 
 _STAY: Mapping[Outcome, Phase] = {}
-_ANY: dict[type[Command], Mapping[Outcome, Phase]] = {
-    Capability: _STAY,
-    Noop: _STAY,
-    Id: _STAY,
-    Logout: {Outcome.OK: Phase.LOGOUT},
+_ANY: dict[type[model.Command], Mapping[Outcome, Phase]] = {
+    model.Capability: _STAY,
+    model.Noop: _STAY,
+    model.Id: _STAY,
+    model.Logout: {Outcome.OK: Phase.LOGOUT},
 }
 _LOGIN = {Outcome.OK: Phase.AUTHENTICATED}
 _OPEN = {
     Outcome.OK: Phase.SELECTED,
     Outcome.NO: Phase.AUTHENTICATED,
 }  # §6.3.1: a SELECT that fails leaves nothing selected
-_AUTHENTICATED: dict[type[Command], Mapping[Outcome, Phase]] = {
-    Select: _OPEN,
-    Examine: _OPEN,
+_AUTHENTICATED: dict[type[model.Command], Mapping[Outcome, Phase]] = {
+    model.Select: _OPEN,
+    model.Examine: _OPEN,
     **dict.fromkeys(
-        (Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, Namespace, Status, Append, Idle),
+        (
+            model.Create,
+            model.Delete,
+            model.Rename,
+            model.Subscribe,
+            model.Unsubscribe,
+            model.List,
+            model.Lsub,
+            model.Namespace,
+            model.Status,
+            model.Append,
+            model.Idle,
+        ),
         _STAY,
     ),
 }
@@ -88,16 +68,18 @@ BY_NAME = frozenset(_AUTHENTICATED)  # the commands that reach the account's mai
 _LEAVE = {Outcome.OK: Phase.AUTHENTICATED}
 
 # Phase → command → outcome → the phase after it; an outcome that isn't named stays. A command that isn't named gets BAD.
-RULES: Mapping[Phase, Mapping[type[Command], Mapping[Outcome, Phase]]] = {
-    Phase.NOT_AUTHENTICATED: {**_ANY, Starttls: _STAY, Authenticate: _LOGIN, Login: _LOGIN},
+RULES: Mapping[Phase, Mapping[type[model.Command], Mapping[Outcome, Phase]]] = {
+    Phase.NOT_AUTHENTICATED: {**_ANY, model.Starttls: _STAY, model.Authenticate: _LOGIN, model.Login: _LOGIN},
     # RFC 5161 §3.1: ENABLE only while nothing is selected
-    Phase.AUTHENTICATED: {**_ANY, **_AUTHENTICATED, Enable: _STAY},
+    Phase.AUTHENTICATED: {**_ANY, **_AUTHENTICATED, model.Enable: _STAY},
     Phase.SELECTED: {
         **_ANY,
         **_AUTHENTICATED,
-        **dict.fromkeys((Check, Expunge, Search, Fetch, Store, Copy, Move), _STAY),
-        Close: _LEAVE,
-        Unselect: _LEAVE,
+        **dict.fromkeys(
+            (model.Check, model.Expunge, model.Search, model.Fetch, model.Store, model.Copy, model.Move), _STAY
+        ),
+        model.Close: _LEAVE,
+        model.Unselect: _LEAVE,
     },
     Phase.LOGOUT: {},
 }
@@ -118,11 +100,11 @@ class Machine:
         """The present phase."""
         return self._phase
 
-    def allows(self, command: Command) -> bool:
+    def allows(self, command: model.Command) -> bool:
         """Whether the command may come now."""
         return type(command) in RULES[self._phase]
 
-    def ended(self, command: Command, outcome: Outcome) -> None:
+    def ended(self, command: model.Command, outcome: Outcome) -> None:
         """The command got its tagged answer."""
         self._phase = RULES[self._phase][type(command)].get(outcome, self._phase)
 
