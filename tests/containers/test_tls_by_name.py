@@ -1,13 +1,12 @@
 """Bad TLS by name through published ports: at every door a sample of what the embedded testbed shows whole.
 
-The whole is tests/clients/test_tls_matrix.py.
+The whole is tests/clients/test_tls_matrix.py, and by rule test_tls_by_rule.py.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ SAMPLED = [
     for cell in CELLS
     if cell.recipe in SAMPLE and cell.view is next(each.view for each in CELLS if each.recipe == cell.recipe)
 ]
-BY_RULE = [pytest.param(cell.values[0], id=cell.id) for cell in SAMPLED if cell.values[0].recipe != "no_close_notify"]
 
 
 @pytest.fixture(scope="module")
@@ -40,41 +38,20 @@ def files(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(ca, nothing, (nothing, nothing), (nothing, nothing))
 
 
-@pytest.fixture
-def ruled(console: Console) -> Iterator[Console]:
-    console.ask("sandboxes/default/rules", method="DELETE")
-    yield console
-    console.ask("sandboxes/default/rules", method="DELETE")
-
-
 def test_the_sample_is_of_every_door() -> None:
     assert {(cell.values[0].door.name, cell.values[0].recipe) for cell in SAMPLED} == {
         (door.name, recipe) for door in DOORS for recipe in SAMPLE
     }
 
 
-def judge(cell: Cell, yard: Containers, files: Files, name: str) -> None:
-    """What Python's ssl meets."""
-    view = cell.view
+@pytest.mark.parametrize("cell", SAMPLED)
+def test_python_by_name(yard: Containers, files: Files, cell: Cell) -> None:
+    view, name = cell.view, f"{cell.recipe.replace('_', '-')}.portyard.test"
     met = meet(cell.door, yard.ports[cell.door.port], CLIENTS[view.client].context(files), name)
     if view.error:
         assert view.error.lower() in met.error.lower()
     else:
         assert (met.error, met.version, met.said_bye) == ("", view.version, view.said_bye)
-
-
-@pytest.mark.parametrize("cell", SAMPLED)
-def test_python_by_name(yard: Containers, files: Files, cell: Cell) -> None:
-    judge(cell, yard, files, f"{cell.recipe.replace('_', '-')}.portyard.test")
-
-
-@pytest.mark.parametrize("cell", BY_RULE)
-def test_python_by_rule(yard: Containers, files: Files, ruled: Console, cell: Cell) -> None:
-    rule = {"on": f"{cell.door.room}.tls", "times": 1, "then": {"tls": cell.recipe}}
-    ruled.ask("sandboxes/default/rules", method="POST", body=rule)
-    judge(cell, yard, files, "localhost")
-    (told,) = ruled.get("rules")
-    assert told["hits"] == 1
 
 
 @pytest.mark.client

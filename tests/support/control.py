@@ -35,6 +35,10 @@ class Console:
         given = {key.rstrip("_"): value for key, value in query.items()}
         return json.loads(self.ask(f"sandboxes/{self.sandbox}/{path}?{urlencode(given)}"))
 
+    def post(self, path: str, body: object) -> Any:
+        """An answer as JSON to what is sent below the sandbox."""
+        return json.loads(self.ask(f"sandboxes/{self.sandbox}/{path}", method="POST", body=body))
+
     def wait(self, count: int, timeout_s: float = 60, **query: object) -> list[dict[str, Any]]:
         """The messages, once there are so many."""
         answer = self.get("messages/wait", count=count, timeout=timeout_s, **query)

@@ -1,0 +1,174 @@
+"""Every bad TLS by rule through published ports: at an implicit port and an upgrade of each protocol, to Python's ssl and to s_client."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from portyard.commons.tls.recipes import RECIPES
+from tests.edges.tls.matrix import (
+    CELLS,
+    CLIENTS,
+    DOORS,
+    FOR_EVER,
+    LIMIT_S,
+    STALL_S,
+    VIEWS,
+    Cell,
+    Door,
+    Files,
+    Met,
+    meet,
+)
+from tests.support.containers import Containers
+from tests.support.control import Console
+
+NAME = "localhost"
+STATE = "/var/lib/portyard/tls"
+OPENSSL = shutil.which("openssl") is not None
+# The MTA's and the MDA's upgrades are the MSA's, which test_tls_by_name.py samples.
+THERE = [door for door in DOORS if door.port not in ("smtp", "lmtp")]
+LOOKED_AT = [cell for cell in CELLS if cell.door in THERE]
+
+
+class Seen(NamedTuple):
+    """What both clients saw of a cell, and what the rule tells."""
+
+    met: Met
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def console(yard: Containers) -> Console:
+    return Console(yard.ports["console"])
+
+
+@pytest.fixture(scope="module")
+def files(yard: Containers, console: Console, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The CA and its CRL as anybody gets them; certificates for clients from the state directory."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def written(name: str, octets: bytes | str) -> Path:
+        (folder / name).write_bytes(octets if isinstance(octets, bytes) else octets.encode())
+        return folder / name
+
+    crl = textwrap.fill(base64.b64encode(console.ask("ca.crl")).decode(), 64)
+    meet(
+        DOORS[0],
+        yard.ports[DOORS[0].port],
+        CLIENTS["strict"].context(_only(console, folder)),
+        "self-signed.portyard.test",
+    )
+    pairs = {
+        recipe: (
+            written(f"{recipe}.pem", yard.execute("console", "cat", f"{STATE}/{recipe}.pem")),
+            written(f"{recipe}.key", yard.execute("console", "cat", f"{STATE}/{recipe}.key")),
+        )
+        for recipe in ("good", "self_signed")
+    }
+    return Files(
+        folder / "ca.pem",
+        written("crl.pem", f"-----BEGIN X509 CRL-----\n{crl}\n-----END X509 CRL-----\n"),
+        pairs["good"],
+        pairs["self_signed"],
+    )
+
+
+def _only(console: Console, folder: Path) -> Files:
+    """The CA alone."""
+    (folder / "ca.pem").write_bytes(console.ask("ca.pem"))
+    nothing = Path("/dev/null")
+    return Files(folder / "ca.pem", nothing, (nothing, nothing), (nothing, nothing))
+
+
+@pytest.fixture(scope="module")
+def seen(yard: Containers, console: Console, files: Files) -> Mapping[str, Seen | int]:
+    """By cell what the clients saw, and by door and recipe how often its rule acted: all doors at once, for they only wait."""
+    console.ask("sandboxes/default/rules", method="DELETE")
+
+    def look(door: Door) -> dict[str, Seen | int]:
+        return {key: value for recipe in RECIPES for key, value in _looked_at(door, recipe, yard, console, files)}
+
+    found: dict[str, Seen | int] = {}
+    with ThreadPoolExecutor(len(THERE)) as pool:
+        for each in pool.map(look, THERE):
+            found |= each
+    return found
+
+
+def _looked_at(
+    door: Door, recipe: str, yard: Containers, console: Console, files: Files
+) -> Iterator[tuple[str, Seen | int]]:
+    """A rule at the handshakes of one port, met by each client."""
+    # Counted, so that what it tells afterwards is true at once.
+    rule = {"on": f"{door.room}.tls", "where": {"port": door.port}, "times": 100, "then": {"tls": recipe}}
+    made = console.post("rules", rule)
+    for view in VIEWS[recipe]:
+        client = CLIENTS[view.client]
+        limit_s = STALL_S if view.error == FOR_EVER else LIMIT_S
+        met = meet(door, yard.ports[door.port], client.context(files), NAME, limit_s)
+        printed = _s_client(door, yard.ports[door.port], client.s_client(files, NAME), limit_s) if OPENSSL else ""
+        yield Cell(door, recipe, view).id, Seen(met, printed)
+    yield f"{door.name}-{recipe}", console.get(f"rules/{made['id']}")["hits"]
+    console.ask(f"sandboxes/default/rules/{made['id']}", method="DELETE")
+
+
+def _s_client(door: Door, number: int, words: list[str], limit_s: float) -> str:
+    """What it prints; "for ever" where it still waits at the limit."""
+    starttls = ["-starttls", door.starttls] if door.starttls else []
+    try:
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{number}", *starttls, "-ign_eof", *words],
+            input=door.bye,
+            capture_output=True,
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return FOR_EVER
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
+def test_each_protocol_has_an_implicit_port_and_an_upgrade() -> None:
+    rooms = {door.room for door in DOORS}
+    assert {door.room for door in THERE if not door.starttls} == rooms
+    assert {door.room for door in THERE if door.starttls} == rooms - {"http", "websocket"}  # which have none
+    assert {cell.recipe for cell in LOOKED_AT} == RECIPES.keys()
+
+
+@pytest.mark.parametrize("cell", LOOKED_AT, ids=lambda cell: cell.id)
+def test_python(seen: Mapping[str, Seen | int], cell: Cell) -> None:
+    found = seen[cell.id]
+    assert isinstance(found, Seen)
+    if cell.view.error:
+        assert cell.view.error.lower() in found.met.error.lower()
+    else:
+        assert (found.met.error, found.met.version, found.met.said_bye) == ("", cell.view.version, cell.view.said_bye)
+        assert found.met.tickets is cell.view.tickets
+
+
+@pytest.mark.client
+@pytest.mark.skipif(not OPENSSL, reason="openssl isn't installed")
+@pytest.mark.parametrize("cell", LOOKED_AT, ids=lambda cell: cell.id)
+def test_openssl(seen: Mapping[str, Seen | int], cell: Cell) -> None:
+    found = seen[cell.id]
+    assert isinstance(found, Seen)
+    wanted = cell.view.openssl if cell.view.error != FOR_EVER else FOR_EVER
+    assert wanted.lower() in found.printed.lower(), found.printed
+
+
+@pytest.mark.parametrize("door", THERE, ids=lambda door: door.name)
+def test_the_rules_acted(seen: Mapping[str, Seen | int], door: Door) -> None:
+    """At every handshake."""
+    clients = 2 if OPENSSL else 1
+    assert {recipe: seen[f"{door.name}-{recipe}"] for recipe in RECIPES} == {
+        recipe: clients * len(VIEWS[recipe]) for recipe in RECIPES
+    }
