@@ -36,10 +36,11 @@ def submit(
     octets: bytes = MESSAGE,
     *,
     user: str = "alice@portyard.test",
+    port: int = 0,
     **options: Sequence[str],
 ) -> dict[str, tuple[int, bytes]]:
-    """A stock client's submission with STARTTLS and AUTH; the refused recipients."""
-    with smtplib.SMTP("localhost", served.port("submission"), "client.test", timeout=PATIENCE_S) as client:
+    """A stock client's submission with STARTTLS and AUTH, to a port of another process where one is given; the refused recipients."""
+    with smtplib.SMTP("localhost", port or served.port("submission"), "client.test", timeout=PATIENCE_S) as client:
         client.starttls(context=served.client_context())
         client.login(user, f"{user.partition('@')[0]}-secret")
         return client.sendmail(user, recipients, octets, **options)

@@ -139,7 +139,7 @@ class Listener:
         if not inside:
             gate.recipe = self.recipe
         if self.wardrobe is not None and not inside:
-            self._wear(connection, self.wardrobe.chosen(room, service.name))
+            self._wear(connection, self.wardrobe.chosen(room, service.name), by="setting")
         if self.gate.armed and service.journalled:
             self._spawn(self._consider(connection, sock))
         else:
@@ -164,7 +164,7 @@ class Listener:
             does = [action_name(action) for action in verdict.actions]
             connection.log.event("fault", verb="connect", rule=verdict.rule, does=does)
             connection.gate.recipe = verdict.recipe or connection.gate.recipe
-            self._wear(connection, verdict.persona)
+            self._wear(connection, verdict.persona, by="rule", rule=verdict.rule)
             if verdict.delay_s:
                 await asyncio.sleep(verdict.delay_s)
             if verdict.hang_up:
@@ -184,14 +184,16 @@ class Listener:
         else:
             self._hand_over(connection, sock)
 
-    def _wear(self, connection: Connection, name: str | None) -> None:
-        """Have a connection meet another kind of server; the room as it is, where that one is gone meanwhile."""
+    def _wear(self, connection: Connection, name: str | None, **why: str) -> None:
+        """Have a connection meet another kind of server, and the journal tell; the room as it is, where that one is gone meanwhile."""
         if name is None or self.wardrobe is None or connection.gate is None:
             return
         try:
             self.wardrobe.wear(connection.gate, self.bound.card, connection.service.role, name)
         except PersonaError as error:
             connection.log.event("error", text=f"persona {name}: {error.reason}")
+        else:
+            connection.log.event("persona", name=name, **why)
 
     def _relay(self, connection: Connection, sock: socket.socket, faults: Sequence[tuple[Direction, Fault]]) -> None:
         """Put a relay between the client and the room, so that the wire can misbehave."""

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-KINDS = ("opened", "tls", "greeting", "auth", "command", "reply", "data", "transfer", "fault", "error", "closed")
+KINDS = (
+    "opened",
+    "persona",
+    "tls",
+    "greeting",
+    "auth",
+    "command",
+    "reply",
+    "data",
+    "transfer",
+    "fault",
+    "error",
+    "closed",
+)
 
 
 @dataclass(frozen=True, slots=True)
