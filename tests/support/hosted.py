@@ -18,6 +18,7 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.card import Card, Service
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.hosting import Hosting
+from portyard.commons.journal.pages import told
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.parsing import make_rule
@@ -43,7 +44,7 @@ class FakeLog:
         self.events.append((kind, plain))
 
     def told(self, kind: str, fields: bytes) -> None:
-        self.event(kind, **msgspec.json.decode(fields))
+        self.event(kind, **told(fields))
 
     def command(self, text: str) -> None:
         self.event("command", text=text)

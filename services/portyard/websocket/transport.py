@@ -17,8 +17,9 @@ from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting import HostedProtocol, hosted
 from portyard.commons.hosting_parser import HostingLimits
+from portyard.commons.journal.pages import REST
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import FrameScanner
+from portyard.websocket.core.framing import MOST_CONTROL_OCTETS, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -26,6 +27,15 @@ LINGER_S = 2.0  # how long a closed connection is read after our Close, so that 
 _POISON = b"\xff\x80\0\0\0\0"
 _NAMES = {opcode: (opcode.name, opcode.name.lower()) for opcode in Opcode}
 _encode = json.Encoder().encode
+# What is told of a short text in one frame, which most are; the text itself comes behind it.
+_TEXTS = {
+    direction: tuple(
+        _encode({"direction": direction, "opcode": "text", "fin": True, "octets": length, "text": f"TEXT {length} "})
+        + REST
+        for length in range(MOST_CONTROL_OCTETS + 1)
+    )
+    for direction in ("in", "out")
+}
 
 
 class FrameTransport(GentleTransport):
@@ -163,6 +173,8 @@ def framed(request: web.BaseRequest) -> FramedProtocol:
 def told_frame(direction: str, frame: Frame) -> bytes:
     """A frame as the journal shows it: a readable line, and its parts."""
     opcode, fin, length, compressed, head = frame
+    if opcode is Opcode.TEXT and fin and length < len(_TEXTS[direction]) and not compressed:
+        return _TEXTS[direction][length] + head
     name, word = _NAMES[opcode]
     fields: dict[str, object] = {"direction": direction, "opcode": word, "fin": fin, "octets": length}
     text = f"{name} {length}" if fin else f"{name}… {length}"

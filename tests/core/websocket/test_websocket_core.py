@@ -107,6 +107,41 @@ def test_whatever_comes_the_cuts_change_nothing(octets: bytes, cuts: list[int], 
     assert octets.startswith(whole.passed)
 
 
+FRAMES = st.builds(
+    lambda first, length, rest: bytes([first, length]) + rest[: (length & 0x7F) + 5],
+    st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0x89, 0xC1, 0x83, 0xF1]),
+    st.integers(0, 255),
+    st.binary(max_size=140),
+)
+
+
+@given(st.one_of(FRAMES, st.binary(max_size=140)), st.booleans(), st.booleans())
+def test_a_whole_frame_is_what_the_scanner_finds(octets: bytes, client: bool, extended: bool) -> None:
+    whole = FrameScanner(from_client=client, extended=extended).whole(octets)
+    scan = FrameScanner(from_client=client, extended=extended).feed(octets)
+    if whole is not None:
+        assert scan == Scan([whole], octets)
+
+
+@given(st.binary(max_size=125), st.booleans())
+def test_short_messages_are_whole_between_messages_only(payload: bytes, client: bool) -> None:
+    theirs = FrameProtocol(client=client, extensions=[])
+    octets = theirs.send_data(payload)
+    scanner = FrameScanner(from_client=client, extended=False)
+    assert scanner.whole(octets) == Frame(Opcode.BINARY, True, len(payload), False, payload)
+    assert scanner.whole(octets[:-1]) is None
+    scanner.feed(octets[:1])
+    assert scanner.whole(octets) is None
+    scanner.feed(octets[1:])
+    assert scanner.whole(octets) is not None
+    scanner.feed(theirs.send_data(b"begun", fin=False))
+    assert scanner.whole(octets) is None, "a message inside a message"
+    scanner.feed(theirs.send_data(b"", fin=True))
+    assert scanner.whole(octets) is not None
+    scanner.feed(theirs.close(1000))
+    assert scanner.whole(octets) is None
+
+
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [

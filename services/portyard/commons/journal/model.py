@@ -86,7 +86,10 @@ class SessionLog(Protocol):
         """Note one thing. Values are JSON-able, or JSON already (msgspec.Raw); secrets were blanked by whoever knows what is secret."""
 
     def told(self, kind: str, fields: bytes) -> None:
-        """Note one thing whose fields are JSON already, an object: for what is noted again and again."""
+        """Note one thing whose fields are JSON already, an object: for what is noted again and again.
+
+        A NUL behind it and octets after that are what ends the fields' `text`, as it went over the wire.
+        """
 
     def command(self, text: str | bytes) -> None:
         """Note a line that the client sent, as a transcript shows it; octets are shown as UTF-8."""

@@ -3,7 +3,7 @@
 A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970; its kind; and what. Text that goes
 with its kind alone stands as it is: a string, or the octets that went over the wire, which nobody turns into text before somebody reads
 it (an answer's last line end is taken off then). Of an event with fields the kind is octets, and the fields are JSON: what they hold may
-change before the leaf is written. A page is an array of leaves.
+change before the leaf is written. Behind them, too, octets of the wire may stand that end the event's text. A page is an array of leaves.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ PLACES: Final = 3
 """Of an event in a leaf."""
 FIELDS: Final = {kind: kind.encode() for kind in KINDS}
 """The kind of an event with fields."""
+REST: Final = b"\0"
+"""Between an event's fields and the rest of its text: JSON has no such octet."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
@@ -77,10 +79,18 @@ def _fields(kind: object, what: object) -> dict[str, object]:
         return {"text": what}
     assert isinstance(what, bytes)
     if isinstance(kind, bytes):
-        found: dict[str, object] = json.loads(what)
-        return found
+        return told(what)
     text = what.decode("utf-8", "backslashreplace")
     return {"text": text if kind == "command" else text.removesuffix("\r\n")}
+
+
+def told(fields: bytes) -> dict[str, object]:
+    """What `SessionLog.told` was told."""
+    written, mark, rest = fields.partition(REST)
+    found: dict[str, object] = json.loads(written)
+    if mark:
+        found["text"] = f"{found.get('text', '')}{rest.decode('utf-8', 'replace')}"
+    return found
 
 
 def _lax(value: object) -> object:

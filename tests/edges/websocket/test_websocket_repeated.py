@@ -1,0 +1,87 @@
+"""Messages that come again and again: each in the journal as it was, and each held against the rules of the moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wsproto.events import BytesMessage, TextMessage
+
+from portyard.websocket.card import CARD
+from tests.support.asyncio_tests import run
+from tests.support.hosted import ruled_room
+from tests.support.websocket_rules import opened
+
+TEXTS = (
+    "",
+    "a",
+    'quotes " and \\ and \r\n',
+    "naïve «x»",
+    "nul \0 and more",
+    "x" * 125,
+    "x" * 126,
+    "ü" * 62,
+    "ü" * 63,
+    "x" * 200,
+    "x" * 201,
+)
+
+
+def test_every_text_stands_in_the_journal_in_both_directions(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            async with opened(place) as peer:
+                for text in TEXTS:
+                    peer.text(text)
+                    assert await peer.hears() == text
+                peer.send(BytesMessage(b"\x00\xff"))
+                await peer.next()
+            events = await place.eventually("closed")
+            frames = [fields for kind, fields in events if kind == "data"]
+            expected = []
+            for text in TEXTS:
+                octets = text.encode()
+                shown = octets[:200].decode("utf-8", "replace") + ("…" if len(octets) > 200 else "")
+                parts = {"opcode": "text", "fin": True, "octets": len(octets), "text": f"TEXT {len(octets)} {shown}"}
+                expected += [{"direction": direction, **parts} for direction in ("in", "out")]
+            assert frames[: len(expected)] == expected
+            assert frames[len(expected)] == {
+                "direction": "in",
+                "opcode": "binary",
+                "fin": True,
+                "octets": 2,
+                "text": "BINARY 2",
+            }
+
+    run(go())
+
+
+@pytest.mark.parametrize(
+    ("verb", "then", "heard"),
+    [
+        ("message", {"say": "no"}, "no"),
+        ("send", {"say": "no"}, "no"),
+        ("fragment", {"delay": 0.01}, "he"),
+    ],
+)
+def test_a_rule_is_in_force_for_a_message_that_came_before(
+    tmp_path: Path, verb: str, then: dict[str, object], heard: str
+) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place, opened(place) as peer:
+            await place.rule("websocket.*", {"hang_up": True}, where={"peer": "192.0.2.1"})
+            for number in range(2):
+                for text in ("hello", "hello", "other", "hello"):
+                    peer.text(text)
+                    assert await peer.hears() == text
+                await place.rule(f"websocket.{verb}", then, where={"text": "hello"}, times=1)
+                peer.text("hello")
+                event = await peer.next()
+                assert isinstance(event, TextMessage)
+                assert event.data == heard
+                if not event.message_finished:
+                    rest = await peer.next()
+                    assert (rest.data, rest.message_finished) == ("llo", True)
+                assert (await place.hits())[1:] == [1] * (number + 1)
+
+    run(go())
