@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -166,13 +168,16 @@ async def events_jsonl(call: Call) -> web.StreamResponse:
     return await exports.lines(call, reader.stored(wanted))
 
 
+_EVENT_ID = re.compile(r"[0-9a-f]{1,32}\.[0-9]{1,9}", re.ASCII)
+_BEGINNING: Place = (datetime.fromtimestamp(0, UTC), "", 0)
+
+
 async def stream_events(call: Call) -> web.StreamResponse:
     """The events that come, from now on or since a moment: as server-sent events, or by WebSocket where the client upgrades."""
     from aiohttp import web
 
     wanted, reader = await _selection(call), EventReader(call.desk.yard)
-    last = call.request.headers.get("Last-Event-ID")
-    after = await _after(reader, wanted.sandbox, last, "Last-Event-ID")
+    after = await _last_heard(reader, wanted.sandbox, call.request.headers.get("Last-Event-ID"))
     if call.request.method == "HEAD":
         return web.Response(content_type=SSE)
     upgrades = call.request.headers.get("Upgrade", "").lower() == "websocket"
@@ -180,6 +185,13 @@ async def stream_events(call: Call) -> web.StreamResponse:
         with contextlib.suppress(ConnectionError, StopAsyncIteration):
             return await (_by_websocket if upgrades else _by_sse)(call, _events(follower, reader, wanted, after))
         return web.Response()
+
+
+async def _last_heard(reader: EventReader, sandbox: str, event_id: str | None) -> Place | None:
+    """Where a follower that comes back was. What went with a reset, or made room, was before whatever is there now."""
+    if event_id is not None and _EVENT_ID.fullmatch(event_id) and await reader.place(sandbox, event_id) is None:
+        return _BEGINNING
+    return await _after(reader, sandbox, event_id, "Last-Event-ID")
 
 
 async def _events(

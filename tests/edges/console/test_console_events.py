@@ -230,6 +230,26 @@ def test_server_sent_events(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_follower_whose_last_event_is_gone_goes_on_with_what_came_since(tmp_path: Path) -> None:
+    """A browser that comes back after a reset asks so, and an error would end it for good."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "OLD")
+            last = (await client.get(f"{EVENTS}?kind=command&text=OLD"))[0]["id"]
+            await client.ask("POST", "sandboxes/default/reset", 200)
+            speak(client, "pop3", "SINCE")
+            url = f"{client.api}/{EVENTS}/stream?kind=command"
+            async with client.http.get(url, headers={"Last-Event-ID": last}) as response:
+                assert response.status == 200
+                speak(client, "pop3", "NOW")
+                assert texts(await sse(response, 2)) == ["SINCE", "NOW"]
+            async with client.http.get(url, headers={"Last-Event-ID": "nonsense"}) as response:
+                assert response.status == 422
+
+    run(main())
+
+
 def test_a_head_ends(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
