@@ -134,10 +134,17 @@ def test_the_transcript_is_in_a_failing_tests_report(pytester: pytest.Pytester) 
     result.stdout.fnmatch_lines(["*portyard transcript*", "C: MAIL FROM:<a@harbour.test>*"])
 
 
+def test_a_testbed_that_does_not_answer_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_any(sandbox): pass")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-url", "http://127.0.0.1:1")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ConnectionError: no testbed answers at http://127.0.0.1:1 *make up*"])
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"capture": "nope"}, "capture = 'nope'"),
+        ({"capture": "nope"}, "capture = 'nope': expected any or own"),
         ({"require_tls": "yes please"}, "require_tls = 'yes please'"),
         ({"port_offset": -1}, "port_offset = -1"),
         ({"limits": {"message": "big"}}, "limits.message = 'big'"),

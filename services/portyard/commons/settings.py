@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,6 +197,9 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         values[key] = value
 
 
+_CHOICES = re.compile(r"matching regex '\^\(([a-z|]+)\)\$'")
+
+
 def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
     """Msgspec tells what was expected and the path; the value is looked up so that the line is complete."""
     text, _, path = str(error).partition(" - at `$")
@@ -208,4 +212,6 @@ def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
             found = found.get(part, "")
         elif isinstance(found, list) and part.startswith("["):
             found = found[int(part[1:-1])]
+    if choices := _CHOICES.search(text):
+        text = f"expected {' or '.join(choices[1].split('|'))}"
     return f"{keys} = {found!r}: {text[0].lower()}{text[1:]}"

@@ -93,10 +93,24 @@ def _testbed(config: pytest.Config, settings: dict[str, object]) -> Testbed:
     if shared is not None:
         return Testbed.connect(shared["url"], token, inside=shared["inside"])
     if url := config.getoption("--portyard-url"):
-        return Testbed.connect(url, token, inside=config.getoption("--portyard-inside"))
+        return _answering(Testbed.connect(url, token, inside=config.getoption("--portyard-inside")), url)
     if image := config.getoption("--portyard-image"):
         return Testbed.container(image, **settings)
     return Testbed.embedded(**settings)
+
+
+def _answering(testbed: Testbed, url: str) -> Testbed:
+    """The testbed, once it has said a word.
+
+    Raises:
+        ConnectionError: Nobody answers there.
+    """
+    try:
+        _ = testbed.endpoints
+    except OSError as error:
+        testbed.close()
+        raise ConnectionError(f"no testbed answers at {url} ({error}); start one with: make up") from None
+    return testbed
 
 
 @pytest.fixture
