@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import cast
 
 from portyard.commons.card import Port, Service
@@ -12,8 +13,10 @@ from portyard.commons.effects import Close, Framing, Hush, Joins, Note, Pause, S
 from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.records.sql import SqlRecords
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.yard import Connection, Yard
 from portyard.dns.core.framing import LengthFraming
+from portyard.dns.core.model import Message
 from portyard.dns.core.presentation import query_text
 from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
 from portyard.dns.core.session import Answering, StreamSession
@@ -74,16 +77,39 @@ class Handler(Conversations):
     async def _work(self, inbox: Inbox, port: Port) -> None:
         while True:
             octets, peer = await inbox.queue.get()
-            if not self._gate.armed:
-                await self._answer(inbox, port, octets, peer)
-            elif len(self._late) >= WAITING_LIMIT:
-                _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
-            else:
-                task = asyncio.get_running_loop().create_task(self._answer(inbox, port, octets, peer))
-                self._late.add(task)
-                task.add_done_callback(self._late.discard)
+            await self._saving(inbox, octets, peer, self._take(inbox, port, octets, peer))
 
-    async def _answer(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
+    async def _saving(self, inbox: Inbox, octets: bytes, peer: Peer, work: Awaitable[None]) -> None:
+        """Do what a datagram asks; where it fails, the peer is told so."""
+        try:
+            await work
+        except Exception:
+            _logger.exception("a query of %s could not be answered: %s", peer[0], shown(octets))
+            reply = failed(octets)
+            if reply is not None:
+                inbox.send(reply, peer)
+
+    async def _take(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
+        """Answer at once, or, where a rule may keep the answer waiting, while others are answered."""
+        query = opened(octets)
+        if not self._gate.armed or not await self._answering(peer, self._asking(port, peer, "")).heeds(query):
+            await self._answer(inbox, port, query, peer, ruled=False)
+        elif len(self._late) >= WAITING_LIMIT:
+            _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
+        else:
+            late = self._saving(inbox, octets, peer, self._answer(inbox, port, query, peer, ruled=True))
+            task = asyncio.get_running_loop().create_task(late)
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    def _asking(self, port: Port, peer: Peer, session: str) -> SessionGate:
+        told, role, inside = unmapped(peer)[0], self._service.role, peer in self._gate.insiders
+        return self._gate.session("dns", session=session, peer=told, role=role, port=port.name, internal=inside)
+
+    def _answering(self, peer: Peer, gate: SessionGate | None) -> Answering:
+        return Answering(self._resolver, self._views.of(peer[0], self._service.name), stream=False, gate=gate)
+
+    async def _answer(self, inbox: Inbox, port: Port, query: Message | Outcome, peer: Peer, *, ruled: bool) -> None:
         """Each query is a session of its own: UDP knows no longer one."""
         local, told = unmapped(inbox.local), unmapped(peer)
         log = self._journal.open_session(
@@ -94,26 +120,16 @@ class Handler(Conversations):
             port=port.name,
         )
         try:
-            await self._converse(inbox, port, octets, peer, log)
-        except Exception:
-            _logger.exception("a query of %s could not be answered: %s", peer[0], shown(octets))
-            reply = failed(octets)
-            if reply is not None:
-                inbox.send(reply, peer)
+            log.command(query.asked if isinstance(query, Outcome) else query_text(query))
+            gate = self._asking(port, peer, log.id) if ruled else None
+            await self._converse(inbox, query, peer, log, gate)
         finally:
             log.close()
 
-    async def _converse(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer, log: SessionLog) -> None:
-        query = opened(octets)
-        log.command(query.asked if isinstance(query, Outcome) else query_text(query))
-        gate = None
-        if self._gate.armed:
-            inside = peer in self._gate.insiders
-            gate = self._gate.session(
-                "dns", session=log.id, peer=unmapped(peer)[0], role=self._service.role, port=port.name, internal=inside
-            )
-        view = self._views.of(peer[0], self._service.name)
-        async for effect in Answering(self._resolver, view, stream=False, gate=gate).answer(query):
+    async def _converse(
+        self, inbox: Inbox, query: Message | Outcome, peer: Peer, log: SessionLog, gate: SessionGate | None
+    ) -> None:
+        async for effect in self._answering(peer, gate).answer(query):
             match effect:
                 case Joins(sandbox):
                     log.join(sandbox)

@@ -16,7 +16,7 @@ from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import Gate, ruled
 from portyard.commons.scenario.vocabulary import Scalar
 from portyard.dns.core.framing import framed
-from portyard.dns.core.model import Message, Rcode, key
+from portyard.dns.core.model import Message, Question, Rcode, key
 from portyard.dns.core.presentation import NotPresentableError, name_text, reply_of, type_text
 from portyard.dns.core.resolver import Outcome, Resolver, opened, outcome_of, reply_to, shown
 from portyard.dns.core.zones import View
@@ -44,13 +44,30 @@ class Answering:
         """What one query, as `opened` reads it, brings about: a message, or none and the end of a connection."""
         if isinstance(query, Outcome):
             yield _sent(query)
-        elif self._gate is None or not self._gate.armed or not query.questions:
+        elif self._gate is not None and await self.heeds(query):
+            async for effect in self._ruled(query, self._gate):
+                yield effect
+        else:
             outcome = await self._resolver.reply(query, self._view, stream=self._stream)
             yield Joins(outcome.sandbox)
             yield _sent(outcome)
-        else:
-            async for effect in self._ruled(query, self._gate):
-                yield effect
+
+    async def heeds(self, query: Message | Outcome) -> bool:
+        """Whether rules have a say in a query's answer, which then may be long in coming."""
+        gate = self._gate
+        if gate is None or isinstance(query, Outcome) or not query.questions or not gate.armed:
+            return False
+        question = query.questions[0]
+        sandbox = await self._resolver.sandbox_of(question.name)  # of the name that is asked for: its rules count
+        return gate.heeds("query", lambda: self._fields(question), sandbox)
+
+    def _fields(self, question: Question) -> dict[str, Scalar]:
+        return {
+            "name": name_text(key(question.name)).removesuffix(".") or ".",
+            "type": type_text(question.type),
+            "transport": "tcp" if self._stream else "udp",
+            "view": self._view.value,
+        }
 
     async def _ruled(self, query: Message, gate: SessionGate) -> AsyncIterator[Effect]:
         """The sandbox whose names are asked for is joined first: its rules are the ones that count."""
@@ -73,13 +90,7 @@ class Answering:
                 outcome = outcome_of(query, replace(reply_to(query), rcode=Rcode.SERVFAIL), DEFAULT, stream=True)
             yield _sent(outcome)
 
-        fields: dict[str, Scalar] = {
-            "name": name_text(key(question.name)).removesuffix(".") or ".",
-            "type": type_text(question.type),
-            "transport": "tcp" if self._stream else "udp",
-            "view": self._view.value,
-        }
-        async for effect in ruled(gate, "query", truth(), refused, said, **fields):
+        async for effect in ruled(gate, "query", truth(), refused, said, **self._fields(question)):
             yield effect
 
 
