@@ -52,8 +52,12 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         if self._reply or not _LAST_LINE.match(line):
             Notes.push(self, line + "\r\n")
         else:
-            AsyncChat.push(self, f"{line}\r\n".encode("utf-8", "surrogateescape"))
-            self._note_reply(line)
+            octets = f"{line}\r\n".encode("utf-8", "surrogateescape")
+            AsyncChat.push(self, octets)
+            if line.isascii() and line != self.greeting:
+                self.pen.reply(octets)  # as they are: nobody turns them into text before somebody reads it
+            else:
+                self._note_reply(line)
 
     def _note_reply(self, told: str) -> None:
         text = printable(told)
