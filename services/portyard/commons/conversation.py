@@ -41,6 +41,8 @@ from portyard.commons.yard import Connection, Yard
 
 REPLY_SHOWN = 4096  # octets of one answer that the journal shows; the rest is counted
 
+_UNSAID = (MailboxChanged, Timeout, TlsStarted)  # events that no client sent
+
 _logger = logging.getLogger(__name__)
 
 
@@ -89,8 +91,8 @@ class Conversation:
         self._reason = ""
         self._over = False
         self._told = False
-        self._shown = bytearray()
-        self._sent = 0
+        self._shown: list[bytes] = []  # what the journal shows of the answer under way
+        self._room = REPLY_SHOWN  # octets that it may still show
         self._unkept = 0  # octets of an answer behind those that the journal shows
 
     async def run(self) -> None:
@@ -118,7 +120,7 @@ class Conversation:
             self._end("peer closed")
             await self._hear_gone()
             return
-        if not isinstance(event, Gone | MailboxChanged | Timeout | TlsStarted):
+        if not isinstance(event, _UNSAID):
             self._log.command(self._session.transcript(event))
         if self._hearing is None:
             await self._obey(self._session.receive(event))
@@ -263,29 +265,41 @@ class Conversation:
                 self._log.close(self._reason)
 
     def _remember(self, data: bytes, note: str | None) -> None:
-        self._sent += len(data)
         shown = data if note is None else note.encode() + b"\r\n"
-        room = REPLY_SHOWN - len(self._shown)
-        if room >= len(shown) and not self._unkept:
-            self._shown += shown
-        else:
-            kept = shown[:room] if note is None and not self._unkept else b""  # half a note would tell nothing
-            self._shown += kept
-            self._unkept += len(data) - len(kept)
+        room = self._room - len(shown)
+        if room >= 0 and data:
+            self._shown.append(shown)
+            self._room = room
+        elif data:
+            self._cut(data, shown if note is None else b"")  # half a note would tell nothing
+
+    def _cut(self, data: bytes, shown: bytes) -> None:
+        """Remember what there is room for; of what follows, nothing."""
+        kept = shown[: self._room]
+        if kept:
+            self._shown.append(kept)
+        self._unkept += len(data) - len(kept)
+        self._room = 0
 
     def _write_down(self, kind: str) -> None:
-        if not self._sent:
+        shown = self._shown
+        if not (shown or self._unkept):
             return
-        text = self._shown.decode("utf-8", "backslashreplace")
-        text = text if self._unkept else text.removesuffix("\r\n")
+        told = shown[0] if len(shown) == 1 else b"".join(shown)
+        if kind == "reply" and not self._unkept:
+            self._log.reply(told)
+        else:
+            self._write_more(kind, told.decode("utf-8", "backslashreplace"))
+        shown.clear()
+        self._room = REPLY_SHOWN
+
+    def _write_more(self, kind: str, text: str) -> None:
+        """A greeting, or what isn't shown whole."""
         if self._unkept:
             self._log.event(kind, text=text, unkept=self._unkept)
-        elif kind == "greeting":
-            self._log.event("greeting", text=text)
+            self._unkept = 0
         else:
-            self._log.reply(text)
-        self._shown.clear()
-        self._sent = self._unkept = 0
+            self._log.event(kind, text=text.removesuffix("\r\n"))
 
 
 class Conversations:

@@ -181,5 +181,8 @@ class Session(Protocol):
     def receive(self, event: Event) -> AsyncIterator[Effect]:
         """The answer to one event."""
 
-    def transcript(self, event: Event) -> str:
-        """The event as the journal shows it, secrets blanked (`AUTH PLAIN «secret, 24 bytes»`). Called before `receive`."""
+    def transcript(self, event: Event) -> str | bytes:
+        """The event as the journal shows it, secrets blanked (`AUTH PLAIN «secret, 24 bytes»`); as octets where they are all that it shows.
+
+        Called before `receive`.
+        """

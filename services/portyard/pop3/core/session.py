@@ -136,7 +136,7 @@ class Session:
                 yield reply(Reply(False, self.quirks.replies.errors))
             yield Close()
 
-    def transcript(self, event: Event) -> str:
+    def transcript(self, event: Event) -> str | bytes:
         """See effects.Session."""
         if not isinstance(event, Line):
             return f"«{type(event).__name__}»"
@@ -148,7 +148,7 @@ class Session:
             if before == b"AUTH" and len(event.data) > 4 and b" " not in event.data:
                 self._before = before
                 return blank(len(event.data))  # a mechanism was refused, and the client goes on as if it hadn't been
-            return event.data.decode("utf-8", "backslashreplace")
+            return event.data
         with contextlib.suppress(BadSyntax):
             match parse_command(event.data):
                 case Pass():

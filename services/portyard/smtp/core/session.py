@@ -90,7 +90,7 @@ class Session:
     def _leave(self) -> None:
         self.context.seats.leave(self.context.peer.address, self.context)
 
-    def transcript(self, event: Event) -> str:
+    def transcript(self, event: Event) -> str | bytes:
         """The event as the journal shows it, secrets blanked."""
         match event:
             case Line(data):
@@ -191,7 +191,7 @@ class Session:
         if context.gate is not None:
             context.gate.account = ""
 
-    def _transcript_line(self, data: bytes) -> str:
+    def _transcript_line(self, data: bytes) -> str | bytes:
         if self.context.machine.phase is Phase.AUTH and data != b"*":
             return f"«secret, {len(data)} bytes»"
         start = data.lstrip()
@@ -203,11 +203,11 @@ class Session:
             if start[4:5] != b" ":  # what stands here may be the secret itself
                 return f"AUTH «secret, {len(start) - 5} bytes»"
             return f"{shown} «secret, {len(more[0])} bytes»" if more else shown
+        if _PROOF not in data:
+            return data
         before, found, after = data.partition(_PROOF)
-        if found:
-            proof, space, rest = after.partition(b" ")
-            data = before + found + f"«secret, {len(proof)} bytes»".encode() + space + rest
-        return data.decode("utf-8", "backslashreplace")
+        proof, space, rest = after.partition(b" ")
+        return before + found + f"«secret, {len(proof)} bytes»".encode() + space + rest
 
 
 _HANDLERS: Final[dict[type[Command], Callable[[Context, Any], Awaitable[Sequence[Effect]]]]] = {
