@@ -16,8 +16,8 @@ from rich.table import Table
 from portyard.cli import completion, export, letters, mail, personas, rules, sandboxes, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
-from portyard.cli.link import Url, examples, linked, settings_here
-from portyard.cli.screen import deliver, errors, fail, screen
+from portyard.cli.link import AsJson, Url, examples, linked, settings_here
+from portyard.cli.screen import deliver, errors, fail, screen, write_json
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
@@ -160,7 +160,7 @@ def status(url: Url = None) -> None:
 
 @app.command(epilog=examples("portyard endpoints --json"))
 def endpoints(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Print where each service is."""
@@ -171,11 +171,9 @@ def endpoints(
     else:
         _guarded(lambda: found.extend(current(settings_here()).endpoints()))
     if as_json:
-        import json
-
         from portyard.commons.directory import entry_fields
 
-        sys.stdout.write(json.dumps([entry_fields(endpoint) for endpoint in found], indent=2) + "\n")
+        write_json([entry_fields(endpoint) for endpoint in found])
     else:
         screen.print(_table(found))
 

@@ -40,6 +40,7 @@ SandboxName = Annotated[
         autocompletion=completion.sandboxes,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 DEFAULT = "default"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +9,8 @@ import typer
 from rich.text import Text
 
 from portyard.cli.engines import CommandError
-from portyard.cli.link import DEFAULT, Link, SandboxName, Url, examples, inherited, linked
-from portyard.cli.screen import deliver, errors, fail, moment, printable, say, screen, table
+from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, inherited, linked
+from portyard.cli.screen import deliver, errors, fail, moment, printable, say, screen, table, write_json
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -30,7 +28,6 @@ _PATTERN = "text within it, a glob, or /a regular expression/"
 To = Annotated[str | None, typer.Option("--to", metavar="PATTERN", help=f"Any recipient: {_PATTERN}.")]
 From = Annotated[str | None, typer.Option("--from", metavar="PATTERN", help="The sender, likewise.")]
 Subject = Annotated[str | None, typer.Option("--subject", metavar="PATTERN", help="The subject, likewise.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id that the list shows, or last for the newest.")]
 
 
@@ -56,7 +53,7 @@ def listed(
 
 def _show_list(messages: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(messages, indent=2, ensure_ascii=False) + "\n")
+        write_json(messages)
     elif messages:
         rows = [
             (m["id"], moment(m["received_at"]), m["from"] or "<>", ", ".join(m["to"]), m["size"], m["subject"])
@@ -76,7 +73,7 @@ def show(
     with linked(url) as link:
         found = link.control.get(_place(link, sandbox, message))
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_json(found)
         return
     for header in found["headers"]:
         line = Text.assemble((f"{printable(header['name'])}: ", "cyan"), printable(header["value"]))
@@ -154,7 +151,7 @@ def wait(
             timeout=timeout,
         )
     if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+        write_json(answer)
     elif answer["messages"]:
         _show_list(answer["messages"], as_json=False)
     if answer["satisfied"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from portyard.cli.engines import CommandError
-from portyard.cli.link import Url, examples, linked
-from portyard.cli.screen import say, table
+from portyard.cli.link import AsJson, Url, examples, linked
+from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
 app = typer.Typer(
@@ -32,7 +31,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The persona's.")]
 @app.callback()
 def listed(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """List the personas; or bring one of your own, show one, remove one."""
@@ -42,7 +41,7 @@ def listed(
     with linked(url) as link:
         found = link.control.get("personas")
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_json(found)
         return
     rows = [(each["room"], each["name"], "" if each["builtin"] else "yours", each["summary"]) for each in found]
     table(("room", "name", "", "summary"), rows, giving="summary")
@@ -53,7 +52,7 @@ def show(context: typer.Context, room: Room, name: Name, url: Url = None) -> Non
     """Show all that a persona says, as JSON: a good start for one of your own."""
     with linked(url or context.obj) as link:
         found = link.control.get(_path(room, name))
-    sys.stdout.write(json.dumps(found["keys"], indent=2) + "\n")
+    write_json(found["keys"])
 
 
 @app.command(

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError
-from portyard.cli.link import DEFAULT, Link, SandboxName, Url, examples, inherited, linked
-from portyard.cli.screen import errors, printable, say, table
+from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, inherited, linked
+from portyard.cli.screen import errors, printable, say, table, write_json
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -89,7 +89,7 @@ Then = Annotated[
 @app.callback()
 def listed(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: AsJson = False,
     sandbox: SandboxName = DEFAULT,
     url: Url = None,
 ) -> None:
@@ -100,7 +100,7 @@ def listed(
     with linked(url) as link:
         found = link.control.get(_path(link, sandbox))
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_json(found)
     elif found:
         _show(found)
     else:

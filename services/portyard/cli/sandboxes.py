@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from portyard.cli.link import DEFAULT, Url, examples, linked
-from portyard.cli.screen import say, table
+from portyard.cli.link import DEFAULT, AsJson, Url, examples, linked
+from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
 app = typer.Typer(
@@ -28,7 +26,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and h
 @app.callback()
 def listed(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """List the sandboxes; or make one, lease it listeners, remove one."""
@@ -38,7 +36,7 @@ def listed(
     with linked(url) as link:
         found = link.control.get("sandboxes")
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_json(found)
         return
     rows = [
         (

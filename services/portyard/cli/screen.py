@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -60,6 +61,11 @@ def table(
     for row in cells:
         shown.add_row(*row)
     screen.print(shown)
+
+
+def write_json(found: object) -> None:
+    """What the API answered, for scripts."""
+    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def moment(text: str) -> str:
