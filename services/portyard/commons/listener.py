@@ -15,6 +15,7 @@ from typing import Any
 from portyard.commons.binding import Bound
 from portyard.commons.card import TlsMode
 from portyard.commons.gentle import Lingering
+from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import Journal, SessionLog
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.commons.logs import of_room
@@ -98,7 +99,7 @@ class Listener:
             sock.setblocking(False)
             if sock.family in (socket.AF_INET, socket.AF_INET6):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._take(sock, peer[:2])
+            self._take(sock, unmapped(peer[:2]))
 
     def _rest(self, error: OSError) -> None:
         """Out of descriptors or memory: leave the others alone and try again soon."""
@@ -116,7 +117,7 @@ class Listener:
 
     def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         service, port = self.bound.service, self.bound.port
-        local = sock.getsockname()[:2]
+        local = unmapped(sock.getsockname()[:2])
         if self.open_count >= self.limit:
             of_room(self.bound.card.name).warning(
                 "%s: %s connections are open, refusing %s", port.name, self.open_count, peer[0]

@@ -1,0 +1,44 @@
+"""Listeners of both address families: whoever comes by IPv4 has an IPv4 address, and our own hops are known there too."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from portyard.testing import Testbed
+
+PATIENCE_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no listeners of both families")
+    with Testbed.embedded(listen="::") as running:
+        yield running
+
+
+@pytest.mark.parametrize(("host", "seen"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1")])
+def test_peers_are_told_by_their_own_address(testbed: Testbed, host: str, seen: str) -> None:
+    default = testbed.default()
+    rule = default.pop3.hang_up(on="connect", where={"peer": seen}, times=1)
+    with socket.create_connection((host, default.pop3.port), PATIENCE_S) as client:
+        assert client.recv(100) == b""
+    assert rule.hits == 1
+    rule.remove()
+    assert default.sessions(room="pop3")[0]["peer"].rpartition(":")[0] == seen
+
+
+def test_hops_of_our_own_spend_no_rule(testbed: Testbed) -> None:
+    """Rules that name no role mean outsiders alone."""
+    default = testbed.default()
+    with smtplib.SMTP("127.0.0.1", default.submission.port) as client:
+        client.login("bob@portyard.test", "bob-secret")
+        rules = [{"on": "smtp.connect", "then": {"hang_up": True}}, {"on": "dns.query", "then": {"silence": True}}]
+        testbed.control.post("sandboxes/default/rules", rules)
+        client.sendmail("bob@portyard.test", ["alice@portyard.test"], "Subject: hop\r\n\r\n")
+    assert default.mail.wait(subject="hop", timeout=PATIENCE_S).to == ["alice@portyard.test"]
+    assert [rule["hits"] for rule in default.rules()] == [0, 0]
