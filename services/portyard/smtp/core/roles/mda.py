@@ -17,31 +17,22 @@ from portyard.smtp.core.roles.addressing import (
     complete,
     known_account,
     may_make,
-    owner_of,
     take,
 )
+from portyard.smtp.core.roles.agent import Agent
 
 DELIVERED = reply(250, "2.1.5", "delivered", name="delivered")
 DROPPED = reply(250, "2.1.5", "dropped: its sandbox was reset since")
 STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 
 
-class Delivery:
+class Delivery(Agent):
     """Stores into INBOX, exactly once for each delivery id and recipient."""
 
     def __init__(self, sandboxes: Sandboxes, accounts: Accounts, mail: Mailstore, clocks: Clocks, host: str) -> None:
-        self._sandboxes = sandboxes
+        super().__init__(sandboxes, clocks, host)
         self._accounts = accounts
         self._mail = mail
-        self._clocks = clocks
-        self._host = host
-
-    async def owner(self, domain: str) -> str | None:
-        """See Door."""
-        return await owner_of(self._sandboxes, domain)
-
-    async def sender(self, peer: Peer, transaction: Transaction) -> None:
-        """See Door. Anybody may be the sender: testers write what they like."""
 
     async def recipient(
         self, peer: Peer, transaction: Transaction, mailbox: Mailbox, taker: Taker | None = None
