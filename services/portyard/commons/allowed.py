@@ -48,8 +48,12 @@ def _described(shape: Any) -> str:  # noqa: ANN401 - any type
             if meta.pattern is not None and meta.description:
                 return meta.description
             if meta.ge is not None and meta.le is not None:
-                return f"a number from {meta.ge:g} to {meta.le:g}"
+                return f"a number from {_plain(meta.ge)} to {_plain(meta.le)}"
     return ""
+
+
+def _plain(bound: float) -> float:
+    return int(bound) if bound == int(bound) else bound
 
 
 def _is_struct(kind: object) -> bool:

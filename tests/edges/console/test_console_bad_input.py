@@ -210,6 +210,11 @@ def test_everything_else(tmp_path: Path, method: str, path: str, body: object, s
         ("sandboxes", {"name": "x", "capture": "no"}, "any, own"),
         ("sandboxes/t1/clock", {"freeze": "yesterday"}, "a moment such as 2030-01-02T03:04:05Z, true"),
         ("sandboxes/t1/clock", {"real": False}, "true"),
+        (
+            "sandboxes/t1/records",
+            {"name": "t1.test", "type": "A", "values": ["x"], "ttl": -1},
+            "a number from 0 to 2147483647",
+        ),
         ("sandboxes/t1/messages/wait?timeout=-1", None, "a number from 0 to 300"),
         ("sandboxes/t1/messages/wait", None, "a number from 0 to 300"),
         ("sandboxes/t1/events/wait?timeout=1&since=never", None, "a moment such as 2030-01-02T03:04:05Z"),
