@@ -315,6 +315,29 @@ def test_whether_a_connection_must_be_ready_for_bytes() -> None:
     asyncio.run(main())
 
 
+def test_fields_are_made_where_a_rule_may_look_at_them() -> None:
+    async def go() -> None:
+        session = Talk(refuse({"recipient": "bob@*"}), refuse({"peer": "10.9.*"})).session()
+        made: list[str] = []
+
+        def fields() -> dict[str, Any]:
+            made.append("once")
+            return {"recipient": "eve@x.test"}
+
+        assert session.heeds("rcpt", fields)  # the rules aren't read yet
+        assert not made
+        await session.ask("rcpt", **TO_BOB)
+        assert not session.heeds("rcpt", fields)
+        assert made == ["once"]
+        assert session.heeds("rcpt", lambda: TO_BOB)
+        assert not session.heeds("vrfy", fields)  # no rule is about it
+        await session.ask_in("empty", "rcpt", TO_BOB)
+        assert not session.heeds("rcpt", fields, "empty")  # nor about any there
+        assert made == ["once"]
+
+    asyncio.run(go())
+
+
 def test_a_whole_event_can_be_asked_about() -> None:
     async def main() -> None:
         talk = Talk(refuse({"account": "bob*"}))
