@@ -5,24 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from types import MappingProxyType
 
-from portyard.pop3.core.model import (
-    Apop,
-    Auth,
-    Capa,
-    Command,
-    Dele,
-    List,
-    Noop,
-    Pass,
-    Quit,
-    Retr,
-    Rset,
-    Stat,
-    Stls,
-    Top,
-    Uidl,
-    User,
-)
+from portyard.pop3.core import model
 
 
 class Phase(Enum):
@@ -35,27 +18,30 @@ class Phase(Enum):
 
 
 # The phase after a command that succeeded. A command that isn't in its phase's row is refused.
-RULES: MappingProxyType[Phase, dict[type[Command], Phase]] = MappingProxyType(
+RULES: MappingProxyType[Phase, dict[type[model.Command], Phase]] = MappingProxyType(
     {
         Phase.AUTHORIZATION: {
-            User: Phase.NAMED,
-            Apop: Phase.TRANSACTION,
-            Auth: Phase.TRANSACTION,
-            Capa: Phase.AUTHORIZATION,
-            Stls: Phase.AUTHORIZATION,  # RFC 2595 §4: only permitted in AUTHORIZATION state
-            Quit: Phase.UPDATE,
+            model.User: Phase.NAMED,
+            model.Apop: Phase.TRANSACTION,
+            model.Auth: Phase.TRANSACTION,
+            model.Capa: Phase.AUTHORIZATION,
+            model.Stls: Phase.AUTHORIZATION,  # RFC 2595 §4: only permitted in AUTHORIZATION state
+            model.Quit: Phase.UPDATE,
         },
         Phase.NAMED: {
-            User: Phase.NAMED,
-            Pass: Phase.TRANSACTION,
-            Apop: Phase.TRANSACTION,
-            Auth: Phase.TRANSACTION,
-            Capa: Phase.NAMED,
-            Stls: Phase.AUTHORIZATION,
-            Quit: Phase.UPDATE,
+            model.User: Phase.NAMED,
+            model.Pass: Phase.TRANSACTION,
+            model.Apop: Phase.TRANSACTION,
+            model.Auth: Phase.TRANSACTION,
+            model.Capa: Phase.NAMED,
+            model.Stls: Phase.AUTHORIZATION,
+            model.Quit: Phase.UPDATE,
         },
-        Phase.TRANSACTION: dict.fromkeys((Stat, List, Uidl, Retr, Top, Dele, Noop, Rset, Capa), Phase.TRANSACTION)
-        | {Quit: Phase.UPDATE},
+        Phase.TRANSACTION: dict.fromkeys(
+            (model.Stat, model.List, model.Uidl, model.Retr, model.Top, model.Dele, model.Noop, model.Rset, model.Capa),
+            Phase.TRANSACTION,
+        )
+        | {model.Quit: Phase.UPDATE},
         Phase.UPDATE: {},
     }
 )
@@ -72,15 +58,15 @@ class Machine:
         """The phase now."""
         return self._phase
 
-    def allows(self, command: Command) -> bool:
+    def allows(self, command: model.Command) -> bool:
         """Whether the command may come now."""
         return type(command) in RULES[self._phase]
 
-    def succeeded(self, command: Command) -> None:
+    def succeeded(self, command: model.Command) -> None:
         """The command was answered +OK: move."""
         self._phase = RULES[self._phase][type(command)]
 
-    def refused(self, command: Command) -> None:
+    def refused(self, command: model.Command) -> None:
         """The command was answered -ERR: a wrong password asks for a new USER (RFC 1939 §7), all else stays."""
-        if isinstance(command, Pass):
+        if isinstance(command, model.Pass):
             self._phase = Phase.AUTHORIZATION
