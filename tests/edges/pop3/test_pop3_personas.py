@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.scenario.parsing import make_rule
+from portyard.commons.scenario.personas import Wardrobe
 from portyard.pop3.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.talks import PASSWORD, USER, deliver
@@ -126,6 +127,20 @@ def test_gmail_s_seats(tmp_path: Path) -> None:
             client.quit()
 
     with_persona(tmp_path, "gmail", errand, mail="")
+
+
+def test_who_finds_the_maildrop_in_use_takes_no_seat(tmp_path: Path) -> None:
+    def errand(served: Served) -> None:
+        first = client_of(served)
+        with connected(served) as second, connected(served) as third:
+            for each in (second, third):
+                each.user(USER)
+                with pytest.raises(poplib.error_proto, match="in use by another session"):
+                    each.pass_(PASSWORD)
+        first.quit()
+
+    Wardrobe(tmp_path).put(CARD, "two", {"limits": {"connections": 2}})
+    with_persona(tmp_path, "two", errand, mail="")
 
 
 def test_exchange_s_sizes_are_estimates(tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ class Session:
         if not self.quirks.shared:
             self._lock = self.house.lock(account.id)
             if self._lock is None:
+                self.house.seats.leave(account.id, self)
                 raise PeerError("the maildrop is in use by another session", "IN-USE", "locked")  # RFC 2449 §8.1.1
         self.account = account
         self.maildrop = await Maildrop.open(self.house.mail, account.id, self.quirks, self._since(account))
