@@ -11,7 +11,7 @@ from enum import Enum
 
 # entity-tag = [ weak ] opaque-tag ; weak = %s"W/" ; opaque-tag = DQUOTE *etagc DQUOTE (RFC 9110 §8.8.3);
 # a tag without its quotes is read too, as many clients send it.
-_TAG = re.compile(r'\s*(W/)?(?:"([\x21\x23-\x7e\x80-\U0010ffff]*)"|([^\s",]+))\s*(?:,|$)')
+_TAG = re.compile(r'\s*(W/)?(?:"([^\x00- "\x7f]*)"|([^\s",]+))\s*(?:,|$)')
 
 
 class Verdict(Enum):
