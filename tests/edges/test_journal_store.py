@@ -13,7 +13,7 @@ from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
-from portyard.commons.journal.pages import PLACES
+from portyard.commons.journal.pages import LONG, PLACES, REST, as_json
 from portyard.commons.journal.pen import Pen
 from portyard.commons.journal.schema import SCHEMA
 from portyard.commons.journal.store import StoredJournal
@@ -62,6 +62,34 @@ def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytes
             assert record is not None
             assert (record.account, record.closed_at is None) == ("alice", False)
             assert await journal.events("nobody") == []
+
+    run(go())
+
+
+@pytest.mark.parametrize("leaf", [1, 2, 3, 32])
+def test_what_is_told_again_stands_once_in_a_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int) -> None:
+    monkeypatch.setattr(noting, "_LEAF_PLACES", leaf * PLACES)
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            first, other = ({"text": f"{name} {'x' * LONG}", "octets": 7} for name in ("one", "two"))
+            told = [first, other, {"text": "short"}] * 12
+            for fields in told:
+                pen.told("command", as_json(fields))
+            pen.told("data", as_json({"octets": 4, "text": "TEXT 4 "}) + REST + b'a\0"\xff')
+            pen.told("data", as_json({"octets": 1}) + REST + b"b")
+            pen.event("reply", **first)
+            pen.reply("last")
+            await journal.flush()
+            found = await journal.events(pen.id)
+            assert [event.fields for event in found[1:37]] == told
+            assert [event.fields["text"] for event in found[37:39]] == ['TEXT 4 a\0"\ufffd', "b"]
+            assert [event.fields for event in found[39:]] == [first, {"text": "last"}]
+            assert [event.kind for event in found[1:]] == [*["command"] * 36, "data", "data", "reply", "reply"]
+            ((octets,),) = await journal._database.read("SELECT SUM(LENGTH(body)) FROM pages")
+            distinct = -(-37 // leaf) * 2 + 1 if leaf > 2 else 24
+            assert octets < (distinct + 3) * (LONG + 60) + 40 * 40
 
     run(go())
 

@@ -3,7 +3,8 @@
 A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970; its kind; and what. Text that goes
 with its kind alone stands as it is: a string, or the octets that went over the wire, which nobody turns into text before somebody reads
 it (an answer's last line end is taken off then). Of an event with fields the kind is octets, and the fields are JSON: what they hold may
-change before the leaf is written. Behind them, too, octets of the wire may stand that end the event's text. A page is an array of leaves.
+change before the leaf is written. Behind them, too, octets of the wire may stand that end the event's text. Long fields that a leaf has
+again are the number of the place where it has them first. A page is an array of leaves.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FIELDS: Final = {kind: kind.encode() for kind in KINDS}
 """The kind of an event with fields."""
 REST: Final = b"\0"
 """Between an event's fields and the rest of its text: JSON has no such octet."""
+LONG: Final = 200
+"""Octets of fields from which on it is worth while to look whether a leaf has them already."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
@@ -42,6 +45,15 @@ def as_json(fields: dict[str, object]) -> bytes:
         return _encode(fields)
     except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
         return json.dumps(fields, default=_lax).encode()
+
+
+def once(noted: list[int | str | bytes]) -> None:
+    """Have what is long stand in a leaf once: a kept connection says mostly the same."""
+    first: dict[bytes, int] = {}
+    for place in range(2, len(noted), PLACES):
+        what = noted[place]
+        if type(what) is bytes and len(what) >= LONG and (before := first.setdefault(what, place)) < place:
+            noted[place] = before
 
 
 def leaf(noted: list[int | str | bytes]) -> bytes:
@@ -65,7 +77,8 @@ def events(seq: int, body: bytes) -> Iterator[JournalEvent]:
     """A page's events, the first of this number."""
     for each in _unpack(body):
         places = iter(each)
-        for at, kind, what in zip(places, places, places, strict=True):
+        for at, kind, noted in zip(places, places, places, strict=True):
+            what = each[noted] if isinstance(noted, int) else noted
             yield JournalEvent(seq, _EPOCH + timedelta(microseconds=at // 1000), _text(kind), _fields(kind, what))
             seq += 1
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from portyard.commons.journal.model import SessionRecord
-from portyard.commons.journal.pages import FIELDS, PLACES, as_json, leaf
+from portyard.commons.journal.pages import FIELDS, LONG, PLACES, as_json, leaf, once
 
 LEAF_EVENTS: Final = 32  # of which a leaf is made: more would have gone from the processor's caches by then
 _LEAF_PLACES = LEAF_EVENTS * PLACES
@@ -58,6 +58,7 @@ class Pen:
 
     __slots__ = (
         "_desk",
+        "_heavy",
         "_joined",
         "_moment",
         "_on_close",
@@ -82,6 +83,7 @@ class Pen:
         self._moment = desk.moment
         self._on_close = closed
         self._joined = False
+        self._heavy = False  # something long was noted since the last leaf
         self.record = record
         self.local = local
         self.port = port
@@ -118,6 +120,8 @@ class Pen:
         """See SessionLog."""
         noted = self.noted
         noted += (self._moment(), FIELDS.get(kind) or kind.encode(), fields)
+        if len(fields) >= LONG:
+            self._heavy = True
         if not self.stirred or len(noted) >= _LEAF_PLACES:
             self._attend()
 
@@ -181,6 +185,9 @@ class Pen:
 
     def _bind(self) -> None:
         noted = self.noted
+        if self._heavy:
+            once(noted)
+            self._heavy = False
         self._desk.tally(self.record.room, self.record.service).update(noted[1::PLACES])
         self.leaves.append((len(noted) // PLACES, leaf(noted)))
         noted.clear()
