@@ -96,7 +96,8 @@ async def create_account(call: Call) -> shapes.Account:
     try:
         account = await call.desk.yard.accounts.create(sandbox.name, address, password, wanted.public_keys)
     except accounts.AccountTakenError as error:
-        raise ProblemError(HTTPStatus.CONFLICT, str(error), key="name", value=wanted.name) from None
+        allowed = "a name that no account of the sandbox has"
+        raise ProblemError(HTTPStatus.CONFLICT, str(error), key="name", value=wanted.name, allowed=allowed) from None
     except sandboxes.NoSuchSandboxError:
         raise
     except ValueError as error:

@@ -51,12 +51,21 @@ class Endpoint(msgspec.Struct):
     summary: str
 
 
+PublicKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([^\x00-\x1f]+ )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}( [^\x00-\x1f]*)?$",
+        description='A line of authorized_keys: "ssh-ed25519 AAAA… somebody".',
+    ),
+]
+
+
 class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     """An account to make; its address is `name` at the sandbox's first domain, unless `name` is an address."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
     password: str | None = None
-    public_keys: tuple[str, ...] = ()
+    public_keys: tuple[PublicKey, ...] = ()
 
 
 class Account(msgspec.Struct):
