@@ -30,15 +30,14 @@ from portyard.commons.wire.obey import faults_of
 from portyard.commons.yard import Connection
 from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
-from portyard.ftp.core.ascii import ToNetwork
 from portyard.ftp.core.listing import strip_options
 from portyard.ftp.core.replies import printable, shown
 from portyard.ftp.core.verbs import PHASES, fields_of, verb_of
 from portyard.ftp.data import Passive
-from portyard.ftp.hosted import AsyncChat, BufferedIteratorProducer
-from portyard.ftp.persona import Dressed
+from portyard.ftp.hosted import AsyncChat
 from portyard.ftp.private import Data
 from portyard.ftp.session import Session
+from portyard.ftp.stubbed import Stubbed
 from portyard.ftp.tls import Terms, TlsChannel, drain
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ HUNG_UP = "hung up by a rule"
 _CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
 
 
-class Ruled(Dressed):
+class Ruled(Stubbed):
     """See Session for the arguments.
 
     Attributes:
@@ -63,7 +62,6 @@ class Ruled(Dressed):
         self.transfer_command = ""
         self._hushed = False
         self._lie: Verdict | None = None
-        self._stub: str | None = None
         self._expecting: asyncio.Future[None] | None = None
         self._faults: tuple[Action, ...] | None = None
         self._kept: list[socket.socket] = []
@@ -293,50 +291,6 @@ class Ruled(Dressed):
         if self._expecting is not None and not self._expecting.done():
             self._expecting.set_result(None)
         super()._ended()
-
-    # Stubs
-
-    def push_dtp_data(
-        self,
-        data: Any,  # noqa: ANN401 - pyftpdlib's, untyped
-        isproducer: bool = False,
-        file: Any = None,  # noqa: ANN401
-        cmd: str | None = None,
-    ) -> None:
-        """Send a listing or a file; in its place the octets that a rule gave."""
-        if self._stub is None:
-            super().push_dtp_data(data, isproducer, file, cmd)
-        else:
-            self._send_stub(cmd or "", 0)
-
-    def ftp_RETR(self, file: str) -> None:
-        """Send a file, or what a rule gave for one that needn't exist."""
-        if self._stub is None:
-            super().ftp_RETR(file)
-            return
-        offset, self._restart_position = self._restart_position, 0
-        self._send_stub("RETR", offset)
-
-    def ftp_LIST(self, path: str) -> None:
-        """List long, or as a rule says."""
-        super().ftp_LIST(path) if self._stub is None else self._send_stub("LIST", 0)
-
-    def ftp_NLST(self, path: str) -> None:
-        """List names, or as a rule says."""
-        super().ftp_NLST(path) if self._stub is None else self._send_stub("NLST", 0)
-
-    def ftp_MLSD(self, path: str) -> None:
-        """List facts, or as a rule says."""
-        super().ftp_MLSD(path) if self._stub is None else self._send_stub("MLSD", 0)
-
-    def _send_stub(self, cmd: str, offset: int) -> None:
-        octets = (self._stub or "").encode()
-        self._stub = None
-        if cmd == "RETR":
-            octets = octets[offset:]
-        if cmd != "RETR" or self._current_type == "a":  # listings have the network's line endings (RFC 3659 §7.2)
-            octets = ToNetwork().feed(octets)
-        super().push_dtp_data(BufferedIteratorProducer(iter([octets])), isproducer=True, cmd=cmd)
 
     # Data connections
 
