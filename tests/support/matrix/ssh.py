@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ def ssh(place: Place) -> Iterator[Cell]:
     asyncio.run(_furnish(place))
     yield Cell("ssh", "greeting", "refuse", {"refuse": "not today"}, partial(_greets, b"not today\r\n"))
     yield Cell("ssh", "greeting", "say", {"say": "SSH-2.0-Old_1.0"}, partial(_begins, b"SSH-2.0-Old_1.0\r\n"))
+    yield Cell("ssh", "kex", "refuse", {"refuse": "not today"}, _is_sent_away)
     # The RST at `connect` comes last: the room greets a client that is gone, which would spend a rule that is set next.
     for verb in ("greeting", "connect"):
         yield Cell("ssh", verb, "silence", {"silence": True}, _greets_never)
@@ -78,6 +80,35 @@ def _begins_well(place: Place) -> None:
 def _greets_with_a_reset(place: Place) -> None:
     with Client(place.connect("ssh")) as client:
         client.is_reset()
+
+
+def _is_sent_away(place: Place) -> None:
+    """Octet by octet: asyncssh's client, while it thinks about our KEXINIT, forgets what came before the end (RFC 4253 §11.1)."""
+    with Client(place.connect("ssh")) as client:
+        client.say(b"SSH-2.0-matrix\r\n" + _kexinit())
+        heard = client.rest()
+        # SSH_MSG_DISCONNECT, SSH_DISCONNECT_KEY_EXCHANGE_FAILED
+        assert b"\x01\0\0\0\x03" + _string(b"not today") in heard, heard
+
+
+def _kexinit() -> bytes:
+    """A KEXINIT (RFC 4253 §7.1), in a packet without encryption (§6)."""
+    names = [
+        b"curve25519-sha256",
+        b"ssh-ed25519",
+        *[b"aes128-ctr"] * 2,
+        *[b"hmac-sha2-256"] * 2,
+        *[b"none"] * 2,
+        b"",
+        b"",
+    ]
+    payload = b"\x14" + bytes(16) + b"".join(map(_string, names)) + bytes(5)
+    padding = 8 - (len(payload) + 5) % 8 + 8
+    return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
+
+
+def _string(octets: bytes) -> bytes:
+    return struct.pack(">I", len(octets)) + octets
 
 
 # From there on
@@ -208,7 +239,7 @@ _EXEC: Mapping[str, Answer] = {
     "respond": (_STUB, _hears("a stub\n|oops\n|3")),
 }
 _REQUESTS: Mapping[str, tuple[Mapping[str, object], Work, Mapping[str, Answer]]] = {
-    "kex": ({}, _log_in, {"refuse": ("not today", _fails(asyncssh.KeyExchangeFailed, "not today"))}),
+    "kex": ({}, _log_in, {}),
     "auth": ({"method": "password"}, _log_in, {"refuse": ("not today", _fails(_DENIED, "not today"))}),
     "prompt": ({}, partial(_log_in, method="keyboard-interactive"), _PROMPTS),
     "env": (
