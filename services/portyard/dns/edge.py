@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import cast
 
 from portyard.commons.card import Port, Service
 from portyard.commons.conversation import Conversations
-from portyard.commons.effects import Close, Framing, Hush, Joins, Note, Pause, Send, Session
+from portyard.commons.effects import Close, Effect, Framing, Hush, Joins, Note, Pause, Send, Session
 from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.records.sql import SqlRecords
@@ -20,9 +20,11 @@ from portyard.dns.core.model import Message
 from portyard.dns.core.presentation import query_text
 from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
 from portyard.dns.core.session import Answering, StreamSession
+from portyard.dns.core.zones import View
 from portyard.dns.views import Views
 
 WAITING_LIMIT = 1000  # datagrams that wait to be answered; UDP's askers ask again when one beyond is dropped
+ASKERS = 256  # addresses of which it is known what rules are left to ask
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Handler(Conversations):
         self._workers: list[asyncio.Task[None]] = []
         self._late: set[asyncio.Task[None]] = set()  # answers that a rule may keep waiting
         self._gate = yard.gate
+        self._askers: dict[tuple[str, str], SessionGate] = {}
 
     def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
         """The protocol of the UDP port."""
@@ -92,24 +95,37 @@ class Handler(Conversations):
     async def _take(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
         """Answer at once, or, where a rule may keep the answer waiting, while others are answered."""
         query = opened(octets)
-        if not self._gate.armed or not await self._answering(peer, self._asking(port, peer, "")).heeds(query):
-            await self._answer(inbox, port, query, peer, ruled=False)
+        view = self._views.of(peer[0], self._service.name)
+        if not self._gate.armed or not await self._answering(view, self._asker(port, peer)).heeds(query):
+            await self._answer(inbox, port, query, peer, view, ruled=False)
         elif len(self._late) >= WAITING_LIMIT:
             _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
         else:
-            late = self._saving(inbox, octets, peer, self._answer(inbox, port, query, peer, ruled=True))
+            late = self._saving(inbox, octets, peer, self._answer(inbox, port, query, peer, view, ruled=True))
             task = asyncio.get_running_loop().create_task(late)
             self._late.add(task)
             task.add_done_callback(self._late.discard)
 
-    def _asking(self, port: Port, peer: Peer, session: str) -> SessionGate:
-        told, role, inside = unmapped(peer)[0], self._service.role, peer in self._gate.insiders
+    def _asker(self, port: Port, peer: Peer) -> SessionGate:
+        """The gate by which it is known whether an address's queries have to be asked about: what it knows stays known."""
+        found = self._askers.get((port.name, peer[0]))
+        if found is None:
+            if len(self._askers) >= ASKERS:
+                self._askers.clear()
+            found = self._asking(port, peer, "", inside=False)
+            self._askers[port.name, peer[0]] = found
+        return found
+
+    def _asking(self, port: Port, peer: Peer, session: str, *, inside: bool) -> SessionGate:
+        told, role = unmapped(peer)[0], self._service.role
         return self._gate.session("dns", session=session, peer=told, role=role, port=port.name, internal=inside)
 
-    def _answering(self, peer: Peer, gate: SessionGate | None) -> Answering:
-        return Answering(self._resolver, self._views.of(peer[0], self._service.name), stream=False, gate=gate)
+    def _answering(self, view: View, gate: SessionGate | None) -> Answering:
+        return Answering(self._resolver, view, stream=False, gate=gate)
 
-    async def _answer(self, inbox: Inbox, port: Port, query: Message | Outcome, peer: Peer, *, ruled: bool) -> None:
+    async def _answer(
+        self, inbox: Inbox, port: Port, query: Message | Outcome, peer: Peer, view: View, *, ruled: bool
+    ) -> None:
         """Each query is a session of its own: UDP knows no longer one."""
         local, told = unmapped(inbox.local), unmapped(peer)
         log = self._journal.open_session(
@@ -121,15 +137,15 @@ class Handler(Conversations):
         )
         try:
             log.command(query.asked if isinstance(query, Outcome) else query_text(query))
-            gate = self._asking(port, peer, log.id) if ruled else None
-            await self._converse(inbox, query, peer, log, gate)
+            gate = self._asking(port, peer, log.id, inside=peer in self._gate.insiders) if ruled else None
+            await self._converse(inbox, self._answering(view, gate).answer(query), peer, log, gate)
         finally:
             log.close()
 
     async def _converse(
-        self, inbox: Inbox, query: Message | Outcome, peer: Peer, log: SessionLog, gate: SessionGate | None
+        self, inbox: Inbox, effects: AsyncIterator[Effect], peer: Peer, log: SessionLog, gate: SessionGate | None
     ) -> None:
-        async for effect in self._answering(peer, gate).answer(query):
+        async for effect in effects:
             match effect:
                 case Joins(sandbox):
                     log.join(sandbox)
