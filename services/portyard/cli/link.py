@@ -131,6 +131,14 @@ def _quiet() -> None:
     raise typer.Exit(0)
 
 
+def goes_on(context: typer.Context, options: object) -> bool:
+    """Whether a subcommand follows, which finds the options that stood before it in the context."""
+    if context.invoked_subcommand is None:
+        return False
+    context.obj = options
+    return True
+
+
 def inherited(context: typer.Context, sandbox: str, url: str | None) -> tuple[str, str | None]:
     """The options of a subcommand, or those that stood before it."""
     before = context.obj if isinstance(context.obj, tuple) else (DEFAULT, None)

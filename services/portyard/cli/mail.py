@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from portyard.cli.engines import CommandError
-from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, inherited, linked
+from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, goes_on, inherited, linked
 from portyard.cli.screen import deliver, errors, fail, moment, printable, say, screen, table, write_json
 
 app = typer.Typer(
@@ -43,8 +43,7 @@ def listed(
     url: Url = None,
 ) -> None:
     """List messages, newest first; or show one, save one, wait for some."""
-    if context.invoked_subcommand is not None:
-        context.obj = (sandbox, url)
+    if goes_on(context, (sandbox, url)):
         return
     with linked(url) as link:
         found = link.control.get(link.path(sandbox, "messages"), to=to, from_=from_, subject=subject, limit=limit)

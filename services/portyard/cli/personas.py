@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from portyard.cli.engines import CommandError
-from portyard.cli.link import AsJson, Url, examples, linked
+from portyard.cli.link import AsJson, Url, examples, goes_on, linked
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
@@ -35,8 +35,7 @@ def listed(
     url: Url = None,
 ) -> None:
     """List the personas; or bring one of your own, show one, remove one."""
-    if context.invoked_subcommand is not None:
-        context.obj = url
+    if goes_on(context, url):
         return
     with linked(url) as link:
         found = link.control.get("personas")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError
-from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, inherited, linked
+from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, goes_on, inherited, linked
 from portyard.cli.screen import errors, printable, say, table, write_json
 
 app = typer.Typer(
@@ -94,8 +94,7 @@ def listed(
     url: Url = None,
 ) -> None:
     """List the rules with their hits; or add some, remove some."""
-    if context.invoked_subcommand is not None:
-        context.obj = (sandbox, url)
+    if goes_on(context, (sandbox, url)):
         return
     with linked(url) as link:
         found = link.control.get(_path(link, sandbox))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from portyard.cli.link import DEFAULT, AsJson, Url, examples, linked
+from portyard.cli.link import DEFAULT, AsJson, Url, examples, goes_on, linked
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
@@ -30,8 +30,7 @@ def listed(
     url: Url = None,
 ) -> None:
     """List the sandboxes; or make one, lease it listeners, remove one."""
-    if context.invoked_subcommand is not None:
-        context.obj = url
+    if goes_on(context, url):
         return
     with linked(url) as link:
         found = link.control.get("sandboxes")
