@@ -192,13 +192,13 @@ FRIEND, SECRET = "alice@portyard.test", "alice-secret"
 OTHERS = "bob@portyard.test"
 
 
-async def submit(served: Served, *recipients: str) -> None:
-    """Mail by an account of `default`."""
+async def submit(served: Served, *recipients: str, sender: tuple[str, str] = (FRIEND, SECRET)) -> None:
+    """Mail by an account, one of `default`'s."""
 
     def send() -> None:
         with smtplib.SMTP("127.0.0.1", served.port("submission"), timeout=LIMIT_S) as client:
-            client.login(FRIEND, SECRET)
-            client.sendmail(FRIEND, recipients, OCTETS)
+            client.login(*sender)
+            client.sendmail(sender[0], recipients, OCTETS)
 
     await asyncio.to_thread(send)
 
@@ -239,6 +239,37 @@ def test_another_sandboxs_mail_under_way(home: str, words: dict[str, object], tm
             assert len(await inbox(yard, OTHERS)) == 1
             await submit(served, LOGIN)  # and what comes later arrives
             assert len(await arrived(yard, LOGIN, 1)) == 1
+
+    run(go())
+
+
+@pytest.mark.parametrize(
+    ("home", "sender", "role"),
+    [("default", (FRIEND, SECRET), "mta"), ("t1", (LOGIN, PASSWORD), "mta"), ("t1", (LOGIN, PASSWORD), "mda")],
+    ids=["of another", "of its own", "of its own, at the MDA"],
+)
+def test_late_mail_is_nothing_of_the_next_test(home: str, sender: tuple[str, str], role: str, tmp_path: Path) -> None:
+    """Neither its journal shows who brings it, nor do its rules meet it."""
+
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+            slow = {"on": "smtp.mail", "where": {"role": role}, "then": {"delay": "0.3s"}}
+            await yard.rules.add(home, parse_rule(slow))
+            await submit(served, LOGIN, sender=sender)
+            await obeyed(yard, "default")  # until its recipient is named
+            await yard.sandboxes.reset("t1")
+            for verb in ("mail", "rcpt", "data", "content"):
+                await yard.rules.add(
+                    "t1", parse_rule({"on": f"smtp.{verb}", "where": {"role": "*"}, "then": {"delay": 0}})
+                )
+            assert await settled(yard) == []
+            await yard.journal.flush()
+            assert [rule.hits for rule in await yard.rules.list("t1")] == [0] * 4
+            assert await yard.journal.sessions("t1") == []
+            await submit(served, LOGIN)
+            assert len(await arrived(yard, LOGIN, 1)) == 1
+            assert max(rule.hits for rule in await yard.rules.list("t1")) > 0
 
     run(go())
 

@@ -39,6 +39,10 @@ class HookedDoor:
         """See Door."""
         return await self._door.owner(domain)
 
+    async def stands(self, taker: Taker) -> bool:
+        """See Door."""
+        return await self._door.stands(taker)
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Hook `handle_MAIL`."""
         session = self._server.session

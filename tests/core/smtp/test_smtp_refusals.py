@@ -25,6 +25,9 @@ class PlayedDoor:
     async def owner(self, domain: str) -> str | None:
         return None
 
+    async def stands(self, taker: Taker) -> bool:
+        return True
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         if transaction.reverse_path.local_part == "refused":
             raise PeerError(reply(550, "5.7.1", "not you"))

@@ -234,12 +234,14 @@ class Recipient:
         sandbox: The sandbox whose traffic it is: the submitter's at the MSA, else the one that takes it.
         generation: That sandbox's at acceptance.
         taker: Who takes it, where that is known to be another.
+        late: The sandbox was reset since: the recipient is accepted to be dropped, and nobody hears of it.
     """
 
     mailbox: Mailbox
     sandbox: str
     generation: int
     taker: Taker | None = None
+    late: bool = False
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ them wants of the message's replies meets, with LMTP, its own recipients alone (
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -58,9 +58,8 @@ async def line(session: Session, event: Line) -> Answer:
 
 async def _command(session: Session, command: Command) -> Answer:
     """A command that belongs to the session."""
-    return await _ask(
-        session, (), verb_of(command), partial(session.answer, command), partial(fields_of, command, None)
-    )
+    work, fields = partial(session.answer, command), partial(fields_of, command, None)
+    return await _ask(session, _its_own(session), verb_of(command), work, fields)
 
 
 async def _mail(session: Session, command: Command) -> Answer:
@@ -71,15 +70,17 @@ async def _mail(session: Session, command: Command) -> Answer:
     hop = next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
     if hop is not None:
         context.trust()
-    sandboxes = (hop.sandbox,) if hop else ()
+    sandboxes = _its_own(session)
+    if hop is not None:
+        sandboxes = (hop.sandbox,) if await context.door.stands(model.Taker(hop.sandbox, hop.generation)) else ()
     return await _ask(session, sandboxes, "mail", partial(session.answer, command), partial(fields_of, command, None))
 
 
 async def _rcpt(session: Session, command: Command) -> Answer:
-    """RCPT, in the sandbox that its address names."""
+    """RCPT, in the sandbox that its address names; in none where that is past."""
     assert isinstance(command, model.Rcpt)
     context = session.context
-    sandbox = await transaction.claimed(context, command.forward_path)
+    sandbox = await transaction.claimed(context, command)
     fields = partial(fields_of, command, context.transaction)
 
     def refused(text: str) -> AsyncIterator[Effect]:
@@ -87,7 +88,8 @@ async def _rcpt(session: Session, command: Command) -> Answer:
             context.transaction.refused += 1
         return said(text)
 
-    return await _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused)
+    sandboxes = () if sandbox is None else (sandbox,)
+    return await _ask(session, sandboxes, "rcpt", partial(session.answer, command), fields, refused)
 
 
 async def _data(session: Session, command: Command) -> Answer:
@@ -134,7 +136,7 @@ async def _challenge(session: Session, mechanism: str) -> Answer:
         session.drop_exchange()
         return said(text)
 
-    return await _ask(session, (), "challenge", work, lambda: {"mechanism": mechanism}, refused)
+    return await _ask(session, _its_own(session), "challenge", work, lambda: {"mechanism": mechanism}, refused)
 
 
 async def _hear(session: Session, response: bytes) -> Answer:
@@ -150,7 +152,7 @@ async def _hear(session: Session, response: bytes) -> Answer:
         return await _challenge(session, mechanism)
     context.machine.settle()
     fields: dict[str, Scalar] = {"mechanism": mechanism, "login": claim.name}
-    return await _ask(session, (), "auth", partial(security.verify, context, claim), lambda: fields)
+    return await _ask(session, _its_own(session), "auth", partial(security.verify, context, claim), lambda: fields)
 
 
 _STEPS: Final[dict[type[Command], Callable[[Session, Command], Awaitable[Answer]]]] = {
@@ -212,7 +214,7 @@ async def _several(session: Session, block: DotBlock, verdicts: dict[str, Verdic
         if verdict.faults:
             yield Arm(verdict.faults)
     everybody = going.recipients
-    taken = [r for r in everybody if (found := verdicts[r.sandbox]) is None or found.refuse is None]
+    taken = [r for r in everybody if (found := verdicts.get(r.sandbox)) is None or found.refuse is None]
     truth: list[Effect] = []
     if taken:
         context.transaction = replace(going, recipients=taken)
@@ -223,7 +225,7 @@ async def _several(session: Session, block: DotBlock, verdicts: dict[str, Verdic
             yield effect
     answers = iter([effect for effect in truth if isinstance(effect, Send)])
     for recipient in everybody:
-        found = verdicts[recipient.sandbox]
+        found = verdicts.get(recipient.sandbox)
         true = next(answers) if found is None or found.refuse is None else None
         text = None if found is None else found.refuse or found.say
         if text is not None:
@@ -280,9 +282,15 @@ def gate_of(context: Context) -> SessionGate:
 
 
 def _sandboxes(context: Context) -> tuple[str, ...]:
-    """Those of the transaction's recipients, each once."""
-    recipients: Iterable[Recipient] = context.transaction.recipients if context.transaction else ()
-    return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients)) or (context.peer.home,)
+    """Those of the transaction's recipients, each once, without those that were reset since."""
+    recipients: Sequence[Recipient] = context.transaction.recipients if context.transaction else ()
+    if not recipients:
+        return (context.peer.home,)
+    return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients if not recipient.late))
+
+
+def _its_own(session: Session) -> tuple[str, ...]:
+    return (gate_of(session.context).sandbox,)
 
 
 async def _ask(
@@ -293,9 +301,9 @@ async def _ask(
     fields: Fields,
     refused: Callable[[str], AsyncIterator[Effect]] | None = None,
 ) -> Answer:
-    """A step as the rules want it: of these sandboxes, or of the session's where there are none; the first verdict counts."""
+    """A step as the rules want it: of these sandboxes; the first verdict counts."""
     gate = gate_of(session.context)
-    for sandbox in sandboxes or (gate.sandbox,):
+    for sandbox in sandboxes:
         verdict = await gate.ask_in(sandbox, verb, fields()) if gate.heeds(verb, fields, sandbox) else None
         if verdict is not None:
             return obeyed(verdict, verb, _truth(session, work), refused or said, said)

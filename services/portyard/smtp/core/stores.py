@@ -47,6 +47,9 @@ class Door(Protocol):
     async def owner(self, domain: str) -> str | None:
         """The sandbox that a domain belongs to, known as soon as it is named; None where it is nobody's."""
 
+    async def stands(self, taker: Taker) -> bool:
+        """Whether a sandbox is there and wasn't reset since."""
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """Judge a MAIL whose parameters are read.
 

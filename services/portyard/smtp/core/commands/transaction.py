@@ -47,25 +47,35 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
         recipient = await context.door.recipient(context.peer, transaction, command.forward_path, taker)
     except PeerError as error:
         transaction.refused += 1
-        await claimed(context, command.forward_path)
+        await claimed(context, command)
         error.reply = about(error.reply, recipient=print_mailbox(command.forward_path))
         raise
     transaction.recipients.append(recipient)
     address = print_mailbox(command.forward_path)
-    context.join(recipient.sandbox)
+    if not recipient.late:
+        context.join(recipient.sandbox)
     return (context.say(reply(250, "2.1.5", "recipient ok", name="recipient", recipient=address)),)
 
 
-async def claimed(context: Context, mailbox: model.Mailbox) -> str:
-    """The sandbox that a recipient names; the session joins it, whether or not the recipient is taken."""
+async def claimed(context: Context, command: model.Rcpt) -> str | None:
+    """The sandbox that a recipient names; the session joins it, whether or not the recipient is taken.
+
+    None where it was reset since the hop before took the recipient: what is late for it is nothing of its present one.
+    """
     transaction = context.transaction
     hop = transaction.hop if transaction else None
+    taker = _told_taker(context, hop, command.parameters)
     if context.role.auth:
         sandbox = context.peer.sandbox or context.peer.home  # the submitter's
+    elif taker is not None:
+        sandbox = taker.sandbox
     elif context.role.lmtp and hop:
         sandbox = hop.sandbox
     else:
-        sandbox = await context.door.owner(mailbox.domain) or (hop.sandbox if hop else context.peer.home)
+        sandbox = await context.door.owner(command.forward_path.domain) or (hop.sandbox if hop else context.peer.home)
+    known = taker or (model.Taker(hop.sandbox, hop.generation) if hop and hop.sandbox == sandbox else None)
+    if known is not None and not await context.door.stands(known):
+        return None
     context.join(sandbox)
     return sandbox
 
@@ -186,14 +196,16 @@ def _taker(context: Context, transaction: Transaction, parameters: Sequence[Para
     """Who takes the recipient, by the one parameter that RCPT may have, from a testbed peer."""
     if not parameters:
         return None
-    first, *more = parameters
-    hop = transaction.hop if first.keyword == KEYWORD else None
-    taker = parse_taker(first.value or "", hop, context.secret) if hop else None
-    if taker is None:
-        raise PeerError(_unknown_parameter(first))
-    if more:
-        raise PeerError(_unknown_parameter(more[0]))
+    taker = _told_taker(context, transaction.hop, parameters)
+    if taker is None or len(parameters) > 1:
+        raise PeerError(_unknown_parameter(parameters[0 if taker is None else 1]))
     return taker
+
+
+def _told_taker(context: Context, hop: model.Hop | None, parameters: Sequence[Parameter]) -> model.Taker | None:
+    if hop is None or not parameters or parameters[0].keyword != KEYWORD:
+        return None
+    return parse_taker(parameters[0].value or "", hop, context.secret)
 
 
 _PARAMETERS: dict[str, Callable[[Context, Transaction, Parameter], None]] = {

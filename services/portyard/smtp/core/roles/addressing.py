@@ -5,7 +5,7 @@ from __future__ import annotations
 from portyard.commons.accounts.model import Account, Accounts, AccountTakenError, ResetSinceError
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core.grammar import print_mailbox
-from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, reply
+from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, Taker, reply
 
 RELAYING_DENIED = reply(550, "5.7.1", "relaying denied", name="relaying")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here", name="no_user")
@@ -26,6 +26,12 @@ async def owner_of(sandboxes: Sandboxes, domain: str) -> str | None:
     return None if owner is None else owner.name
 
 
+async def stands(sandboxes: Sandboxes, taker: Taker) -> bool:
+    """Whether a sandbox is there and wasn't reset since."""
+    found = await sandboxes.get(taker.sandbox)
+    return found is not None and found.generation == taker.generation
+
+
 async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None, home: str) -> tuple[Sandbox, Recipient]:
     """The sandbox that takes mail for a completed address, owned or captured; `home` is whose listener it came to.
 
@@ -36,8 +42,8 @@ async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None, home: st
     taker = owner or await sandboxes.get(hop.sandbox if hop else home)
     if taker is None or (owner is None and taker.capture != "any"):
         raise PeerError(RELAYING_DENIED)
-    same = hop is not None and hop.sandbox == taker.name
-    return taker, Recipient(mailbox, taker.name, hop.generation if hop and same else taker.generation)
+    generation = hop.generation if hop is not None and hop.sandbox == taker.name else taker.generation
+    return taker, Recipient(mailbox, taker.name, generation, late=generation != taker.generation)
 
 
 async def known_account(accounts: Accounts, sandbox: str, mailbox: Mailbox) -> Account | None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.smtp.core import trace
-from portyard.smtp.core.model import Peer, Reply, Transaction, reply
-from portyard.smtp.core.roles.addressing import owner_of
+from portyard.smtp.core.model import Peer, Reply, Taker, Transaction, reply
+from portyard.smtp.core.roles.addressing import owner_of, stands
 from portyard.smtp.core.stores import Arrival, Spool
 
 
@@ -24,6 +24,10 @@ class Agent:
     async def owner(self, domain: str) -> str | None:
         """See Door."""
         return await owner_of(self._sandboxes, domain)
+
+    async def stands(self, taker: Taker) -> bool:
+        """See Door."""
+        return await stands(self._sandboxes, taker)
 
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""

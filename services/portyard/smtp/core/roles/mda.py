@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from portyard.commons.accounts.model import Accounts, ResetSinceError
 from portyard.commons.clock import Clocks
@@ -44,7 +45,7 @@ class Delivery(Agent):
             recipient = Recipient(address, hop.sandbox, hop.generation)
             sandbox = await self._sandboxes.get(hop.sandbox)
             if sandbox is None or sandbox.generation != hop.generation:
-                return recipient  # accepted here, dropped at the end of data
+                return replace(recipient, late=True)  # accepted here, dropped at the end of data
         else:
             sandbox, recipient = await take(self._sandboxes, address, None, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:

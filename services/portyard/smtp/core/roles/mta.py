@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from portyard.commons.accounts.model import Accounts
 from portyard.commons.clock import Clocks
@@ -26,12 +27,14 @@ class Exchange(Spooling):
         """See Door. Captures or refuses."""
         address = await complete(self._sandboxes, mailbox, peer.home)
         if taker is not None:
-            found = await self._sandboxes.get(taker.sandbox)
-            if found is None or found.generation != taker.generation:
-                return Recipient(address, taker.sandbox, taker.generation)  # accepted here, dropped by the relay
+            named = Recipient(address, taker.sandbox, taker.generation, late=not await self.stands(taker))
+            if named.late:  # accepted here, dropped by the relay
+                return named
         sandbox, recipient = await take(self._sandboxes, address, transaction.hop, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
+        if taker is not None and taker.sandbox == recipient.sandbox:  # which may be reset at any moment
+            return replace(recipient, generation=taker.generation)
         return recipient
 
     async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
