@@ -23,6 +23,7 @@ from portyard.commons.scenario.actions import (
     action_name,
     kind_of,
 )
+from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import parse_pattern
 from portyard.commons.tls.descriptions import alert_of
@@ -101,16 +102,18 @@ class Ruled(Stubbed):
         self.phases = frozenset()
         if not self._transferring():
             self._lie = None
-        if self.armed and (verb in _CLAIMS or verb in DATA_COMMANDS or self._heeds(verb, argument)):
+        gate = self.gate
+        if gate is not None and gate.armed and self._heeds(gate, verb, argument):
             self.wait_for(self._ask_command(text, verb, argument))
         else:
             super().dispatch(text, verb, argument)
 
-    def _heeds(self, command: str, argument: str) -> bool:
+    def _heeds(self, gate: SessionGate, command: str, argument: str) -> bool:
         """Whether a command has to be asked about, which takes a task of its own."""
+        if command in _CLAIMS or command in DATA_COMMANDS:
+            return True
         verb = verb_of(command)
-        gate = self.gate
-        return gate is not None and gate.heeds(verb, lambda: self._fields_of(verb, command, argument))
+        return gate.heeds(verb, lambda: self._fields_of(verb, command, argument))
 
     def _fields_of(self, verb: str, command: str, argument: str) -> dict[str, Scalar]:
         folder = self.fs.cwd if self.authenticated else "/"

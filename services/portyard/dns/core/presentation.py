@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from portyard.dns.core.grammar import parse_data
@@ -88,6 +89,7 @@ def name_of(text: str) -> Name:
     return name
 
 
+@lru_cache(maxsize=1024)  # a query's name is told several times, and asked for again
 def name_text(name: Name) -> str:
     """The name with its final dot, octets beyond letters, digits and a few marks escaped."""
     return "".join(_escaped(label) + "." for label in name) or "."
