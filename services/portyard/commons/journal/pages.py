@@ -1,10 +1,11 @@
 """How noted events become octets, and events again.
 
-A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970; its kind; and what. Text that goes
-with its kind alone stands as it is: a string, or the octets that went over the wire, which nobody turns into text before somebody reads
-it (an answer's last line end is taken off then). Of an event with fields the kind is octets, and the fields are JSON: what they hold may
-change before the leaf is written. Behind them, too, octets of the wire may stand that end the event's text. Long fields that a leaf has
-again are the number of the place where it has them first. A page is an array of leaves.
+A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970 (or as ISO 8601 has it, of a clock that
+isn't the machine's and may go anywhere); its kind; and what. Text that goes with its kind alone stands as it is: a string, or the octets
+that went over the wire, which nobody turns into text before somebody reads it (an answer's last line end is taken off then). Of an event
+with fields the kind is octets, and the fields are JSON: what they hold may change before the leaf is written. Behind them, too, octets of
+the wire may stand that end the event's text. Long fields that a leaf has again are the number of the place where it has them first. A page
+is an array of leaves.
 """
 
 from __future__ import annotations
@@ -27,16 +28,10 @@ REST: Final = b"\0"
 LONG: Final = 200
 """Octets of fields from which on it is worth while to look whether a leaf has them already."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(list[list[Any]]).decode
-
-
-def nanoseconds(at: datetime) -> int:
-    """A moment as leaves have it."""
-    return (at - _EPOCH) // _MICROSECOND * 1000
 
 
 def as_json(fields: dict[str, object]) -> bytes:
@@ -79,8 +74,12 @@ def events(seq: int, body: bytes) -> Iterator[JournalEvent]:
         places = iter(each)
         for at, kind, noted in zip(places, places, places, strict=True):
             what = each[noted] if isinstance(noted, int) else noted
-            yield JournalEvent(seq, _EPOCH + timedelta(microseconds=at // 1000), _text(kind), _fields(kind, what))
+            yield JournalEvent(seq, _at(at), _text(kind), _fields(kind, what))
             seq += 1
+
+
+def _at(at: int | str) -> datetime:
+    return datetime.fromisoformat(at) if isinstance(at, str) else _EPOCH + timedelta(microseconds=at // 1000)
 
 
 def _text(kind: object) -> str:

@@ -24,8 +24,8 @@ class Desk(Protocol):
     def generation_of(self, sandbox: str) -> int:
         """A sandbox's generation at this moment."""
 
-    def moment(self) -> int:
-        """The testbed's time, in nanoseconds since 1970."""
+    def moment(self) -> int | str:
+        """The testbed's time, as `pages` has it."""
 
     def now(self) -> datetime:
         """The same as it is shown."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from portyard.commons.clock import Clock, SystemClock
 from portyard.commons.database.engine import Database, Transaction
-from portyard.commons.journal.pages import nanoseconds, page
+from portyard.commons.journal.pages import page
 from portyard.commons.journal.pen import Pen
 from portyard.commons.journal.pruning import OVERHEAD, prune
 from portyard.commons.journal.schema import COUNTER
@@ -54,8 +54,8 @@ class WriteBehind:
         self.generation_of = generation_of
         self.now = clock.now
         # The machine's own time is asked for without a detour: every event has it.
-        self.moment: Callable[[], int] = (
-            time.time_ns if type(clock) is SystemClock else lambda: nanoseconds(clock.now())
+        self.moment: Callable[[], int | str] = (
+            time.time_ns if type(clock) is SystemClock else lambda: clock.now().isoformat()
         )
         self._loop = asyncio.get_running_loop()
         self._pens: list[Pen] = []  # those that are stirred
