@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -35,7 +36,11 @@ RULE = "Rule"  # the schema of a rule as it is set: see `portyard.commons.scenar
 @cache
 def vocabularies() -> Mapping[str, Vocabulary]:
     """What the rooms declare that they honour."""
-    return by_room(card.vocabulary for card in cards() if card.vocabulary is not None)
+    return by_room(
+        replace(card.vocabulary, ports=tuple(port.name for service in card.services for port in service.ports))
+        for card in cards()
+        if card.vocabulary is not None
+    )
 
 
 def checked(rule: Rule, sandbox: str, leased: Collection[str] = (), key: str = "") -> Rule:

@@ -48,6 +48,8 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "bob"}}, "where.recipient", "every value holds '@'"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "/(/"}}, "where.recipient", "no regular expression"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"role": "mtx"}}, "where.role", "did you mean mta?"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"port": "smtps"}}, "where.port", "did you mean smtp?"),
+    ({"on": "imap.fetch", "then": HANG, "where": {"account": "alice"}}, "where.account", "every value holds '@'"),
     ({"on": "smtp.mail", "then": HANG, "where": {"size": "big*"}}, "where.size", "this field is a number"),
     ({"on": "smtp.mail", "then": HANG, "where": {"size": ">5 <3"}}, "where.size", "no number lies between"),
     ({"on": "smtp.mail", "then": HANG, "where": {"size": "<0"}}, "where.size", "no value lies there"),

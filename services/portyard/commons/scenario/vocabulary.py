@@ -99,23 +99,26 @@ class Vocabulary:
         verbs: Verbs and phases, by name.
         roles: Its services' roles; empty for the room's name alone.
         respond: The parts of `respond` that it knows ("status", "headers", "body", "stderr").
+        ports: The names of its listeners, where they are known: by whoever holds a rule against them.
     """
 
     room: str
     verbs: Mapping[str, Verb]
     roles: tuple[str, ...] = ()
     respond: frozenset[str] = frozenset({"body"})
+    ports: tuple[str, ...] = ()
 
     def fields_of(self, verb: str) -> dict[str, Field]:
         """Every field of a verb's events, the common ones too."""
         role = Field("The service's role.", values=self.roles or (self.room,))
-        return {**COMMON, "role": role, **self.verbs[verb].fields}
+        port = Field("The listener's name.", values=self.ports)
+        return {**COMMON, "role": role, "port": port, **self.verbs[verb].fields}
 
 
 COMMON: Mapping[str, Field] = {
     "role": Field("The service's role."),
     "peer": Field("The client's address."),
-    "account": Field("Who logged in; empty before."),
+    "account": Field("Who logged in, by address; empty before.", holds="@"),
     "port": Field("The listener's name."),
 }
 
