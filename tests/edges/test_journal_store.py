@@ -13,7 +13,7 @@ from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
-from portyard.commons.journal.pages import LONG, PLACES, REST, as_json
+from portyard.commons.journal.pages import LONG, PLACES, REST, VEILED, as_json
 from portyard.commons.journal.pen import Pen
 from portyard.commons.journal.schema import SCHEMA
 from portyard.commons.journal.store import StoredJournal
@@ -79,14 +79,17 @@ def test_what_is_told_again_stands_once_in_a_leaf(tmp_path: Path, monkeypatch: p
                 pen.told("command", as_json(fields))
             pen.told("data", as_json({"octets": 4, "text": "TEXT 4 "}) + REST + b'a\0"\xff')
             pen.told("data", as_json({"octets": 1}) + REST + b"b")
+            pen.told("data", as_json({"text": "TEXT 6 "}) + VEILED + b"\0\1\2\3" + b"abcdef")
+            pen.told("data", as_json({"text": "TEXT 0 "}) + VEILED + b"\0\1\2\3")
             pen.event("reply", **first)
             pen.reply("last")
             await journal.flush()
             found = await journal.events(pen.id)
             assert [event.fields for event in found[1:37]] == told
             assert [event.fields["text"] for event in found[37:39]] == ['TEXT 4 a\0"\ufffd', "b"]
-            assert [event.fields for event in found[39:]] == [first, {"text": "last"}]
-            assert [event.kind for event in found[1:]] == [*["command"] * 36, "data", "data", "reply", "reply"]
+            assert [event.fields["text"] for event in found[39:41]] == ["TEXT 6 acageg", "TEXT 0 "]
+            assert [event.fields for event in found[41:]] == [first, {"text": "last"}]
+            assert [event.kind for event in found[1:]] == [*["command"] * 36, *["data"] * 4, "reply", "reply"]
             ((octets,),) = await journal._database.read("SELECT SUM(LENGTH(body)) FROM pages")
             distinct = -(-37 // leaf) * 2 + 1 if leaf > 2 else 24
             assert octets < (distinct + 3) * (LONG + 60) + 40 * 40

@@ -7,7 +7,7 @@ message inside an unfinished empty fragment; the scanner here looks at every fra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from aiohttp import web
@@ -17,9 +17,9 @@ from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting import HostedProtocol, hosted
 from portyard.commons.hosting_parser import HostingLimits
-from portyard.commons.journal.pages import REST
+from portyard.commons.journal.pages import REST, VEILED
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import MOST_CONTROL_OCTETS, FrameScanner
+from portyard.websocket.core.framing import SHORT, WHOLE_TEXT, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -27,15 +27,7 @@ LINGER_S = 2.0  # how long a closed connection is read after our Close, so that 
 _POISON = b"\xff\x80\0\0\0\0"
 _NAMES = {opcode: (opcode.name, opcode.name.lower()) for opcode in Opcode}
 _encode = json.Encoder().encode
-# What is told of a short text in one frame, which most are; the text itself comes behind it.
-_TEXTS = {
-    direction: tuple(
-        _encode({"direction": direction, "opcode": "text", "fin": True, "octets": length, "text": f"TEXT {length} "})
-        + REST
-        for length in range(MOST_CONTROL_OCTETS + 1)
-    )
-    for direction in ("in", "out")
-}
+Tell = Callable[[str, bytes], None]
 
 
 class FrameTransport(GentleTransport):
@@ -44,12 +36,12 @@ class FrameTransport(GentleTransport):
     Args:
         below: The real transport.
         linger_s: How long the peer may take to close after us.
-        note: Told of each frame that goes out.
+        tell: Told of each frame that goes out: "data", and what the journal shows of it.
     """
 
-    def __init__(self, below: asyncio.Transport, linger_s: float, note: Callable[[Frame], None]) -> None:
+    def __init__(self, below: asyncio.Transport, linger_s: float, tell: Tell) -> None:
         super().__init__(below, linger_s)
-        self._note = note
+        self._tell = tell
         self._scanner: FrameScanner | None = None
         self.hushed = False  # what is written goes nowhere
 
@@ -65,9 +57,15 @@ class FrameTransport(GentleTransport):
         scanner = self._scanner
         if scanner is None:
             return
-        whole = scanner.whole(data := bytes(data))
-        for frame in scanner.feed(data).frames if whole is None else (whole,):
-            self._note(frame)
+        octets = bytes(data)
+        length = scanner.short(octets)
+        if length < 0:
+            for frame in scanner.feed(octets).frames:
+                self._tell("data", told_frame("out", frame))
+        elif octets[0] == WHOLE_TEXT:
+            self._tell("data", _SENT_TEXTS[length] + octets[2:])
+        else:
+            self._tell("data", _SENT_BINARIES[length])
 
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
@@ -80,7 +78,7 @@ class GatedReader:
     Args:
         reader: aiohttp's.
         extended: Whether permessage-deflate was agreed on.
-        note: Told of each frame that came in.
+        tell: Told of each frame that came in: "data", and what the journal shows of it.
         fail: Told of the frame that broke a rule.
     """
 
@@ -88,26 +86,31 @@ class GatedReader:
         self,
         reader: Any,  # noqa: ANN401 - aiohttp's, in C where it was built so
         extended: bool,
-        note: Callable[[Frame], None],
+        tell: Tell,
         fail: Callable[[Violation], None],
     ) -> None:
         self._reader = reader
         self._scanner = FrameScanner(from_client=True, extended=extended)
-        self._note = note
+        self._tell = tell
         self._fail = fail
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Hand on what obeys the rules; (True, …) when the connection has failed."""
-        result: tuple[bool, bytes]
-        whole = self._scanner.whole(data)
-        if whole is not None:
-            self._note(whole)
-            result = self._reader.feed_data(data)
-            return result
+        length = self._scanner.short(data)
+        if length < 0:
+            return self._feed(data)
+        if data[0] == WHOLE_TEXT:  # masked as it came: who reads the journal unmasks it
+            self._tell("data", _CAME_TEXTS[length] + data[2:])
+        else:
+            self._tell("data", _CAME_BINARIES[length])
+        result: tuple[bool, bytes] = self._reader.feed_data(data)
+        return result
+
+    def _feed(self, data: bytes) -> tuple[bool, bytes]:
         scan = self._scanner.feed(data)
         for frame in scan.frames:
-            self._note(frame)
-        result = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
+            self._tell("data", told_frame("in", frame))
+        result: tuple[bool, bytes] = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
         if scan.violation is not None:
             self._fail(scan.violation)
             self._reader.feed_data(_POISON)
@@ -137,7 +140,7 @@ class FramedProtocol(HostedProtocol):
 
     def over(self, transport: asyncio.Transport) -> FrameTransport:
         """Put the transport that knows frames on top."""
-        self._frames = FrameTransport(transport, LINGER_S, self._note_sent)
+        self._frames = FrameTransport(transport, LINGER_S, self.connection.log.told)
         return self._frames
 
     async def hush(self) -> None:
@@ -150,14 +153,8 @@ class FramedProtocol(HostedProtocol):
         """The upgrade is done: from here on there are frames in both directions."""
         assert self._frames is not None
         self._frames.begin()
-        gate = GatedReader(parser, self.extended, self._note_received, self._note_violation)
+        gate = GatedReader(parser, self.extended, self.connection.log.told, self._note_violation)
         super().set_parser(cast("Any", gate), data_received_cb)
-
-    def _note_received(self, frame: Frame) -> None:
-        self.connection.log.told("data", told_frame("in", frame))
-
-    def _note_sent(self, frame: Frame) -> None:
-        self.connection.log.told("data", told_frame("out", frame))
 
     def _note_violation(self, violation: Violation) -> None:
         self.connection.log.event("error", text=f"1002: {violation.reason}")
@@ -173,8 +170,6 @@ def framed(request: web.BaseRequest) -> FramedProtocol:
 def told_frame(direction: str, frame: Frame) -> bytes:
     """A frame as the journal shows it: a readable line, and its parts."""
     opcode, fin, length, compressed, head = frame
-    if opcode is Opcode.TEXT and fin and length < len(_TEXTS[direction]) and not compressed:
-        return _TEXTS[direction][length] + head
     name, word = _NAMES[opcode]
     fields: dict[str, object] = {"direction": direction, "opcode": word, "fin": fin, "octets": length}
     text = f"{name} {length}" if fin else f"{name}… {length}"
@@ -190,3 +185,17 @@ def told_frame(direction: str, frame: Frame) -> bytes:
         text = f"{text} {head.decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
     fields["text"] = text
     return _encode(fields)
+
+
+def _short(direction: str, opcode: Opcode) -> Iterator[bytes]:
+    """What is told of short messages in one frame, by their length: of a text all but itself."""
+    name, word = _NAMES[opcode]
+    for length in range(SHORT):
+        text = f"{name} {length}{' ' if opcode is Opcode.TEXT else ''}"
+        yield _encode({"direction": direction, "opcode": word, "fin": True, "octets": length, "text": text})
+
+
+_CAME_TEXTS = tuple(told + VEILED for told in _short("in", Opcode.TEXT))
+_SENT_TEXTS = tuple(told + REST for told in _short("out", Opcode.TEXT))
+_CAME_BINARIES = tuple(_short("in", Opcode.BINARY))
+_SENT_BINARIES = tuple(_short("out", Opcode.BINARY))

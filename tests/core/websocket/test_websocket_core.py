@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from wsproto.frame_protocol import FrameProtocol
 from wsproto.frame_protocol import Opcode as Theirs
 
-from portyard.websocket.core.framing import HEAD_OCTETS, FrameScanner, Scan
+from portyard.websocket.core.framing import HEAD_OCTETS, WHOLE_TEXT, FrameScanner, Scan
 from portyard.websocket.core.handshake import check, subprotocols
 from portyard.websocket.core.model import Frame, Opcode, may_be_sent
 from portyard.websocket.core.outbox import Outbox
@@ -116,30 +116,33 @@ FRAMES = st.builds(
 
 
 @given(st.one_of(FRAMES, st.binary(max_size=140)), st.booleans(), st.booleans())
-def test_a_whole_frame_is_what_the_scanner_finds(octets: bytes, client: bool, extended: bool) -> None:
-    whole = FrameScanner(from_client=client, extended=extended).whole(octets)
+def test_a_short_message_is_what_the_scanner_finds(octets: bytes, client: bool, extended: bool) -> None:
+    length = FrameScanner(from_client=client, extended=extended).short(octets)
     scan = FrameScanner(from_client=client, extended=extended).feed(octets)
-    if whole is not None:
-        assert scan == Scan([whole], octets)
+    if length >= 0:
+        (frame,) = scan.frames
+        assert (frame.length, frame.fin, frame.compressed) == (length, True, False)
+        assert frame.opcode is (Opcode.TEXT if octets[0] == WHOLE_TEXT else Opcode.BINARY)
+        assert (scan.passed, scan.violation) == (octets, None)
 
 
 @given(st.binary(max_size=125), st.booleans())
-def test_short_messages_are_whole_between_messages_only(payload: bytes, client: bool) -> None:
+def test_messages_are_short_between_messages_only(payload: bytes, client: bool) -> None:
     theirs = FrameProtocol(client=client, extensions=[])
     octets = theirs.send_data(payload)
     scanner = FrameScanner(from_client=client, extended=False)
-    assert scanner.whole(octets) == Frame(Opcode.BINARY, True, len(payload), False, payload)
-    assert scanner.whole(octets[:-1]) is None
+    assert scanner.short(octets) == len(payload)
+    assert scanner.short(octets[:-1]) == -1
     scanner.feed(octets[:1])
-    assert scanner.whole(octets) is None
+    assert scanner.short(octets) == -1
     scanner.feed(octets[1:])
-    assert scanner.whole(octets) is not None
+    assert scanner.short(octets) == len(payload)
     scanner.feed(theirs.send_data(b"begun", fin=False))
-    assert scanner.whole(octets) is None, "a message inside a message"
+    assert scanner.short(octets) == -1, "a message inside a message"
     scanner.feed(theirs.send_data(b"", fin=True))
-    assert scanner.whole(octets) is not None
+    assert scanner.short(octets) == len(payload)
     scanner.feed(theirs.close(1000))
-    assert scanner.whole(octets) is None
+    assert scanner.short(octets) == -1
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class SessionLog(Protocol):
     def told(self, kind: str, fields: bytes) -> None:
         """Note one thing whose fields are JSON already, an object: for what is noted again and again.
 
-        A NUL behind it and octets after that are what ends the fields' `text`, as it went over the wire.
+        Octets that went over the wire may stand behind it and end the fields' `text`: see `pages.REST` and `VEILED`.
         """
 
     def command(self, text: str | bytes) -> None:

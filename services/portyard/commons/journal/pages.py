@@ -10,7 +10,10 @@ is an array of leaves.
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -25,6 +28,9 @@ FIELDS: Final = {kind: kind.encode() for kind in KINDS}
 """The kind of an event with fields."""
 REST: Final = b"\0"
 """Between an event's fields and the rest of its text: JSON has no such octet."""
+VEILED: Final = b"\1"
+"""The same where the rest is four octets and others, each of which was taken exclusive or with one of those in turn."""
+_MARK: Final = re.compile(b"[" + REST + VEILED + b"]")
 LONG: Final = 200
 """Octets of fields from which on it is worth while to look whether a leaf has them already."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,10 +104,12 @@ def _fields(kind: object, what: object) -> dict[str, object]:
 
 def told(fields: bytes) -> dict[str, object]:
     """What `SessionLog.told` was told."""
-    written, mark, rest = fields.partition(REST)
-    found: dict[str, object] = json.loads(written)
-    if mark:
-        found["text"] = f"{found.get('text', '')}{rest.decode('utf-8', 'replace')}"
+    mark = _MARK.search(fields)
+    found: dict[str, object] = json.loads(fields if mark is None else fields[: mark.start()])
+    if mark is not None:
+        rest = fields[mark.end() :]
+        octets = rest if mark[0] == REST else bytes(map(operator.xor, rest[4:], itertools.cycle(rest[:4])))
+        found["text"] = f"{found.get('text', '')}{octets.decode('utf-8', 'replace')}"
     return found
 
 

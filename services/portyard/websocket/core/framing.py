@@ -10,11 +10,12 @@ from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
 MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
 HEAD_OCTETS = 200  # of a payload that a transcript shows
 _OPCODES = {int(opcode): opcode for opcode in Opcode}
-_WHOLE = {
-    0x80 | Opcode.TEXT: Opcode.TEXT,
-    0x80 | Opcode.BINARY: Opcode.BINARY,
-}  # first octets of a message in one frame
-_SHORT = 126  # a payload that its frame's second octet tells the length of is shorter (RFC 6455 §5.2)
+WHOLE_TEXT = 0x80 | int(Opcode.TEXT)
+WHOLE_BINARY = 0x80 | int(Opcode.BINARY)
+"""The first octets of an uncompressed message in one frame."""
+SHORT = 126
+"""A payload is shorter where its frame's second octet tells its length (RFC 6455 §5.2)."""
+_WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
 
 
 @dataclass(slots=True)
@@ -63,16 +64,12 @@ class FrameScanner:
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
         self.failed = False
 
-    def whole(self, data: bytes) -> Frame | None:
-        """The short message in one frame that the next octets are, as they mostly are; None, and nothing done, for `feed` to look at."""
+    def short(self, data: bytes) -> int:
+        """The length of the short message in one frame that the next octets are, as they mostly are; -1, and nothing done, for `feed`."""
         length = len(data) - self._overhead
-        if not self._fresh or not 0 <= length < _SHORT or data[1] != length | self._mask:
-            return None
-        opcode = _WHOLE.get(data[0])
-        if opcode is None:
-            return None
-        payload = data[self._overhead :]
-        return Frame(opcode, True, length, False, _unmask(payload, data[2:6], 0) if self._mask else payload)
+        if 0 <= length < SHORT and self._fresh and data[1] == length | self._mask and data[0] in _WHOLE:
+            return length
+        return -1
 
     def feed(self, data: bytes) -> Scan:
         """Look at the next octets."""
