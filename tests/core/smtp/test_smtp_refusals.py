@@ -155,6 +155,7 @@ def test_secrets_are_blanked() -> None:
         await talker.say(b"EHLO c.test")
         await talker.say(b"AUTH LOGIN")
         assert show(Line(b"c2VjcmV0")) == "«secret, 8 bytes»"
+        assert show(Line(b"MAIL")) == "«secret, 4 bytes»"
         assert show(Line(b"*")) == "*"
 
     run(go())

@@ -16,6 +16,8 @@ _ASTRING = re.compile(rb'\s+([^\s"{]+|"(?:[^"\\]|\\.)*")')
 
 def shown(event: Event, before: tuple[bytes, ...]) -> str:
     """An event of the command whose earlier lines are `before`."""
+    if not before and type(event) is Line:
+        return _line(event.data)
     secret = _LOGIN.match(before[0]) is not None if before else False
     match event:
         case Line(data):
@@ -48,6 +50,9 @@ def text(data: bytes) -> str:
 
 
 def _line(data: bytes) -> str:
+    loud = data.upper()
+    if b"LOGIN" not in loud and b"AUTHENTICATE" not in loud:
+        return text(data)
     login = _LOGIN.match(data)
     if login is None:
         return text(data)

@@ -19,6 +19,10 @@ LINE_TOO_LONG: Final = reply(500, "5.5.2", "the line is too long")
 _COUNTED: Final = frozenset(
     {500, 501, 502, 503, 504, 535, 555}
 )  # refused senders and recipients are no errors of the client
+_OPEN: Final = frozenset(
+    {b"MAIL", b"RCPT", b"DATA", b"RSET", b"NOOP", b"QUIT"}
+)  # what needs no closer look for a secret
+_EXCHANGE: Final = Phase.AUTH
 _PROOF: Final = KEYWORD.encode() + b"="
 
 
@@ -92,9 +96,9 @@ class Session:
 
     def transcript(self, event: Event) -> str | bytes:
         """The event as the journal shows it, secrets blanked."""
+        if type(event) is Line:
+            return self._transcript_line(event.data)
         match event:
-            case Line(data):
-                return self._transcript_line(data)
             case DotBlock(_, size):
                 return f"«message, {size} octets»"
             case TooLong(limit, head):
@@ -192,8 +196,10 @@ class Session:
             context.gate.account = ""
 
     def _transcript_line(self, data: bytes) -> str | bytes:
-        if self.context.machine.phase is Phase.AUTH and data != b"*":
+        if self.context.machine.phase is _EXCHANGE and data != b"*":
             return f"«secret, {len(data)} bytes»"
+        if data[:4] in _OPEN and _PROOF not in data:
+            return data
         start = data.lstrip()
         if (
             start[:4].upper() == b"AUTH" and start[4:5].isspace()
