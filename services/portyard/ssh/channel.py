@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from asyncssh.channel import SSHServerChannel
 from asyncssh.packet import SSHPacket
 
+from portyard.commons.scenario.model import Scalar
+
 if TYPE_CHECKING:
     from portyard.ssh.session import Session
 
@@ -41,16 +43,20 @@ class Channel(SSHServerChannel[Any]):
 
     def _service_next_request(self) -> None:
         request, packet, _ = self._request_queue[0]
-        if self.session is not None and self.session.link.armed and request in _VERBS:
-            self.session.link.create_task(self._ask(self.session, request, packet))
+        session = self.session
+        if session is None or not session.link.armed or request not in _VERBS:
+            super()._service_next_request()
+            return
+        verb, names = _VERBS[request]
+        copy = SSHPacket(packet.get_remaining_payload())
+        fields: dict[str, Scalar] = {name: copy.get_string().decode("utf-8", "replace") for name in names}
+        if session.link.heeds(verb, fields):
+            session.link.create_task(self._ask(session, verb, fields))
         else:
             super()._service_next_request()
 
-    async def _ask(self, session: Session, request: str, packet: SSHPacket) -> None:
-        verb, names = _VERBS[request]
-        copy = SSHPacket(packet.get_remaining_payload())
-        values = [copy.get_string().decode("utf-8", "replace") for _ in names]
-        verdict = await session.link.judged(verb, **dict(zip(names, values, strict=True)))
+    async def _ask(self, session: Session, verb: str, fields: dict[str, Scalar]) -> None:
+        verdict = await session.link.judged(verb, **fields)
         if self._send_state in {"close_pending", "closed"}:
             return
         if verdict is not None and verdict.refuse is not None:

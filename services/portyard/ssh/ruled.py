@@ -6,7 +6,7 @@ Knows asyncssh's connection; the channel and SFTP ask through it too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import asyncssh
@@ -72,6 +72,10 @@ class Ruled(Dressed):
     def armed(self) -> bool:
         """Whether rules have to be asked at all."""
         return self.gate is not None and self.gate.armed and not self._hushed
+
+    def heeds(self, verb: str, fields: Mapping[str, Scalar]) -> bool:
+        """Whether rules have to be asked about something; mostly it is known at once that they haven't."""
+        return self.gate is not None and not self._hushed and self.gate.heeds(verb, fields)
 
     async def judged(self, verb: str, /, **fields: Scalar) -> Verdict | None:
         """What rules want; noted, waited for as long as they want, faults armed. None for what always happens."""
