@@ -9,6 +9,7 @@ from typing import Literal
 
 from portyard.commons.accounts import model as accounts
 from portyard.commons.clock import ClockError, Setting
+from portyard.commons.clocks import SqlClocks
 from portyard.commons.durations import ALLOWED as DURATIONS
 from portyard.commons.durations import parse_duration
 from portyard.commons.sandbox import model as sandboxes
@@ -140,15 +141,21 @@ async def set_clock(call: Call) -> forms.ClockState:
     if len(given) != 1:
         detail = f"one of {', '.join(_KEYS)} is wanted"
         raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key=given[1] if given else None, value=given, allowed=_KEYS)
-    clocks = call.desk.yard.clocks
-    if wanted.freeze is not None:
-        moment = clocks.now(sandbox.name) if wanted.freeze is True else wanted.freeze
-        await clocks.freeze(sandbox.name, moment)
-    elif wanted.advance is not None:
-        await clocks.advance(sandbox.name, _duration(wanted.advance))
-    else:
-        await clocks.run_real(sandbox.name)
+    try:
+        await _set(call.desk.yard.clocks, sandbox.name, wanted)
+    except ClockError as error:  # tell the value as it was given
+        value = wanted.freeze if error.key == "freeze" else wanted.advance
+        raise ClockError(error.key, value, error.allowed, error.reason) from None
     return clock_state(call.desk.yard, sandbox.name)
+
+
+async def _set(clocks: SqlClocks, sandbox: str, wanted: forms.ClockChange) -> None:
+    if wanted.freeze is not None:
+        await clocks.freeze(sandbox, clocks.now(sandbox) if wanted.freeze is True else wanted.freeze)
+    elif wanted.advance is not None:
+        await clocks.advance(sandbox, _duration(wanted.advance))
+    else:
+        await clocks.run_real(sandbox)
 
 
 def _duration(value: str | float) -> timedelta:

@@ -122,6 +122,8 @@ def test_default_is_reset_but_never_removed(tmp_path: Path) -> None:
         ("POST", "sandboxes/t1/clock", {"advance": "-2h"}, 422, "advance", "-2h"),
         ("POST", "sandboxes/t1/clock", {"advance": "soon"}, 422, "advance", "soon"),
         ("POST", "sandboxes/t1/clock", {"advance": 1e300}, 422, "advance", 1e300),
+        ("POST", "sandboxes/t1/clock", {"advance": "99999999h"}, 422, "advance", "99999999h"),
+        ("POST", "sandboxes/t1/clock", {"freeze": "0001-01-01T00:00:00Z"}, 422, "freeze", "0001-01-01T00:00:00Z"),
         ("POST", "sandboxes/t1/clock", {"real": False}, 422, "real", False),
     ],
 )
