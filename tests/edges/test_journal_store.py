@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.clock import SystemClock
-from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.database.embedded import Schema, SqliteDatabase
+from portyard.commons.database.engine import Transaction
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
@@ -240,3 +242,65 @@ def test_what_a_slow_disk_cant_take_is_dropped_but_the_end_is_known(
 
     run(go())
     assert "dropped 7 events" in caplog.text
+
+
+def test_who_asks_again_and_again_lets_it_come(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            await journal.flush()
+            asyncio.get_running_loop().call_soon(pen.close)
+            for _ in range(1000):
+                await journal.flush()
+                record = await journal.session(pen.id)
+                if record is not None and record.closed_at is not None:
+                    return
+            pytest.fail("whatever was to come had no turn")
+
+    run(go())
+
+
+def test_a_journal_of_before_leaves_began_begins_anew(tmp_path: Path) -> None:
+    async def go() -> None:
+        old = Schema("journal", SCHEMA.migrations[:5])
+        with contextlib.closing(Generations(tmp_path / "generations")) as generations:
+            database = await SqliteDatabase.open(tmp_path / "journal.db", old, generations)
+
+            def job(work: Transaction) -> None:
+                work.execute(
+                    "INSERT INTO sessions (id, room, service, sandbox, peer, local, port, opened_at) "
+                    "VALUES ('1', 'mail', 's', 'default', 'p', 'l', 'in', '2026-01-01T00:00:00+00:00')"
+                )
+                work.execute("INSERT INTO pages VALUES ('1', 1, '[[\"2026-01-01T00:00:00+00:00\",\"opened\",{}]]')")
+
+            await database.write(job)
+            await database.close()
+        async with journal_in(tmp_path) as journal:
+            assert await journal.sessions("default") == []
+            assert await journal.events("1") == []
+            pen = opened(journal)
+            await journal.flush()
+            assert [event.kind for event in await journal.events(pen.id)] == ["opened"]
+
+    run(go())
+
+
+def test_many_sessions_are_written_by_few_statements(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pens = [opened(journal) for _ in range(151)]
+            assert journal.waiting == 151
+            for pen in pens:
+                pen.join("t1", also=True)
+                pen.join("t2", also=True)
+                pen.reply(b"+OK\r\n")
+            await journal.flush()
+            assert journal.waiting == 0
+            for name in ("t1", "t2"):
+                assert [found.id for found in await journal.sessions(name, limit=200)] == [pen.id for pen in pens][::-1]
+            for pen in pens:
+                assert [event.fields.get("text") for event in await journal.events(pen.id)] == [None, "+OK"]
+            (tally,) = [tally for tally in await journal.tallies() if tally.kind == "reply"]
+            assert tally.events == 151
+
+    run(go())

@@ -22,7 +22,7 @@ from portyard.commons.journal.pruning import OVERHEAD, prune
 from portyard.commons.journal.schema import COUNTER
 
 FLUSH_S: Final = 0.03  # how long a note may wait for company
-LOADED_S: Final = 0.12  # the same while events come fast
+LOADED_S: Final = 0.2  # the same while events come fast: a write costs as much as hundreds of them
 LOADED_RATE: Final = 2000  # events a second from which on they do
 HURRY_S: Final = 0.002  # how long the end of a session may
 PAGE_EVENTS: Final = 1000  # of one row: with so many, no leaf is added to it
