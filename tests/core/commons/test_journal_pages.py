@@ -79,6 +79,17 @@ def test_what_neither_json_nor_messagepack_can_hold() -> None:
     assert len(noted) == 3 * PLACES
 
 
+class Odd(str):
+    """A library's own text."""
+
+    __slots__ = ()
+
+
+def test_a_librarys_own_text_is_text() -> None:
+    assert read(1, "command", Odd("STAT"), 2, "reply", bytearray(b"+OK\r\n"))[1].fields == {"text": "+OK"}
+    assert read(1, "command", Odd("STAT"))[0].fields == {"text": "STAT"}
+
+
 def test_octets_behind_the_fields_end_the_text() -> None:
     fields = b'{"opcode":"text","text":"TEXT 3 "}' + REST + b"a\xff\0"
     assert read(1, b"data", fields)[0].fields == {"opcode": "text", "text": "TEXT 3 a\ufffd\0"}

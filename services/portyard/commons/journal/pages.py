@@ -36,7 +36,7 @@ LONG: Final = 200
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
 _encode = msgspec.json.Encoder(enc_hook=str).encode
-_pack = msgspec.msgpack.Encoder().encode
+_pack = msgspec.msgpack.Encoder(enc_hook=str).encode
 _unpack: Final = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
