@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portyard.smtp.core import model
@@ -48,6 +48,7 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126) | NON_ASCII, m
 
 
 @given(COMMANDS)
+@example(model.Ehlo("a\xa0"))
 def test_commands_come_back(command: Command) -> None:
     assert parse_command(print_command(command).removesuffix(b"\r\n")) == command
 

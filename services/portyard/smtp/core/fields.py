@@ -16,9 +16,11 @@ def verb_of(command: Command) -> str:
 
 def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Scalar]:
     """The command's fields."""
-    match command:
-        case model.Ehlo(domain) | model.Helo(domain) | model.Lhlo(domain):
-            return {"hello": domain}
+    match command:  # first what every message has
+        case model.Rcpt(path):
+            return {**sender_of(transaction), "recipient": print_mailbox(path)}
+        case model.Data():
+            return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
         case model.Mail(path, parameters):
             public = tuple(parameter for parameter in parameters if parameter.keyword != KEYWORD)
             size = next((p.value for p in public if p.keyword == "SIZE" and p.value and p.value.isdecimal()), "0")
@@ -27,10 +29,8 @@ def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Sc
                 "size": int(size[:20]),
                 "parameters": print_parameters(public).lstrip(),
             }
-        case model.Rcpt(path):
-            return {**sender_of(transaction), "recipient": print_mailbox(path)}
-        case model.Data():
-            return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
+        case model.Ehlo(domain) | model.Helo(domain) | model.Lhlo(domain):
+            return {"hello": domain}
         case model.Vrfy(string) | model.Expn(string):
             return {"string": string}
     return {}

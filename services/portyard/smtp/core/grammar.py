@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from portyard.smtp.core import model
@@ -94,10 +95,14 @@ def parse_mailbox(address: str) -> Mailbox | None:
 
 def print_mailbox(mailbox: Mailbox) -> str:
     """The address, its local part quoted where it must be."""
-    local = mailbox.local_part
-    if not _IS_DOT_STRING.fullmatch(local) and not mailbox.is_null:
+    return _printed(mailbox.local_part, mailbox.domain)
+
+
+@lru_cache(maxsize=4096)  # each step of a transaction tells the same ones
+def _printed(local: str, domain: str) -> str:
+    if not _IS_DOT_STRING.fullmatch(local) and (local or domain):
         local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
-    return f"{local}@{mailbox.domain}" if mailbox.domain else local
+    return f"{local}@{domain}" if domain else local
 
 
 def print_command(command: Command) -> bytes:
@@ -160,7 +165,7 @@ class ReplyReader:
 
 def _hello(make: Callable[[str], Command]) -> Callable[[str], Command]:
     def parse(argument: str) -> Command:
-        name = argument.strip()
+        name = argument.strip(" \t")  # other blanks are letters of a name that is UTF-8 (RFC 6531 §3.3)
         if not _HELLO.fullmatch(name):
             raise PeerError(reply(501, "5.5.4", "a domain or an address literal belongs here"))
         return make(name)

@@ -41,7 +41,7 @@ Fields = Callable[[], dict[str, Scalar]]
 Answer = Sequence[Effect] | AsyncIterator[Effect]
 """The effects where no rule has a say; where one has, what makes them one after the other."""
 
-_SUBJECT: Final = re.compile(rb"^subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
+_SUBJECT: Final = re.compile(rb"subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
 _BARE: Final = re.compile(r"([245])\d\d(?= as the address asks$)")
 
 
@@ -245,24 +245,25 @@ def _foremost(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 async def _judge(context: Context, sandbox: str, block: DotBlock) -> Verdict | None:
-    going = context.transaction
-    assert going is not None
-    if not gate_of(context).asks("content", sandbox):
-        return None  # its subject need not be looked for
-    mine = [recipient for recipient in going.recipients if recipient.sandbox == sandbox]
-    fields = {
-        **sender_of(going),
-        "recipients": len(mine),
-        "recipient": " ".join(print_mailbox(recipient.mailbox) for recipient in mine),
-        "size": block.size,
-        "subject": subject_of(block.data),
-    }
-    return await gate_of(context).ask_in(sandbox, "content", fields)
+    gate = gate_of(context)
+
+    def fields() -> dict[str, Scalar]:
+        going = context.transaction
+        mine = [recipient for recipient in going.recipients if recipient.sandbox == sandbox] if going else []
+        return {
+            **sender_of(going),
+            "recipients": len(mine),
+            "recipient": " ".join(print_mailbox(recipient.mailbox) for recipient in mine),
+            "size": block.size,
+            "subject": subject_of(block.data),
+        }
+
+    return await gate.ask_in(sandbox, "content", fields()) if gate.heeds("content", fields, sandbox) else None
 
 
 def subject_of(octets: bytes) -> str:
     """The message's Subject, unfolded and decoded as far as it can be (RFC 2047); "" where there is none."""
-    found = _SUBJECT.search(trace.header_of(octets))
+    found = _subject_field(trace.header_of(octets))
     if found is None:
         return ""
     text = found[1].decode("utf-8", "replace").replace("\r\n", "").strip()
@@ -270,6 +271,16 @@ def subject_of(octets: bytes) -> str:
         return str(make_header(decode_header(text))) if "=?" in text else text
     except (HeaderParseError, LookupError, UnicodeDecodeError, ValueError):
         return text
+
+
+def _subject_field(header: bytes) -> re.Match[bytes] | None:
+    lines = b"\n" + header.lower()
+    at = lines.find(b"\nsubject")  # an expression would look at every octet before it
+    while at >= 0:
+        if found := _SUBJECT.match(header, at):
+            return found
+        at = lines.find(b"\nsubject", at + 1)
+    return None
 
 
 # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
