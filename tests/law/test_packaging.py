@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.settings import load
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text()
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
@@ -108,6 +110,12 @@ def test_every_service_is_told_the_range_that_is_published_for_its_leases() -> N
     for name, ports in told.items():
         assert ports.startswith(f"${{PORTYARD_LEASED_{name.upper()}:-")
         assert COMPOSE.count(f'      - "127.0.0.1:{ports}:{ports}"') == 1
+
+
+@pytest.mark.parametrize("offset", ["0", "3000", "13500", "60000"])
+def test_both_engines_move_the_passive_ports_alike(offset: str) -> None:
+    assert load({"PORTYARD_PORT_OFFSET": offset}).passive_ports == compose_env(offset)["PORTYARD_PASSIVE_PORTS"]
+    assert load({"PORTYARD_PORT_OFFSET": offset, "PORTYARD_PASSIVE_PORTS": ""}).passive_ports == ""
 
 
 def test_the_default_offset_is_what_compose_defaults_to() -> None:

@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: Of the testbed's chance.
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
         host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
-        passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any.
+        passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any. The default moves with the offset.
         leased_ports: `first-last`, the ports for a sandbox's own listeners, the same on both sides; empty for any.
         session_reuse: Whether a data connection under TLS must resume the control connection's session ("required"), can't ("refused"),
             or may, and the journal says so ("reported").
@@ -155,9 +155,18 @@ def given(**values: object) -> Settings:
 
 def _checked(values: dict[str, Any]) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingError(_explain(error, values)) from None
+    if "passive_ports" in values:
+        return settings
+    return msgspec.structs.replace(settings, passive_ports=passive_range(settings.port_offset))
+
+
+def passive_range(offset: int) -> str:
+    """The ports for data connections beside an offset, as scripts/compose-env has them: twenty for each thousand, 30000 at 3000."""
+    first = 30000 + (offset // 1000 - 3) * 20
+    return f"{first}-{first + 19}"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
