@@ -82,7 +82,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: Of the testbed's chance.
         ready_dir: Where each service leaves a file once its ports listen; empty for none.
         host_ports: `name=number …`: the host's port numbers by the port's name, when somebody else (Docker) published them.
-        passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any. The default moves with the offset.
+        passive_ports: `first-last`, the ports for data connections, the same on both sides; empty for any. By default they move with
+            the offset.
         leased_ports: `first-last`, the ports for a sandbox's own listeners, the same on both sides; empty for any.
         session_reuse: Whether a data connection under TLS must resume the control connection's session ("required"), can't ("refused"),
             or may, and the journal says so ("reported").
