@@ -27,8 +27,6 @@ Known = tuple[int, Narrowed | None]
 _NOTHING_LEFT: Known = (-1, None)
 Stamp = tuple[int, str, str]
 """The rules' generation, a session's sandbox and its account."""
-Stamp = tuple[int, str, str]
-"""The rules' generation, a session's sandbox and its account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,11 +299,6 @@ class SessionGate:
     def armed(self) -> bool:
         """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
         return not self._ended and self._gate.armed
-
-    @property
-    def stamp(self) -> Stamp:
-        """Another one as soon as the same event may mean something else to the rules."""
-        return self._gate._generation(), self.sandbox, self.account
 
     @property
     def stamp(self) -> Stamp:
