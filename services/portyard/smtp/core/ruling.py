@@ -297,6 +297,8 @@ def _sandboxes(context: Context) -> tuple[str, ...]:
     recipients: Sequence[Recipient] = context.transaction.recipients if context.transaction else ()
     if not recipients:
         return (context.peer.home,)
+    if len(recipients) == 1 and not recipients[0].late:
+        return (recipients[0].sandbox,)
     return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients if not recipient.late))
 
 
