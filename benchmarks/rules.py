@@ -72,7 +72,7 @@ def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]
         for name, field in declared.fields.items()
         if field.kind is not FieldKind.FLAG and not field.values and field.high is None
     ]
-    common = [(f"{vocabulary.room}.*", name, FieldKind.TEXT) for name in ("peer", "account", "port")]
+    common = [(f"{vocabulary.room}.*", name, FieldKind.TEXT) for name in ("peer", "account")]
     places: Iterator[tuple[str, str, FieldKind]] = itertools.cycle(
         place
         for first, *more in zip(itertools.cycle(common), *[iter(every * 3)] * 3, strict=False)
