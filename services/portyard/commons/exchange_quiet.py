@@ -36,13 +36,14 @@ class Quiet:
             look: Finds it out, where this isn't the last one again.
         """
         gate = self._gate
-        if gate is None or not gate.armed:
+        if gate is None:
             return False
         self.stamp = stamp = gate.stamp  # before the look: a change in between is looked at again
-        now = (stamp, event)
-        if self._last.get(kind) == now:
+        last = self._last.get(kind)
+        if last is not None and last[1] == event and last[0] == stamp:
             return False
-        if look(gate):
-            return True
-        self._last[kind] = now
+        if gate.armed:
+            if look(gate):
+                return True
+            self._last[kind] = (stamp, event)
         return False
