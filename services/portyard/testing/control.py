@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import selectors
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 BINARY = "application/octet-stream"
+REPEATABLE = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110 §9.2.2: what does no more when it is done twice
 REQUEST_S = 30.0  # beyond a wait's own timeout
 Near = Callable[[str, str, bytes, str, float], tuple[int, bytes] | None]
 """From method, path and query below `/api/v1`, body, its media type and seconds at most to status and body."""
@@ -129,16 +132,21 @@ class Control:
         target = f"/api/v1/{path}"
         try:
             return self._once(method, target, data, headers, timeout_s)
-        except (http.client.RemoteDisconnected, ConnectionError):  # the kept connection had been given up meanwhile
-            try:
-                return self._once(method, target, data, headers, timeout_s)
-            except ConnectionError as error:
+        except ConnectionError as error:  # the kept connection was given up in that moment
+            if method not in REPEATABLE:
                 raise (self.why_gone() or error) from None
+        try:
+            return self._once(method, target, data, headers, timeout_s)
+        except ConnectionError as error:
+            raise (self.why_gone() or error) from None
 
     def _once(
         self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float
     ) -> tuple[int, bytes]:
         connection = getattr(self._kept, "connection", None)
+        if connection is not None and connection.sock is not None and _has_something(connection.sock):
+            self._drop()  # the end, since nothing was asked: what changes something is not to be sent there
+            connection = None
         if connection is None:
             connection = self._kept.connection = http.client.HTTPConnection(self.host, self.port)
             self._open.add(connection)
@@ -152,6 +160,12 @@ class Control:
         except (http.client.HTTPException, OSError):
             self._drop()  # whatever it still holds belongs to no later request
             raise
+
+
+def _has_something(sock: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _problem(octets: bytes) -> dict[str, Any]:

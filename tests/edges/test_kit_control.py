@@ -1,0 +1,67 @@
+"""The kit's connection to the control API where the testbed gives it up: what changes something is never sent twice."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from portyard.testing.control import Control
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[tuple[Control, list[str]]]:
+    """A testbed that answers one request a connection, by these in turn, and closes; and the methods of the requests that came."""
+    came: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                sock, _ = listener.accept()
+                with sock, sock.makefile("rb") as lines:
+                    came.append(lines.readline().split()[0].decode())
+                    while lines.readline().strip():
+                        pass
+                    sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        control = Control(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            yield control, came
+        finally:
+            control.close()
+            thread.join()
+
+
+def wait_for_the_end(control: Control) -> None:
+    """Return once the kept connection's end is here."""
+    (connection,) = control._open
+    assert connection.sock is not None
+    assert connection.sock.recv(1, socket.MSG_PEEK) == b""
+
+
+def test_a_kept_connection_that_ended_is_not_used() -> None:
+    with answering(ANSWER, ANSWER) as (control, came):
+        control.post("sandboxes/default/rules", {})
+        wait_for_the_end(control)
+        control.post("sandboxes/default/rules", {})
+        assert came == ["POST", "POST"]
+
+
+def test_what_changes_something_is_not_repeated() -> None:
+    with answering(b"") as (control, came):
+        with pytest.raises(ConnectionError):
+            control.post("sandboxes/default/rules", {})
+        assert came == ["POST"]
+
+
+def test_what_may_be_repeated_is() -> None:
+    with answering(b"", ANSWER) as (control, came):
+        assert control.get("sandboxes") == {}
+        assert came == ["GET", "GET"]
