@@ -45,3 +45,13 @@ def test_differences_are_named() -> None:
     assert criteria.differences({"to": ["x@else.test", "u@t1.test"], "subject": ["a code"]}) == []
     assert criteria.differences({"to": ["u@t1.test"], "subject": ["hello"]}) == ["subject"]
     assert because(criteria.differences({"to": [], "subject": ["hello"]})) == "to differs, subject differs"
+
+
+def test_a_question_mark_is_no_wildcard() -> None:
+    assert compiled("Really?*")("really? yes")
+    assert not compiled("Really?*")("reallyX yes")
+
+
+def test_a_repeat_of_nothing_but_repeats_is_refused() -> None:
+    with pytest.raises(PatternError, match="for ever"):
+        compiled("/(a+)+$/")

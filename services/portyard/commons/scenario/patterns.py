@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 
+from portyard.commons.scenario.expressions import compiled, glob
 from portyard.commons.scenario.literals import Needs, needs_of_glob, needs_of_regex
 from portyard.commons.scenario.model import Scalar
 
@@ -77,9 +78,7 @@ class Glob:
 
     @cached_property
     def _match(self) -> Callable[[str], object]:
-        folded = fold(self.text)
-        pattern = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in folded)
-        return re.compile(pattern, re.DOTALL).fullmatch
+        return glob(fold(self.text)).fullmatch
 
     def matches(self, value: Scalar) -> bool:
         """Whether a field's value is meant."""
@@ -116,13 +115,13 @@ class Regex:
 
     @cached_property
     def _search(self) -> Callable[[str], object]:
-        return re.compile(self.text, re.IGNORECASE if self.ignore_case else 0).search
+        return compiled(self.text, re.IGNORECASE if self.ignore_case else 0).search
 
     def compile(self) -> None:
         """Compile it, once.
 
         Raises:
-            re.error: It is no regular expression.
+            re.error: It is no regular expression, or one that can take for ever.
         """
         self._search  # noqa: B018 - kept where it is
 
@@ -208,7 +207,7 @@ def parse_pattern(written: Scalar) -> Pattern:
         regex = Regex(found[1], bool(found[2]))
         try:
             regex.compile()
-        except (re.error, RecursionError, OverflowError) as error:
+        except re.error as error:
             raise PatternError(f"no regular expression: {error}") from None
         return regex
     return parse_range(written) or Glob(written)

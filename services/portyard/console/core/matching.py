@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from portyard.commons.scenario import expressions
+
 Check = Callable[[str], bool]
 
 VALUE_LIMIT = 10_000  # characters of a value that are looked at, so that a pattern's cost is bounded
@@ -27,13 +29,13 @@ def compiled(pattern: str) -> Check:
     """
     if len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/"):
         try:
-            expression = re.compile(pattern[1:-1], re.IGNORECASE)
+            expression = expressions.compiled(pattern[1:-1], re.IGNORECASE)
         except re.error as error:
             raise PatternError(f"not a regular expression: {error}") from None
         return lambda value: expression.search(value[:VALUE_LIMIT]) is not None
     if "*" in pattern:
-        glob = re.compile(".*".join(re.escape(piece) for piece in pattern.split("*")), re.IGNORECASE | re.DOTALL)
-        return lambda value: glob.fullmatch(value[:VALUE_LIMIT]) is not None
+        glob = expressions.glob(pattern.casefold(), one="")
+        return lambda value: glob.fullmatch(value[:VALUE_LIMIT].casefold()) is not None
     wanted = pattern.casefold()
     return lambda value: wanted in value.casefold()
 
