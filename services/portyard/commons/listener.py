@@ -84,7 +84,7 @@ class Listener:
             self._loop.remove_reader(self.bound.sock)
             self.bound.sock.close()
             for task in self._tasks:
-                task.cancel()
+                self._loop.call_soon(task.cancel)  # it has begun by then, and sees to its socket
             self._refused.let_go()
 
     def _accept(self) -> None:
@@ -154,11 +154,21 @@ class Listener:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
+        if self._stopped:
+            self._loop.call_soon(task.cancel)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _consider(self, connection: Connection, sock: socket.socket) -> None:
         """Do with a connection what the rules want of it before anybody says a word."""
+        try:
+            await self._decide(connection, sock)
+        except asyncio.CancelledError:  # before it was handed over: behind that, nothing is waited for
+            close_now(sock)
+            connection.log.close("shutdown")
+            raise
+
+    async def _decide(self, connection: Connection, sock: socket.socket) -> None:
         assert connection.gate is not None
         verdict = await connection.gate.ask("connect")
         if verdict is not None:
@@ -244,6 +254,9 @@ class Listener:
     async def _connect(self, connection: Connection, sock: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
+        except asyncio.CancelledError:  # what was put on the socket has closed it
+            connection.log.close("shutdown")
+            raise
         except OSError as error:  # the peer is gone already
             connection.log.close(error.strerror or "gone")
             sock.close()
