@@ -39,8 +39,6 @@ from portyard.commons.scenario.obeying import continued, ruled
 from portyard.commons.stream import Stream, Upgrade
 from portyard.commons.yard import Connection, Yard
 
-REPLY_SHOWN = 4096  # octets of one answer that the journal shows; the rest is counted
-
 _UNSAID = (MailboxChanged, Timeout, TlsStarted)  # events that no client sent
 
 _logger = logging.getLogger(__name__)
@@ -59,6 +57,7 @@ class Conversation:
         parting: What the peer is told when we fail or shut down, in the protocol's own words.
         gate: The session's gate: asked for the greeting here, for the rest by the core.
         arm: Puts faults of bytes on the connection.
+        shown: Octets of one answer that the journal shows; the rest is counted.
     """
 
     def __init__(
@@ -73,6 +72,7 @@ class Conversation:
         parting: bytes = b"",
         gate: SessionGate | None = None,
         arm: Callable[[tuple[object, ...]], None] = lambda _: None,
+        shown: int = 1024,
     ) -> None:
         self._gate = gate
         self._arm = arm
@@ -92,7 +92,7 @@ class Conversation:
         self._over = False
         self._told = False
         self._shown: list[bytes] = []  # what the journal shows of the answer under way
-        self._room = REPLY_SHOWN  # octets that it may still show
+        self._most_shown = self._room = shown  # octets that it may, and that it may still show
         self._unkept = 0  # octets of an answer behind those that the journal shows
 
     async def run(self) -> None:
@@ -291,7 +291,7 @@ class Conversation:
         else:
             self._write_more(kind, told.decode("utf-8", "backslashreplace"))
         shown.clear()
-        self._room = REPLY_SHOWN
+        self._room = self._most_shown
 
     def _write_more(self, kind: str, text: str) -> None:
         """A greeting, or what isn't shown whole."""
@@ -340,6 +340,7 @@ class Conversations:
                 parting=self._parting,
                 gate=connection.gate,
                 arm=connection.arm,
+                shown=self._yard.settings.limits.journal_reply,
             ).run()
 
         return Stream(main, self._started, self._lingering)

@@ -249,6 +249,7 @@ class SmtpServer(SMTP):
             parting=PARTING,
             gate=connection.gate,
             arm=connection.arm,
+            shown=yard.settings.limits.journal_reply,
         ).run()
 
     def _begin_session(self) -> AiosmtpdSession:
