@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +71,9 @@ class EventRules:
             return
         await begin(protocol, "enter", verdict)
         if verdict.silence:
-            await asyncio.get_running_loop().create_future()  # until the client's own patience ends
+            await protocol.gone()  # the client's own patience is what ends it
+            self.left(sid)
+            raise RefusedError("nobody is there any more")
         if verdict.hang_up:
             self._leave_soon(sid)
         if verdict.refuse is not None or verdict.hang_up:
