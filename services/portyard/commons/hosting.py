@@ -89,7 +89,6 @@ class HostedProtocol(web.RequestHandler):
         self._linger_s = limits.linger_s
         self._answered = 0
         self._begun = False
-        self._gone: asyncio.Future[None] | None = None
 
     def over(self, transport: asyncio.Transport) -> GentleTransport:
         """What is put between a transport and this protocol."""
@@ -148,17 +147,9 @@ class HostedProtocol(web.RequestHandler):
         self.gentle.resume_reading()
         await asyncio.get_running_loop().create_future()
 
-    async def gone(self) -> None:
-        """Wait until the connection is no more."""
-        if self.transport is not None:
-            self._gone = self._gone or asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._gone)
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """Close the session's record with the connection."""
         super().connection_lost(exc)
-        if self._gone is not None:
-            self._gone.set_result(None)
         if self.gentle is not None:
             self.gentle.ended()
         self.connection.log.close("" if exc is None else type(exc).__name__)

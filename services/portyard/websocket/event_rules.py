@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -71,9 +72,7 @@ class EventRules:
             return
         await begin(protocol, "enter", verdict)
         if verdict.silence:
-            await protocol.gone()  # the client's own patience is what ends it
-            self.left(sid)
-            raise RefusedError("nobody is there any more")
+            await asyncio.get_running_loop().create_future()  # until the client's own patience ends
         if verdict.hang_up:
             self._leave_soon(sid)
         if verdict.refuse is not None or verdict.hang_up:
