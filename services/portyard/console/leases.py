@@ -11,9 +11,8 @@ from portyard.commons.directory import entry_fields
 from portyard.commons.hints import did_you_mean
 from portyard.commons.leasing.model import Lease
 from portyard.commons.leasing.store import COUNTER, SqlLeases
-from portyard.commons.yard import Yard
 from portyard.console import forms, shapes
-from portyard.console.calls import Call, Route
+from portyard.console.calls import Call, Desk, Route
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
@@ -44,7 +43,7 @@ async def take_lease(call: Call) -> forms.Lease:
     if wanted.service not in known:
         detail = f"service: no listeners of {wanted.service} can be leased{did_you_mean(wanted.service, known)}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="service", value=wanted.service, allowed=known)
-    lease = await _opened(call.desk.yard, sandbox.name, wanted.service)
+    lease = await _opened(call.desk, sandbox.name, wanted.service)
     if lease is None:
         detail = f"service: {wanted.service} has not answered within {OPENING_S:.0f} s; is it up?"
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, key="service", value=wanted.service)
@@ -65,18 +64,24 @@ async def give_back(call: Call) -> None:
         raise ProblemError(HTTPStatus.NOT_FOUND, detail, key="service", value=service, allowed=mine)
 
 
-async def _opened(yard: Yard, sandbox: str, service: str) -> Lease | None:
-    """The lease once its service has opened or refused it; None when it stays silent."""
-    leases = SqlLeases(yard.control_database)
-    watch = yard.watcher.watch_counter(COUNTER)
+async def _opened(desk: Desk, sandbox: str, service: str) -> Lease | None:
+    """The lease once its service has opened or refused it; None when it stays silent.
+
+    Raises:
+        ProblemError: 404, the sandbox was deleted meanwhile; 409, the lease was given back.
+    """
+    leases = SqlLeases(desk.yard.control_database)
+    watch = desk.yard.watcher.watch_counter(COUNTER)
     try:
         lease = await leases.want(sandbox, service)
         async with asyncio.timeout(OPENING_S):
             while lease.pending:
                 await watch.__anext__()
                 mine = [each for each in await leases.of(sandbox) if each.service == service]
-                if not mine:  # given back by somebody else, or the sandbox is gone
-                    return None
+                if not mine:
+                    await desk.sandbox(sandbox)  # where that is gone, it is what is wrong
+                    detail = f"service: the lease of {service} was given back before its listeners were open"
+                    raise ProblemError(HTTPStatus.CONFLICT, detail, key="service", value=service, allowed="ask again")
                 lease = mine[0]
         return lease
     except TimeoutError:

@@ -201,3 +201,29 @@ def test_what_was_changed_of_default_outlives_a_restart(tmp_path: Path) -> None:
                 }
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("gone", "status", "key"),
+    [("sandboxes/t1", 404, "sandbox"), ("sandboxes/t1/leases/imap", 409, "service")],
+    ids=["sandbox deleted", "lease given back"],
+)
+def test_a_lease_that_loses_what_it_was_for_while_it_is_pending(
+    tmp_path: Path, gone: str, status: int, key: str
+) -> None:
+    """No process serves IMAP here: nobody ever opens the listener."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await make(client)
+            asked = asyncio.ensure_future(
+                client.problem("POST", "sandboxes/t1/leases", status, json={"service": "imap"})
+            )
+            while not await client.get("sandboxes/t1/leases"):
+                await asyncio.sleep(0)
+            await client.ask("DELETE", gone, 204)
+            problem = await asked
+            assert problem["key"] == key
+            assert problem["allowed"]
+
+    run(main())
