@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from portyard.console.shapes import Endpoint
+from portyard.console.shapes import Endpoint, SessionId
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=63, description="A label of a host name.")]
@@ -241,7 +241,7 @@ class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
 
     room: str | None = None
     kind: str | None = None
-    session: str | None = None
+    session: SessionId | None = None
     text: str | None = None
     since: Moment | None = None
 

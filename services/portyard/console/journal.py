@@ -36,6 +36,8 @@ async def list_sessions(call: Call) -> list[shapes.Session]:
     """A page of a sandbox's sessions, newest first."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     query: shapes.SessionsQuery = call.query
+    if query.room is not None:
+        _check_name("room", query.room, ROOMS)
     return await sessions(call.desk, sandbox.name, query)
 
 
@@ -72,8 +74,8 @@ async def talk_of(desk: Desk, record: SessionRecord) -> str:
     return journal_talk(record, await desk.yard.journal.events(record.id))
 
 
-async def session_of(desk: Desk, sandbox: str, session_id: str) -> SessionRecord:
-    """A sandbox's session.
+async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id") -> SessionRecord:
+    """A sandbox's session; `key` is what the id is called in a refusal.
 
     Raises:
         ProblemError: 404, there is none.
@@ -83,9 +85,7 @@ async def session_of(desk: Desk, sandbox: str, session_id: str) -> SessionRecord
     record = await desk.yard.journal.session(session_id, owner.name)
     if record is None or record.sandbox != owner.name:
         detail = f"no session {session_id} in sandbox {sandbox}"
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND, detail, key="id", value=session_id, allowed="an id that the list shows"
-        )
+        raise ProblemError(HTTPStatus.NOT_FOUND, detail, key=key, value=session_id, allowed="an id that the list shows")
     return record
 
 
@@ -111,7 +111,7 @@ async def export_sessions(call: Call) -> web.StreamResponse:
     reader = EventReader(call.desk.yard)
     if query.session is not None:
         named = dict.fromkeys(query.session.split(","))
-        records = [await session_of(call.desk, sandbox.name, each) for each in named]
+        records = [await session_of(call.desk, sandbox.name, each, "session") for each in named]
     else:
         records = await _records(call.desk, sandbox.name, query.room)
     if query.session is not None and query.format == "har":

@@ -9,6 +9,12 @@ import msgspec
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="How many at most.")]
+SessionId = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{24}$", description="A session's id: 24 hexadecimal digits.")
+]
+Cursor = Annotated[
+    str, msgspec.Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,18}$", description="The cursor of a page's Link field.")
+]
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -242,7 +248,7 @@ class MessagesQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}
     """A page of messages; `cursor` comes from the last page's Link field."""
 
     limit: Limit = 100
-    cursor: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,18}$")] | None = None
+    cursor: Cursor | None = None
 
 
 class WaitQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}, kw_only=True):
@@ -262,4 +268,4 @@ class SessionsQuery(msgspec.Struct, forbid_unknown_fields=True):
 
     room: str | None = None
     limit: Limit = 100
-    before: str | None = None
+    before: SessionId | None = None

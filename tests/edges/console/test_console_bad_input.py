@@ -11,10 +11,14 @@ import resource
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from portyard.commons.settings import Limits
+from portyard.console.problems import names_of
+from portyard.console.routes import ROUTES
+from portyard.console.shapes import Nothing
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console
 
@@ -209,6 +213,82 @@ def test_everything_else(tmp_path: Path, method: str, path: str, body: object, s
     run(main())
 
 
+# Every query parameter of every operation that can be malformed, with values that are.
+QUERY_CASES = {
+    "sandboxes/t1/sessions": {
+        "room": ["telnet", ""],
+        "limit": ["0", "1001", "many", ""],
+        "before": ["nonsense", "", "0" * 23],
+    },
+    "sandboxes/t1/messages": {
+        "limit": ["0", "1001", "1.5"],
+        "cursor": ["nonsense", "", "5"],
+        "to": ["/(/"],
+        "from": ["/[/"],
+        "subject": ["/*/"],
+    },
+    "sandboxes/t1/messages/export": {"to": ["/(/"], "from": ["/[/"], "subject": ["/*/"]},
+    "sandboxes/t1/messages/wait?timeout=0": {
+        "count": ["-1", "1001", "x"],
+        "to": ["/(/"],
+        "from": ["/[/"],
+        "subject": ["/*/"],
+    },
+    "sandboxes/t1/events": {
+        "room": ["telnet"],
+        "kind": ["commands"],
+        "session": ["nonsense", ""],
+        "text": ["/(/"],
+        "since": ["yesterday", "2030-01-02", "2030-01-02T03:04:05"],
+        "limit": ["0", "10001"],
+        "after": ["nonsense", "", "0.0"],
+    },
+    "sandboxes/t1/events.jsonl": {"room": ["telnet"], "kind": ["x"], "session": ["x"], "text": ["/(/"], "since": ["x"]},
+    "sandboxes/t1/events/stream": {
+        "room": ["telnet"],
+        "kind": ["x"],
+        "session": ["x"],
+        "text": ["/(/"],
+        "since": ["x"],
+    },
+    "sandboxes/t1/events/wait?timeout=0": {
+        "count": ["-1", "1001", "x"],
+        "room": ["telnet"],
+        "kind": ["x"],
+        "session": ["x"],
+        "text": ["/(/"],
+        "since": ["x"],
+    },
+    "sandboxes/t1/export": {"format": ["gif", ""], "room": ["telnet"], "session": [""], "limit": ["0", "x"]},
+    "ca.p12": {"password": ["short", "p\u00e4ssword"]},
+    "ca.jks": {"password": ["short", "p\u00e4ssword"]},
+}
+
+
+def test_every_query_parameter_that_is_malformed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await furnished(client)
+            for path, parameters in QUERY_CASES.items():
+                for key, values in parameters.items():
+                    for value in values:
+                        target = f"{path}{'&' if '?' in path else '?'}{urlencode({key: value})}"
+                        problem = await client.problem("GET", target, 422)
+                        assert (problem["key"], problem["value"]) == (key, value), target
+                        assert problem["allowed"], target
+
+    run(main())
+
+
+def test_no_query_parameter_is_left_out() -> None:
+    described = {
+        route.path.replace("{sandbox}", "t1").lstrip("/"): set(names_of(route.query)) - {"timeout"}
+        for route in ROUTES
+        if route.query is not Nothing and "{id}" not in route.path
+    }
+    assert {path.partition("?")[0]: set(parameters) for path, parameters in QUERY_CASES.items()} == described
+
+
 @pytest.mark.parametrize(
     ("path", "body", "allowed"),
     [
@@ -224,6 +304,7 @@ def test_everything_else(tmp_path: Path, method: str, path: str, body: object, s
         ("sandboxes/t1/messages/wait", None, "a number from 0 to 300"),
         ("sandboxes/t1/events/wait?timeout=1&since=never", None, "a moment such as 2030-01-02T03:04:05Z"),
         ("sandboxes/t1/export?format=pcap", None, "talk, test, jsonl, har, pcapng"),
+        ("sandboxes/t1/sessions?before=nonsense", None, "A session's id: 24 hexadecimal digits."),
     ],
 )
 def test_what_is_allowed_is_told_in_words(tmp_path: Path, path: str, body: object, allowed: str) -> None:

@@ -61,7 +61,7 @@ def test_all_of_a_sandbox_or_some_in_every_format(tmp_path: Path) -> None:
         ("format=gif", 422, "format"),
         ("format=har&room=pop3", 422, "format"),
         ("room=telnet", 422, "room"),
-        ("session=nope", 404, "id"),
+        ("session=nope", 404, "session"),
         ("limit=0", 422, "limit"),
         ("newest=1", 400, "newest"),
     ],
