@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import random
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from portyard.commons.scenario import actions
 from portyard.commons.wire.cut_after import CutAfter
 from portyard.commons.wire.latency import Latency
+from portyard.commons.wire.pair import RelayedSocket
 from portyard.commons.wire.stall import Stall
 from portyard.commons.wire.way import PLAIN_WAITING
 from portyard.commons.wire.wire import Wire
@@ -34,13 +36,45 @@ def test_octets_pass_both_ways_and_addresses_are_the_clients(host: str, loop: st
             await wired.room.send(b"answer")
             assert await wired.client.exactly(6) == b"answer"
             room, client = wired.relay.sock, wired.client.sock
-            assert room.getpeername() == client.getsockname() == wired.relay.peer
+            assert room.getpeername() == client.getsockname()
             assert room.getsockname() == client.getpeername()
             assert socket.socket.getsockname(room)[0] == host
-            seen = socket.socket.getpeername(room)
-            assert wired.wire.peer_of(seen) == client.getsockname()
-            assert wired.wire.peer_of(("192.0.2.1", 1)) == ("192.0.2.1", 1)
             assert (wired.relay.carried("up"), wired.relay.carried("down")) == (8, 6)
+
+    run(go(), loop)
+
+
+def pairs_of_one_port() -> Iterator[tuple[socket.socket, RelayedSocket]]:
+    """Pairs whose near ends have one address, as the kernel may give it to connections to different ports."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = taken.getsockname()
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            near = socket.socket()
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            near.bind(address)
+            near.connect(listening.getsockname())
+            accepted, _ = listening.accept()
+        for sock in (near, accepted):
+            sock.setblocking(False)
+        yield near, RelayedSocket(accepted, accepted.getsockname(), address)
+
+
+@loops
+def test_two_whose_pairs_have_one_port_are_closed_both(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> None:
+        made = pairs_of_one_port()
+        monkeypatch.setattr("portyard.commons.wire.wire.pair_for", lambda *_: next(made))
+        async with line() as wired:
+            client, accepted = connected()
+            other = wired.wire.put_in(accepted, client.getsockname())
+            assert socket.socket.getpeername(other.sock) == socket.socket.getpeername(wired.relay.sock)
+            assert set(wired.wire.relays) == {wired.relay, other}
+            await wired.wire.close(0)
+            assert wired.relay.closed
+            assert other.closed
+            client.close()
+            other.sock.close()
 
     run(go(), loop)
 

@@ -18,7 +18,7 @@ class RelayedSocket(socket.socket):
     """The end of a pair that is handed on: it says the addresses of the connection for which it stands.
 
     Only this object does. A socket made from its descriptor (TLS of the standard library), or a loop that asks the kernel (uvloop), sees
-    the pair's own addresses; `Relays.peer_of` translates those.
+    the pair's own addresses.
 
     Args:
         made: The socket whose descriptor is taken over.

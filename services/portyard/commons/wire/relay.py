@@ -42,7 +42,6 @@ class Relay:
     Attributes:
         sock: What the room is given.
         peer: The client's address.
-        key: The address that the room's kernel takes for the client's.
         closed: Whether it is over.
     """
 
@@ -58,7 +57,6 @@ class Relay:
     ) -> None:
         self.sock = far
         self.peer: Address = far.getpeername()
-        self.key: Address = near.getsockname()
         self.closed = False
         self._client = client
         self._near = near

@@ -32,7 +32,9 @@ class Wire:
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._scratch = bytearray(READ_SIZE)
-        self._relays: dict[Address, Relay] = {}
+        self._relays: set[Relay] = (
+            set()
+        )  # not by address: the kernel gives two pairs one port, when their other ends differ
         self._held: dict[socket.socket, Callable[[], None] | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
@@ -64,7 +66,7 @@ class Wire:
         near, far = pair_for(client, peer)
         rng = rng or random.Random(self._rng.getrandbits(64))
         relay = Relay(client, near, far, rng, self._scratch, self._forget, note)
-        self._relays[relay.key] = relay
+        self._relays.add(relay)
         self._mind_timer()
         for direction, fault in faults:
             relay.arm(fault, direction)
@@ -81,15 +83,10 @@ class Wire:
         self._held[sock] = over
         self._mind_timer()
 
-    def peer_of(self, address: Address) -> Address:
-        """The client for whom an address stands; the address itself where no relay is behind it."""
-        relay = self._relays.get(tuple(address))
-        return address if relay is None else relay.peer
-
     @property
     def relays(self) -> list[Relay]:
         """Those that carry."""
-        return list(self._relays.values())
+        return list(self._relays)
 
     async def close(self, grace_s: float = GRACE_S) -> None:
         """Close everything, to be called after the rooms have closed: their last words are passed on."""
@@ -106,7 +103,7 @@ class Wire:
         self._mind_timer()
 
     def _forget(self, relay: Relay) -> None:
-        self._relays.pop(relay.key, None)
+        self._relays.discard(relay)
         if not self._relays and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
         self._mind_timer()
