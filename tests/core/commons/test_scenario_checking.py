@@ -56,6 +56,26 @@ def test_where_a_rule_can_fire(on: str, where: object, then: object, places: set
 
 
 @pytest.mark.parametrize(
+    "peer",
+    [
+        "127.0.0.1",
+        "::1",
+        "fe80::1%eth0",
+        "2001:DB8::7",
+        "::ffff:192.0.2.1",
+        "*",
+        "127.*",
+        "10.0.?.1",
+        "fe80:*",
+        "*%eth0",
+        "/lo/",
+    ],
+)
+def test_what_may_be_an_address(peer: str) -> None:
+    assert check(make_rule("mail.rcpt", {"delay": 1}, where={"peer": peer}), ROOMS)
+
+
+@pytest.mark.parametrize(
     ("on", "where", "then", "key", "words"),
     [
         ("mial.rcpt", {}, {"refuse": "x"}, "on", "did you mean mail"),
@@ -72,6 +92,10 @@ def test_where_a_rule_can_fire(on: str, where: object, then: object, places: set
         ("mail.rcpt", {"size": -1}, {"refuse": "x"}, "where.size", "no value lies there"),
         ("mail.rcpt", {"tls": "yes"}, {"refuse": "x"}, "where.tls", "a flag"),
         ("mail.rcpt", {"body": "binary*"}, {"refuse": "x"}, "where.body", "no value of mail.rcpt matches"),
+        *[
+            ("mail.rcpt", {"peer": peer}, {"refuse": "x"}, "where.peer", "no value of mail.rcpt matches")
+            for peer in ("localhost", "local*", "127.0.0", "127.0.0.256", "10.0.0.0/8", "alice@x.test", "127.0.0.1 ")
+        ],
         ("mail.rcpt", {"role": "mda"}, {"refuse": "x"}, "where.role", "did you mean"),
         ("mail.rcpt", {}, {"respond": "x"}, "then.respond", "say or refuse"),
         ("mail.connect", {}, {"refuse": "x"}, "then.refuse", "mail.connect can't honour refuse"),

@@ -62,6 +62,8 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "http.request", "then": HANG, "where": {"path": "/api/"}}, "where.path", "a path, or an expression"),
     ({"on": "ftp.retr", "then": HANG, "where": {"path": "report.txt"}}, "where.path", "begins with"),
     ({"on": "imap.fetch", "then": HANG, "where": {"uid": "yes"}}, "where.uid", "this field is a flag"),
+    ({"on": "pop3.stat", "then": HANG, "where": {"peer": "localhost"}}, "where.peer", "no value of pop3.stat matches"),
+    ({"on": "dns.query", "then": HANG, "where": {"type": "MXX"}}, "where.type", "no value of dns.query matches"),
     ({"on": "pop3.stat", "then": HANG, "where": {"peer": 5}}, "where.peer", "this field is text"),
     # counts
     ({"on": "pop3.stat", "then": HANG, "times": -1}, "times", ">= 1"),

@@ -204,13 +204,23 @@ def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place
     if field.kind is FieldKind.PATH and isinstance(pattern, Glob) and pattern.text[0] not in "/*?":
         reason = f"this can't match: a path of {place} begins with /"
         raise RuleError(key, written, f"/{pattern.text}, or */{pattern.text} in any folder", reason)
-    if field.values and not any(pattern.matches(value) for value in field.values):
+    if (field.values or field.form) and not _is_value(pattern, field):
         near = did_you_mean(str(written), field.values)
-        raise RuleError(key, written, ", ".join(field.values), f"no value of {place} matches{near}")
+        allowed = ", ".join([*field.values, *([field.form.allowed] if field.form else [])])
+        raise RuleError(key, written, allowed, f"no value of {place} matches{near}")
     exact = isinstance(pattern, Glob) and pattern.shape is Shape.EXACT
     if exact and field.holds.lower() not in pattern.anchor and pattern.anchor not in field.besides:
         reason = f"this can't match: every value holds {field.holds!r}"
         raise RuleError(key, written, f'text with {field.holds!r}, or a glob such as "{written}{field.holds}*"', reason)
+
+
+def _is_value(pattern: Pattern, field: Field) -> bool:
+    """Whether some value can match. Of values that aren't listed a regular expression is believed."""
+    if any(pattern.matches(value) for value in field.values):
+        return True
+    if field.form is None:
+        return False
+    return not isinstance(pattern, Glob) or re.fullmatch(field.form.pattern, pattern.text) is not None
 
 
 def check_persona(rule: Rule, names: Mapping[str, Collection[str]], key: str = "") -> None:

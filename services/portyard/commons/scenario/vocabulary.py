@@ -26,6 +26,19 @@ class FieldKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a text must look like, to be said in the protocol or to be a field's value.
+
+    Attributes:
+        pattern: The whole text as a regular expression.
+        allowed: The same in words, for who wrote another.
+    """
+
+    pattern: str
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field of an event.
 
@@ -37,6 +50,8 @@ class Field:
         besides: The values that don't, in small letters.
         low: The least number.
         high: The greatest number; None where there is none.
+        form: What the other values look like, where those that `values` lists aren't all, or can't be listed; also what a glob with
+            `*` and `?` must look like to match one.
     """
 
     summary: str
@@ -46,19 +61,7 @@ class Field:
     besides: tuple[str, ...] = ()
     low: float = 0
     high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a text must look like to be said in the protocol.
-
-    Attributes:
-        pattern: The whole text as a regular expression.
-        allowed: The same in words, for who wrote another.
-    """
-
-    pattern: str
-    allowed: str
+    form: Form | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,16 @@ class Vocabulary:
         return {**COMMON, "role": role, "port": port, **self.verbs[verb].fields}
 
 
+_BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+ADDRESS = Form(
+    rf"(?i:{_BYTE}(?:\.{_BYTE}){{3}}|(?:[0-9a-f:.]*:[0-9a-f:.]*|[0-9a-f:.]*[*?][0-9a-f:.*?]*)(?:%\S+)?)",
+    "an address such as 127.0.0.1 or ::1, a glob such as 10.0.*, or /a regular expression/",
+)
+"""An IP address as sockets tell it, or a glob of some."""
+
 COMMON: Mapping[str, Field] = {
     "role": Field("The service's role."),
-    "peer": Field("The client's address."),
+    "peer": Field("The client's address.", form=ADDRESS),
     "account": Field("Who logged in, by address; empty before.", holds="@"),
     "port": Field("The listener's name."),
 }

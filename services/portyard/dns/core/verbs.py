@@ -16,6 +16,30 @@ _FORMS = {
     ),
 }
 
+# The members of `model.Type`, which takes too long to import for who only reads the card.
+_NAMED = {
+    **{
+        "A": 1,
+        "NS": 2,
+        "CNAME": 5,
+        "SOA": 6,
+        "PTR": 12,
+        "HINFO": 13,
+        "MX": 15,
+        "TXT": 16,
+        "AAAA": 28,
+        "SRV": 33,
+        "NAPTR": 35,
+    },
+    **{"DNAME": 39, "OPT": 41, "DS": 43, "SSHFP": 44, "DNSKEY": 48, "TLSA": 52, "SVCB": 64, "HTTPS": 65, "SPF": 99},
+    **{"TKEY": 249, "TSIG": 250, "IXFR": 251, "AXFR": 252, "MAILB": 253, "MAILA": 254, "ANY": 255, "CAA": 257},
+}
+_NUMBER = r"(?:0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+_UNNAMED = Form(
+    rf"(?i:TYPE(?!(?:{'|'.join(map(str, _NAMED.values()))})$){_NUMBER}|(?=[^*?]*[*?])[TYPE\d*?]+)",
+    "or TYPE<n> where the number n has none of these names",
+)
+
 VOCABULARY = Vocabulary(
     room="dns",
     verbs={
@@ -24,7 +48,7 @@ VOCABULARY = Vocabulary(
             "A query came.",
             {
                 "name": Field("The name asked for, in small letters, without its last dot."),
-                "type": Field('In capitals: "MX", or TYPE<n>.'),
+                "type": Field('In capitals: "MX", or TYPE<n>.', values=tuple(_NAMED), form=_UNNAMED),
                 "transport": Field("How it came.", values=("udp", "tcp")),
                 "view": Field("From where it was asked.", values=("host", "inside")),
             },
