@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from portyard.commons.leasing.store import COUNTER as LEASES
 from portyard.pop3.card import CARD as POP3
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
@@ -216,11 +217,11 @@ def test_a_lease_that_loses_what_it_was_for_while_it_is_pending(
     async def main() -> None:
         async with console(tmp_path) as client:
             await make(client)
+            wanted = client.yard.watcher.watch_counter(LEASES)
             asked = asyncio.ensure_future(
                 client.problem("POST", "sandboxes/t1/leases", status, json={"service": "imap"})
             )
-            while not await client.get("sandboxes/t1/leases"):
-                await asyncio.sleep(0)
+            await anext(wanted)
             await client.ask("DELETE", gone, 204)
             problem = await asked
             assert problem["key"] == key
