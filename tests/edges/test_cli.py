@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import ftplib
 import http.server
 import json
 import re
@@ -77,6 +78,23 @@ def test_status_and_endpoints_of_a_url(run: Run, testbed: Running) -> None:
     listed = json.loads(run("endpoints", "--json").stdout)
     assert next(e["host_number"] for e in listed if e["port"] == "smtp") == testbed.port("smtp")
     assert f"127.0.0.1:{testbed.port('smtp')}" in run("endpoints").stdout
+
+
+def test_the_ports_of_data_connections_are_told(tmp_path: Path) -> None:
+    with serving(tmp_path, "ftp", "console", PORTYARD_PASSIVE_PORTS="31400-31419") as running:
+        url = f"http://127.0.0.1:{running.port('console')}"
+        table = portyard("endpoints", "--url", url, cwd=tmp_path).stdout
+        assert re.search(r"^ +passive +127\.0\.0\.1:31400-31419 +-", table, re.MULTILINE), table
+        listed = json.loads(portyard("endpoints", "--json", "--url", url, cwd=tmp_path).stdout)
+        assert {e["port"]: e["passive_ports"] for e in listed} == {
+            "ftp": "31400-31419",
+            "ftps": "31400-31419",
+            "console": "",
+        }
+        with ftplib.FTP() as client:
+            client.connect("127.0.0.1", running.port("ftp"), timeout=LIMIT_S)
+            client.login("alice", "alice-secret")
+            assert client.makepasv()[1] in range(31400, 31420)
 
 
 def test_the_ca_in_its_formats(run: Run, tmp_path: Path) -> None:

@@ -233,6 +233,15 @@ class KitContract:
             testbed.sandbox(sandbox.name)
         assert caught.value.status == 409
 
+    def test_endpoints_tell_where_data_connections_go(self, sandbox: Sandbox, testbed: Testbed, mira: Account) -> None:
+        told = {each["service"]: each["passive_ports"] for each in testbed.endpoints}
+        assert {service for service, ports in told.items() if ports} <= {"ftp"}
+        client = ftp(sandbox.ftp, mira)
+        number = client.makepasv()[1]
+        client.close()
+        first, _, last = (told["ftp"] or "1-65535").partition("-")  # none are told where any will do
+        assert int(first) <= number <= int(last)
+
     def test_endpoints_are_where_clients_connect(self, testbed: Testbed) -> None:
         default = testbed.default()
         reader = imaplib.IMAP4_SSL(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
@@ -96,19 +97,18 @@ def _show(engine: Engine, settings: Settings) -> None:
 
 
 def _table(endpoints: list[Endpoint]) -> Table:
-    """One row a port, in the rooms' order; only the summary gives way where the screen is narrow."""
+    """One row a port, in the rooms' order, and one for data connections; only the summary gives way where the screen is narrow."""
     order = {service.name: place for place, service in enumerate(s for card in cards() for s in card.services)}
     notes = {"none": "-", "upgrade": "upgrade", "implicit": "implicit"}
-    rows = [
-        (
-            endpoint.service,
-            endpoint.port,
-            f"{endpoint.host}:{endpoint.host_number}",
-            notes[endpoint.tls],
-            endpoint.summary,
-        )
-        for endpoint in sorted(endpoints, key=lambda endpoint: order.get(endpoint.service, len(order)))
-    ]
+    rows = []
+    ordered = sorted(endpoints, key=lambda endpoint: order.get(endpoint.service, len(order)))
+    for service, its in groupby(ordered, key=lambda endpoint: endpoint.service):
+        several = list(its)
+        for endpoint in several:
+            where = f"{endpoint.host}:{endpoint.host_number}"
+            rows.append((service, endpoint.port, where, notes[endpoint.tls], endpoint.summary))
+        if passive := several[0].passive_ports:
+            rows.append((service, "passive", f"{several[0].host}:{passive}", "-", ""))
     titles = ("service", "port", "address", "TLS", "")
     table = Table(box=None, pad_edge=False, header_style="bold")
     left = screen.width - 2 * len(titles)

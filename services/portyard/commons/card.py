@@ -52,6 +52,7 @@ class Service:
         ports: Its listeners.
         summary: One line for endpoint tables.
         journalled: False where connections are no sessions: the testbed's own steering isn't what it watches.
+        passive: Whether its sessions have data connections that come to further ports, the setting `passive_ports`.
         overload: What a connection beyond the limit is told before it is closed, in the protocol's own words; empty for nothing.
     """
 
@@ -61,6 +62,7 @@ class Service:
     summary: str
     overload: bytes = b""
     journalled: bool = True
+    passive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

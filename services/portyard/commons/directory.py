@@ -32,6 +32,8 @@ class Endpoint:
         tls: "none", "upgrade" or "implicit".
         transport: "tcp" or "udp".
         summary: One line for tables.
+        passive_ports: The further ports to which a session's data connections come, `first-last`, the same from everywhere; empty where
+            it has none, or they come to any port.
     """
 
     service: str
@@ -43,6 +45,7 @@ class Endpoint:
     tls: str
     transport: str
     summary: str = ""
+    passive_ports: str = ""
 
 
 class Directory:
@@ -154,8 +157,10 @@ def entry_fields(endpoint: Endpoint) -> dict[str, object]:
     return {name: getattr(endpoint, name) for name in Endpoint.__slots__}
 
 
-def endpoint_of(service: Service, port: Port, *, address: str, number: int, host: str, host_number: int) -> Endpoint:
-    """An endpoint from what the card says and where it was bound."""
+def endpoint_of(
+    service: Service, port: Port, *, address: str, number: int, host: str, host_number: int, passive_ports: str = ""
+) -> Endpoint:
+    """An endpoint from what the card says and where it was bound; `passive_ports` are of services that have some."""
     return Endpoint(
         service=service.name,
         port=port.name,
@@ -166,4 +171,5 @@ def endpoint_of(service: Service, port: Port, *, address: str, number: int, host
         tls=port.tls.value,
         transport=port.transport,
         summary=service.summary,
+        passive_ports=passive_ports if service.passive else "",
     )

@@ -224,7 +224,13 @@ def _endpoint(settings: Settings, bound: Bound, *, leased: bool = False) -> Endp
     else:
         host_number = settings.host_ports.get(port.name, bound.number)
     return endpoint_of(
-        bound.service, port, address=address, number=bound.number, host=settings.advertise, host_number=host_number
+        bound.service,
+        port,
+        address=address,
+        number=bound.number,
+        host=settings.advertise,
+        host_number=host_number,
+        passive_ports=settings.passive_ports,
     )
 
 

@@ -44,7 +44,11 @@ class Health(msgspec.Struct):
 
 
 class Endpoint(msgspec.Struct):
-    """A reachable port: `host` and `host_number` from the user's machine, `address` and `number` from inside."""
+    """A reachable port: `host` and `host_number` from the user's machine, `address` and `number` from inside.
+
+    Attributes:
+        passive_ports: The further ports to which its data connections come, `first-last`; empty where there are none, or any.
+    """
 
     service: str
     port: str
@@ -55,6 +59,7 @@ class Endpoint(msgspec.Struct):
     tls: str
     transport: str
     summary: str
+    passive_ports: str
 
 
 PublicKey = Annotated[

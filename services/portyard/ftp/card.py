@@ -13,6 +13,7 @@ CARD = Card(
             role="ftp",
             ports=(standard("ftp", 21, TlsMode.UPGRADE), standard("ftps", 990, TlsMode.IMPLICIT)),
             summary="FTP with AUTH TLS and implicit FTPS; passive and active; the accounts' files",
+            passive=True,
             overload=b"421 Too many connections, try again later.\r\n",  # RFC 959 §5.4
         ),
     ),
