@@ -179,10 +179,10 @@ def test_the_command_warns_when_a_rule_is_set_and_in_the_list(yard: Containers, 
         return done.stdout, done.stderr
 
     with cleared(console):
-        set_, told = run("rules", "add", "--on", "imap.noop", "--then", '{"reset": true}')
+        set_, told = run("rules", "create", "--on", "imap.noop", "--then", '{"reset": true}')
         number = set_.split()[1].rstrip(":")
         assert told == f"rule {number}: {HIDDEN['reset']}\n"
-        run("rules", "add", "--on", "imap.noop", "--per", "peer", "--times", "1", "--hang-up")
+        run("rules", "create", "--on", "imap.noop", "--per", "peer", "--times", "1", "--hang-up")
         _, told = run("rules")
         assert (told.count(HIDDEN["reset"]), told.count(PEER)) == (1, 1)
         assert run("rules", "--json")[1] == ""

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from portyard.cli.app import app
 from portyard.cli.screen import screen, table
 from tests.support.control import Console
 from tests.support.process import LIMIT_S, Running, clean_environment, portyard, serving
@@ -116,7 +117,22 @@ def test_the_ca_in_its_formats(run: Run, tmp_path: Path) -> None:
 
 def test_help_has_examples(run: Run) -> None:
     assert "portyard send --to" in run("--help").stdout
-    assert "--refuse '451 4.7.1 later'" in " ".join(run("rules", "add", "--help").stdout.split())
+    assert "--refuse '451 4.7.1 later'" in " ".join(run("rules", "create", "--help").stdout.split())
+
+
+def test_one_pair_of_verbs_is_told_and_others_are_understood(run: Run, tmp_path: Path) -> None:
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        shown = {each.name for each in group.typer_instance.registered_commands if not each.hidden}
+        assert shown >= {"create", "delete"} if group.name != "mail" else not shown & {"create", "delete"}
+        assert not shown & {"add", "rm", "remove"}
+    number = the_line(run("rules", "add", "--on", "imap.fetch", "--hang-up").stdout).split()[1].rstrip(":")
+    assert the_line(run("rules", "rm", number).stdout) == f"rule {number}: deleted"
+    run("sandboxes", "add", "lagoon")
+    assert the_line(run("sandboxes", "remove", "lagoon").stdout) == "sandbox lagoon: deleted"
+    (tmp_path / "mine.toml").write_text('summary = "My own"')
+    run("personas", "add", "imap", "mine.toml")
+    assert the_line(run("personas", "rm", "imap", "mine").stdout) == "persona mine of imap: deleted"
 
 
 def test_a_shell_completes_commands(tmp_path: Path) -> None:
@@ -218,7 +234,7 @@ def test_send_a_file_as_it_is(run: Run, console: Console, tmp_path: Path) -> Non
 
 
 def test_send_refused(run: Run, console: Console, tmp_path: Path) -> None:
-    run("rules", "add", "--on", "smtp.rcpt", "--where", "recipient=no@*", "--refuse", "550 5.1.1 nobody here")
+    run("rules", "create", "--on", "smtp.rcpt", "--where", "recipient=no@*", "--refuse", "550 5.1.1 nobody here")
     line = the_line(run("send", "--to", "no@x.test", status=1).stderr)
     assert line == "portyard: every recipient was refused: no@x.test: 550 5.1.1 nobody here"
     line = the_line(run("send", "--to", "no@x.test", "--to", "yes@x.test", status=1).stderr)
@@ -228,7 +244,7 @@ def test_send_refused(run: Run, console: Console, tmp_path: Path) -> None:
     assert "missing.eml: No such file" in the_line(run("send", "missing.eml", status=1).stderr)
     (tmp_path / "empty.eml").write_bytes(b"Subject: x\n\nx\n")
     assert "--to" in the_line(run("send", "empty.eml", status=1).stderr)
-    run("rules", "add", "--on", "smtp.mail", "--hang-up")
+    run("rules", "create", "--on", "smtp.mail", "--hang-up")
     assert "wasn't taken" in the_line(run("send", status=1).stderr)
 
 
@@ -278,7 +294,7 @@ def test_mail_is_waited_for(run: Run, console: Console, url: str, tmp_path: Path
 def test_rules_are_set_by_options_counted_and_removed(run: Run) -> None:
     assert run("rules").stderr == "no rules\n"
     words = ("--where", "recipient=*@slow.test", "--refuse", "451 4.7.1 later", "--times", "2", "--name", "grey")
-    added = the_line(run("rules", "add", "--on", "smtp.rcpt", *words).stdout)
+    added = the_line(run("rules", "create", "--on", "smtp.rcpt", *words).stdout)
     assert '{"refuse": "451 4.7.1 later"}' in added
     run("send", "--to", "x@slow.test", status=1)
     _, row = run("rules").stdout.splitlines()
@@ -290,9 +306,9 @@ def test_rules_are_set_by_options_counted_and_removed(run: Run) -> None:
     assert "2 of 2, spent" in run("rules").stdout
     run("send", "--to", "x@slow.test")
     number = json.loads(run("rules", "--json").stdout)[0]["id"]
-    assert the_line(run("rules", "rm", number).stdout) == f"rule {number}: removed"
-    assert f"no rule {number}" in the_line(run("rules", "rm", number, status=1).stderr)
-    run("rules", "add", "--on", "imap.fetch", "--hang-up", "--delay", "150ms")
+    assert the_line(run("rules", "delete", number).stdout) == f"rule {number}: deleted"
+    assert f"no rule {number}" in the_line(run("rules", "delete", number, status=1).stderr)
+    run("rules", "create", "--on", "imap.fetch", "--hang-up", "--delay", "150ms")
     run("rules", "clear")
     assert json.loads(run("rules", "--json").stdout) == []
 
@@ -301,10 +317,10 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(
         '[[rule]]\non = "pop3.retr"\nthen = { hang_up = true }\n[[rule]]\non = "http.connect"\nthen = { reset = true }\n'
     )
-    assert len(run("rules", "add", "r.toml").stdout.splitlines()) == 2
+    assert len(run("rules", "create", "r.toml").stdout.splitlines()) == 2
     (tmp_path / "r.json").write_text('{"on": "ftp.retr", "then": {"refuse": "450 no"}}')
-    run("rules", "add", "r.json")
-    words = [sys.executable, "-m", "portyard", "rules", "add", "-"]
+    run("rules", "create", "r.json")
+    words = [sys.executable, "-m", "portyard", "rules", "create", "-"]
     done = subprocess.run(
         words,
         input='[[rule]]\non = "smtp.data"\nthen = { silence = true }\n',
@@ -337,7 +353,7 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
 )
 def test_a_wrong_rule_is_told_in_a_line(words: tuple[str, ...], told: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("= 3")
-    assert told in the_line(run("rules", "add", *words, status=1).stderr)
+    assert told in the_line(run("rules", "create", *words, status=1).stderr)
     assert json.loads(run("rules", "--json").stdout) == []
 
 
@@ -348,7 +364,7 @@ def test_sandboxes_come_are_reset_and_go(run: Run, console: Console) -> None:
     assert made == "sandbox shop: owns shop.test, shop.example, capture own"
     assert "taken" in the_line(run("sandboxes", "create", "shop", status=1).stderr)
     assert re.search(r"^shop +shop.test, shop.example +own +on +\d+$", run("sandboxes").stdout, re.MULTILINE)
-    run("rules", "--sandbox", "shop", "add", "--on", "imap.fetch", "--hang-up")
+    run("rules", "--sandbox", "shop", "create", "--on", "imap.fetch", "--hang-up")
     assert "imap.fetch" in run("rules", "--sandbox", "shop").stdout
     assert run("rules").stderr == "no rules\n"
     assert the_line(run("reset", "shop").stdout) == "sandbox shop: empty"
@@ -502,17 +518,17 @@ def test_tail_waits_where_there_is_no_stream(tmp_path: Path) -> None:
 def test_personas_are_listed_brought_shown_and_removed(run: Run, tmp_path: Path) -> None:
     assert re.search(r"^imap +gmail +Gmail-like", run("personas").stdout, re.MULTILINE)
     (tmp_path / "mine.toml").write_text('summary = "My own"\n[replies]\ngreeting = "Ahoy"\n')
-    assert the_line(run("personas", "add", "imap", "mine.toml").stdout) == "persona mine of imap: in force"
+    assert the_line(run("personas", "create", "imap", "mine.toml").stdout) == "persona mine of imap: in force"
     assert re.search(r"^imap +mine +yours +My own *$", run("personas").stdout, re.MULTILINE)
     kept = json.loads(run("personas", "show", "imap", "mine").stdout)
     assert kept == {"name": "mine", "summary": "My own", "replies": {"greeting": "Ahoy"}}
     (tmp_path / "copy.json").write_text(json.dumps(kept))
-    run("personas", "add", "imap", "copy.json", "--name", "other")
+    run("personas", "create", "imap", "copy.json", "--name", "other")
     listed = json.loads(run("personas", "--json").stdout)
     assert {each["name"] for each in listed if not each["builtin"]} == {"mine", "other"}
     (tmp_path / "bad.toml").write_text("greting = 1")
-    assert "did you mean replies.greeting?" in the_line(run("personas", "add", "imap", "bad.toml", status=1).stderr)
-    assert "No such file" in the_line(run("personas", "add", "imap", "missing.toml", status=1).stderr)
+    assert "did you mean replies.greeting?" in the_line(run("personas", "create", "imap", "bad.toml", status=1).stderr)
+    assert "No such file" in the_line(run("personas", "create", "imap", "missing.toml", status=1).stderr)
     assert "can't be changed" in the_line(run("personas", "delete", "imap", "gmail", status=1).stderr)
     for name in ("mine", "other"):
         run("personas", "delete", "imap", name)

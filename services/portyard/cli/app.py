@@ -34,7 +34,7 @@ app = typer.Typer(
         "portyard up",
         "portyard send --to alice@portyard.test --subject Hello --attach report.pdf",
         "portyard tail --room smtp",
-        "portyard rules add --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
+        "portyard rules create --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
         "portyard export last --output talk.pcapng",
         'portyard --install-completion      (once, for your shell; or: eval "$(portyard completion bash)")',
     ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -42,11 +42,26 @@ SandboxName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 DEFAULT = "default"
+CREATE = ("create", "add")
+DELETE = ("delete", "rm", "remove")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def examples(*lines: str) -> str:
     """An epilog with a line for each example."""
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def named(app: typer.Typer, name: str, *others: str, epilog: str) -> Callable[[Command], Command]:
+    """A command by its name, and by the names that people know from other tools; help and completion show the first alone."""
+
+    def register(command: Command) -> Command:
+        app.command(name, epilog=epilog)(command)
+        for other in others:
+            app.command(other, epilog=epilog, hidden=True)(command)
+        return command
+
+    return register
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from portyard.cli.engines import CommandError
-from portyard.cli.link import AsJson, Url, examples, goes_on, linked
+from portyard.cli.link import CREATE, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
@@ -20,8 +20,8 @@ app = typer.Typer(
     epilog=examples(
         "portyard personas",
         "portyard personas show imap gmail",
-        "portyard personas add imap mine.toml",
-        'portyard rules add --on imap.connect --then \'{"persona": "gmail"}\'',
+        "portyard personas create imap mine.toml",
+        'portyard rules create --on imap.connect --then \'{"persona": "gmail"}\'',
     ),
 )
 Room = Annotated[str, typer.Argument(metavar="ROOM", help="smtp, pop3, imap, ftp or ssh.")]
@@ -54,10 +54,12 @@ def show(context: typer.Context, room: Room, name: Name, url: Url = None) -> Non
     write_json(found["keys"])
 
 
-@app.command(
-    epilog=examples("portyard personas add imap mine.toml", "portyard personas add pop3 old.json --name older")
+@named(
+    app,
+    *CREATE,
+    epilog=examples("portyard personas create imap mine.toml", "portyard personas create pop3 old.json --name older"),
 )
-def add(
+def create(
     context: typer.Context,
     room: Room,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML, or JSON where its name ends in .json.")],
@@ -72,7 +74,7 @@ def add(
     say(f"persona {made['name']} of {made['room']}: in force")
 
 
-@app.command(epilog=examples("portyard personas delete imap mine"))
+@named(app, *DELETE, epilog=examples("portyard personas delete imap mine"))
 def delete(context: typer.Context, room: Room, name: Name, url: Url = None) -> None:
     """Take away a persona that you brought."""
     with linked(url or context.obj) as link:

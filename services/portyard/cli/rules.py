@@ -13,7 +13,20 @@ from rich.text import Text
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError
-from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, goes_on, inherited, linked
+from portyard.cli.link import (
+    CREATE,
+    DEFAULT,
+    DELETE,
+    AsJson,
+    Link,
+    SandboxName,
+    Url,
+    examples,
+    goes_on,
+    inherited,
+    linked,
+    named,
+)
 from portyard.cli.screen import errors, printable, say, table, write_json
 
 app = typer.Typer(
@@ -21,8 +34,8 @@ app = typer.Typer(
     help="List the rules with their hits; or add some, remove some.",
     epilog=examples(
         "portyard rules",
-        "portyard rules add --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
-        "portyard rules add greylist.toml",
+        "portyard rules create --on smtp.rcpt --refuse '451 4.7.1 try again later' --times 2",
+        "portyard rules create greylist.toml",
         "portyard rules clear",
     ),
 )
@@ -143,15 +156,17 @@ def _then(then: object) -> str:
     return json.dumps(then, ensure_ascii=False)
 
 
-@app.command(
+@named(
+    app,
+    *CREATE,
     epilog=examples(
-        "portyard rules add --on smtp.rcpt --where 'recipient=*@slow.test' --refuse '451 4.7.1 later' --times 2",
-        "portyard rules add --on imap.fetch --hang-up --times 1",
-        "portyard rules add --on http.connect --then '{\"reset\": true}'",
-        "portyard rules add greylist.toml",
-    )
+        "portyard rules create --on smtp.rcpt --where 'recipient=*@slow.test' --refuse '451 4.7.1 later' --times 2",
+        "portyard rules create --on imap.fetch --hang-up --times 1",
+        "portyard rules create --on http.connect --then '{\"reset\": true}'",
+        "portyard rules create greylist.toml",
+    ),
 )
-def add(
+def create(
     context: typer.Context,
     file: File = None,
     on: On = None,
@@ -189,7 +204,7 @@ def add(
     with linked(url) as link:
         given = any(value is not None for value in (on, where, then, *actions.values(), *counts.values()))
         if (file is None) is not given:
-            raise CommandError("give a file or --on with what is to be done; see: portyard rules add --help")
+            raise CommandError("give a file or --on with what is to be done; see: portyard rules create --help")
         body = _read(file) if file is not None else _rule(on, where, actions, then, counts)
         added = link.control.post(_path(link, sandbox), body)
         for rule in added if isinstance(added, list) else [added]:
@@ -240,19 +255,19 @@ def _read(file: str) -> Any:  # noqa: ANN401 - JSON values
         raise CommandError(f"{file}: not JSON: {error}") from None
 
 
-@app.command(name="rm", epilog=examples("portyard rules rm 3 4"))
-def remove(
+@named(app, *DELETE, epilog=examples("portyard rules delete 3 4"))
+def delete(
     context: typer.Context,
     rules: Annotated[list[str], typer.Argument(metavar="ID…", help="The ids that the list shows.")],
     sandbox: SandboxName = DEFAULT,
     url: Url = None,
 ) -> None:
-    """Remove rules."""
+    """Remove rules by their ids."""
     sandbox, url = inherited(context, sandbox, url)
     with linked(url) as link:
         for rule in rules:
             link.control.delete(link.path(sandbox, "rules", rule))
-            say(f"rule {rule}: removed")
+            say(f"rule {rule}: deleted")
 
 
 @app.command(epilog=examples("portyard rules clear", "portyard rules clear --sandbox t1"))

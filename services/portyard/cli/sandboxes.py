@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from portyard.cli.link import DEFAULT, AsJson, Url, examples, goes_on, linked
+from portyard.cli.link import CREATE, DEFAULT, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
@@ -50,10 +50,12 @@ def listed(
     table(("name", "domains", "capture", "magic", "generation"), rows, giving="domains", right=("generation",))
 
 
-@app.command(
+@named(
+    app,
+    *CREATE,
     epilog=examples(
         "portyard sandboxes create t1", "portyard sandboxes create shop --domain shop.example --capture own"
-    )
+    ),
 )
 def create(
     context: typer.Context,
@@ -101,7 +103,7 @@ def lease(
     table(("port", "address", "TLS"), rows, giving="address")
 
 
-@app.command(epilog=examples("portyard sandboxes delete t1"))
+@named(app, *DELETE, epilog=examples("portyard sandboxes delete t1"))
 def delete(context: typer.Context, name: Name, url: Url = None) -> None:
     """Remove a sandbox with all that it owns."""
     with linked(url or context.obj) as link:
