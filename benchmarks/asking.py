@@ -1,4 +1,4 @@
-"""A load generator for rooms where a client asks and reads an answer: a job as JSON in, its result as JSON out.
+"""A load generator for rooms where a client asks and reads an answer: connections that stay, and work in slices.
 
 A cycle is some commands, each sent when the answer to the one before is whole. How an answer ends is all that it knows of a protocol.
 """
@@ -6,18 +6,20 @@ A cycle is some commands, each sent when the answer to the one before is whole. 
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import re
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 PATIENCE_S = 20.0
+"""Seconds that the end of a slice may be late."""
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _FRAME_HEAD = 2
+_REFUSED = re.compile(rb"[45-]|a (?:NO|BA)|HTTP/1.1 [45]")
+Template = bytes | list[bytes]
 _RCODE = 3  # the octet whose lower half it is (RFC 1035 §4.1.1)
 
 
@@ -28,11 +30,12 @@ class Asking:
     Attributes:
         port: The server's port on loopback.
         prelude: What each connection says first, its number for `%n`: command and how its answer ends.
-        cycle: What it says again and again.
+        cycle: What it says again and again; `%c` stands for a number of eight digits that no other cycle has.
         greeted: How the server's first words end; empty where it says none.
         seconds: How long to go on.
         connections: Connections at once.
         datagrams: By UDP: each connection is a port of ours, and each datagram one command or answer.
+        first: The number of the first connection.
     """
 
     port: int
@@ -42,6 +45,7 @@ class Asking:
     seconds: float = 1.0
     connections: int = 8
     datagrams: bool = False
+    first: int = 0
 
 
 @dataclass(slots=True)
@@ -110,8 +114,14 @@ def _resolved(buffer: bytes) -> int:
     return len(buffer) if len(buffer) > _RCODE and not buffer[_RCODE] & 0x0F else 0
 
 
+def _refused(buffer: bytes) -> int:
+    """One line that says no, as it should."""
+    return _line(buffer) if buffer[:1] in b"45" else 0
+
+
 ENDS: dict[str, Callable[[bytes], int]] = {
     "line": _line,
+    "refused": _refused,
     "block": _block,
     "tagged": _tagged,
     "body": _body,
@@ -121,98 +131,163 @@ ENDS: dict[str, Callable[[bytes], int]] = {
 }
 
 
-@dataclass(slots=True)
-class Turn:
-    """A job under way, shared by its connections."""
+class AskingError(Exception):
+    """The server didn't do what it should: the figures would be of something else."""
 
-    job: Asking
-    result: Asked = field(default_factory=Asked)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    waiting: list[Asker] = field(default_factory=list)
-    running: int = 0
-    began: float = 0.0
 
-    def ready(self, asker: Asker) -> None:
-        """A connection has said its prelude; all begin together."""
-        self.waiting.append(asker)
-        if len(self.waiting) == self.job.connections:
-            self.began = time.monotonic()
-            for one in self.waiting:
-                one.proceed()
+class Team:
+    """A job's connections, which stay from slice to slice.
+
+    Args:
+        job: What they say.
+    """
+
+    def __init__(self, job: Asking) -> None:
+        self.job = job
+        self.numbers = itertools.count(job.first * 1_000_000)
+        self._transports: list[asyncio.BaseTransport] = []
+        self._askers: list[Asker] = []
+        self._waiting: asyncio.Future[None] | None = None
+        self._ready = 0
+        self._trouble = ""
+        self._closing = False
+        self._left = self._running = 0  # cycles of the slice that nobody began; connections that are at one
+        self._ends_at = 0.0
+        self._asked = Asked()
+
+    async def open(self) -> None:
+        """Connect, and say the prelude on each connection.
+
+        Raises:
+            AskingError: The server didn't let us.
+        """
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        for number in range(self.job.first, self.job.first + self.job.connections):
+            made: tuple[asyncio.BaseTransport, Any]
+            if self.job.datagrams:
+                made = await loop.create_datagram_endpoint(
+                    partial(DatagramAsker, self, number), remote_addr=("127.0.0.1", self.job.port)
+                )
+            else:
+                made = await loop.create_connection(partial(Asker, self, number), "127.0.0.1", self.job.port)
+            self._transports.append(made[0])
+            self._askers.append(made[1])
+        async with asyncio.timeout(PATIENCE_S):
+            await self._waiting
+
+    async def work(self, cycles: int = 0, seconds: float = 0.0) -> Asked:
+        """Run so many cycles, or go on for so long; done when the last answer came.
+
+        Raises:
+            AskingError: An answer wasn't what it should be.
+        """
+        if self._trouble:
+            raise AskingError(self._trouble)
+        self._asked = Asked()
+        self._waiting = asyncio.get_running_loop().create_future()
+        began = time.monotonic()
+        self._left = cycles or 1 << 60
+        self._ends_at = began + seconds if seconds else began + PATIENCE_S * 10
+        self._running = min(self._left, len(self._askers))
+        self._left -= self._running
+        for asker in self._askers[: self._running]:
+            asker.proceed()
+        async with asyncio.timeout(seconds + PATIENCE_S):
+            await self._waiting
+        self._asked.seconds = time.monotonic() - began
+        return self._asked
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._closing = True
+        for transport in self._transports:
+            transport.abort()  # type: ignore[attr-defined]
+
+    def ready(self) -> None:
+        """A connection has said its prelude."""
+        self._ready += 1
+        if self._ready == self.job.connections:
+            self._end()
 
     def answered(self) -> bool:
-        """A cycle was; whether there is time for another."""
-        self.result.cycles += 1
-        self.result.seconds = time.monotonic() - self.began
-        return self.result.seconds < self.job.seconds and not self.result.trouble
+        """A cycle was; whether there is another to be done."""
+        self._asked.cycles += 1
+        if self._left and time.monotonic() < self._ends_at:
+            self._left -= 1
+            return True
+        self._running -= 1
+        if not self._running:
+            self._end()
+        return False
 
     def fail(self, trouble: str) -> None:
-        """End it all: the figures would be of something else."""
-        self.result.trouble = self.result.trouble or trouble
-        self.done.set()
+        """End it all."""
+        if not self._closing:
+            self._trouble = self._trouble or trouble
+            self._end()
 
-    def left(self) -> None:
-        """A connection is gone."""
-        self.running -= 1
-        if not self.running:
-            self.done.set()
+    def _end(self) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._trouble:
+            self._waiting.set_exception(AskingError(self._trouble))
+        else:
+            self._waiting.set_result(None)
 
 
 class Asker(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, turn: Turn, number: int) -> None:
-        self._turn = turn
-        self._cycle = [(text.encode("latin-1"), ENDS[ends]) for text, ends in turn.job.cycle]
-        own = [(text.replace("%n", str(number)), ends) for text, ends in turn.job.prelude]
-        self._plan = [(text.encode("latin-1"), ENDS[ends]) for text, ends in own]
+    def __init__(self, team: Team, number: int) -> None:
+        self._team = team
+        self._cycle = [(_varied(text), ENDS[ends]) for text, ends in team.job.cycle]
+        own = [(text.replace("%n", str(number)), ends) for text, ends in team.job.prelude]
+        self._plan: list[tuple[Template, Callable[[bytes], int]]] = [(_varied(text), ENDS[ends]) for text, ends in own]
         self._place = 0
-        self._cycling = self._leaving = False
+        self._number = b""
+        self._cycling = False
         self._buffer = b""
-        self._ends = ENDS[turn.job.greeted or "line"]
+        self._ends = ENDS[team.job.greeted or "line"]
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
         self._transport = cast(asyncio.Transport, transport)
-        if not self._turn.job.greeted:
+        if not self._team.job.greeted:
             self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""
-        if not self._leaving:
-            self._turn.fail(f"the connection was lost: {exc}")
-        self._turn.left()
+        self._team.fail(f"the connection was lost: {exc}")
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._buffer += data
         end = self._ends(self._buffer)
         if end:
-            if self._buffer[:1] in b"45-" or self._buffer[:4] in (b"a NO", b"a BA"):
-                self._turn.fail(self._buffer[:100].decode(errors="replace"))
+            if self._ends is not _refused and _REFUSED.match(self._buffer):
+                self._team.fail(self._buffer[:100].decode(errors="replace"))
                 return
             self._buffer = self._buffer[end:]
             self._next()
 
     def proceed(self) -> None:
-        """Begin the cycles."""
+        """Begin a cycle."""
         self._cycling, self._plan, self._place = True, self._cycle, 0
+        self._number = b"%08d" % next(self._team.numbers)
         self._next()
 
     def _next(self) -> None:
         if self._place == len(self._plan):
             if not self._cycling:
-                self._turn.ready(self)
-                return
-            self._place = 0
-            if not self._turn.answered():
-                self._leaving = True
-                self._transport.close()
-                return
+                self._team.ready()
+            elif self._team.answered():
+                self.proceed()
+            return
         text, self._ends = self._plan[self._place]
         self._place += 1
-        self._say(text)
+        self._say(text if isinstance(text, bytes) else self._number.join(text))
 
     def _say(self, text: bytes) -> None:
         self._transport.write(text)
@@ -227,44 +302,25 @@ class DatagramAsker(Asker, asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """See asyncio.DatagramProtocol."""
-        self._turn.fail(f"nobody answers: {exc}")
+        self._team.fail(f"nobody answers: {exc}")
 
     def _say(self, text: bytes) -> None:
         cast(asyncio.DatagramTransport, self._transport).sendto(text)
 
 
+def _varied(text: str) -> Template:
+    """Octets as they are, or those around the number."""
+    parts = text.encode("latin-1").split(b"%c")
+    return parts if len(parts) > 1 else parts[0]
+
+
 async def run(job: Asking) -> Asked:
-    """Do a job to its end."""
-    turn = Turn(job, running=job.connections)
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(job.seconds + PATIENCE_S):
-        transports: list[Any] = []
-        try:
-            for number in range(job.connections):
-                made: tuple[asyncio.BaseTransport, object]
-                if job.datagrams:
-                    made = await loop.create_datagram_endpoint(
-                        partial(DatagramAsker, turn, number), remote_addr=("127.0.0.1", job.port)
-                    )
-                else:
-                    made = await loop.create_connection(partial(Asker, turn, number), "127.0.0.1", job.port)
-                transports.append(made[0])
-            await turn.done.wait()
-        finally:
-            for transport in transports:
-                transport.abort()
-    return turn.result
-
-
-def main() -> None:
-    """One job from standard input."""
-    import uvloop
-
-    fields: dict[str, Any] = json.load(sys.stdin)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(run(Asking(**fields)))
-    json.dump(asdict(result), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+    """Do a job once, to its end; trouble is told in the result."""
+    team = Team(job)
+    try:
+        await team.open()
+        return await team.work(seconds=job.seconds)
+    except AskingError as error:
+        return Asked(trouble=str(error))
+    finally:
+        team.close()

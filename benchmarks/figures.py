@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.estimating import Estimate
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -72,3 +74,13 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 def verdict(value: float, limit: float) -> str:
     """Whether a value is within what is wanted."""
     return "–" if math.isnan(value) else "yes" if value < limit else "NO"
+
+
+def percent(share: float) -> str:
+    """A share in per cent."""
+    return f"{shown(share * 100, 1)} %"
+
+
+def between(estimate: Estimate) -> str:
+    """Where an estimate's interval begins and ends, in per cent."""
+    return f"{shown(estimate.low * 100, 1)} … {shown(estimate.high * 100, 1)}"

@@ -23,6 +23,8 @@ class Plan:
         asks: Times that SELECT and SEARCH are asked.
         idles: Deliveries that an idling session waits for.
         handshakes: TLS connections.
+        rooms: The rooms whose journal and rules are measured; all where there are none.
+        room_s: Seconds for each of them; 0 for what the measurement thinks right.
     """
 
     quick: bool
@@ -38,6 +40,8 @@ class Plan:
     asks: int
     idles: int
     handshakes: int
+    rooms: tuple[str, ...] = ()
+    room_s: float = 0.0
 
 
 FULL = Plan(

@@ -84,7 +84,7 @@ class Program:
 
     def cpu_s(self) -> float:
         """Processor seconds that it has used, its children's with them."""
-        return sum(_cpu_s(pid) for pid in family(self.process.pid))
+        return sum(cpu_s(pid) for pid in family(self.process.pid))
 
     def stop(self) -> None:
         """End it and what it started."""
@@ -119,7 +119,8 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used, by the ticks; 0 of one that is gone."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS

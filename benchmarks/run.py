@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +34,7 @@ MEASUREMENTS: dict[str, Callable[[Plan, Path, Callable[[str], None]], Outcome]] 
 def main(argv: Sequence[str]) -> int:
     """Measure; 1 when something could not be measured."""
     options = _parse(argv)
-    plan = QUICK if options.quick else FULL
+    plan = replace(QUICK if options.quick else FULL, rooms=tuple(options.rooms), room_s=options.seconds)
     screen = Console()
     if not screen.is_terminal:
         screen = Console(width=150)
@@ -78,7 +79,9 @@ def _one(name: str, plan: Plan, screen: Console) -> Outcome:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure the testbed beside other servers."
+        prog="python -m benchmarks",
+        description="Measure the testbed beside other servers.",
+        epilog="One room's journal or rules: python -m benchmarks --only journal --rooms websocket --seconds 20",
     )
     parser.add_argument("--quick", action="store_true", help="a small version: under a minute, coarse figures")
     parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md, too")
@@ -89,6 +92,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="NAME,…",
         help=f"only these of {', '.join(MEASUREMENTS)}",
     )
+    parser.add_argument(
+        "--rooms",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="ROOM,…",
+        help="journal and rules: only these; a word chooses all that begin with it (http: http, http-varied)",
+    )
+    parser.add_argument("--seconds", type=float, default=0.0, help="journal and rules: so long for each room")
     return parser.parse_args(argv)
 
 

@@ -1,0 +1,122 @@
+"""Sessions without a journal: they keep nothing, and what a room does only so that the journal can show it isn't done either.
+
+A session is one or the other from its beginning to its end, and all that is done for it is decided when it begins: beside one without a
+journal, one with it is as it always is. Each seam stands here by its name, so that one that the product moves away is missed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from portyard.commons import conversation, hosting
+from portyard.commons.journal.store import StoredJournal
+from portyard.commons.journal.unheard import UnheardLog
+from portyard.dns import edge as dns
+from portyard.dns.core import resolver
+from portyard.ftp.session import Session as FtpSession
+from portyard.ssh.files import Files
+from portyard.websocket import transport as websocket
+
+
+def install(is_off: Callable[[], bool]) -> None:
+    """Have the sessions that begin while `is_off` says so keep nothing."""
+    opened = StoredJournal.open_session
+
+    def open_session(self: StoredJournal, **known: Any) -> Any:  # noqa: ANN401 - a pen of either kind
+        return UnheardLog(known.get("closed") or _nothing) if is_off() else opened(self, **known)
+
+    StoredJournal.open_session = open_session  # type: ignore[method-assign]
+    _behind(conversation.Conversation, _quiet_conversation)
+    _behind(hosting.HostedProtocol, _quiet_exchanges)
+    _behind(FtpSession, _quiet_commands)
+    _behind(Files, _quiet_files)
+    _behind(websocket.FramedProtocol, _quiet_frames)
+    _quiet_queries(is_off)
+
+
+def seams() -> list[tuple[object, str]]:
+    """What is put out of use, and where it stands: all of it has to be there."""
+    return [
+        (conversation.Conversation, "_remember"),
+        (conversation.Conversation, "_write_down"),
+        (hosting, "note_request"),
+        (FtpSession, "note_command"),
+        (FtpSession, "_note_reply"),
+        (websocket.FramedProtocol, "over"),
+        (websocket.FramedProtocol, "set_parser"),
+        (websocket.FrameTransport, "begin"),
+        (websocket.GatedReader, "feed_data"),
+        (dns, "query_text"),
+        (resolver, "query_text"),
+        (resolver, "reply_lines"),
+    ]
+
+
+def _behind(cls: type, quiet: Callable[[Any], None]) -> None:
+    """Have something done to an object that was made."""
+    made: Callable[..., None] = cls.__init__  # type: ignore[misc]
+
+    def make(self: object, *args: Any, **named: Any) -> None:  # noqa: ANN401 - as the class takes them
+        made(self, *args, **named)
+        quiet(self)
+
+    cls.__init__ = make  # type: ignore[misc]
+
+
+def _quiet_conversation(talk: Any) -> None:  # noqa: ANN401 - its own are put out of use
+    if isinstance(talk._log, UnheardLog):
+        talk._remember = talk._write_down = talk._session.transcript = _nothing
+
+
+def _quiet_exchanges(protocol: Any) -> None:  # noqa: ANN401
+    if isinstance(protocol.connection.log, UnheardLog):
+        protocol.journalled = False
+
+
+def _quiet_commands(session: Any) -> None:  # noqa: ANN401
+    if isinstance(session.pen, UnheardLog):
+        session.note_command = session._note_reply = _nothing
+
+
+def _quiet_files(files: Any) -> None:  # noqa: ANN401
+    if isinstance(files._pen, UnheardLog):
+        files._told = False
+
+
+def _quiet_frames(protocol: Any) -> None:  # noqa: ANN401
+    if isinstance(protocol.connection.log, UnheardLog):
+        protocol.over = lambda transport: _quiet_transport(websocket.FramedProtocol.over(protocol, transport))
+        protocol.set_parser = lambda *args, **named: _set_parser(protocol, *args, **named)
+
+
+def _quiet_transport(transport: websocket.FrameTransport) -> websocket.FrameTransport:
+    """Frames that go out are looked at for the journal alone."""
+    transport.begin = _nothing  # type: ignore[method-assign]
+    return transport
+
+
+def _set_parser(protocol: websocket.FramedProtocol, *args: Any, **named: Any) -> None:  # noqa: ANN401
+    websocket.FramedProtocol.set_parser(protocol, *args, **named)
+    gate: Any = getattr(protocol, "_payload_parser", None)
+    if not isinstance(gate, websocket.GatedReader):
+        raise TypeError("the reader of frames isn't where it was")
+    gate.feed_data = lambda data: _feed(gate, data)
+
+
+def _feed(gate: Any, data: bytes) -> tuple[bool, bytes]:  # noqa: ANN401
+    """As GatedReader.feed_data: what a client may not send is still refused."""
+    if gate._scanner.short(data) < 0:
+        return gate._feed(data)  # type: ignore[no-any-return]
+    return gate._reader.feed_data(data)  # type: ignore[no-any-return]
+
+
+def _quiet_queries(is_off: Callable[[], bool]) -> None:
+    """Queries are sessions of their own, one as short as the other: what is asked of them is asked each time."""
+    for module, name in ((dns, "query_text"), (resolver, "query_text"), (resolver, "reply_lines")):
+        told: Callable[[Any], Any] = getattr(module, name)
+        setattr(module, name, lambda value, told=told: "" if is_off() else told(value))
+
+
+def _nothing(*_: object) -> Any:  # noqa: ANN401 - it stands for several
+    return ""
