@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -74,8 +75,20 @@ def time(one: Slice) -> float:
 
 
 def undisturbed(slices: Sequence[Slice]) -> list[Slice]:
-    """Those in which the machine was ours. What they found isn't looked at."""
-    return [one for one in slices if one.stolen <= STOLEN and one.others <= OTHERS]
+    """Those in which the machine was ours; where most weren't, the quieter half. What they found isn't looked at."""
+    bounds = [
+        max(bound, statistics.median(map(share, slices))) if slices else bound
+        for bound, share in ((STOLEN, _stolen), (OTHERS, _others))
+    ]
+    return [one for one in slices if one.stolen <= bounds[0] and one.others <= bounds[1]]
+
+
+def _stolen(one: Slice) -> float:
+    return one.stolen
+
+
+def _others(one: Slice) -> float:
+    return one.others
 
 
 def per_unit(slices: Sequence[Slice], side: str, measure: Measure) -> float:

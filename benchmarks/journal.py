@@ -105,11 +105,14 @@ def _table(rooms: Sequence[Found]) -> Table:
     return Table("The journal's cost at full load, eight kept connections", columns, tuple(rows), NOTE)
 
 
+DISTURBED = (
+    f"Slices during which the host took more than {estimating.STOLEN:.0%} of the machine away, or other programs had more than "
+    f"{estimating.OTHERS:.0%} of it, don't count; where most of a run was so, the quieter half of it does."
+)
 NOTE = (
     "The processor time of a unit, everything included (the journal's writes, its dropping of old events, and the hops behind the MTA), "
     "of sessions that have a journal against others that have none, in one process: slices of some "
     f"{SLICE_S * 1000:.0f} ms in turn, each charged with what it caused until that was written. Off means that nothing is noted and "
     "nothing is made only to be noted. “Off against off” compares two teams of sessions without a journal in the same run and ought to "
-    f"be nothing: it shows how fine the measure is. Slices during which the host took more than {estimating.STOLEN:.0%} of the machine "
-    f"away, or other programs had more than {estimating.OTHERS:.0%} of it, don't count."
+    f"be nothing: it shows how fine the measure is. {DISTURBED}"
 )

@@ -12,17 +12,19 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import journal, sandboxes, scenario
-from benchmarks.asking import Asking
-from benchmarks.figures import Outcome, Table, median, percentile, shown, spread, verdict
-from benchmarks.load import Job
+from benchmarks import estimating, sandboxes, scenario
+from benchmarks.driver import Driver
+from benchmarks.estimating import compare, per_unit
+from benchmarks.figures import Outcome, Table, between, percent, shown, verdict
+from benchmarks.journal import DISTURBED, Found
+from benchmarks.loads import Load, chosen, fill
 from benchmarks.plan import Plan
-from benchmarks.processes import HOST, Testbed
-from benchmarks.shells import Shells
-from benchmarks.smtp import drive
+from benchmarks.processes import HOST
+from benchmarks.slicing import SLICE_S, Slicer, Steered
 from portyard.commons.scenario.vocabulary import FieldKind, Vocabulary
 from portyard.rooms import cards
 
@@ -31,18 +33,9 @@ LIMIT = 0.10
 RULES = 1000
 LIVES = 200
 Tell = Callable[[str], None]
-_ROOMS = {
-    "SMTP": "smtp",
-    "LMTP": "smtp",
-    "IMAP": "imap",
-    "POP3": "pop3",
-    "HTTP": "http",
-    "WebSocket": "websocket",
-    "FTP": "ftp",
-    "DNS": "dns",
-    "SFTP": "ssh",
-    "SSH": "ssh",
-}
+ROOM_S = 26.0  # for one room
+RULED, NONE, AGAIN = "rules", "none", "none again"
+SIDES = (RULED, NONE, AGAIN)
 _TEXTS: tuple[Callable[[int], str], ...] = (
     lambda n: f"nobody{n}@nowhere.test",
     lambda n: f"*@nowhere{n}.test",
@@ -55,12 +48,18 @@ _TEXTS: tuple[Callable[[int], str], ...] = (
 
 def measure(plan: Plan, folder: Path, tell: Tell) -> Outcome:
     """All of it."""
+    if plan.rooms:
+        rooms = _throughput(plan, folder, tell)
+        return Outcome((_table(rooms),), {"rooms": _data(rooms)})
     tell("rules: an event at the gate")
     events = asyncio.run(scenario.figures(folder / "gate", 0.05 if plan.quick else 0.4))
     lives = sandboxes.measure(20 if plan.quick else LIVES, folder, tell)
     rooms = _throughput(plan, folder, tell)
-    data = {room.name: {"none_us": room.off, "rules_us": room.on, "rate": room.rates} for room in rooms}
-    return Outcome((scenario.table(events), _table(rooms), lives), {"events_ns": events, "rooms": data})
+    return Outcome((scenario.table(events), _table(rooms), lives), {"events_ns": events, "rooms": _data(rooms)})
+
+
+def _data(rooms: list[Found]) -> dict[str, Any]:
+    return {room.load.key: [asdict(one) for one in room.slices] for room in rooms}
 
 
 def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]:
@@ -79,9 +78,18 @@ def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]
         for place in (first, *more)
     )
     return [
-        {"on": on, "where": {name: _pattern(kind, number)}, "then": {"hang_up": True}}
+        {
+            "on": on,
+            "where": {name: _peer(number) if name == "peer" else _pattern(kind, number)},
+            "then": {"hang_up": True},
+        }
         for number, (on, name, kind) in zip(range(count), places, strict=False)
     ]
+
+
+def _peer(number: int) -> str:
+    host = f"{number // 250}.{number % 250}"
+    return (f"10.{host}.7", f"10.{host}.*", f"/^10\\.{host}\\./")[number % 3]
 
 
 def _pattern(kind: FieldKind, number: int) -> str | int:
@@ -94,118 +102,86 @@ def _pattern(kind: FieldKind, number: int) -> str | int:
 # ── throughput ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[journal.Room]:
+def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[Found]:
     vocabularies = {card.name: card.vocabulary for card in cards() if card.vocabulary is not None}
+    found = []
     with contextlib.ExitStack() as running:
-        testbed = Testbed(folder, str(folder / "state"))
+        testbed = Steered(folder)
         running.callback(testbed.stop)
         testbed.wait_open()
-        rooms = _rooms(testbed, plan)
-        journal._fill(testbed, plan.connections)
-        turns = 1 if plan.quick else plan.rounds * 2
-        for number in range(turns + 1):
-            for room in rooms:
-                tell(f"rules: round {number + 1} of {turns + 1}, {room.name}")
-                rules = rules_of(vocabularies[_ROOMS[room.name.partition(":")[0].partition(",")[0]]])
-                _pair(testbed, room, rules, first_on=bool(number % 2), counts=number > 0 or plan.quick)
-    return rooms
+        fill(testbed, plan.connections)
+        loads = chosen(plan.rooms)
+        for number, load in enumerate(loads):
+            tell(f"rules: {number + 1} of {len(loads)}, {load.title}")
+            found.append(_room(testbed, load, rules_of(vocabularies[load.room]), plan))
+    return found
 
 
-def _rooms(testbed: Testbed, plan: Plan) -> list[journal.Room]:
-    """Those whose journal is measured, and three more."""
-    turn: dict[str, Any] = {"seconds": min(journal.TURN_S, plan.round_s), "connections": plan.connections}
-    name = b"".join(bytes([len(label)]) + label for label in (b"portyard", b"test", b""))
-    query = bytes((0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + name + bytes((0, 15, 0, 1))  # MX, IN (RFC 1035 §4.1)
-    resolve = ((query.decode("latin-1"), "resolved"),)
-    dns, ssh = testbed.port("dns-udp"), testbed.port("ssh")
-    return [
-        *journal._rooms(testbed, plan),
-        journal.Room(
-            "DNS: an MX record, by UDP", "query", Asking(dns, (), resolve, greeted="", datagrams=True, **turn)
-        ),
-        journal.Room("SFTP: stat, open, read 4 KiB, close", "file", Shells(ssh, "sftp", journal.LOGIN, **turn)),
-        journal.Room("SSH: exec echo", "command", Shells(ssh, "exec", journal.LOGIN, **turn)),
-    ]
-
-
-def _drive(job: Any) -> tuple[int, float]:  # noqa: ANN401 - any kind of job
-    """Units and seconds of one turn; of mail that is handed on, until the last message is there."""
-    if isinstance(job, Job):
-        result = drive(job)
-        return result.messages, max(result.ended, result.readable) - result.began
-    return journal._drive(job, "benchmarks.shells" if isinstance(job, Shells) else "benchmarks.asking")
-
-
-def _pair(testbed: Testbed, room: journal.Room, rules: list[dict[str, Any]], *, first_on: bool, counts: bool) -> None:
-    """One turn beside the rules and one without; which is first changes."""
-    found: dict[bool, tuple[float, float]] = {}
-    for ruled in (first_on, not first_on):
-        _set(testbed, rules if ruled else [])
-        _drive(_short(room))  # the rules are read, and their index made, at the first event
-        time.sleep(journal.SETTLE_S)
-        before = testbed.cpu_s()
-        units, seconds = _drive(room.job)
-        time.sleep(journal.SETTLE_S)
-        found[ruled] = ((testbed.cpu_s() - before) / units * 1e6, units / seconds)
-    if counts:
-        room.off.append(found[False][0])
-        room.on.append(found[True][0])
-        room.off_rates.append(found[False][1])
-        room.rates.append(found[True][1])
-
-
-def _short(room: journal.Room) -> Any:  # noqa: ANN401 - any kind of job
-    return type(room.job)(**{**_fields(room.job), "seconds": 0.1})
-
-
-def _fields(job: object) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in type(job).__slots__}  # type: ignore[attr-defined]
-
-
-def _set(testbed: Testbed, rules: list[dict[str, Any]]) -> None:
-    """These rules and no other in `default`."""
+def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan) -> Found:
+    """One room: the same sessions beside the rules and without, and without once more, which has to come out alike."""
+    body, stand = json.dumps(rules), False
     client = http.client.HTTPConnection(HOST, testbed.port("console"), timeout=60)
+
+    def prepare(side: str) -> None:
+        nonlocal stand
+        if stand != (side == RULED):
+            stand = not stand
+            _ask(client, *(("POST", body) if stand else ("DELETE", None)))
+
+    with contextlib.closing(client), Driver() as driver:
+        driver.open("all", load.make(testbed, 0, plan.connections))
+        slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), prepare, handed_on=load.handed_on)
+        found = slicer.run(time.monotonic() + (2.0 if plan.quick else plan.room_s or ROOM_S))
+        prepare(NONE)
+    return Found(load, found)
+
+
+def _ask(client: http.client.HTTPConnection, method: str, body: str | None) -> None:
+    """Set rules in `default`, or remove them all."""
     path = "/api/v1/sandboxes/default/rules"
-    for method, body in (("DELETE", None), ("POST", json.dumps(rules))):
-        if body != "[]":
-            client.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-            answer = client.getresponse()
-            told = answer.read()
-            if answer.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.status} {told[:300]!r}")
-    client.close()
+    client.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    answer = client.getresponse()
+    told = answer.read()
+    if answer.status >= 300:
+        raise RuntimeError(f"{method} {path}: {answer.status} {told[:300]!r}")
 
 
-def _table(rooms: list[journal.Room]) -> Table:
+def _table(rooms: list[Found]) -> Table:
     rows = []
     for room in rooms:
-        costs = [each * 100 for each in room.costs()]
-        slower = room.slower()
+        kept = room.kept
+        slower, null = (compare(kept, side, NONE, estimating.time) for side in (RULED, AGAIN))
+        cost = compare(kept, RULED, NONE)
+        seconds = per_unit(kept, RULED, estimating.time)
         rows.append(
             (
-                room.name,
-                f"{shown(slower * 100, 1)} %",
-                verdict(slower, LIMIT),
-                f"{shown(room.cost() * 100, 1)} %",
-                spread(costs, 1),
-                shown(percentile(room.off, 0.25)),
-                shown(percentile(room.on, 0.25)),
-                f"{shown(median(room.rates))} / s",
+                room.load.title,
+                percent(slower.share),
+                between(slower),
+                verdict(slower.share, LIMIT),
+                f"{percent(null.share)} ({between(null)})",
+                f"{percent(cost.share)} ({between(cost)})",
+                *(shown(per_unit(kept, side, estimating.cpu) / 1000, 1) for side in (NONE, RULED)),
+                f"{shown(1 / seconds)} / s",
+                f"{len(kept)} of {len(room.slices)}",
             )
         )
     columns = (
         "room",
-        "slower",
+        "time more",
+        "95 % interval",
         f"< {LIMIT:.0%}",
+        "none against none",
         "CPU more",
-        "lowest … highest",
         "µs without",
         "µs with",
         "units, with rules",
+        "slices",
     )
     note = (
-        f"Units a second, and the processor time of one, beside {RULES} rules that don't match (exact text, globs, expressions and numbers "
-        "on every field of every verb) against none: the upper quartiles of the turns' units a second and the lower ones of their "
-        "processor time, turn by turn in one testbed."
+        f"How much longer a unit takes, and how much more processor time, beside {RULES} rules that don't match (exact text, globs, "
+        "expressions and numbers on every field of every verb) than beside none: the same sessions in one testbed, with slices of some "
+        f"{SLICE_S * 1000:.0f} ms in turn. “None against none” compares slices without a rule with others without one in the same run and "
+        f"ought to be nothing: it shows how fine the measure is. {DISTURBED}"
     )
     return Table(f"{RULES} rules that don't match, at full load, eight kept connections", columns, tuple(rows), note)
