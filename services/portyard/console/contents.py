@@ -13,7 +13,7 @@ from portyard.commons.mailstore.model import Mailstore, Message
 from portyard.commons.mailstore.structure import Part, Structure, decode
 from portyard.commons.mailstore.summary import decode_words, parameter_text, text_of
 from portyard.console import shapes
-from portyard.console.core import finding
+from portyard.console.core import finding, onetime
 
 PIECE = 64 * 1024  # octets of one read
 TEXT_LIMIT = 1 << 20  # encoded octets of text or HTML that are decoded
@@ -39,7 +39,7 @@ async def whole(mail: Mailstore, message: Message, listed: shapes.Message) -> sh
         cut=any(part.size > TEXT_LIMIT for part in shown),
         attachments=[_attachment(number, part) for number, part in leaves.items() if number not in (text, html)],
         links=finding.links(read, read_html),
-        codes=finding.codes(listed.subject, read, read_html),
+        codes=onetime.codes(listed.subject, read, read_html),
     )
 
 
@@ -52,7 +52,7 @@ async def arrived(mail: Mailstore, message: Message, listed: shapes.Message) -> 
     return shapes.Arrived(
         **msgspec.structs.asdict(listed),
         links=finding.links(read, read_html),
-        codes=finding.codes(listed.subject, read, read_html),
+        codes=onetime.codes(listed.subject, read, read_html),
     )
 
 
