@@ -173,6 +173,26 @@ def test_a_prefix_holds_along_redirects_links_and_digests(tmp_path: Path) -> Non
     run(go())
 
 
+def test_cookies_stay_below_the_prefix_that_they_were_set_at(tmp_path: Path) -> None:
+    def errand(url: str) -> None:
+        with requests.Session() as client:
+            assert client.get(f"{url}/~t1/cookies/set?a=1&b=2").json() == {"cookies": {"a": "1", "b": "2"}}
+            assert client.get(f"{url}/~t2/cookies/set/a/3").json() == {"cookies": {"a": "3"}}
+            assert client.get(f"{url}/cookies").json() == {"cookies": {}}
+            assert client.get(f"{url}/cookies/set/c/4").json() == {"cookies": {"c": "4"}}
+            assert client.get(f"{url}/~t1/cookies/delete?a").json() == {"cookies": {"b": "2", "c": "4"}}
+            assert client.get(f"{url}/~t2/cookies").json() == {"cookies": {"a": "3", "c": "4"}}
+            auth = requests.auth.HTTPDigestAuth("u", "p")
+            assert client.get(f"{url}/~t1/digest-auth/auth/u/p?require-cookie=1", auth=auth).status_code == 200
+            assert "fake" not in client.get(f"{url}/~t2/cookies").json()["cookies"]
+
+    async def go() -> None:
+        async with two_sandboxes(tmp_path) as place:
+            await asyncio.to_thread(errand, place.url)
+
+    run(go())
+
+
 def test_files_of_another_sandbox_are_unknown_in_this_one(tmp_path: Path) -> None:
     async def go() -> None:
         async with two_sandboxes(tmp_path) as place, aiohttp.ClientSession(place.url) as client:

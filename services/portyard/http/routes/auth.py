@@ -8,7 +8,7 @@ from portyard.commons.hosting import target_of
 from portyard.http.core.credentials import parse_basic, parse_bearer, same
 from portyard.http.core.digest import Attempt, Outcome, Protection, challenge, judge, parse_credentials, protection_of
 from portyard.http.core.mirror import flat_args
-from portyard.http.routes.common import ROOM, Group, bad_request, get, json_answer, query_of
+from portyard.http.routes.common import ROOM, Group, bad_request, cookies_below, get, json_answer, query_of
 
 
 async def basic(request: web.Request) -> web.Response:
@@ -56,28 +56,27 @@ async def digest(request: web.Request) -> web.Response:
     if parse_credentials(authorization) is None or (wants_cookie and "Cookie" not in request.headers):
         return _challenged(request, protection, stale_after, stale=False)
     if wants_cookie and request.cookies.get("fake") != "fake_value":
-        return _with_cookies(
-            json_answer({"errors": ["the cookie that came with the challenge is missing"]}, 403), stale_after
-        )
+        missing = json_answer({"errors": ["the cookie that came with the challenge is missing"]}, 403)
+        return _with_cookies(missing, request, stale_after)
     assert authorization is not None
     attempt = Attempt(request.method, target_of(request), await request.read(), authorization)
     outcome = judge(protection, attempt, request.app[ROOM].nonces)
     if outcome is not Outcome.GOOD:
         return _challenged(request, protection, stale_after, stale=outcome is Outcome.STALE)
-    return _with_cookies(_welcome(request), stale_after)
+    return _with_cookies(_welcome(request), request, stale_after)
 
 
 def _challenged(request: web.Request, protection: Protection, stale_after: str, *, stale: bool) -> web.Response:
     room = request.app[ROOM]
     nonce = room.nonces.mint(room.yard.rng.randbytes(12))
     field = challenge(protection, nonce, room.yard.rng.randbytes(16).hex(), stale=stale)
-    return _with_cookies(web.Response(status=401, headers={"WWW-Authenticate": field}), stale_after)
+    return _with_cookies(web.Response(status=401, headers={"WWW-Authenticate": field}), request, stale_after)
 
 
-def _with_cookies(response: web.Response, stale_after: str) -> web.Response:
+def _with_cookies(response: web.Response, request: web.Request, stale_after: str) -> web.Response:
     """The cookies that httpbin sets; ours don't keep any state, the nonces do, so clients without cookies are served too."""
-    response.set_cookie("stale_after", stale_after)
-    response.set_cookie("fake", "fake_value")
+    response.set_cookie("stale_after", stale_after, path=cookies_below(request))
+    response.set_cookie("fake", "fake_value", path=cookies_below(request))
     return response
 
 

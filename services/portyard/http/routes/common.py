@@ -117,6 +117,11 @@ def base_of(request: web.Request) -> str:
     return f"{scheme_of(request, 'http', 'https')}://{request.host}{prefix_of(request)}"
 
 
+def cookies_below(request: web.Request) -> str:
+    """The Path of our cookies: the sandbox's own where a path names it, so that another's requests don't show them (RFC 6265 §5.1.4)."""
+    return f"{prefix_of(request)}/"
+
+
 def query_of(request: web.Request) -> str:
     """The query as sent, percent-encoding kept."""
     return request.raw_path.partition("#")[0].partition("?")[2]

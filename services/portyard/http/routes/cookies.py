@@ -9,7 +9,7 @@ from aiohttp import web
 
 from portyard.commons.hosting import is_secure
 from portyard.http.core.mirror import args_of, cookies_of
-from portyard.http.routes.common import Group, bad_request, get, json_answer, query_of
+from portyard.http.routes.common import Group, bad_request, cookies_below, get, json_answer, query_of
 from portyard.http.routes.statuses import moved
 
 
@@ -33,7 +33,7 @@ async def delete_cookies(request: web.Request) -> web.Response:
     response = moved("/cookies")
     for name, _ in _first_values(request):
         _checked(name)
-        response.del_cookie(name)
+        response.del_cookie(name, path=cookies_below(request))
     return response
 
 
@@ -47,7 +47,7 @@ def _set(request: web.Request, cookies: Iterable[tuple[str, str]]) -> web.Respon
     for name, value in cookies:
         _checked(name)
         try:
-            response.set_cookie(name, value, secure=is_secure(request))
+            response.set_cookie(name, value, path=cookies_below(request), secure=is_secure(request))
         except CookieError as error:
             raise bad_request(str(error)) from None
     return response
