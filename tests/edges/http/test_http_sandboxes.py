@@ -187,7 +187,9 @@ def test_cookies_stay_below_the_prefix_that_they_were_set_at(tmp_path: Path) -> 
             assert "fake" not in client.get(f"{url}/~t2/cookies").json()["cookies"]
 
     async def go() -> None:
-        async with two_sandboxes(tmp_path) as place:
+        async with ruled_room(tmp_path, CARD) as place:
+            for name in ("t1", "t2"):
+                await place.place.yard.sandboxes.create(name)
             await asyncio.to_thread(errand, place.url)
 
     run(go())
