@@ -10,7 +10,7 @@ from portyard.imap.core.framing import literal_at_end
 LITERAL_SHOWN = 512  # octets; a larger literal (a message) is counted, not shown
 
 # Generous on purpose: a line that only resembles a login is blanked too.
-_LOGIN = re.compile(rb"\s*\S*\s+(LOGIN|AUTHENTICATE)(?=\s|\Z)", re.IGNORECASE)
+_LOGIN = re.compile(rb"\s*(?:\S+\s+)?(LOGIN|AUTHENTICATE)(?=\s|\Z)", re.IGNORECASE)  # people at a telnet forget the tag
 _ASTRING = re.compile(rb'\s+([^\s"{]+|"(?:[^"\\]|\\.)*")')
 
 
