@@ -120,6 +120,58 @@ def test_a_session_of_several_sandboxes_shows_in_each(tmp_path: Path) -> None:
     run(go())
 
 
+def test_a_sandbox_sees_its_own_parts(tmp_path: Path) -> None:
+    """Of a kept connection: its beginning, and what was said in each sandbox in that one alone, however the writing falls between."""
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            pen.command("hello")
+            for number, names in enumerate((["t1"], ["t2"], ["t1", "t3"], [], ["t1"], ["t2", "t1"])):
+                pen.command(f"part {number}")
+                pen.part()
+                if number % 2:
+                    await journal.flush()
+                for name in names:
+                    pen.join(name, also=True)
+                pen.reply(f"done {number}")
+                await journal.flush()
+            said = {}
+            for name in ("t1", "t2", "t3"):
+                (record,) = await journal.sessions(name)
+                assert (await journal.session(pen.id, name)) == record == (await journal.changed(name, 0))[0]
+                found = await journal.events(pen.id, 1, record.shown)
+                said[name] = [str(event.fields["text"])[-1] for event in found if event.kind == "command"]
+                assert found == await journal.events(pen.id, 1, record.shown)
+            assert said == {"t1": [*"o0", *"2345"], "t2": [*"o15"], "t3": [*"o23"]}
+            assert await journal.sessions("default") == []
+            assert len(await journal.events(pen.id)) == 14
+
+    run(go())
+
+
+def test_what_was_before_a_reset_isnt_seen_after_it(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen, generation = opened(journal), 1
+            journal._generation_of = journal._behind.generation_of = lambda _: generation
+            seen = []
+            for number in range(3):
+                pen.command(f"C{number}")
+                if number != 1:
+                    pen.part()
+                pen.join("t1")
+                await journal.flush()
+                (record,) = await journal.sessions("t1")
+                seen.append([event.fields.get("text") for event in await journal.events(pen.id, 0, record.shown)])
+                generation += 1
+                assert await journal.sessions("t1") == []
+                assert await journal.session(pen.id, "t1") is None
+            assert seen == [[None, "C0"], [None, "C1"], [None, "C2"]]
+
+    run(go())
+
+
 def spoken(journal: StoredJournal, lines: int = 8) -> Pen:
     """A session that has ended, of so many events and two."""
     pen = opened(journal)

@@ -33,6 +33,7 @@ class FakeLog:
     """A session's pen that keeps what it wrote."""
 
     id: str = "s1"
+    sandbox: str = "default"
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -52,8 +53,13 @@ class FakeLog:
     def reply(self, text: str) -> None:
         self.event("reply", text=text)
 
+    def part(self) -> None:
+        """Nothing is joined anew here."""
+
     def join(self, sandbox: str) -> None:
-        self.event("join", sandbox=sandbox)
+        if sandbox != self.sandbox:
+            self.sandbox = sandbox
+            self.event("join", sandbox=sandbox)
 
     def authenticated(self, account: str, mechanism: str) -> None:
         self.event("auth", account=account, mechanism=mechanism)

@@ -123,6 +123,7 @@ async def core_peer(yard: Yard, role: str, *, encrypted: bool = False) -> CorePe
         secret=yard.secret,
         mint=lambda: f"id{next(ids)}",
         join=lambda sandbox: setattr(gate, "sandbox", sandbox),
+        part=lambda: None,
         peer=Peer("192.0.2.1", tls="TLSv1.3" if encrypted else ""),
         gate=gate,
         quirks=quirks,

@@ -164,9 +164,9 @@ class HostedProtocol(web.RequestHandler):
 
     def join(self, sandbox: str) -> None:
         """Note which sandbox the requests are in, when it changes."""
+        self.connection.log.join(sandbox)
         if sandbox != self.sandbox:
             self.sandbox = sandbox
-            self.connection.log.join(sandbox)
             if self.connection.gate is not None:
                 self.connection.gate.sandbox = sandbox
 
@@ -186,6 +186,7 @@ class HostedProtocol(web.RequestHandler):
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         if self.journalled:
             note_request(self.connection, self.heads, request, prefix_of(request))
+            self.connection.log.part()
         try:
             if request.method == "CONNECT":
                 await self.resolve(request)
@@ -207,6 +208,7 @@ class HostedProtocol(web.RequestHandler):
             try:
                 self.join(await house.naming.sandbox_of(headers, prefix, login, self._home, self.connection.home))
             except UnknownSandboxError as error:
+                self.join(self._home)
                 await self.resolve(request)
                 return unknown(error)
         else:

@@ -87,7 +87,7 @@ class EventReader:
 
     async def of(self, record: SessionRecord, after: int = 0) -> list[forms.Event]:
         """A session's events behind one of them."""
-        return [_event(record, event) for event in await self.yard.journal.events(record.id, after)]
+        return [_event(record, event) for event in await self.yard.journal.events(record.id, after, record.shown)]
 
     async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
         """The events that are there and fit, by their time.
@@ -127,7 +127,9 @@ class EventReader:
         if not (number.isdecimal() and number.isascii() and 0 < len(number) < 10):
             return None
         record = await self.yard.journal.session(session, sandbox)
-        found = await self.yard.journal.events(session, int(number) - 1) if record and int(number) else []
+        if record is None or not int(number):
+            return None
+        found = await self.yard.journal.events(session, int(number) - 1, record.shown)
         return (found[0].at, session, found[0].seq) if found else None
 
     async def sessions(

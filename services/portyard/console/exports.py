@@ -82,7 +82,7 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
         if form == "jsonl":
             yield b"".join([msgspec.json.encode(event) + b"\n" for event in await reader.of(record)])
         else:
-            talk = journal_talk(record, await journal.events(record.id))
+            talk = journal_talk(record, await journal.events(record.id, shown=record.shown))
             yield (b"\n" if number else b"") + (replayable(talk) if form == "test" else talk).encode()
 
 
@@ -92,7 +92,7 @@ async def _whole(
     found, count = [], 0
     for record in records:
         await asyncio.sleep(0)
-        events = await reader.yard.journal.events(record.id)
+        events = await reader.yard.journal.events(record.id, shown=record.shown)
         count += len(events)
         if count > MOST_EVENTS:
             detail = f"format: these sessions have more than {MOST_EVENTS:,} events, and a {form} is made as a whole"

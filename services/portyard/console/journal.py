@@ -58,7 +58,7 @@ async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> lis
 async def get_session(call: Call) -> shapes.WholeSession:
     """One session with its events."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
-    events = await call.desk.yard.journal.events(record.id)
+    events = await call.desk.yard.journal.events(record.id, shown=record.shown)
     shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in events]
     return shapes.WholeSession(**_record_fields(record), events=shown)
 
@@ -71,7 +71,7 @@ async def get_talk(call: Call) -> Answer:
 
 async def talk_of(desk: Desk, record: SessionRecord) -> str:
     """A session as a talk's text."""
-    return journal_talk(record, await desk.yard.journal.events(record.id))
+    return journal_talk(record, await desk.yard.journal.events(record.id, shown=record.shown))
 
 
 async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id") -> SessionRecord:

@@ -234,6 +234,7 @@ class SmtpServer(SMTP):
             secret=yard.secret,
             mint=service.mint,
             join=partial(join, connection, also=not service.role.auth),
+            part=connection.log.part,
             peer=Peer(connection.peer[0], tls=self._tls_below(), home=connection.home),
             gate=connection.gate,
             quirks=quirks,

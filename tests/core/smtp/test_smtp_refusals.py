@@ -55,6 +55,7 @@ class Talker:
             secret=b"s",
             mint=lambda: "id1",
             join=self.door.joined.append,
+            part=lambda: None,
             peer=Peer("192.0.2.1"),
         )
         self.session = Session(context)

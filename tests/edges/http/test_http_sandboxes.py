@@ -150,6 +150,33 @@ def test_a_connection_may_visit_several(tmp_path: Path) -> None:
     run(go())
 
 
+def test_a_kept_connection_shows_each_sandbox_its_own_requests(tmp_path: Path) -> None:
+    """As an HTTP client's pool does that several tests use."""
+
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place, aiohttp.ClientSession(place.url) as client:
+            yard = place.place.yard
+            for name in ("t1", "t2"):
+                await yard.sandboxes.create(name)
+            for path in ("/~t1/get?1", "/~t2/get?2", "/~t9/get?3", "/~t1/get?4", "/get?5", "/~t1/get?6"):
+                await (await client.get(path)).read()
+            await yard.sandboxes.reset("t1")
+            for path in ("/~t1/get?7", "/~t2/get?8"):
+                await (await client.get(path)).read()
+            await yard.journal.flush()
+            seen = {}
+            for name in ("t1", "t2", "default"):
+                (session,) = await yard.journal.sessions(name, room="http")
+                found = await yard.journal.events(session.id, 0, session.shown)
+                seen[name] = [str(event.fields["text"]) for event in found if event.kind == "command"]
+                assert [event.kind for event in found][:2] == ["opened", "command"]
+                assert [event.kind for event in found].count("reply") == len(seen[name])
+            asked = {name: "".join(line.partition("?")[2][0] for line in lines) for name, lines in seen.items()}
+            assert asked == {"t1": "7", "t2": "28", "default": "35"}
+
+    run(go())
+
+
 def test_a_prefix_holds_along_redirects_links_and_digests(tmp_path: Path) -> None:
     def errand(url: str) -> None:
         with requests.Session() as client:

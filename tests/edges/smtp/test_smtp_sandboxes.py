@@ -89,3 +89,41 @@ def test_a_kept_connection_between_hops_carries_one_sandboxs_mail(tmp_path: Path
                 assert not any(other in text for text in said)
 
     run(go())
+
+
+def test_a_kept_connection_shows_each_sandbox_its_own_transactions(tmp_path: Path) -> None:
+    """As a mail client's pool does that several tests use; what was before a reset is gone with it."""
+
+    async def go() -> None:
+        async with chain(tmp_path) as served:
+            yard = served.yard
+            await make(yard, "t1")
+            await make(yard, "t2")
+            client = await asyncio.to_thread(smtplib.SMTP, "127.0.0.1", served.port("smtp"), timeout=20)
+
+            async def send(number: int, *to: str) -> None:
+                await asyncio.to_thread(client.sendmail, f"{number}@harbour.test", to, b"Subject: x\r\n\r\n")
+
+            await send(1, "u@t1.test")
+            await send(2, "u@t2.test")
+            await send(3, "u@t1.test", "u@t2.test")
+            assert await settled(yard) == []
+            before = await said(yard, "t1")
+            await yard.sandboxes.reset("t1")
+            assert await yard.journal.sessions("t1") == []
+            await send(4, "u@t1.test")
+            await asyncio.to_thread(client.quit)
+            assert await settled(yard) == []
+            after = {name: await said(yard, name) for name in ("t1", "t2")}
+            assert [before, after["t1"], after["t2"]] == [["1", "3"], ["4"], ["2", "3"]]
+
+    run(go())
+
+
+async def said(yard: Yard, sandbox: str) -> list[str]:
+    """The senders that the sandbox's session with the MTA shows; how it began shows, too."""
+    await yard.journal.flush()
+    (session,) = [each for each in await yard.journal.sessions(sandbox) if each.service == "mta"]
+    lines = [str(event.fields.get("text")) for event in await yard.journal.events(session.id, 0, session.shown)]
+    assert any(line.startswith("ehlo ") for line in lines)
+    return [line[11] for line in lines if line.lower().startswith("mail from:<")]

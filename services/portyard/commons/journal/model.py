@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from portyard.commons.journal.visits import WHOLE, Span
 
 KINDS = (
     "opened",
@@ -53,6 +55,7 @@ class SessionRecord:
         opened_at: The testbed's time, aware.
         closed_at: None while it runs.
         account: Who logged in, or None.
+        shown: Which of its events are the sandbox's.
     """
 
     id: str
@@ -63,6 +66,7 @@ class SessionRecord:
     opened_at: datetime
     closed_at: datetime | None
     account: str | None
+    shown: Sequence[Span] = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,14 @@ class SessionLog(Protocol):
     def reply(self, text: str | bytes) -> None:
         """Note a line (or lines) that the server sent; of octets, which are shown as UTF-8, the last line end is left out."""
 
+    def part(self) -> None:
+        """What was noted last begins a part (a request, a transaction) that may be in another sandbox than what was before."""
+
     def join(self, sandbox: str, *, also: bool = False) -> None:
-        """The session named its sandbox; with `also` one more, beside those that it named before."""
+        """The session named its sandbox; with `also` one more, beside those that it named before in this part.
+
+        A sandbox sees the parts in which it was named and what was before any part; the one that is named first sees all from the start.
+        """
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """Somebody logged in."""
@@ -123,8 +133,8 @@ class Journal(Protocol):
     async def session(self, session_id: str, sandbox: str | None = None) -> SessionRecord | None:
         """One session; when a sandbox is given, as that one sees it: None where it doesn't show there."""
 
-    async def events(self, session_id: str, after: int = 0) -> list[JournalEvent]:
-        """A session's events in order, those behind the one with this number."""
+    async def events(self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE) -> list[JournalEvent]:
+        """A session's events in order, behind the one with this number; of them those that a record's `shown` names."""
 
     async def mark(self) -> int:
         """A number for what is written by now: ask `changed` from here."""

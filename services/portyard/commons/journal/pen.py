@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.pages import FIELDS, LONG, PLACES, as_json, leaf, once
+from portyard.commons.journal.visits import Visits
 
 LEAF_EVENTS: Final = 32  # of which a leaf is made: more would have gone from the processor's caches by then
 _LEAF_PLACES = LEAF_EVENTS * PLACES
@@ -50,29 +51,26 @@ class Pen:
         record: What is known of the session since it was opened.
         noted: Events that aren't in a leaf, as `pages` has them.
         leaves: Leaves that aren't written, each with the number of its events.
-        sandbox: The sandbox that it belongs to.
-        guests: The generations of others in which it shows, too, by their names; those that aren't written yet.
+        visits: The sandboxes that it shows in.
         written: Events that are.
         stirred: It waits to be written.
     """
 
     __slots__ = (
+        "_behind",
         "_desk",
         "_heavy",
-        "_joined",
         "_moment",
         "_on_close",
         "account",
         "closed_at",
-        "generation",
-        "guests",
         "leaves",
         "local",
         "noted",
         "port",
         "record",
-        "sandbox",
         "stirred",
+        "visits",
         "written",
     )
 
@@ -82,16 +80,14 @@ class Pen:
         self._desk = desk
         self._moment = desk.moment
         self._on_close = closed
-        self._joined = False
+        self._behind = 0  # events that are in leaves, or were
         self._heavy = False  # something long was noted since the last leaf
         self.record = record
         self.local = local
         self.port = port
         self.noted: list[int | str | bytes] = []
         self.leaves: list[tuple[int, bytes]] = []
-        self.sandbox = record.sandbox
-        self.generation = desk.generation_of(record.sandbox)
-        self.guests: dict[str, int] = {}
+        self.visits = Visits(record.sandbox, desk.generation_of(record.sandbox))
         self.account: str | None = None
         self.closed_at: datetime | None = None
         self.written = 0
@@ -139,16 +135,16 @@ class Pen:
         if not self.stirred or len(noted) >= _LEAF_PLACES:
             self._attend()
 
+    def part(self) -> None:
+        """See SessionLog."""
+        self.visits.part(self._behind + len(self.noted) // PLACES)
+
     def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
         generation = self._desk.generation_of(sandbox)  # who claims a name again after a reset is seen again
-        if also and self._joined and sandbox != self.sandbox:
-            self.guests[sandbox] = generation
-        else:
-            self._joined = True
-            self.sandbox = sandbox
-            self.generation = generation
-        self._desk.stir(self)
+        if not self.visits.stays(sandbox, generation):
+            self.visits.join(sandbox, generation, self._behind + len(self.noted) // PLACES, also=also)
+            self._desk.stir(self)
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """See SessionLog."""
@@ -189,5 +185,6 @@ class Pen:
             once(noted)
             self._heavy = False
         self._desk.tally(self.record.room, self.record.service).update(noted[1::PLACES])
+        self._behind += len(noted) // PLACES
         self.leaves.append((len(noted) // PLACES, leaf(noted)))
         noted.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +10,7 @@ from portyard.commons.database.engine import Database, Row
 from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
 from portyard.commons.journal.pages import events as events_of
 from portyard.commons.journal.pen import LEAF_EVENTS
+from portyard.commons.journal.visits import WHOLE, Span, shows, spans_of
 from portyard.commons.journal.writing import PAGE_EVENTS
 
 
@@ -18,8 +19,7 @@ class Readings:
 
     Args:
         database: journal.db.
-        generation_of: A sandbox's generation at this moment. A session belongs to that in which it joined
-            last, and only the present one shows.
+        generation_of: A sandbox's generation at this moment; only the present one shows.
     """
 
     def __init__(self, database: Database, generation_of: Callable[[str], int]) -> None:
@@ -49,13 +49,14 @@ class Readings:
                 return record
         return None
 
-    async def events(self, session_id: str, after: int = 0) -> list[JournalEvent]:
+    async def events(self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE) -> list[JournalEvent]:
         """See Journal."""
         rows = await self._database.read(
             "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
             (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
         )
-        return [event for seq, body in rows for event in events_of(seq, body) if event.seq > after]
+        found = [event for seq, body in rows for event in events_of(seq, body) if event.seq > after]
+        return found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
 
     async def mark(self) -> int:
         """See Journal."""
@@ -78,20 +79,25 @@ class Readings:
         return [Tally(*row) for row in rows]
 
 
-_OWN: Final = "s.id, s.room, s.service, s.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
-_AS_GUEST: Final = "s.id, s.room, s.service, g.sandbox, s.peer, s.opened_at, s.closed_at, s.account"
+_WHAT: Final = "s.id, s.room, s.service, {name}.sandbox, s.peer, s.opened_at, s.closed_at, s.account, s.preamble, {since}.since, g.spans"
+_OWN: Final = _WHAT.format(name="s", since="s")
+_AS_GUEST: Final = _WHAT.format(name="g", since="g")
+_SESSION_AND: Final = (  # what it is in now, and its earlier visits
+    "sessions s LEFT JOIN guests g ON g.session_id = s.id AND g.sandbox = s.sandbox AND g.generation = s.generation"
+)
 _SESSIONS: Final = (
-    f"SELECT * FROM (SELECT * FROM (SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ?{{where}} "  # noqa: S608
+    f"SELECT * FROM (SELECT * FROM (SELECT {_OWN} FROM {_SESSION_AND} WHERE s.sandbox = ? AND s.generation = ?{{where}} "  # noqa: S608
     "ORDER BY s.id DESC LIMIT ?) AS own UNION ALL "
     f"SELECT * FROM (SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
     "WHERE g.sandbox = ? AND g.generation = ?{where} ORDER BY s.id DESC LIMIT ?) AS guest) AS found ORDER BY id DESC LIMIT ?"
 )
 _SESSION: Final = (
-    f"SELECT {_OWN}, s.generation FROM sessions s WHERE s.id = ? UNION ALL "  # noqa: S608 - our own words
-    f"SELECT {_AS_GUEST}, g.generation FROM guests g JOIN sessions s ON s.id = g.session_id WHERE g.session_id = ?"
+    f"SELECT {_OWN}, s.generation FROM {_SESSION_AND} WHERE s.id = ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_AS_GUEST}, g.generation FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
+    "WHERE g.session_id = ?"
 )
 _CHANGED: Final = (
-    f"SELECT {_OWN} FROM sessions s WHERE s.sandbox = ? AND s.generation = ? AND s.batch > ? UNION ALL "  # noqa: S608 - our own words
+    f"SELECT {_OWN} FROM {_SESSION_AND} WHERE s.sandbox = ? AND s.generation = ? AND s.batch > ? UNION ALL "  # noqa: S608 - our own words
     f"SELECT {_AS_GUEST} FROM guests g JOIN sessions s ON s.id = g.session_id AND s.sandbox <> g.sandbox "
     "WHERE g.sandbox = ? AND g.generation = ? AND s.batch > ? ORDER BY 1"
 )
@@ -103,7 +109,7 @@ _STANDING: Final = (
 
 
 def _record(row: Row) -> SessionRecord:
-    session_id, room, service, sandbox, peer, opened, closed, account = row
+    session_id, room, service, sandbox, peer, opened, closed, account, preamble, since, spans = row
     return SessionRecord(
         session_id,
         room,
@@ -113,4 +119,5 @@ def _record(row: Row) -> SessionRecord:
         datetime.fromisoformat(opened),
         datetime.fromisoformat(closed) if closed else None,
         account,
+        spans_of(preamble, since, spans or ""),
     )

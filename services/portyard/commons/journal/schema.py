@@ -57,5 +57,13 @@ SCHEMA = Schema(
         CREATE TABLE pages (
             session_id TEXT NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session_id, seq));
         """,
+        # Which of a session's events a sandbox sees: see commons.journal.visits.
+        """
+        ALTER TABLE sessions ADD COLUMN since BIGINT NOT NULL DEFAULT 1;
+        ALTER TABLE sessions ADD COLUMN preamble BIGINT NOT NULL DEFAULT 0;
+        ALTER TABLE guests ADD COLUMN since BIGINT;
+        ALTER TABLE guests ADD COLUMN spans TEXT NOT NULL DEFAULT '';
+        UPDATE guests SET since = 1;
+        """,
     ),
 )

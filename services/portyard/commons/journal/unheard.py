@@ -29,6 +29,9 @@ class UnheardLog:
     def reply(self, text: str | bytes) -> None:
         """See SessionLog."""
 
+    def part(self) -> None:
+        """See SessionLog."""
+
     def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
 

@@ -168,8 +168,7 @@ class WriteBehind:
                 octets += len(body) + OVERHEAD
             written += pen.written - first
             sessions.append(_row(pen, pen.written - first, octets))
-            guests += [(name, pen.id, generation) for name, generation in pen.guests.items()]
-            pen.guests.clear()
+            guests += [(name, pen.id, *rest) for name, *rest in pen.visits.take()]
             self._octets_since += octets
         self._events_since += written
         fast = written > LOADED_RATE * (self._loop.time() - self._wrote_at)
@@ -202,10 +201,11 @@ class WriteBehind:
 
 
 _SESSIONS: Final = (
-    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, account, closed_at, events, gone, "
-    "octets, batch)",
+    "INSERT INTO sessions (id, room, service, peer, local, port, opened_at, sandbox, generation, since, preamble, account, "
+    "closed_at, events, gone, octets, batch)",
     "ON CONFLICT (id) DO UPDATE SET sandbox = excluded.sandbox, batch = excluded.batch, generation = excluded.generation, "
-    "account = excluded.account, closed_at = excluded.closed_at, events = excluded.events, octets = sessions.octets + excluded.octets",
+    "since = excluded.since, preamble = excluded.preamble, account = excluded.account, closed_at = excluded.closed_at, "
+    "events = excluded.events, octets = sessions.octets + excluded.octets",
 )
 _TALLIES: Final = (
     "INSERT INTO tallies (room, service, kind, events)",
@@ -213,8 +213,9 @@ _TALLIES: Final = (
 )
 _PAGES: Final = ("INSERT INTO pages (session_id, seq, body)", "")
 _GUESTS: Final = (
-    "INSERT INTO guests (sandbox, session_id, generation)",
-    "ON CONFLICT (sandbox, session_id) DO UPDATE SET generation = excluded.generation",
+    "INSERT INTO guests (sandbox, session_id, generation, since, spans)",
+    "ON CONFLICT (sandbox, session_id) DO UPDATE SET generation = excluded.generation, since = excluded.since, spans = "
+    "CASE WHEN guests.generation = excluded.generation THEN guests.spans || excluded.spans ELSE excluded.spans END",
 )
 
 
@@ -239,7 +240,9 @@ def _row(pen: Pen, events: int, octets: int) -> tuple[object, ...]:
     record = pen.record
     fixed = (pen.id, record.room, record.service, record.peer, pen.local, pen.port, record.opened_at.isoformat())
     closed_at = pen.closed_at.isoformat() if pen.closed_at else None
-    return (*fixed, pen.sandbox, pen.generation, pen.account, closed_at, pen.written, pen.written - events, octets)
+    visits = pen.visits
+    place = (visits.sandbox, visits.generation, visits.since, visits.preamble)
+    return (*fixed, *place, pen.account, closed_at, pen.written, pen.written - events, octets)
 
 
 def _pages(pen: Pen) -> list[tuple[int, bytes]]:

@@ -69,6 +69,7 @@ class Context:
         secret: By which testbed peers prove themselves.
         mint: Makes a delivery id, never the same twice.
         join: Told each sandbox that the peer names.
+        part: Told that a transaction begins, whose sandboxes may be others than the last one's.
         gate: What the rules want of this session; None for nothing.
         peer: The peer.
         machine: The phase.
@@ -88,6 +89,7 @@ class Context:
     secret: bytes = field(repr=False)
     mint: Callable[[], str]
     join: Callable[[str], None]
+    part: Callable[[], None]
     peer: Peer
     gate: SessionGate | None = None
     machine: Machine = field(default_factory=Machine)
