@@ -186,7 +186,9 @@ class Conversation:
                     self._log.authenticated(account, mechanism)
                     if self._gate is not None:
                         self._gate.account = account
-                case Joins(sandbox):
+                case Joins(sandbox, anew):
+                    if anew:
+                        self._log.part()
                     self._join(sandbox)
                 case Pause(seconds):
                     await asyncio.sleep(seconds)

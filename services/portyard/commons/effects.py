@@ -83,9 +83,15 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Joins:
-    """The session belongs to this sandbox from now on: its name was claimed, whether or not what follows is granted."""
+    """The session belongs to this sandbox from now on: its name was claimed, whether or not what follows is granted.
+
+    Attributes:
+        sandbox: Its name.
+        anew: Whatever the peer says names one, and what it said last names this one; what was before stays where it was.
+    """
 
     sandbox: str
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,9 +306,14 @@ def test_a_query_is_of_the_sandbox_that_owns_its_name(tmp_path: Path) -> None:
                     assert await asks("A www.foreign.example") == ["REFUSED"]
                     assert await asks("TXT www.t1.test") == ["NOERROR aa", 'answer www.t1.test. 5 TXT "hello"']
             await yard.journal.flush()
-            theirs = await yard.journal.sessions("t1", room="dns")
-            shown = [journal_talk(one, await yard.journal.events(one.id)) for one in theirs]
-            assert sum("C: A www.shop.EXAMPLE.\n# fault verb=query" in talk for talk in shown) == 2
+            shown = {}
+            for name in ("t1", "default"):
+                some = await yard.journal.sessions(name, room="dns")
+                shown[name] = [journal_talk(one, await yard.journal.events(one.id, 0, one.shown)) for one in some]
+                assert len(shown[name]) == 3  # the connection, and two datagrams
+            assert sum("C: A www.shop.EXAMPLE.\n# fault verb=query" in talk for talk in shown["t1"]) == 2
+            assert not any("www.portyard.test" in talk for talk in shown["t1"])
+            assert not any("shop" in talk or "t1.test" in talk for talk in shown["default"])
             await yard.rules.flush()
             hits = [stored.hits for stored in await yard.rules.load("t1")]
             assert hits == [2]
