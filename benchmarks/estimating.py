@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 STOLEN: Final = 0.02
-"""The share of the machine that its host may have taken in a slice that counts."""
+"""The share of the machine that its host may have taken in a block that counts."""
 OTHERS: Final = 0.15
 """The same of other programs."""
 RESAMPLES: Final = 2000
@@ -28,10 +27,10 @@ class Slice:
     Attributes:
         side: Whose.
         block: In which round.
-        units: What was done.
+        units: What was done; 0 where only what was noted is written.
         seconds: From the first command to the last answer.
         cpu_ns: Processor time of the server, until all that the slice caused was written.
-        stolen: The share of the machine that its host took meanwhile.
+        stolen: The share of the machine that its host took during the block.
         others: The share that other programs had.
     """
 
@@ -52,13 +51,13 @@ class Estimate:
         share: The estimate; 0.1 is a tenth more.
         low: Where the interval begins.
         high: Where it ends.
-        slices: How many it stands on, of both sides.
+        blocks: How many it stands on.
     """
 
     share: float
     low: float
     high: float
-    slices: int = 0
+    blocks: int = 0
 
 
 Measure = Callable[[Slice], float]
@@ -75,20 +74,9 @@ def time(one: Slice) -> float:
 
 
 def undisturbed(slices: Sequence[Slice]) -> list[Slice]:
-    """Those in which the machine was ours; where most weren't, the quieter half. What they found isn't looked at."""
-    bounds = [
-        max(bound, statistics.median(map(share, slices))) if slices else bound
-        for bound, share in ((STOLEN, _stolen), (OTHERS, _others))
-    ]
-    return [one for one in slices if one.stolen <= bounds[0] and one.others <= bounds[1]]
-
-
-def _stolen(one: Slice) -> float:
-    return one.stolen
-
-
-def _others(one: Slice) -> float:
-    return one.others
+    """Those of blocks in which the machine was ours; where most weren't, all of them. What they found isn't looked at."""
+    kept = [one for one in slices if one.stolen <= STOLEN and one.others <= OTHERS]
+    return kept if len(kept) * 2 > len(slices) else list(slices)
 
 
 def per_unit(slices: Sequence[Slice], side: str, measure: Measure) -> float:
@@ -106,7 +94,7 @@ def compare(
     The interval is the bootstrap's over blocks, drawn with replacement: slices of a block saw the same minute of the machine.
     """
     sums = _sums(slices, side, against, measure)
-    count = sum(1 for one in slices if one.side in (side, against))
+    count = len(sums)
     share = _share(sums)
     if math.isnan(share):
         return Estimate(math.nan, math.nan, math.nan, count)

@@ -16,8 +16,8 @@ _OF_A_PROCESS = (
     2  # the kernel's word for the clock that adds up what the scheduler gave to a process (clock_getcpuclockid(3))
 )
 _STAT = Path("/proc/stat")
-QUIET_S = 0.001
-IDLE_NS = 60_000  # that a process may still use in a look and count as idle
+QUIET_S = 0.0005
+IDLE_NS = 30_000  # that a process may still use in a look and count as idle
 LOOKS = 2
 MOST_LOOKS = 2000
 

@@ -36,6 +36,7 @@ Tell = Callable[[str], None]
 ROOM_S = 26.0  # for one room
 RULED, NONE, AGAIN = "rules", "none", "none again"
 SIDES = (RULED, NONE, AGAIN)
+WORDS = {RULED: "ruled", NONE: "bare", AGAIN: "bare"}
 _TEXTS: tuple[Callable[[int], str], ...] = (
     lambda n: f"nobody{n}@nowhere.test",
     lambda n: f"*@nowhere{n}.test",
@@ -119,20 +120,14 @@ def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[Found]:
 
 def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan) -> Found:
     """One room: the same sessions beside the rules and without, and without once more, which has to come out alike."""
-    body, stand = json.dumps(rules), False
     client = http.client.HTTPConnection(HOST, testbed.port("console"), timeout=60)
-
-    def prepare(side: str) -> None:
-        nonlocal stand
-        if stand != (side == RULED):
-            stand = not stand
-            _ask(client, *(("POST", body) if stand else ("DELETE", None)))
-
     with contextlib.closing(client), Driver() as driver:
+        _ask(client, "POST", json.dumps(rules))
         driver.open("all", load.make(testbed, 0, plan.connections))
-        slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), prepare, handed_on=load.handed_on)
+        slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), WORDS, SIDES, handed_on=load.handed_on, lead=True)
         found = slicer.run(time.monotonic() + (2.0 if plan.quick else plan.room_s or ROOM_S))
-        prepare(NONE)
+        _ask(client, "DELETE", None)
+        testbed.steer("ruled")
     return Found(load, found)
 
 
@@ -163,7 +158,7 @@ def _table(rooms: list[Found]) -> Table:
                 f"{percent(cost.share)} ({between(cost)})",
                 *(shown(per_unit(kept, side, estimating.cpu) / 1000, 1) for side in (NONE, RULED)),
                 f"{shown(1 / seconds)} / s",
-                f"{len(kept)} of {len(room.slices)}",
+                room.counted(),
             )
         )
     columns = (
@@ -176,7 +171,7 @@ def _table(rooms: list[Found]) -> Table:
         "µs without",
         "µs with",
         "units, with rules",
-        "slices",
+        "blocks",
     )
     note = (
         f"How much longer a unit takes, and how much more processor time, beside {RULES} rules that don't match (exact text, globs, "

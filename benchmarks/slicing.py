@@ -8,7 +8,8 @@ import random
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.driver import Driver
@@ -16,13 +17,13 @@ from benchmarks.estimating import Slice
 from benchmarks.host import Host, cpu_ns, wait_idle
 from benchmarks.processes import START_S, BenchmarkError, Testbed, family
 
-SLICE_S = 0.1
-LEAD_S = 0.008  # a side's first cycles after a change go uncounted: what it remembers has to come back to the processor
+SLICE_S = 0.025
+ROUNDS = 4  # of a block, each side twice in each: what they noted is written at its end, as often as it would be under such a load
 TRIAL_S = 0.3
+LEAD = 16  # cycles that go uncounted after a change
 POLL_S = 0.002
 MAIL_LIMIT_S = 20.0
 STEERED = str(Path(__file__).with_name("steered.py"))
-Prepare = Callable[[str], None]
 
 
 class Steered(Testbed):
@@ -52,12 +53,12 @@ class Steered(Testbed):
                 each.close()
         super().stop()
 
-    def turn(self, *, journal: bool) -> None:
-        """Say whether sessions that begin from now on have a journal."""
-        self._say("on" if journal else "off")
+    def steer(self, word: str) -> None:
+        """Say what is the case from now on; see `steered` for the words."""
+        self._say(word)
 
     def settle(self) -> float:
-        """Wait until mail that was accepted is delivered, what was noted is written, and nothing is done any more.
+        """Wait until mail that was accepted is delivered, and nothing is done any more.
 
         Returns:
             When the mail was.
@@ -69,7 +70,6 @@ class Steered(Testbed):
                 raise BenchmarkError("accepted mail isn't delivered")
             time.sleep(POLL_S)
         delivered = time.monotonic()
-        self._say("settle")
         wait_idle(self.pids)
         return delivered
 
@@ -91,9 +91,10 @@ class Slicer:
         testbed: The server.
         driver: The load.
         teams: The driver's team of each side.
-        prepare: Puts the testbed in a side's setting.
+        words: What the testbed is told before a side's slice.
+        journal: The sides whose slices are noted: what writing costs is theirs in equal parts.
         handed_on: A unit is done when its mail is delivered.
-        slice_s: About how long a slice takes.
+        lead: Whether a side's first cycles go uncounted: what is remembered between two events is another's then.
     """
 
     def __init__(
@@ -101,58 +102,81 @@ class Slicer:
         testbed: Steered,
         driver: Driver,
         teams: dict[str, str],
-        prepare: Prepare,
+        words: dict[str, str],
+        journal: Sequence[str],
+        *,
         handed_on: bool = False,
-        slice_s: float = SLICE_S,
+        lead: bool = False,
     ) -> None:
         self._testbed = testbed
         self._driver = driver
         self._teams = teams
-        self._prepare = prepare
+        self._words = words
+        self._journal = journal
         self._handed_on = handed_on
+        self._lead = LEAD if lead else 0
         self._host = Host([*testbed.pids, driver.pid, os.getpid()])
-        self._set = ""
-        self._lead = self._cycles = 1
-        self._calibrate(slice_s)
+        self._word = ""
+        self._cycles = 1
+        self._calibrate()
 
     def run(self, until: float) -> list[Slice]:
-        """As many blocks as there is time for; in each, every side twice: in an order by chance, and back."""
+        """As many blocks as there is time for."""
         chance = random.Random(7)
         found: list[Slice] = []
+        self._testbed.steer("hold")
+        self._write()
         for block in itertools.count():
-            order = list(self._teams)
-            chance.shuffle(order)
-            found += [self._slice(side, block) for side in (*order, *reversed(order))]
+            found += self._block(block, chance)
             if time.monotonic() > until:
                 break
         return found
 
-    def _calibrate(self, slice_s: float) -> None:
-        """How many cycles make a slice: as many on every side."""
+    def _block(self, block: int, chance: random.Random) -> list[Slice]:
+        """A few rounds, in each of which every side has its slice twice, in an order by chance and back; then what was noted is written."""
+        self._host.look()
+        slices = []
+        order = list(self._teams)
+        for _ in range(ROUNDS):
+            chance.shuffle(order)
+            slices += [self._slice(side) for side in (*order, *reversed(order))]
+        used = self._write()
+        slices += [Slice(side, block, 0, 0.0, used // len(self._journal)) for side in self._journal]
+        meanwhile = self._host.look()
+        return [replace(one, block=block, stolen=meanwhile.stolen, others=meanwhile.others) for one in slices]
+
+    def _calibrate(self) -> None:
+        """How many cycles make a slice: as many on every side. Before that, what is slow once is done."""
         rate = 0.0
-        for side in self._teams:
+        for side, team in self._teams.items():
             self._enter(side)
-            cycles, seconds = self._driver.work(self._teams[side], seconds=TRIAL_S)
+            cycles, seconds = self._driver.work(team, seconds=TRIAL_S)
             rate = max(rate, cycles / seconds)
             self._testbed.settle()
-        self._cycles = max(8, round(rate * slice_s))
-        self._lead = max(8, round(rate * LEAD_S))
+        self._cycles = max(8, round(rate * SLICE_S))
 
-    def _enter(self, side: str) -> None:
-        if side != self._set:
-            self._prepare(side)
-            self._set = side
+    def _enter(self, side: str) -> bool:
+        """Put the testbed in a side's setting; whether it was in another."""
+        changes = self._words[side] != self._word
+        if changes:
+            self._testbed.steer(self._words[side])
+            self._word = self._words[side]
+        return changes
 
-    def _slice(self, side: str, block: int) -> Slice:
-        self._enter(side)
+    def _slice(self, side: str) -> Slice:
         team = self._teams[side]
-        self._driver.work(team, cycles=self._lead)
-        self._testbed.settle()
-        self._host.look()
+        if self._enter(side) and self._lead:
+            self._driver.work(team, cycles=self._lead)
+            self._testbed.settle()
         before, began = self._testbed.cpu_ns(), time.monotonic()
         units, seconds = self._driver.work(team, cycles=self._cycles)
         delivered = self._testbed.settle() - began
-        seconds = delivered if self._handed_on else seconds
         used = self._testbed.cpu_ns() - before
-        meanwhile = self._host.look()
-        return Slice(side, block, units, seconds, used, meanwhile.stolen, meanwhile.others)
+        return Slice(side, 0, units, delivered if self._handed_on else seconds, used)
+
+    def _write(self) -> int:
+        """Have what was noted written; nanoseconds of processor time that it took."""
+        before = self._testbed.cpu_ns()
+        self._testbed.steer("write")
+        self._testbed.settle()
+        return self._testbed.cpu_ns() - before
