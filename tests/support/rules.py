@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from portyard.commons.scenario.checking import carries
 from portyard.commons.scenario.counting import chance, due
 from portyard.commons.scenario.engine import Claim
 from portyard.commons.scenario.model import Rule, StoredRule
@@ -44,6 +45,11 @@ class MemoryRules:
     async def anything(self) -> bool:
         self.asked["anything"] += 1
         return bool(self._rules or self.magic)
+
+    async def carried(self) -> tuple[frozenset[str], bool]:
+        self.asked["carried"] += 1
+        found = {carries(stored.rule, sandbox) for sandbox, rules in self._rules.items() for stored in rules}
+        return frozenset(found - {""}), bool(self.magic)
 
     async def state(self, sandbox: str) -> tuple[int, bool]:
         self.asked["state"] += 1

@@ -102,4 +102,14 @@ CREATE TABLE leases (
 ) WITHOUT ROWID
 """
 
-CONTROL_SCHEMA = Schema("control", (_FIRST, _SECOND, _THIRD))
+# `carries` is the rooms that a rule asks for faults of bytes, as its `on` names them: a shared listener has to know before any sandbox is
+# named. Of rules that stood before it is taken to be every room; the index holds only those that ask.
+_FOURTH = """
+ALTER TABLE rules ADD COLUMN carries TEXT NOT NULL DEFAULT '';
+UPDATE rules SET carries = '*'
+    WHERE rule LIKE '%latency%' OR rule LIKE '%bandwidth%' OR rule LIKE '%slice%' OR rule LIKE '%stall%'
+    OR rule LIKE '%cut_after%' OR rule LIKE '%reset%' OR rule LIKE '%half_close%' OR rule LIKE '%corrupt%';
+CREATE INDEX rules_by_carries ON rules (carries) WHERE carries <> ''
+"""
+
+CONTROL_SCHEMA = Schema("control", (_FIRST, _SECOND, _THIRD, _FOURTH))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from portyard.commons.hints import did_you_mean
+from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
 from portyard.commons.scenario.patterns import (
@@ -255,7 +256,16 @@ def _check_recipes(rule: Rule, recipes: Iterable[str] | None, key: str) -> None:
 
 def asks_for_bytes(rule: Rule) -> bool:
     """Whether the wire has to be ready for it."""
-    return any(action_name(action) in BYTES for action in rule.then)
+    steps = (step for action in rule.then if isinstance(action, Script) for step in action.steps)
+    return any(action_name(action) in BYTES for action in (*rule.then, *steps))
+
+
+def carries(rule: Rule, sandbox: str) -> str:
+    """The rooms whose shared listeners have to be ready for a rule, as its `on` names them; "" where none has.
+
+    `connect` comes before any sandbox is named: such a rule of another than `default` is meant by that sandbox's own listeners alone.
+    """
+    return rule.room if asks_for_bytes(rule) and (sandbox == DEFAULT or rule.verb != "connect") else ""
 
 
 def _shown(patterns: tuple[Scalar, ...]) -> object:

@@ -84,13 +84,14 @@ class SqlRules:
         """
 
         def job(work: Transaction) -> StoredRule | None:
+            from portyard.commons.scenario.checking import carries
             from portyard.commons.scenario.parsing import print_rule
 
             _check_name(work, sandbox, rule, rule_id)
             rows = work.execute(
-                "UPDATE rules SET name = ?, rule = ?, matched = 0, hits = 0, scopes = 0, last_session = NULL, last_at = NULL, "  # noqa: S608
+                "UPDATE rules SET name = ?, rule = ?, carries = ?, matched = 0, hits = 0, scopes = 0, last_session = NULL, last_at = NULL, "  # noqa: S608
                 f"revision = revision + 1 WHERE id = ? AND sandbox = ? RETURNING {_COLUMNS}",
-                (rule.name or None, print_rule(rule), rule_id, sandbox),
+                (rule.name or None, print_rule(rule), carries(rule, sandbox), rule_id, sandbox),
             )
             if not rows:
                 return None
@@ -121,6 +122,15 @@ class SqlRules:
         """See RuleBook."""
         sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM rules) OR EXISTS (SELECT 1 FROM sandboxes WHERE magic <> 0)"
         return bool(await self._database.read(sql))
+
+    async def carried(self) -> tuple[frozenset[str], bool]:
+        """See RuleBook."""
+        sql = (
+            "SELECT DISTINCT carries FROM rules WHERE carries <> '' "
+            "UNION ALL SELECT '' WHERE EXISTS (SELECT 1 FROM sandboxes WHERE magic <> 0)"
+        )
+        found = {room for (room,) in await self._database.read(sql)}
+        return frozenset(found - {""}), "" in found
 
     async def state(self, sandbox: str) -> tuple[int, bool]:
         """See RuleBook."""
@@ -231,13 +241,14 @@ def _check_name(work: Transaction, sandbox: str, rule: Rule, rule_id: int = 0) -
 
 
 def _insert(work: Transaction, sandbox: str, rule: Rule) -> StoredRule:
-    from portyard.commons.scenario.parsing import print_rule  # a testbed without a rule starts without the language
+    from portyard.commons.scenario.checking import carries  # a testbed without a rule starts without the language
+    from portyard.commons.scenario.parsing import print_rule
 
     _check_name(work, sandbox, rule)
     number = work.execute("UPDATE counters SET value = value + 1 WHERE name = 'rule' RETURNING value")[0][0]
     work.execute(
-        "INSERT INTO rules (id, sandbox, name, rule) VALUES (?, ?, ?, ?)",
-        (number, sandbox, rule.name or None, print_rule(rule)),
+        "INSERT INTO rules (id, sandbox, name, rule, carries) VALUES (?, ?, ?, ?, ?)",
+        (number, sandbox, rule.name or None, print_rule(rule), carries(rule, sandbox)),
     )
     return StoredRule(number, sandbox, rule)
 
