@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from portyard.commons.binding import Bound
@@ -24,6 +25,7 @@ from portyard.commons.scenario.actions import Reset, action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.stream import Stream
+from portyard.commons.unready import tell_unready
 from portyard.commons.wire.half_close import HalfClose
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.sockets import close_now, reset_now
@@ -136,7 +138,7 @@ class Listener:
         gate = self.gate.session(
             room, session=log.id, peer=peer[0], role=service.role, port=port.name, sandbox=home, internal=inside
         )
-        connection = Connection(service, port, peer, local, log, gate, home=home)
+        connection = Connection(service, port, peer, local, log, gate, partial(tell_unready, log), home)
         if not inside:
             gate.recipe = self.recipe
         if self.wardrobe is not None and not inside:
@@ -190,7 +192,8 @@ class Listener:
                 connection.log.close("reset by a rule")
                 return
         faults = faults_of(verdict.faults if verdict is not None else ())
-        if faults or await self.gate.asks_for_bytes(self.bound.card.name, self.sandbox):
+        named = None if self.sandbox == DEFAULT else self.sandbox  # on a shared listener a session may join any
+        if faults or await self.gate.asks_for_bytes(self.bound.card.name, named):
             self._relay(connection, sock, faults)
         else:
             self._hand_over(connection, sock)

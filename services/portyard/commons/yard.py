@@ -36,7 +36,7 @@ class Connection:
         local: Our address and port.
         log: The session's pen; `opened` is noted already, `close` is the room's duty when the connection ends.
         gate: The session's gate: what the rules want of it.
-        arm: Puts faults of bytes (`commons.scenario.actions`) on the connection.
+        arm: Puts faults of bytes (`commons.scenario.actions`) on the connection, or has the journal tell that it can't.
         home: The sandbox whose listener took it: what names no sandbox means this one.
     """
 

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from portyard.commons.scenario.model import Scalar
+from portyard.commons.unready import tell_unready
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.relay import Relay
 from portyard.ftp.data import CHUNK, PlainData
@@ -155,7 +156,9 @@ class WatchedData(PlainData):
             return False
         if verdict is None:
             return True
-        if self.relay is not None:
+        if self.relay is None:
+            tell_unready(self.cmd_channel.pen, verdict.faults)
+        else:
             for direction, fault in faults_of(verdict.faults):
                 self.relay.arm(fault, direction)
         if verdict.refuse is not None:
