@@ -89,8 +89,8 @@ def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]
 
 
 def _peer(number: int) -> str:
-    host = f"{number // 250}.{number % 250}"
-    return (f"10.{host}.7", f"10.{host}.*", f"/^10\\.{host}\\./")[number % 3]
+    high, low = divmod(number, 250)
+    return (f"10.{high}.{low}.7", f"10.{high}.{low}.*", rf"/^10\.{high}\.{low}\./")[number % 3]
 
 
 def _pattern(kind: FieldKind, number: int) -> str | int:
