@@ -11,6 +11,7 @@ import pytest
 
 from portyard.commons.scenario.vocabulary import FAULTS
 from portyard.testing import Testbed
+from tests.support.matrix.joined import JOINABLE, joined_cells
 from tests.support.matrix.midst import MOMENTS, Moment, midst_cells
 from tests.support.matrix.octets import SPEECHES, octet_cells
 from tests.support.matrix.place import Client, Place, look_at
@@ -37,6 +38,15 @@ def place(testbed: Testbed) -> Iterator[Place]:
     testbed.control.delete("sandboxes/default/rules")
 
 
+@pytest.fixture
+def own_place(testbed: Testbed, place: Place) -> Iterator[Place]:
+    """The shared listeners, and a sandbox that sessions have to name."""
+    with testbed.own_sandbox() as own:
+        found = Place(place.console, place.ports, own.name)
+        yield found
+        found.close()
+
+
 @pytest.mark.parametrize("room", SPEECHES)
 def test_every_fault(place: Place, room: str) -> None:
     cells = list(octet_cells(room, place))
@@ -56,6 +66,28 @@ def test_every_fault_in_the_midst(place: Place, room: str) -> None:
     report = look_at(place, cells)
     assert len(report) == len(cells)
     assert {name: wrong for name, wrong in report.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("room", MOMENTS)
+def test_every_fault_in_the_midst_of_a_sandbox(own_place: Place, room: str) -> None:
+    """The same on the listeners that all share, where the session has to name the sandbox first."""
+    cells = list(midst_cells(room, own_place))
+    assert {cell.name for cell in cells} == set().union(*map(announced, MOMENTS[room]))
+    report = look_at(own_place, cells)
+    assert {name: wrong for name, wrong in report.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("room", JOINABLE)
+def test_every_means_to_join_a_sandbox(own_place: Place, room: str) -> None:
+    cells = list(joined_cells(room, own_place))
+    assert cells
+    report = look_at(own_place, cells)
+    assert len(report) == len(cells)
+    assert {name: wrong for name, wrong in report.items() if wrong} == {}
+
+
+def test_every_room_is_joined() -> None:
+    assert set(JOINABLE) == set(MOMENTS)
 
 
 def test_every_room_has_its_midst() -> None:

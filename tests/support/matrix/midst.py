@@ -14,7 +14,7 @@ from typing import Protocol
 from tests.support.matrix.midst_ftp import Download, Upload
 from tests.support.matrix.midst_ssh import Run
 from tests.support.matrix.octets import Speech, down, up
-from tests.support.matrix.place import DOMAIN, PASSWORD, Cell, Client, Place
+from tests.support.matrix.place import PASSWORD, Cell, Client, Place
 from tests.support.matrix.web import ECHO, LONG, SWITCHED, TEXT, frame
 
 Steps = tuple[tuple[bytes, bytes], ...]
@@ -116,11 +116,15 @@ class Spoken:
         """A client that has asked, and has heard so much of the answer."""
         client = Client(place.connect(self.port))
         for say, pattern in self.lead:
-            client.say(say.replace(b"$user", f"{user}@{DOMAIN}".encode()))
+            client.say(place.named(say.replace(b"$user", f"{user}@{place.domain}".encode())))
             client.until(rb"\A" + pattern)
-        client.say(self.ask)
+        client.say(place.named(self.ask.replace(b"$basic", _basic(f"{user}@{place.domain}"))))
         client.until(rb"\A" + heard)
         return client
+
+
+def _basic(login: str) -> bytes:
+    return base64.b64encode(f"{login}:{PASSWORD}".encode())
 
 
 def _line(beginning: bytes) -> bytes:
@@ -145,10 +149,9 @@ _MESSAGE = b"Subject: midst\r\n\r\nText.\r\n.\r\n"
 _POP3 = _login(rb"\+OK", "USER $user", rb"\+OK", f"PASS {PASSWORD}", rb"\+OK")
 _IMAP = _login(rb"\* OK", f"l LOGIN $user {PASSWORD}", rb"l OK", "s SELECT INBOX", rb"s OK")
 _FTP = _login(rb"220 ", "USER $user", rb"331 ", f"PASS {PASSWORD}", rb"230 ")
-_BASIC = base64.b64encode(f"m-midst-http@portyard.test:{PASSWORD}".encode())
 _PUT = (
     b"PUT /files/m-midst-http/f HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n"
-    b"Authorization: Basic " + _BASIC + b"\r\n\r\n"
+    b"Authorization: Basic $basic\r\n\r\n"
 )
 _GET = b"GET /bytes/5000?seed=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _HEAD = rb"HTTP/1\.1 200 .*?\r\n\r\n"

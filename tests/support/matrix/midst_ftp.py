@@ -14,7 +14,6 @@ from tests.support.matrix.place import DELAY_S, PASSWORD, PATIENCE_S, Cell, Clie
 
 CARGO = b"cargo aboard"
 HALF = len(CARGO) // 2
-_USER = b"USER m-midst-ftp@portyard.test\r\n"
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class Upload:
 def _client(place: Place) -> Client:
     client = Client(place.connect("ftp"))
     client.line(b"220 ")
-    for say, beginning in ((_USER, b"331 "), (f"PASS {PASSWORD}\r\n".encode(), b"230 "), (b"TYPE I\r\n", b"200 ")):
+    user = f"USER m-midst-ftp@{place.domain}\r\n".encode()
+    for say, beginning in ((user, b"331 "), (f"PASS {PASSWORD}\r\n".encode(), b"230 "), (b"TYPE I\r\n", b"200 ")):
         client.say(say)
         client.line(beginning)
     return client

@@ -22,6 +22,8 @@ LEAST_S = 0.9 * DELAY_S
 """What a delay takes at least; clocks are a little coarse."""
 QUIET_S = 0.15
 """Nothing comes for so long where nothing is to come."""
+CLOSED = 7
+"""TCP_CLOSE of the kernel's tcp_states.h; whoever only ends its direction leaves TCP_CLOSE_WAIT."""
 PASSWORD = "matrix-secret"
 DOMAIN = "portyard.test"
 
@@ -32,13 +34,19 @@ class Place:
     Args:
         console: Host and number of the control API.
         ports: Host and number of every port, by its name as the cards have it.
+        sandbox: Whose rules are set, and whom sessions name that come to the ports.
 
     Attributes:
+        domain: The sandbox's own.
         set: The rule that was set last; each room that is looked at at the same time takes a place of its own.
     """
 
-    def __init__(self, console: tuple[str, int], ports: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(
+        self, console: tuple[str, int], ports: Mapping[str, tuple[str, int]], sandbox: str = "default"
+    ) -> None:
         self.console = console
+        self.sandbox = sandbox
+        self.domain = DOMAIN if sandbox == "default" else f"{sandbox}.test"
         self.set = ""
         self._kept = threading.local()
         self.ports = {name: (host, int(number)) for name, (host, number) in ports.items()}
@@ -73,6 +81,13 @@ class Place:
             return None
         return json.loads(octets) if octets[:1] in b"[{" else octets.decode()
 
+    def _of(self, path: str) -> str:
+        return f"sandboxes/{self.sandbox}/{path}"
+
+    def named(self, said: bytes) -> bytes:
+        """What a client of HTTP says, as one says it that names the sandbox: by the host."""
+        return said if self.sandbox == "default" else said.replace(b"Host: localhost", b"Host: " + self.domain.encode())
+
     def close(self) -> None:
         """Close this thread's connection to the API."""
         kept = self._kept.__dict__.pop("connection", None)
@@ -81,13 +96,13 @@ class Place:
 
     def rule(self, on: str, then: Mapping[str, object], **more: object) -> str:
         """Set a rule that acts once; its id."""
-        made = self.ask("POST", "sandboxes/default/rules", {"on": on, "times": 1, "then": then, **more})
+        made = self.ask("POST", self._of("rules"), {"on": on, "times": 1, "then": then, **more})
         self.set = str(made["id"])
         return self.set
 
     def hits(self) -> int:
         """How often the rule that was set last has acted."""
-        return int(self.ask("GET", f"sandboxes/default/rules/{self.set}")["hits"])
+        return int(self.ask("GET", self._of(f"rules/{self.set}"))["hits"])
 
     def acted(self) -> None:
         """Return once the rule that was set last has acted: what is silent for want of time isn't silenced."""
@@ -97,17 +112,17 @@ class Place:
 
     def forget(self) -> None:
         """Remove the rule that was set last."""
-        self.ask("DELETE", f"sandboxes/default/rules/{self.set}")
+        self.ask("DELETE", self._of(f"rules/{self.set}"))
 
     def account(self, name: str) -> str:
         """A new account; its address."""
-        made = self.ask("POST", "sandboxes/default/accounts", {"name": name, "password": PASSWORD})
+        made = self.ask("POST", self._of("accounts"), {"name": name, "password": PASSWORD})
         return str(made["address"])
 
     def ensure_account(self, name: str) -> str:
         """An account that may be there already; its address."""
-        address = f"{name}@{DOMAIN}"
-        there = self.ask("GET", "sandboxes/default/accounts")
+        address = f"{name}@{self.domain}"
+        there = self.ask("GET", self._of("accounts"))
         return address if any(each["address"] == address for each in there) else self.account(name)
 
     def own_address(self) -> str:
@@ -247,7 +262,8 @@ class Client:
                 self.heard += more
         except ConnectionResetError:
             return
-        if self._was_reset:
+        below_tls = isinstance(self.sock, ssl.SSLSocket)  # it tells of an end; the kernel has given up what was reset
+        if self._was_reset or (below_tls and self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSED):
             return
         raise AssertionError(f"no RST but an orderly end after {self.heard[-200:]!r}")
 

@@ -14,7 +14,6 @@ import asyncssh
 
 from tests.support.matrix.place import (
     DELAY_S,
-    DOMAIN,
     PASSWORD,
     PATIENCE_S,
     QUIET_S,
@@ -155,7 +154,7 @@ class Asked:
         client = self.client = await asyncssh.connect(
             host,
             number,
-            username=f"m-ssh@{DOMAIN}",
+            username=f"m-ssh@{self.place.domain}",
             password=PASSWORD if method == "password" else None,
             known_hosts=None,
             config=None,
@@ -175,7 +174,7 @@ Work = Callable[[Asked], Awaitable[object]]
 Answer = tuple[object, Callable[[Work, Asked], Awaitable[None]]]
 
 
-async def _log_in(asked: Asked, method: str = "password") -> None:
+async def log_in(asked: Asked, method: str = "password") -> None:
     async with asked.connected(method):
         pass
 
@@ -239,9 +238,9 @@ _EXEC: Mapping[str, Answer] = {
     "respond": (_STUB, _hears("a stub\n|oops\n|3")),
 }
 _REQUESTS: Mapping[str, tuple[Mapping[str, object], Work, Mapping[str, Answer]]] = {
-    "kex": ({}, _log_in, {}),
-    "auth": ({"method": "password"}, _log_in, {"refuse": ("not today", _fails(_DENIED, "not today"))}),
-    "prompt": ({}, partial(_log_in, method="keyboard-interactive"), _PROMPTS),
+    "kex": ({}, log_in, {}),
+    "auth": ({"method": "password"}, log_in, {"refuse": ("not today", _fails(_DENIED, "not today"))}),
+    "prompt": ({}, partial(log_in, method="keyboard-interactive"), _PROMPTS),
     "env": (
         {"name": "LANG"},
         partial(_run, command='echo "$LANG"', env={"LANG": "tlh"}),
@@ -264,7 +263,7 @@ def _cells(verb: str, where: Mapping[str, object], work: Work, answers: Mapping[
         "silence": (True, _is_silent),
         "delay": (DELAY_S, _is_late),
         "hang_up": (True, _ends),
-        "bytes": (True, _is_reset),
+        "bytes": (True, is_reset),
     }
     for action, (then, see) in {**common, **answers}.items():
         rule = {"reset" if action == "bytes" else action: then}
@@ -305,7 +304,7 @@ async def _ends(work: Work, asked: Asked) -> None:
     assert not isinstance(asked.user.lost[0], ConnectionResetError)
 
 
-async def _is_reset(work: Work, asked: Asked) -> None:
+async def is_reset(work: Work, asked: Asked) -> None:
     with contextlib.suppress(*_GONE):
         await work(asked)
     assert asked.user.lost, "the connection stands"
