@@ -52,6 +52,19 @@ def test_a_question_mark_is_no_wildcard() -> None:
     assert not compiled("Really?*")("reallyX yes")
 
 
-def test_a_repeat_of_nothing_but_repeats_is_refused() -> None:
-    with pytest.raises(PatternError, match="for ever"):
-        compiled("/(a+)+$/")
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("/(?=a)b/", "looks ahead"),
+        (r"/(a)\1/", "what a group held"),
+        ("x" * 1001, "longer"),
+        (f"/{'x' * 1001}/", "longer"),
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str, reason: str) -> None:
+    with pytest.raises(PatternError, match=reason):
+        compiled(pattern)
+
+
+def test_the_end_of_a_long_value_is_seen() -> None:
+    assert compiled("*@t1.test")("x" * 100_000 + "@T1.test")

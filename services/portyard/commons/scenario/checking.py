@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from portyard.commons.hints import did_you_mean
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
+from portyard.commons.scenario.expressions import glob
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
 from portyard.commons.scenario.patterns import (
     Flag,
@@ -73,9 +74,7 @@ def honours(rule: Rule, vocabulary: Vocabulary | None, verb: str) -> bool:
 
 def covers(pattern: str, name: str) -> bool:
     """Whether a part of `on` means a room or a verb."""
-    if "*" not in pattern:
-        return pattern == name
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) is not None
+    return pattern == name if "*" not in pattern else glob(pattern, one="")(name)
 
 
 def _places(rule: Rule, vocabularies: Mapping[str, Vocabulary], key: str) -> list[Place]:

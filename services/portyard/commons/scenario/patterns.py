@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 
-from portyard.commons.scenario.expressions import compiled, glob
+from portyard.commons.scenario.expressions import PATTERN_LIMIT, ExpressionError, Fits, compiled, glob
 from portyard.commons.scenario.literals import Needs, needs_of_glob, needs_of_regex
 from portyard.commons.scenario.model import Scalar
 
@@ -77,20 +76,20 @@ class Glob:
         return needs_of_glob(fold(self.text))
 
     @cached_property
-    def _match(self) -> Callable[[str], object]:
-        return glob(fold(self.text)).fullmatch
+    def _match(self) -> Fits:
+        return glob(fold(self.text))
 
     def matches(self, value: Scalar) -> bool:
         """Whether a field's value is meant."""
         text = fold(text_of(value))
         if self.shape is Shape.EXACT:
             return text == self.anchor
-        return self._match(text) is not None
+        return self._match(text)
 
 
 @dataclass(frozen=True)
 class Regex:
-    """A regular expression, searched for.
+    """A regular expression, searched for in the first LOOKED_AT characters.
 
     Attributes:
         text: Between the slashes.
@@ -114,20 +113,20 @@ class Regex:
         return self.ignore_case or "(?" in self.text
 
     @cached_property
-    def _search(self) -> Callable[[str], object]:
-        return compiled(self.text, re.IGNORECASE if self.ignore_case else 0).search
+    def _search(self) -> Fits:
+        return compiled(self.text, ignore_case=self.ignore_case)
 
     def compile(self) -> None:
         """Compile it, once.
 
         Raises:
-            re.error: It is no regular expression, or one that can take for ever.
+            ExpressionError: It is no regular expression, or one that could take for ever.
         """
         self._search  # noqa: B018 - kept where it is
 
     def matches(self, value: Scalar) -> bool:
         """Whether a field's value is meant."""
-        return self._search(text_of(value)) is not None
+        return self._search(text_of(value))
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,11 @@ def parse_pattern(written: Scalar) -> Pattern:
         regex = Regex(found[1], bool(found[2]))
         try:
             regex.compile()
-        except re.error as error:
+        except ExpressionError as error:
             raise PatternError(f"no regular expression: {error}") from None
         return regex
+    if len(written) > PATTERN_LIMIT:
+        raise PatternError(f"longer than {PATTERN_LIMIT} characters")
     return parse_range(written) or Glob(written)
 
 

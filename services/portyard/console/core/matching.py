@@ -6,7 +6,6 @@ letters compare without case.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,28 +13,27 @@ from portyard.commons.scenario import expressions
 
 Check = Callable[[str], bool]
 
-VALUE_LIMIT = 10_000  # characters of a value that are looked at, so that a pattern's cost is bounded
-
 
 class PatternError(ValueError):
-    """A regular expression that isn't one; the message says why."""
+    """A pattern that can't be looked for; the message says why."""
 
 
 def compiled(pattern: str) -> Check:
     """The check that a pattern means.
 
     Raises:
-        PatternError: It isn't a regular expression.
+        PatternError: It isn't a regular expression, or too long.
     """
     if len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/"):
         try:
-            expression = expressions.compiled(pattern[1:-1], re.IGNORECASE)
-        except re.error as error:
+            return expressions.compiled(pattern[1:-1], ignore_case=True)
+        except expressions.ExpressionError as error:
             raise PatternError(f"not a regular expression: {error}") from None
-        return lambda value: expression.search(value[:VALUE_LIMIT]) is not None
+    if len(pattern) > expressions.PATTERN_LIMIT:
+        raise PatternError(f"longer than {expressions.PATTERN_LIMIT} characters")
     if "*" in pattern:
         glob = expressions.glob(pattern.casefold(), one="")
-        return lambda value: glob.fullmatch(value[:VALUE_LIMIT].casefold()) is not None
+        return lambda value: glob(value.casefold())
     wanted = pattern.casefold()
     return lambda value: wanted in value.casefold()
 
