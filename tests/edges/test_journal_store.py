@@ -15,11 +15,14 @@ from portyard.commons.database.engine import Transaction
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
-from portyard.commons.journal.pages import LONG, PLACES, REST, VEILED, as_json
+from portyard.commons.journal.pages import LONG, PLACES, as_json, form
 from portyard.commons.journal.pen import Pen
 from portyard.commons.journal.schema import SCHEMA
 from portyard.commons.journal.store import StoredJournal
 from tests.support.asyncio_tests import run
+
+_CAME = form("data", {"octets": 0, "text": "TEXT"}, veiled=True)
+_SENT = form("data", {"octets": 0, "text": "TEXT"}, skip=2)
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +42,7 @@ def opened(journal: StoredJournal, room: str = "mail") -> Pen:
 @pytest.mark.parametrize("leaf", [1, 2, 32])
 def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int) -> None:
     monkeypatch.setattr(noting, "_LEAF_PLACES", leaf * PLACES)
-    for module in (writing, reading):
+    for module in (noting, reading):
         monkeypatch.setattr(module, "PAGE_EVENTS", 3)
 
     async def go() -> None:
@@ -69,7 +72,7 @@ def test_events_come_back_in_order_over_pages(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("leaf", [1, 2, 3, 32])
-def test_what_is_told_again_stands_once_in_a_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int) -> None:
+def test_what_is_told_again_stands_once_on_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int) -> None:
     monkeypatch.setattr(noting, "_LEAF_PLACES", leaf * PLACES)
 
     async def go() -> None:
@@ -79,22 +82,18 @@ def test_what_is_told_again_stands_once_in_a_leaf(tmp_path: Path, monkeypatch: p
             told = [first, other, {"text": "short"}] * 12
             for fields in told:
                 pen.told("command", as_json(fields))
-            pen.told("data", as_json({"octets": 4, "text": "TEXT 4 "}) + REST + b'a\0"\xff')
-            pen.told("data", as_json({"octets": 1}) + REST + b"b")
-            pen.told("data", as_json({"text": "TEXT 6 "}) + VEILED + b"\0\1\2\3" + b"abcdef")
-            pen.told("data", as_json({"text": "TEXT 0 "}) + VEILED + b"\0\1\2\3")
+            pen.noter(_SENT)(b'--a\0"\xff')
+            pen.noter(_CAME)(b"\0\1\2\3" + b"abcdef")
             pen.event("reply", **first)
             pen.reply("last")
             await journal.flush()
             found = await journal.events(pen.id)
             assert [event.fields for event in found[1:37]] == told
-            assert [event.fields["text"] for event in found[37:39]] == ['TEXT 4 a\0"\ufffd', "b"]
-            assert [event.fields["text"] for event in found[39:41]] == ["TEXT 6 acageg", "TEXT 0 "]
-            assert [event.fields for event in found[41:]] == [first, {"text": "last"}]
-            assert [event.kind for event in found[1:]] == [*["command"] * 36, *["data"] * 4, "reply", "reply"]
+            assert [event.fields["text"] for event in found[37:39]] == ['TEXT 4 a\0"\ufffd', "TEXT 6 acageg"]
+            assert [event.fields for event in found[39:]] == [first, {"text": "last"}]
+            assert [event.kind for event in found[1:]] == [*["command"] * 36, "data", "data", "reply", "reply"]
             ((octets,),) = await journal._database.read("SELECT SUM(LENGTH(body)) FROM pages")
-            distinct = -(-37 // leaf) * 2 + 1 if leaf > 2 else 24
-            assert octets < (distinct + 3) * (LONG + 60) + 40 * 40
+            assert octets < 3 * (LONG + 60) + 40 * 40
 
     run(go())
 

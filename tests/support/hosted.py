@@ -18,7 +18,7 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.card import Card, Service
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.hosting import Hosting
-from portyard.commons.journal.pages import told
+from portyard.commons.journal.pages import formed
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.parsing import make_rule
@@ -45,7 +45,14 @@ class FakeLog:
         self.events.append((kind, plain))
 
     def told(self, kind: str, fields: bytes) -> None:
-        self.event(kind, **told(fields))
+        self.event(kind, **msgspec.json.decode(fields))
+
+    def noter(self, form: int) -> Callable[[bytes], None]:
+        def note(octets: bytes) -> None:
+            kind, fields = formed(form, octets)
+            self.event(kind, **fields)
+
+        return note
 
     def command(self, text: str) -> None:
         self.event("command", text=text)

@@ -7,7 +7,7 @@ message inside an unfinished empty fragment; the scanner here looks at every fra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
@@ -17,7 +17,8 @@ from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting import HostedProtocol, hosted
 from portyard.commons.hosting_parser import HostingLimits
-from portyard.commons.journal.pages import REST, VEILED
+from portyard.commons.journal.model import SessionLog
+from portyard.commons.journal.pages import form
 from portyard.commons.yard import Connection
 from portyard.websocket.core.framing import SHORT, WHOLE_TEXT, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
@@ -27,7 +28,6 @@ LINGER_S = 2.0  # how long a closed connection is read after our Close, so that 
 _POISON = b"\xff\x80\0\0\0\0"
 _NAMES = {opcode: (opcode.name, opcode.name.lower()) for opcode in Opcode}
 _encode = json.Encoder().encode
-Tell = Callable[[str, bytes], None]
 
 
 class FrameTransport(GentleTransport):
@@ -36,12 +36,14 @@ class FrameTransport(GentleTransport):
     Args:
         below: The real transport.
         linger_s: How long the peer may take to close after us.
-        tell: Told of each frame that goes out: "data", and what the journal shows of it.
+        log: Where each frame that goes out is noted.
     """
 
-    def __init__(self, below: asyncio.Transport, linger_s: float, tell: Tell) -> None:
+    def __init__(self, below: asyncio.Transport, linger_s: float, log: SessionLog) -> None:
         super().__init__(below, linger_s)
-        self._tell = tell
+        self._pass_on = below.write
+        self.log = log
+        self._note_text = log.noter(_SENT_TEXT)
         self._scanner: FrameScanner | None = None
         self.hushed = False  # what is written goes nowhere
 
@@ -53,19 +55,19 @@ class FrameTransport(GentleTransport):
         """Pass on, and note what frames end in it."""
         if self.hushed:
             return
-        self._below.write(data)
+        self._pass_on(data)
         scanner = self._scanner
         if scanner is None:
             return
-        octets = bytes(data)
+        octets = data if type(data) is bytes else bytes(data)
         length = scanner.short(octets)
         if length < 0:
             for frame in scanner.feed(octets).frames:
-                self._tell("data", told_frame("out", frame))
+                self.log.told("data", told_frame("out", frame))
         elif octets[0] == WHOLE_TEXT:
-            self._tell("data", _SENT_TEXTS[length] + octets[2:])
+            self._note_text(octets)
         else:
-            self._tell("data", _SENT_BINARIES[length])
+            self.log.told("data", _SENT_BINARIES[length])
 
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
@@ -78,7 +80,7 @@ class GatedReader:
     Args:
         reader: aiohttp's.
         extended: Whether permessage-deflate was agreed on.
-        tell: Told of each frame that came in: "data", and what the journal shows of it.
+        log: Where each frame that came in is noted.
         fail: Told of the frame that broke a rule.
     """
 
@@ -86,12 +88,14 @@ class GatedReader:
         self,
         reader: Any,  # noqa: ANN401 - aiohttp's, in C where it was built so
         extended: bool,
-        tell: Tell,
+        log: SessionLog,
         fail: Callable[[Violation], None],
     ) -> None:
         self._reader = reader
+        self._pass_on = reader.feed_data
         self._scanner = FrameScanner(from_client=True, extended=extended)
-        self._tell = tell
+        self._log = log
+        self._note_text = log.noter(_CAME_TEXT)
         self._fail = fail
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
@@ -100,20 +104,20 @@ class GatedReader:
         if length < 0:
             return self._feed(data)
         if data[0] == WHOLE_TEXT:  # masked as it came: who reads the journal unmasks it
-            self._tell("data", _CAME_TEXTS[length] + data[2:])
+            self._note_text(data)
         else:
-            self._tell("data", _CAME_BINARIES[length])
-        result: tuple[bool, bytes] = self._reader.feed_data(data)
+            self._log.told("data", _CAME_BINARIES[length])
+        result: tuple[bool, bytes] = self._pass_on(data)
         return result
 
     def _feed(self, data: bytes) -> tuple[bool, bytes]:
         scan = self._scanner.feed(data)
         for frame in scan.frames:
-            self._tell("data", told_frame("in", frame))
-        result: tuple[bool, bytes] = self._reader.feed_data(scan.passed) if scan.passed else (False, b"")
+            self._log.told("data", told_frame("in", frame))
+        result: tuple[bool, bytes] = self._pass_on(scan.passed) if scan.passed else (False, b"")
         if scan.violation is not None:
             self._fail(scan.violation)
-            self._reader.feed_data(_POISON)
+            self._pass_on(_POISON)
         return result
 
     def feed_eof(self) -> None:
@@ -140,7 +144,7 @@ class FramedProtocol(HostedProtocol):
 
     def over(self, transport: asyncio.Transport) -> FrameTransport:
         """Put the transport that knows frames on top."""
-        self._frames = FrameTransport(transport, LINGER_S, self.connection.log.told)
+        self._frames = FrameTransport(transport, LINGER_S, self.connection.log)
         return self._frames
 
     async def hush(self) -> None:
@@ -153,7 +157,7 @@ class FramedProtocol(HostedProtocol):
         """The upgrade is done: from here on there are frames in both directions."""
         assert self._frames is not None
         self._frames.begin()
-        gate = GatedReader(parser, self.extended, self.connection.log.told, self._note_violation)
+        gate = GatedReader(parser, self.extended, self.connection.log, self._note_violation)
         super().set_parser(cast("Any", gate), data_received_cb)
 
     def _note_violation(self, violation: Violation) -> None:
@@ -187,15 +191,19 @@ def told_frame(direction: str, frame: Frame) -> bytes:
     return _encode(fields)
 
 
-def _short(direction: str, opcode: Opcode) -> Iterator[bytes]:
-    """What is told of short messages in one frame, by their length: of a text all but itself."""
+def _in_one(direction: str, opcode: Opcode) -> dict[str, object]:
+    """What is told of every message in one frame."""
     name, word = _NAMES[opcode]
-    for length in range(SHORT):
-        text = f"{name} {length}{' ' if opcode is Opcode.TEXT else ''}"
-        yield _encode({"direction": direction, "opcode": word, "fin": True, "octets": length, "text": text})
+    return {"direction": direction, "opcode": word, "fin": True, "octets": 0, "text": name}
 
 
-_CAME_TEXTS = tuple(told + VEILED for told in _short("in", Opcode.TEXT))
-_SENT_TEXTS = tuple(told + REST for told in _short("out", Opcode.TEXT))
-_CAME_BINARIES = tuple(_short("in", Opcode.BINARY))
-_SENT_BINARIES = tuple(_short("out", Opcode.BINARY))
+def _binaries(direction: str) -> tuple[bytes, ...]:
+    """What is told of short binary messages in one frame, by their length."""
+    fields = _in_one(direction, Opcode.BINARY)
+    return tuple(_encode({**fields, "octets": length, "text": f"{fields['text']} {length}"}) for length in range(SHORT))
+
+
+_CAME_TEXT = form("data", _in_one("in", Opcode.TEXT), skip=2, veiled=True)
+_SENT_TEXT = form("data", _in_one("out", Opcode.TEXT), skip=2)
+_CAME_BINARIES = _binaries("in")
+_SENT_BINARIES = _binaries("out")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portyard.commons.journal.model import KINDS, JournalEvent
-from portyard.commons.journal.pages import FIELDS, PLACES, REST, as_json, events, leaf, page
+from portyard.commons.journal.pages import FIELDS, OTHER, TEXTS, as_json, events, fold, form, formed, kind_of, page
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, UTC)
 _VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -24,8 +24,16 @@ def nanoseconds(at: datetime) -> int:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
+def page_of(*leaves: list[Any]) -> bytes:
+    hows, values = bytearray(), bytearray()
+    for noted in leaves:
+        fold(noted, hows, values)
+        assert noted == []
+    return page(hows, values)
+
+
 def read(*noted: Any) -> list[JournalEvent]:
-    return list(events(1, page([leaf(list(noted))])))
+    return list(events(1, page_of(list(noted))))
 
 
 @given(st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.sampled_from(KINDS), _WHATS), max_size=8))
@@ -33,8 +41,8 @@ def test_what_is_noted_is_what_is_read(noted: list[tuple[datetime, str, Any]]) -
     leaves = []
     for at, kind, what in noted:
         fields = isinstance(what, dict)
-        leaves.append(leaf([at.isoformat(), FIELDS[kind] if fields else kind, as_json(what) if fields else what]))
-    found = list(events(7, page(leaves)))
+        leaves.append([at.isoformat(), (FIELDS if fields else TEXTS)[kind], as_json(what) if fields else what])
+    found = list(events(7, page_of(*leaves)))
     assert [event.seq for event in found] == list(range(7, 7 + len(noted)))
     for event, (at, kind, what) in zip(found, noted, strict=True):
         assert (event.at, event.kind) == (at, kind)
@@ -44,9 +52,11 @@ def test_what_is_noted_is_what_is_read(noted: list[tuple[datetime, str, Any]]) -
             assert event.fields == {"text": what}
 
 
-def test_a_leaf_holds_several_events() -> None:
+def test_several_events_become_octets_at_once() -> None:
     at = nanoseconds(AT)
-    found = read(at, "command", "STAT", at + 1000, b"data", b'{"octets":5}', at + 1999, "reply", "+OK")
+    found = read(
+        at, TEXTS["command"], "STAT", at + 1000, FIELDS["data"], b'{"octets":5}', at + 1999, TEXTS["reply"], "+OK"
+    )
     assert [(event.seq, event.kind, event.fields) for event in found] == [
         (1, "command", {"text": "STAT"}),
         (2, "data", {"octets": 5}),
@@ -66,17 +76,29 @@ def test_a_leaf_holds_several_events() -> None:
     ],
 )
 def test_octets_are_shown_as_text(kind: str, octets: bytes, shown: str) -> None:
-    assert read(1, kind, octets)[0].fields == {"text": shown}
+    assert read(1, TEXTS[kind], octets)[0].fields == {"text": shown}
 
 
 def test_what_neither_json_nor_messagepack_can_hold() -> None:
     fields: dict[str, object] = {"half": "\udc80", "at": AT, "odd": Path("/x"), "raw": msgspec.Raw(b"[1]")}
-    noted: list[int | str | bytes] = [1, "command", "whole", 2, "command", "half \udc80", 3, b"data", as_json(fields)]
-    first, second, third = events(1, page([leaf(noted)]))
-    assert first.fields == {"text": "whole"}
-    assert second.fields == {"text": "half \udc80"}
+    first, second, third, fourth = read(
+        1,
+        TEXTS["command"],
+        "whole",
+        2,
+        TEXTS["command"],
+        "half \udc80",
+        3,
+        FIELDS["data"],
+        as_json(fields),
+        4,
+        TEXTS["reply"],
+        b"+OK",
+    )
+    assert (first.kind, first.fields) == ("command", {"text": "whole"})
+    assert (second.kind, second.fields) == ("command", {"text": "half \udc80"})
     assert third.fields == {"half": "\udc80", "at": AT.isoformat(), "odd": "/x", "raw": [1]}
-    assert len(noted) == 3 * PLACES
+    assert (fourth.kind, fourth.fields) == ("reply", {"text": "+OK"})
 
 
 class Odd(str):
@@ -86,10 +108,51 @@ class Odd(str):
 
 
 def test_a_librarys_own_text_is_text() -> None:
-    assert read(1, "command", Odd("STAT"), 2, "reply", bytearray(b"+OK\r\n"))[1].fields == {"text": "+OK"}
-    assert read(1, "command", Odd("STAT"))[0].fields == {"text": "STAT"}
+    command, reply = TEXTS["command"], TEXTS["reply"]
+    assert read(1, command, Odd("STAT"), 2, reply, bytearray(b"+OK\r\n"))[1].fields == {"text": "+OK"}
+    assert read(1, command, Odd("STAT"))[0].fields == {"text": "STAT"}
 
 
-def test_octets_behind_the_fields_end_the_text() -> None:
-    fields = b'{"opcode":"text","text":"TEXT 3 "}' + REST + b"a\xff\0"
-    assert read(1, b"data", fields)[0].fields == {"opcode": "text", "text": "TEXT 3 a\ufffd\0"}
+def test_a_kind_of_ones_own_is_kept_with_its_fields() -> None:
+    (event,) = read(1, OTHER, b'odd\0{"a":1}')
+    assert (event.kind, event.fields, kind_of(OTHER)) == ("odd", {"a": 1}, "other")
+
+
+def test_fields_that_are_there_already_are_the_number_of_their_event() -> None:
+    told = FIELDS["reply"]
+    found = list(events(3, page_of([1, told, b'{"a":1}', 2, told, b'{"a":2}'], [3, told, 1, 4, told, 0, 5, told, 1])))
+    assert [(event.seq, event.fields["a"]) for event in found] == [(3, 1), (4, 2), (5, 2), (6, 1), (7, 2)]
+
+
+@pytest.mark.parametrize("events_of_a_leaf", [1, 7, 8, 40, 22_000])
+def test_a_leaf_may_have_any_length(events_of_a_leaf: int) -> None:
+    noted = [place for number in range(events_of_a_leaf) for place in (number, TEXTS["command"], str(number))]
+    found = list(events(1, page_of(list(noted), list(noted))))
+    assert [event.fields["text"] for event in found] == [str(number) for number in range(events_of_a_leaf)] * 2
+
+
+_CAME = form("data", {"direction": "in", "octets": 0, "text": "WORD"}, skip=2, veiled=True)
+_SENT = form("reply", {"octets": 0, "text": "LINE"}, skip=1)
+
+
+@pytest.mark.parametrize(
+    ("how", "octets", "shown"),
+    [
+        (_CAME, b"\xff\xff\0\1\2\3abcdef", {"direction": "in", "octets": 6, "text": "WORD 6 acageg"}),
+        (_CAME, b"\xff\xff\0\1\2\3", {"direction": "in", "octets": 0, "text": "WORD 0 "}),
+        (_SENT, b'\0a\0"\xff', {"octets": 4, "text": 'LINE 4 a\0"\ufffd'}),
+        (_SENT, b"\0", {"octets": 0, "text": "LINE 0 "}),
+    ],
+)
+def test_a_form_is_filled_with_octets_of_the_wire(how: int, octets: bytes, shown: dict[str, object]) -> None:
+    kind = "data" if how == _CAME else "reply"
+    assert formed(how, octets) == (kind, shown)
+    before, event, after = read(1, TEXTS["command"], "x", 2, how, octets, 3, FIELDS["data"], b"{}")
+    assert (before.kind, event.kind, after.kind) == ("command", kind, "data")
+    assert (event.fields, kind_of(how)) == (shown, kind)
+
+
+def test_a_page_brings_its_forms_along() -> None:
+    body = page_of([1, _SENT, b"-a", 2, _SENT, b"-b"])
+    assert body.count(b"LINE") == 1
+    assert b"WORD" not in body

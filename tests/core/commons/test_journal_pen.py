@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
-from portyard.commons.journal.pages import events, page
-from portyard.commons.journal.pen import LEAF_EVENTS, Pen
+from portyard.commons.journal.pages import LONG, as_json, events, form
+from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS, Pen
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
+_SENT = form("data", {"octets": 0, "text": "LINE"}, skip=1)
 
 
 @dataclass
@@ -21,7 +21,6 @@ class FakeDesk:
     bound: int = 0
     hurried: int = 0
     stirred: list[Pen] = field(default_factory=list)
-    counted: Counter[object] = field(default_factory=Counter)
 
     def generation_of(self, sandbox: str) -> int:
         return len(sandbox)
@@ -43,17 +42,18 @@ class FakeDesk:
         self.bound += events
         return self.bound <= self.room
 
-    def tally(self, room: str, service: str) -> Counter[object]:
-        assert (room, service) == ("mail", "mx")
-        return self.counted
-
 
 def pen_at(desk: FakeDesk) -> Pen:
     return Pen(desk, SessionRecord("s1", "mail", "mx", "default", "p", AT, None, None), "l", "in", None)
 
 
 def taken(pen: Pen) -> list[JournalEvent]:
-    return list(events(1, page([leaf for _, leaf in pen.take()])))
+    found: list[JournalEvent] = []
+    for count, body in pen.take():
+        found += events(len(found) + 1, body)
+        assert found[-1].seq == len(found)
+        assert count <= len(found)
+    return found
 
 
 def test_every_kind_of_note_is_counted_and_read() -> None:
@@ -65,7 +65,8 @@ def test_every_kind_of_note_is_counted_and_read() -> None:
     pen.event("unheard-of", text="x")
     pen.told("data", b'{"octets":6}')
     pen.authenticated("alice", "PLAIN")
-    assert pen.waiting == 6
+    pen.noter(_SENT)(b"-x")
+    assert pen.waiting == 7
     assert [(event.kind, event.fields) for event in taken(pen)] == [
         ("command", {"text": "NOOP"}),
         ("reply", {"text": "ok"}),
@@ -73,10 +74,25 @@ def test_every_kind_of_note_is_counted_and_read() -> None:
         ("unheard-of", {"text": "x"}),
         ("data", {"octets": 6}),
         ("auth", {"account": "alice", "mechanism": "PLAIN"}),
+        ("data", {"octets": 1, "text": "LINE 1 x"}),
     ]
     assert desk.stirred == [pen]
-    assert desk.counted == {"command": 1, "reply": 1, b"data": 2, b"unheard-of": 1, b"auth": 1}
+    assert pen.counted == {"command": 1, "reply": 1, "data": 3, "other": 1, "auth": 1}
     assert (pen.waiting, pen.stirred, pen.account, pen.take()) == (0, False, "alice", [])
+
+
+def test_who_notes_after_it_was_taken_is_stirred_again() -> None:
+    desk = FakeDesk()
+    pen = pen_at(desk)
+    note = pen.noter(_SENT)
+    for _ in range(2):
+        note(b"-x")
+        note(b"-y")
+        assert [event.fields["text"] for event in taken(pen)] == ["LINE 1 x", "LINE 1 y"]
+    pen.join("t1")
+    pen.command("x")
+    assert desk.stirred[:2] == [pen, pen]
+    assert (pen.stirred, pen.waiting) == (True, 1)
 
 
 def test_a_full_leaf_is_bound_at_once() -> None:
@@ -84,7 +100,7 @@ def test_a_full_leaf_is_bound_at_once() -> None:
     pen = pen_at(desk)
     for number in range(LEAF_EVENTS * 2 + 1):
         pen.command(f"C{number}")
-    assert [count for count, _ in pen.leaves] == [LEAF_EVENTS, LEAF_EVENTS]
+    assert (len(pen.hows), len(pen.noted)) == (LEAF_EVENTS * 2, 3)
     assert (desk.bound, pen.waiting) == (LEAF_EVENTS * 2, LEAF_EVENTS * 2 + 1)
     assert [event.fields["text"] for event in taken(pen)] == [f"C{number}" for number in range(LEAF_EVENTS * 2 + 1)]
 
@@ -94,8 +110,33 @@ def test_what_its_desk_has_no_room_for_is_gone() -> None:
     pen = pen_at(desk)
     for number in range(LEAF_EVENTS * 3):
         pen.reply(f"R{number}")
-    assert (len(pen.leaves), pen.noted) == (1, [])
+    assert (len(pen.hows), pen.noted) == (LEAF_EVENTS, [])
     assert taken(pen)[-1].fields == {"text": f"R{LEAF_EVENTS - 1}"}
+
+
+def test_a_full_page_is_closed() -> None:
+    pen = pen_at(FakeDesk(room=10**6))
+    for number in range(PAGE_EVENTS + LEAF_EVENTS):
+        pen.command(f"C{number}")
+    assert [PAGE_EVENTS <= count < PAGE_EVENTS + LEAF_EVENTS for count, _ in pen.pages] == [True]
+    assert pen.waiting == PAGE_EVENTS + LEAF_EVENTS
+    assert [event.fields["text"] for event in taken(pen)] == [f"C{n}" for n in range(PAGE_EVENTS + LEAF_EVENTS)]
+
+
+def test_long_fields_that_were_dropped_are_told_again() -> None:
+    desk = FakeDesk(room=LEAF_EVENTS)
+    pen = pen_at(desk)
+    kept, dropped = (as_json({"text": letter * LONG}) for letter in "kd")
+    pen.told("reply", kept)
+    for _ in range(LEAF_EVENTS - 1):
+        pen.command("x")
+    for _ in range(LEAF_EVENTS):
+        pen.told("reply", dropped)
+    assert pen.noted == []
+    for fields in (dropped, kept, dropped):
+        pen.told("reply", fields)
+    texts = [str(event.fields["text"])[0] for event in taken(pen)]
+    assert texts == ["k", *"x" * (LEAF_EVENTS - 1), "d", "k", "d"]
 
 
 def test_sandboxes_are_joined_and_the_end_is_hurried() -> None:

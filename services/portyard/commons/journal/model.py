@@ -90,10 +90,10 @@ class SessionLog(Protocol):
         """Note one thing. Values are JSON-able, or JSON already (msgspec.Raw); secrets were blanked by whoever knows what is secret."""
 
     def told(self, kind: str, fields: bytes) -> None:
-        """Note one thing whose fields are JSON already, an object: for what is noted again and again.
+        """Note one thing whose fields are JSON already, an object: for what is noted again and again."""
 
-        Octets that went over the wire may stand behind it and end the fields' `text`: see `pages.REST` and `VEILED`.
-        """
+    def noter(self, form: int) -> Callable[[bytes], None]:
+        """What notes octets that went over the wire, told in a form: see `pages.form`. Whoever reads them makes text of them."""
 
     def command(self, text: str | bytes) -> None:
         """Note a line that the client sent, as a transcript shows it; octets are shown as UTF-8."""

@@ -1,11 +1,12 @@
 """How noted events become octets, and events again.
 
-A leaf is a MessagePack array in which each event is three things: when, in nanoseconds since 1970 (or as ISO 8601 has it, of a clock that
-isn't the machine's and may go anywhere); its kind; and what. Text that goes with its kind alone stands as it is: a string, or the octets
-that went over the wire, which nobody turns into text before somebody reads it (an answer's last line end is taken off then). Of an event
-with fields the kind is octets, and the fields are JSON: what they hold may change before the leaf is written. Behind them, too, octets of
-the wire may stand that end the event's text. Long fields that a leaf has again are the number of the place where it has them first. A page
-is an array of leaves.
+An event is three things. When: in nanoseconds since 1970, or as ISO 8601 has it, of a clock that isn't the machine's and may go anywhere.
+How it is told, a number: of a kind whose text stands as it is, a string or the octets that went over the wire, which nobody turns into text
+before somebody reads it (an answer's last line end is taken off then); of a kind with fields, which are JSON, since what they hold may
+change later; or of a form, whose fields are known and whose text ends with octets of the wire. And what. Long fields that a page has
+already are the number of the event that has them.
+
+A page is a MessagePack array: the forms that it needs, how each event is told, in an octet, and then when and what each is.
 """
 
 from __future__ import annotations
@@ -13,31 +14,62 @@ from __future__ import annotations
 import itertools
 import json
 import operator
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from portyard.commons.journal.model import KINDS, JournalEvent
 
 PLACES: Final = 3
-"""Of an event in a leaf."""
-FIELDS: Final = {kind: kind.encode() for kind in KINDS}
-"""The kind of an event with fields."""
-REST: Final = b"\0"
-"""Between an event's fields and the rest of its text: JSON has no such octet."""
-VEILED: Final = b"\1"
-"""The same where the rest is four octets and others, each of which was taken exclusive or with one of those in turn."""
-_MARK: Final = re.compile(b"[" + REST + VEILED + b"]")
+"""Of an event that is noted: when, how it is told, and what."""
+_WITH_FIELDS: Final = 16
+_FIRST_FORM: Final = 32
+_MOST_FORMS: Final = 256 - _FIRST_FORM
+TEXTS: Final = {kind: number for number, kind in enumerate(KINDS)}
+"""How an event of a kind with nothing but a text is told."""
+FIELDS: Final = {kind: _WITH_FIELDS + number for kind, number in TEXTS.items()}
+"""The same of one with fields."""
+OTHER: Final = _FIRST_FORM - 1
+"""The same of one whose kind isn't one of KINDS: it stands before the fields, and NUL between them."""
 LONG: Final = 200
-"""Octets of fields from which on it is worth while to look whether a leaf has them already."""
+"""Octets of fields from which on it is worth while to look whether a page has them already."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ARRAY: Final = b"\xdd"  # of up to 2**32 values, whose number follows
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _pack = msgspec.msgpack.Encoder(enc_hook=str).encode
-_unpack: Final = msgspec.msgpack.Decoder(list[list[Any]]).decode
+_unpack: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_SHORT: Final = 16  # an array with fewer values has a head of one octet, one of fewer than 65,536 a head of three
+
+
+class _Form(NamedTuple):
+    """What a form's number stands for.
+
+    Attributes:
+        kind: Of the events.
+        fields: The first of their fields as JSON. `octets` says how many were noted, and `text` ends with their number and themselves.
+        skip: How many octets of the wire come before those that are meant.
+        veiled: The first four of the others are a key, and those behind it were taken exclusive or with one of its octets in turn.
+    """
+
+    kind: str
+    fields: bytes
+    skip: int
+    veiled: bool
+
+
+_FORMS: Final[list[_Form]] = []
+
+
+def form(kind: str, fields: dict[str, object], *, skip: int = 0, veiled: bool = False) -> int:
+    """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
+
+    For what there is a fixed and small number of: a form is never forgotten.
+    """
+    assert len(_FORMS) < _MOST_FORMS
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled))
+    return _FIRST_FORM + len(_FORMS) - 1
 
 
 def as_json(fields: dict[str, object]) -> bytes:
@@ -48,69 +80,73 @@ def as_json(fields: dict[str, object]) -> bytes:
         return json.dumps(fields, default=_lax).encode()
 
 
-def once(noted: list[int | str | bytes]) -> None:
-    """Have what is long stand in a leaf once: a kept connection says mostly the same."""
-    first: dict[bytes, int] = {}
-    for place in range(2, len(noted), PLACES):
-        what = noted[place]
-        if type(what) is bytes and len(what) >= LONG and (before := first.setdefault(what, place)) < place:
-            noted[place] = before
-
-
-def leaf(noted: list[int | str | bytes]) -> bytes:
-    """Events, their places one behind the other, as octets."""
+def fold(noted: list[Any], hows: bytearray, values: bytearray) -> None:
+    """Add noted events to those of a page; the list of them is empty then."""
+    told = noted[1::PLACES]
+    del noted[1::PLACES]
     try:
-        return _pack(noted)
+        packed = _pack(noted)
     except ValueError:  # half of a surrogate pair in a text: JSON can tell of it
-        for place in range(2, len(noted), PLACES):
-            text, kind = noted[place], noted[place - 1]
-            if isinstance(text, str) and isinstance(kind, str):
-                noted[place - 1 : place + 1] = (kind.encode(), as_json({"text": text}))
-        return _pack(noted)
+        for place, how in enumerate(told):
+            if isinstance(text := noted[2 * place + 1], str):
+                told[place], noted[2 * place + 1] = how + _WITH_FIELDS, as_json({"text": text})
+        packed = _pack(noted)
+    hows += bytes(told)
+    values += packed[1 if len(noted) < _SHORT else 3 :]
+    noted.clear()
 
 
-def page(leaves: Sequence[bytes]) -> bytes:
-    """Leaves as one row's body."""
-    return b"".join((_ARRAY, len(leaves).to_bytes(4, "big"), *leaves))
+def page(hows: bytearray, values: bytearray) -> bytes:
+    """Events as one row's body: how they are told, and when and what."""
+    forms = {how: _FORMS[how - _FIRST_FORM] for how in set(hows) if how >= _FIRST_FORM}
+    return b"".join((_ARRAY, (2 + 2 * len(hows)).to_bytes(4, "big"), _pack(forms), _pack(hows), values))
 
 
 def events(seq: int, body: bytes) -> Iterator[JournalEvent]:
     """A page's events, the first of this number."""
-    for each in _unpack(body):
-        places = iter(each)
-        for at, kind, noted in zip(places, places, places, strict=True):
-            what = each[noted] if isinstance(noted, int) else noted
-            yield JournalEvent(seq, _at(at), _text(kind), _fields(kind, what))
-            seq += 1
+    forms, hows, *values = _unpack(body)
+    for number, how in enumerate(hows):
+        at, what = values[2 * number : 2 * number + 2]
+        if isinstance(what, int):
+            what = values[2 * what + 1]
+        kind, fields = _filled(_Form(*forms[how]), what) if how >= _FIRST_FORM else _event(how, what)
+        yield JournalEvent(seq + number, _at(at), kind, fields)
+
+
+def kind_of(how: int) -> str:
+    """The kind of the events that are told so."""
+    if how >= _FIRST_FORM:
+        return _FORMS[how - _FIRST_FORM].kind
+    return "other" if how == OTHER else KINDS[how % _WITH_FIELDS]
+
+
+def formed(how: int, octets: bytes) -> tuple[str, dict[str, object]]:
+    """What a noter of this form notes: the kind, and the fields."""
+    return _filled(_FORMS[how - _FIRST_FORM], octets)
 
 
 def _at(at: int | str) -> datetime:
     return datetime.fromisoformat(at) if isinstance(at, str) else _EPOCH + timedelta(microseconds=at // 1000)
 
 
-def _text(kind: object) -> str:
-    return kind.decode() if isinstance(kind, bytes) else str(kind)
-
-
-def _fields(kind: object, what: object) -> dict[str, object]:
+def _event(how: int, what: str | bytes) -> tuple[str, dict[str, object]]:
     if isinstance(what, str):
-        return {"text": what}
-    assert isinstance(what, bytes)
-    if isinstance(kind, bytes):
-        return told(what)
-    text = what.decode("utf-8", "backslashreplace")
-    return {"text": text if kind == "command" else text.removesuffix("\r\n")}
+        return kind_of(how), {"text": what}
+    if how >= _WITH_FIELDS:
+        named, _, fields = what.rpartition(b"\0")  # JSON has no such octet
+        return named.decode() or kind_of(how), json.loads(fields)
+    kind, text = kind_of(how), what.decode("utf-8", "backslashreplace")
+    return kind, {"text": text if kind == "command" else text.removesuffix("\r\n")}
 
 
-def told(fields: bytes) -> dict[str, object]:
-    """What `SessionLog.told` was told."""
-    mark = _MARK.search(fields)
-    found: dict[str, object] = json.loads(fields if mark is None else fields[: mark.start()])
-    if mark is not None:
-        rest = fields[mark.end() :]
-        octets = rest if mark[0] == REST else bytes(map(operator.xor, rest[4:], itertools.cycle(rest[:4])))
-        found["text"] = f"{found.get('text', '')}{octets.decode('utf-8', 'replace')}"
-    return found
+def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
+    fields: dict[str, object] = json.loads(form.fields)
+    octets = octets[form.skip :]
+    if form.veiled:
+        octets = bytes(map(operator.xor, octets[4:], itertools.cycle(octets[:4])))
+    fields["octets"] = len(octets)
+    fields["text"] = f"{fields['text']} {len(octets)} {octets.decode('utf-8', 'replace')}"
+    return form.kind, fields
 
 
 def _lax(value: object) -> object:

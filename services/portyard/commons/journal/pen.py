@@ -1,7 +1,7 @@
 """Noting: what a session's pen keeps until it is written.
 
 An event is three values at the end of a list: nothing that the garbage collector has to look at, and nothing that has to be counted. Every
-so often they become a leaf of octets, while they are still at hand.
+so often they become octets of a page, while they are still at hand.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from portyard.commons.journal.model import SessionRecord
-from portyard.commons.journal.pages import FIELDS, LONG, PLACES, as_json, leaf, once
+from portyard.commons.journal.pages import FIELDS, LONG, OTHER, PLACES, TEXTS, as_json, fold, kind_of, page
 from portyard.commons.journal.visits import Visits
 
-LEAF_EVENTS: Final = 32  # of which a leaf is made: more would have gone from the processor's caches by then
+LEAF_EVENTS: Final = 32  # that become octets at once: more would have gone from the processor's caches by then
 _LEAF_PLACES = LEAF_EVENTS * PLACES
+PAGE_EVENTS: Final = 1000  # of one page: with so many, no more are added to it
+_COMMAND: Final = TEXTS["command"]
+_REPLY: Final = TEXTS["reply"]
 
 
 class Desk(Protocol):
@@ -40,17 +43,17 @@ class Desk(Protocol):
     def takes(self, events: int) -> bool:
         """Whether so many more may wait to be written; they do then, or count as dropped."""
 
-    def tally(self, room: str, service: str) -> Counter[object]:
-        """Where a service's events are counted by their kinds."""
-
 
 class Pen:
     """One session's SessionLog.
 
     Attributes:
         record: What is known of the session since it was opened.
-        noted: Events that aren't in a leaf, as `pages` has them.
-        leaves: Leaves that aren't written, each with the number of its events.
+        noted: Events that aren't on a page, as `pages` has them.
+        hows: How the events of the page at hand are told.
+        values: When and what they are.
+        pages: Full ones that aren't written, each with the number of its events.
+        counted: How many events there are of each kind that aren't written.
         visits: The sandboxes that it shows in.
         written: Events that are.
         stirred: It waits to be written.
@@ -59,17 +62,21 @@ class Pen:
     __slots__ = (
         "_behind",
         "_desk",
-        "_heavy",
+        "_due",
+        "_first",
         "_moment",
         "_on_close",
         "account",
         "closed_at",
-        "leaves",
+        "counted",
+        "hows",
         "local",
         "noted",
+        "pages",
         "port",
         "record",
         "stirred",
+        "values",
         "visits",
         "written",
     )
@@ -80,13 +87,17 @@ class Pen:
         self._desk = desk
         self._moment = desk.moment
         self._on_close = closed
-        self._behind = 0  # events that are in leaves, or were
-        self._heavy = False  # something long was noted since the last leaf
+        self._behind = 0  # events that are on pages, or were
+        self._due = 0  # with so many places in `noted` it is to be attended
+        self._first: dict[bytes, int] = {}  # where on the page long fields stand
         self.record = record
         self.local = local
         self.port = port
-        self.noted: list[int | str | bytes] = []
-        self.leaves: list[tuple[int, bytes]] = []
+        self.noted: list[Any] = []
+        self.hows = bytearray()
+        self.values = bytearray()
+        self.pages: list[tuple[int, bytes]] = []
+        self.counted: Counter[str] = Counter()
         self.visits = Visits(record.sandbox, desk.generation_of(record.sandbox))
         self.account: str | None = None
         self.closed_at: datetime | None = None
@@ -101,38 +112,49 @@ class Pen:
     @property
     def waiting(self) -> int:
         """Events that aren't written."""
-        return len(self.noted) // PLACES + sum(count for count, _ in self.leaves)
+        return len(self.noted) // PLACES + len(self.hows) + sum(count for count, _ in self.pages)
 
-    # The four ways to note are one, written out: a call more would cost as much as the noting.
+    # The five ways to note are one, written out: a call more would cost as much as the noting.
 
     def event(self, kind: str, **fields: object) -> None:
         """See SessionLog."""
+        how, what = FIELDS.get(kind, OTHER), as_json(fields)
         noted = self.noted
-        noted += (self._moment(), FIELDS.get(kind) or kind.encode(), as_json(fields))
-        if not self.stirred or len(noted) >= _LEAF_PLACES:
+        noted += (self._moment(), how, what if how != OTHER else b"%b\0%b" % (kind.encode(), what))
+        if len(noted) >= self._due:
             self._attend()
 
     def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), FIELDS.get(kind) or kind.encode(), fields)
-        if len(fields) >= LONG:
-            self._heavy = True
-        if not self.stirred or len(noted) >= _LEAF_PLACES:
+        noted += (self._moment(), FIELDS[kind], fields if len(fields) < LONG else self._once(fields))
+        if len(noted) >= self._due:
             self._attend()
+
+    def noter(self, form: int) -> Callable[[bytes], None]:
+        """See SessionLog."""
+        noted, moment = self.noted, self._moment
+
+        def note(octets: bytes) -> None:
+            nonlocal noted
+            noted += (moment(), form, octets)
+            if len(noted) >= self._due:
+                self._attend()
+
+        return note
 
     def command(self, text: str | bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), "command", text)
-        if not self.stirred or len(noted) >= _LEAF_PLACES:
+        noted += (self._moment(), _COMMAND, text)
+        if len(noted) >= self._due:
             self._attend()
 
     def reply(self, text: str | bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), "reply", text)
-        if not self.stirred or len(noted) >= _LEAF_PLACES:
+        noted += (self._moment(), _REPLY, text)
+        if len(noted) >= self._due:
             self._attend()
 
     def part(self) -> None:
@@ -162,29 +184,45 @@ class Pen:
                 self._on_close()
 
     def take(self) -> list[tuple[int, bytes]]:
-        """The leaves that aren't written, with the last events in one; the pen has none then."""
-        if self.noted:
+        """The pages that aren't written, with the last events in one; the pen has none then."""
+        self._fold()
+        if self.hows:
             self._bind()
-        leaves, self.leaves = self.leaves, []
+        pages, self.pages = self.pages, []
         self.stirred = False
-        return leaves
+        self._due = 0
+        return pages
+
+    def _once(self, fields: bytes) -> bytes | int:
+        """What is long stands on a page once: a kept connection says mostly the same."""
+        number = len(self.hows) + len(self.noted) // PLACES
+        place = self._first.setdefault(fields, number)
+        return fields if place == number else place
 
     def _attend(self) -> None:
-        """See that what was noted is written, and bound when it has come to be enough."""
+        """See that what was noted is written, and put on the page when it has come to be enough."""
         if len(self.noted) >= _LEAF_PLACES:
             if self._desk.takes(len(self.noted) // PLACES):
-                self._bind()
+                self._fold()
+                if len(self.hows) >= PAGE_EVENTS:
+                    self._bind()
             else:
                 self.noted.clear()
+                events = len(self.hows)
+                self._first = {fields: number for fields, number in self._first.items() if number < events}
+        self._due = _LEAF_PLACES
         if not self.stirred:
             self._desk.stir(self)
 
+    def _fold(self) -> None:
+        self._behind += len(self.noted) // PLACES
+        fold(self.noted, self.hows, self.values)
+
     def _bind(self) -> None:
-        noted = self.noted
-        if self._heavy:
-            once(noted)
-            self._heavy = False
-        self._desk.tally(self.record.room, self.record.service).update(noted[1::PLACES])
-        self._behind += len(noted) // PLACES
-        self.leaves.append((len(noted) // PLACES, leaf(noted)))
-        noted.clear()
+        hows = self.hows
+        for how in set(hows):
+            self.counted[kind_of(how)] += hows.count(how)
+        self.pages.append((len(hows), page(hows, self.values)))
+        self._first.clear()
+        hows.clear()
+        self.values.clear()

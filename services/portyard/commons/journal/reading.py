@@ -9,9 +9,8 @@ from typing import Final
 from portyard.commons.database.engine import Database, Row
 from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
 from portyard.commons.journal.pages import events as events_of
-from portyard.commons.journal.pen import LEAF_EVENTS
+from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
 from portyard.commons.journal.visits import WHOLE, Span, shows, spans_of
-from portyard.commons.journal.writing import PAGE_EVENTS
 
 
 class Readings:

@@ -65,5 +65,11 @@ SCHEMA = Schema(
         ALTER TABLE guests ADD COLUMN spans TEXT NOT NULL DEFAULT '';
         UPDATE guests SET since = 1;
         """,
+        # Other octets; again an older journal begins anew.
+        """
+        DELETE FROM sessions;
+        DELETE FROM guests;
+        DELETE FROM pages;
+        """,
     ),
 )

@@ -23,6 +23,10 @@ class UnheardLog:
     def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
 
+    def noter(self, form: int) -> Callable[[bytes], None]:
+        """See SessionLog."""
+        return _unheard
+
     def command(self, text: str | bytes) -> None:
         """See SessionLog."""
 
@@ -43,3 +47,7 @@ class UnheardLog:
         closed, self._on_close = self._on_close, None
         if closed is not None:
             closed()
+
+
+def _unheard(octets: bytes) -> None:
+    pass

@@ -16,7 +16,6 @@ from typing import Final
 
 from portyard.commons.clock import Clock, SystemClock
 from portyard.commons.database.engine import Database, Transaction
-from portyard.commons.journal.pages import page
 from portyard.commons.journal.pen import Pen
 from portyard.commons.journal.pruning import OVERHEAD, prune
 from portyard.commons.journal.schema import COUNTER
@@ -25,12 +24,9 @@ FLUSH_S: Final = 0.03  # how long a note may wait for company
 LOADED_S: Final = 0.2  # the same while events come fast: a write costs as much as hundreds of them
 LOADED_RATE: Final = 2000  # events a second from which on they do
 HURRY_S: Final = 0.002  # how long the end of a session may
-PAGE_EVENTS: Final = 1000  # of one row: with so many, no leaf is added to it
 PRUNE_EVENTS: Final = 20_000  # written between two looks at the bounds
 PRUNE_OCTETS: Final = 16 << 20  # and no more octets than these
-QUEUE_LIMIT: Final = (
-    200_000  # events in leaves that may wait for a slow disk; what would be more is dropped and counted
-)
+QUEUE_LIMIT: Final = 200_000  # events that may wait for a slow disk; what would be more is dropped and counted
 _GROUPS: Final = (64, 16, 4, 1)  # rows of one statement: few numbers, so that each is prepared once
 
 _logger = logging.getLogger(__name__)
@@ -59,9 +55,8 @@ class WriteBehind:
         )
         self._loop = asyncio.get_running_loop()
         self._pens: list[Pen] = []  # those that are stirred
-        self._bound = 0  # events in their leaves
+        self._bound = 0  # events that they were let keep
         self._dropped = 0
-        self._tallies: dict[tuple[str, str], Counter[object]] = {}
         self._events_since = 0
         self._octets_since = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -78,13 +73,6 @@ class WriteBehind:
             return False
         self._bound += events
         return True
-
-    def tally(self, room: str, service: str) -> Counter[object]:
-        """See Desk."""
-        found = self._tallies.get((room, service))
-        if found is None:
-            found = self._tallies[room, service] = Counter()
-        return found
 
     def stir(self, pen: Pen) -> None:
         """See Desk."""
@@ -160,20 +148,25 @@ class WriteBehind:
         pages: list[tuple[object, ...]] = []
         guests: list[tuple[object, ...]] = []
         sessions: list[tuple[object, ...]] = []
+        counted: Counter[tuple[str, str, str]] = Counter()
         written = 0
         for pen in pens:
             first, octets = pen.written, 0
-            for seq, body in _pages(pen):
-                pages.append((pen.id, seq, body))
+            for events, body in pen.take():
+                pages.append((pen.id, pen.written + 1, body))
+                pen.written += events
                 octets += len(body) + OVERHEAD
             written += pen.written - first
+            for kind, events in pen.counted.items():
+                counted[pen.record.room, pen.record.service, kind] += events
+            pen.counted.clear()
             sessions.append(_row(pen, pen.written - first, octets))
             guests += [(name, pen.id, *rest) for name, *rest in pen.visits.take()]
             self._octets_since += octets
         self._events_since += written
         fast = written > LOADED_RATE * (self._loop.time() - self._wrote_at)
         self._pause_s = LOADED_S if fast else FLUSH_S
-        tallies = self._counted()
+        tallies = [(*what, events) for what, events in counted.items()]
 
         def job(transaction: Transaction) -> None:
             ((batch,),) = transaction.execute("UPDATE batches SET last = last + 1 WHERE one = 1 RETURNING last")
@@ -184,17 +177,6 @@ class WriteBehind:
             transaction.bump(COUNTER)
 
         return job
-
-    def _counted(self) -> list[tuple[object, ...]]:
-        """Rows of what was counted since the last ones."""
-        rows: list[tuple[object, ...]] = []
-        for (room, service), counted in self._tallies.items():
-            kinds: Counter[str] = Counter()
-            for kind, events in counted.items():
-                kinds[kind.decode() if isinstance(kind, bytes) else str(kind)] += events
-            rows += [(room, service, kind, events) for kind, events in kinds.items()]
-            counted.clear()
-        return rows
 
     def _prune(self, transaction: Transaction) -> None:
         prune(transaction, *self._bounds)
@@ -243,21 +225,3 @@ def _row(pen: Pen, events: int, octets: int) -> tuple[object, ...]:
     visits = pen.visits
     place = (visits.sandbox, visits.generation, visits.since, visits.preamble)
     return (*fixed, *place, pen.account, closed_at, pen.written, pen.written - events, octets)
-
-
-def _pages(pen: Pen) -> list[tuple[int, bytes]]:
-    """What the pen noted, by the number of its first event."""
-    found: list[tuple[int, bytes]] = []
-    leaves: list[bytes] = []
-    count = 0
-    for events, leaf in pen.take():
-        leaves.append(leaf)
-        count += events
-        if count >= PAGE_EVENTS:
-            found.append((pen.written + 1, page(leaves)))
-            pen.written += count
-            leaves, count = [], 0
-    if leaves:
-        found.append((pen.written + 1, page(leaves)))
-        pen.written += count
-    return found
