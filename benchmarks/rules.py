@@ -122,16 +122,16 @@ def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan)
     """One room: the same sessions beside the rules and without, and without once more, which has to come out alike."""
     client = http.client.HTTPConnection(HOST, testbed.port("console"), timeout=60)
     with contextlib.closing(client), Driver() as driver:
-        _ask(client, "POST", json.dumps(rules))
+        ask(client, "POST", json.dumps(rules))
         driver.open("all", load.make(testbed, 0, plan.connections))
         slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), WORDS, SIDES, handed_on=load.handed_on, lead=True)
         found = slicer.run(time.monotonic() + (2.0 if plan.quick else plan.room_s or ROOM_S))
-        _ask(client, "DELETE", None)
+        ask(client, "DELETE", None)
         testbed.steer("ruled")
     return Found(load, found)
 
 
-def _ask(client: http.client.HTTPConnection, method: str, body: str | None) -> None:
+def ask(client: http.client.HTTPConnection, method: str, body: str | None) -> None:
     """Set rules in `default`, or remove them all."""
     path = "/api/v1/sandboxes/default/rules"
     client.request(method, path, body, {"Content-Type": "application/json"} if body else {})

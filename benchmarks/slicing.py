@@ -27,14 +27,22 @@ STEERED = str(Path(__file__).with_name("steered.py"))
 
 
 class Steered(Testbed):
-    """A testbed that can be told to settle, and whether new sessions have a journal."""
+    """A testbed that can be told to settle, whether new sessions have a journal, and whether rules are in force.
+
+    Args:
+        folder: For its output and its state.
+
+    Attributes:
+        state: The state directory.
+        pids: Its processes.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
         self._path = folder / "steering"
-        self._mail = folder / "state" / "mail.db"
         self._socket: socket.socket | None = None
         self._spool: sqlite3.Connection | None = None
-        super().__init__(folder, str(folder / "state"), program=(STEERED, str(self._path)))
+        super().__init__(folder, str(self.state), program=(STEERED, str(self._path)))
         self.pids: list[int] = []
 
     def wait_open(self, limit_s: float = START_S) -> None:
@@ -43,7 +51,7 @@ class Steered(Testbed):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(MAIL_LIMIT_S)
         self._socket.connect(str(self._path))
-        self._spool = sqlite3.connect(f"file:{self._mail}?mode=ro", uri=True, isolation_level=None)
+        self._spool = sqlite3.connect(f"file:{self.state / 'mail.db'}?mode=ro", uri=True, isolation_level=None)
         self.pids = family(self.process.pid)
 
     def stop(self) -> None:
