@@ -204,3 +204,27 @@ def test_magic_is_counted_for_all_processes(engine: str, tmp_path: Path) -> None
             assert await other.rules.claim_magic("default", "rcpt a+451x2@x", 2)
 
     run(main())
+
+
+def test_what_a_shared_listener_has_to_be_ready_for(engine: str, tmp_path: Path) -> None:
+    reset = {"reset": True}
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores, opened(engine, tmp_path) as other:
+            await stores.sandboxes.create("t1")
+            assert await other.rules.carried() == (frozenset(), False)
+            (rule, *_) = await stores.rules.add("t1", refuse(), make_rule("mail.connect", reset))
+            assert await other.rules.carried() == (frozenset(), False)
+            await stores.rules.add("default", make_rule("post.connect", reset))
+            await stores.rules.replace("t1", rule.id, make_rule("*.rcpt", [{"script": [{"reset": True}]}]))
+            assert await other.rules.carried() == (frozenset({"post", "*"}), False)
+            assert await other.gate.asks_for_bytes("mail")
+            await stores.rules.replace("t1", rule.id, refuse())
+            await stores.sandboxes.change("t1", magic=True)
+            assert await other.rules.carried() == (frozenset({"post"}), True)
+            await stores.rules.clear("default")
+            await stores.sandboxes.delete("t1")
+            assert await other.rules.carried() == (frozenset(), False)
+            assert not await other.gate.asks_for_bytes("mail")
+
+    run(main())

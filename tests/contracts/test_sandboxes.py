@@ -11,6 +11,7 @@ import pytest
 from portyard.commons.clock import SystemClock
 from portyard.commons.database.control import CONTROL_SCHEMA
 from portyard.commons.database.embedded import Schema, SqliteDatabase
+from portyard.commons.database.engine import Transaction
 from portyard.commons.database.generations import Generations
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.schema import SCHEMA
@@ -373,5 +374,33 @@ def test_a_state_directory_of_before_goes_on(tmp_path: Path) -> None:
             assert (await stores.sandboxes.create("t2")).generation == 8
             assert (await stores.sandboxes.reset("t1")).generation == 9
             await stores.rules.add("t1", make_rule("mail.rcpt", {"refuse": "550"}))
+
+    run(main())
+
+
+def test_rules_of_before_are_taken_to_mean_every_room(tmp_path: Path) -> None:
+    """Which rooms they ask for faults of bytes is told by their `on`, which SQL doesn't read."""
+
+    async def main() -> None:
+        generations = Generations(tmp_path / "generations")
+        database = await SqliteDatabase.open(
+            tmp_path / "control.db", Schema("control", CONTROL_SCHEMA.migrations[:3]), generations
+        )
+        rules = [
+            ("plain", '{"on":"mail.rcpt","then":[{"refuse":{"reply":"550"}}]}'),
+            ("fault", '{"on":"mail.rcpt","then":[{"cut_after":{"octets":3}}]}'),
+        ]
+
+        def job(work: Transaction) -> None:
+            for number, (name, rule) in enumerate(rules, 1):
+                work.execute("INSERT INTO rules (id, sandbox, name, rule) VALUES (?, 't1', ?, ?)", (number, name, rule))
+
+        await database.write(job)
+        await database.close()
+        generations.close()
+        async with opened("sqlite", tmp_path) as stores:
+            assert await stores.rules.carried() == (frozenset({"*"}), False)
+            assert await stores.rules.delete("t1", 2)
+            assert await stores.rules.carried() == (frozenset(), False)
 
     run(main())

@@ -13,6 +13,7 @@ import imaplib
 import io
 import poplib
 import smtplib
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,51 @@ def test_magic_waits(tmp_path: Path, card: Card, errand: Callable[[Served, str],
             began = time.monotonic()
             await asyncio.to_thread(errand, place, text)
             assert time.monotonic() - began >= WAIT_S
+
+    run(main())
+
+
+def say(client: socket.socket, *lines: str) -> None:
+    """Lines behind a greeting, each but the last answered."""
+    heard = client.makefile("rb")
+    for line in lines:
+        while heard.readline()[3:4] == b"-":
+            pass
+        client.sendall(f"{line}\r\n".encode())
+
+
+@pytest.mark.parametrize("sandbox", ["default", "t1"])
+@pytest.mark.parametrize(
+    ("card", "port", "said"),
+    [
+        (SMTP, "smtp", ("HELO x", "MAIL FROM:<a@harbour.test>", "RCPT TO:<u+reset@$domain>")),
+        (SMTP, "lmtp", ("LHLO x", "MAIL FROM:<a@harbour.test>", "RCPT TO:<u+reset@$domain>")),
+        (POP3, "pop3", ("USER u+reset@$domain",)),
+        (IMAP, "imap", ("a LOGIN u+reset@$domain pw",)),
+        (FTP, "ftp", ("USER u+reset@$domain",)),
+        (HTTP, "http", ("GET /get+reset HTTP/1.1\r\nHost: $domain\r\n",)),
+    ],
+)
+def test_magic_resets(tmp_path: Path, card: Card, port: str, said: tuple[str, ...], sandbox: str) -> None:
+    """A true RST on the listeners that all share, whoever has magic on."""
+    domain = "portyard.test" if sandbox == "default" else f"{sandbox}.test"
+
+    def errand(place: Served) -> bytes:
+        with socket.create_connection(("127.0.0.1", place.port(port)), LIMIT_S) as client:
+            if card is HTTP:
+                client.sendall(f"{said[0]}\r\n".replace("$domain", domain).encode())
+            else:
+                say(client, *(line.replace("$domain", domain) for line in said))
+            return client.recv(4096)
+
+    async def main() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, card) as place:
+            if sandbox != "default":
+                await yard.sandboxes.create(sandbox)
+            assert await asyncio.to_thread(errand, place)
+            await yard.sandboxes.change(sandbox, magic=True)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(errand, place)
 
     run(main())
 

@@ -137,6 +137,25 @@ def test_free_when_unused(room: str, tmp_path: Path) -> None:
         assert costs(place, room, kept) == 4, "a relay's pair would be counted"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="sockets are counted in /proc/self/fd, which isn't here")
+def test_free_of_what_no_session_can_name(tmp_path: Path) -> None:
+    """Other sandboxes' rules put relays before a room only where a session of it may come to mean them."""
+    with Testbed.embedded(state=str(tmp_path)) as alone, alone.own_sandbox() as own, contextlib.ExitStack() as kept:
+        place = place_of(alone)
+        costs(place, "imap", kept)
+        own.imap.latency(0.001)  # at `connect`: on listeners of its own
+        own.pop3.reset(on="stat")
+        assert costs(place, "imap", kept) == 2
+        rule = own.imap.reset(on="noop")
+        assert costs(place, "imap", kept) == 4
+        rule.remove()
+        assert costs(place, "imap", kept) == 2
+        for magic, sockets_of_it in ((True, 4), (False, 2)):
+            place.ask("PATCH", f"sandboxes/{own.name}", {"magic": magic})
+            place.close()
+            assert costs(place, "imap", kept) == sockets_of_it
+
+
 def test_the_peer_is_the_clients_own(testbed: Testbed, place: Place) -> None:
     """With a relay between as without."""
     for then in ({"delay": "1ms"}, {"latency": "1ms"}):
