@@ -85,8 +85,13 @@ Written by `make diagrams` from the rooms' vocabularies; what a room can't honou
 A rule is asked before the state moves. `refuse`: client and server agree that it failed. `say`: the state moves and the answer lies.
 `silence`: nothing more is said. `delay`, `hang_up`, `script`. `respond`: a stub's whole answer. `tls`: the certificate or demand, by name.
 The faults of bytes (`latency`, `bandwidth`, `slice`, `stall`, `cut_after`, `reset`, `half_close`, `corrupt`) do what TCP can do, `up` from
-the client, `down` to it; a rule at `connect` arms them at once, at another verb from that moment on, on connections accepted after it was
-set. Every verb also has the fields `role`, `peer`, `account` and `port`.
+the client, `down` to it; a rule at `connect` arms them at once, at another verb from that moment on, whichever sandbox the session joined
+by then. Every verb also has the fields `role`, `peer`, `account` and `port`.
+
+Faults of bytes need a relay before the room, which is put in when a connection is accepted, and only while some rule asks the room for such
+faults (or a sandbox has magic on): without one they cost nothing. A connection that was accepted before any such rule stood, say of a
+client's pool or an open IDLE, stays as it is: the rule fires and counts a hit, and behind its `fault` the journal has an `error` event
+whose `undone` names the faults that nothing came of. A new connection meets them.
 
 """
 ENGINES = """\
@@ -104,7 +109,8 @@ BYTES_HEAD = """
 ## Where faults of bytes are looked at
 
 The tests look at all eight of them, from a client that knows nothing of rules, at these verbs: ↓ on what comes to the client from the event
-on, ↑ on what it says from then on. Embedded and from inside the containers' network all of it; through published ports `connect` alone.
+on, ↑ on what it says from then on. Embedded and from inside the containers' network all of it; through published ports `connect` alone. All
+but `connect` once more for a sandbox that the session joins on the shared listeners, and a RST by every means that a room has to name one.
 SSH's octets are encrypted: from `exec` on an SSH client tells what became of them. FTP's `data_connect` and `transfer` are the data
 connection's, its other verbs the control connection's.
 

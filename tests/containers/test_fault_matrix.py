@@ -24,6 +24,7 @@ from portyard.rooms import cards
 from portyard.testing import Testbed, UnseenWarning
 from tests.support.containers import IMAGE, Containers
 from tests.support.control import Console
+from tests.support.matrix.joined import JOINABLE
 from tests.support.matrix.midst import MOMENTS
 from tests.support.matrix.octets import SPEECHES
 from tests.support.matrix.place import Place
@@ -36,6 +37,8 @@ PORTS = {
     port.name: (service.name, port.inside) for card in cards() for service in card.services for port in service.ports
 }
 WAYS = ("down", "up")
+OWN = "m-own"
+"""The sandbox that sessions have to name."""
 
 
 def packed() -> bytes:
@@ -51,7 +54,7 @@ def packed() -> bytes:
 
 def probed(network: str) -> Any:
     """What a container of the image sees on the network."""
-    place = json.dumps({"console": PORTS["console"], "ports": PORTS})
+    place = json.dumps({"console": PORTS["console"], "ports": PORTS, "sandbox": OWN})
     command = ["docker", "run", "--rm", "--interactive", "--network", network, "--entrypoint", "sh"]
     script = f'mkdir /tmp/probe && cd /tmp/probe && tar -x && exec python -m {PROBE} "$0"'
     done = subprocess.run([*command, IMAGE, "-c", script, place], input=packed(), capture_output=True, timeout=300)
@@ -84,7 +87,11 @@ def inside(yard: Containers, console: Console) -> Any:
     """What the probe saw."""
     (network,) = yard.inspect("console")["NetworkSettings"]["Networks"]
     with cleared(console):
-        return probed(network)
+        console.ask("sandboxes", method="POST", body={"name": OWN})
+        try:
+            return probed(network)
+        finally:
+            console.ask(f"sandboxes/{OWN}", method="DELETE")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +131,19 @@ def test_bytes_in_the_midst_from_inside(room: str, inside: Any) -> None:
     for moment in MOMENTS[room]:
         assert {f"{room}.{moment.verb} {fault} {way}" for fault in FAULTS for way in moment.ways} <= report.keys()
     assert wrong(report) == {}
+
+
+@pytest.mark.parametrize("room", MOMENTS)
+def test_bytes_in_the_midst_of_a_sandbox(room: str, inside: Any) -> None:
+    """On the listeners that all share, in other containers than the one that took the rule."""
+    assert inside["own"][room].keys() == inside["midst"][room].keys()
+    assert wrong(inside["own"][room]) == {}
+
+
+@pytest.mark.parametrize("room", JOINABLE)
+def test_every_means_to_join_a_sandbox(room: str, inside: Any) -> None:
+    assert inside["joined"][room]
+    assert wrong(inside["joined"][room]) == {}
 
 
 @pytest.mark.parametrize("room", SPEECHES)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from tests.support.matrix.joined import JOINABLE, joined_cells
 from tests.support.matrix.midst import MOMENTS, midst_cells
 from tests.support.matrix.octets import SPEECHES, octet_cells
 from tests.support.matrix.place import Cell, Place, look_at
@@ -32,11 +33,16 @@ def midst(place: Place) -> Report:
     return _at_once(place, {room: partial(midst_cells, room) for room in MOMENTS})
 
 
+def joined(place: Place) -> Report:
+    """A RST in a sandbox, by every means to join it."""
+    return _at_once(place, {room: partial(joined_cells, room) for room in JOINABLE})
+
+
 def _at_once(place: Place, rooms: Mapping[str, Callable[[Place], Iterator[Cell]]]) -> Report:
     """All rooms at once, but first what each of them prepares: it may meet another one's rules."""
     prepared = []
     for make in rooms.values():
-        own = Place(place.console, place.ports)
+        own = Place(place.console, place.ports, place.sandbox)
         prepared.append((own, list(make(own))))
         own.close()
     with ThreadPoolExecutor(len(rooms)) as pool:
@@ -46,11 +52,17 @@ def _at_once(place: Place, rooms: Mapping[str, Callable[[Place], Iterator[Cell]]
 def main() -> None:
     """Look at all of them."""
     told = json.loads(sys.argv[1])
-    place = Place(tuple(told["console"]), {name: tuple(where) for name, where in told["ports"].items()})
-    json.dump(
-        {"octets": octets(place), "midst": midst(place), "meanings": meanings(place), "peer": place.own_address()},
-        sys.stdout,
-    )
+    console, ports = tuple(told["console"]), {name: tuple(where) for name, where in told["ports"].items()}
+    place, own = Place(console, ports), Place(console, ports, told["sandbox"])
+    seen = {
+        "octets": octets(place),
+        "midst": midst(place),
+        "own": midst(own),
+        "joined": joined(own),
+        "meanings": meanings(place),
+        "peer": place.own_address(),
+    }
+    json.dump(seen, sys.stdout)
 
 
 if __name__ == "__main__":
