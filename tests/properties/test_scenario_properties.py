@@ -163,6 +163,40 @@ def found(wheres: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
         assert bucket.find(values) == [rule for rule in rules if rule.matches(values)]
 
 
+NAMES = ["peer", "account", "recipient", "sender"]
+TEXTS = st.sampled_from(["a", "A", "ab", "a@x", "b@x.y", "10.2.3.4", "110.2", ""])
+TEXT_PATTERNS = st.sampled_from(["a", "b", "a*", "*x", "*@x", "a?x", "/a/", "/^B/i", "*a*", "/^10\\.2/", "*b*.y", "*"])
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {}, optional={**dict.fromkeys(NAMES, TEXT_PATTERNS), "size": st.sampled_from([1, "<3", ">=1 <4", ">9"])}
+        ),
+        max_size=12,
+    ),
+    st.fixed_dictionaries({"peer": TEXTS, "account": TEXTS}),
+    st.lists(
+        st.fixed_dictionaries({}, optional={"recipient": TEXTS, "sender": TEXTS, "size": st.integers(0, 10)}),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_a_session_is_asked_about_the_events_that_a_rule_means_and_no_others(
+    wheres: list[dict[str, Any]], stays: dict[str, Any], events: list[dict[str, Any]]
+) -> None:
+    rules = [
+        CompiledRule(StoredRule(number, "default", make_rule("mail.rcpt", {"delay": 1}, where=where)))
+        for number, where in enumerate(wheres)
+    ]
+    bucket = Bucket(rules)
+    narrowed = bucket.narrowed(stays)
+    for values in [*events, *events]:
+        meant = any(rule.matches({**stays, **values}) for rule in rules)
+        assert (narrowed is not None and narrowed.may_mean(values)) == meant
+
+
 @settings(max_examples=400)
 @given(
     st.lists(st.one_of(GLOBS, EXPRESSIONS, st.lists(st.one_of(GLOBS, EXPRESSIONS), min_size=1)), max_size=40),

@@ -306,70 +306,11 @@ def test_whether_a_connection_must_be_ready_for_bytes() -> None:
         assert not await talk.gate.asks_for_bytes("mail")
         talk.book.add(make_rule("*.connect", Latency(1)))
         assert await talk.gate.asks_for_bytes("mail")
-        assert await talk.gate.asks_for_bytes("mail", "default")
         assert not await talk.gate.asks_for_bytes("mail", "t1")
         talk.book.clear()
         talk.book.version += 1
         assert not await talk.gate.asks_for_bytes("mail")
         assert not await talk.gate.asks_for_bytes("mail")
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize(
-    ("on", "does", "shared", "own"),
-    [
-        ("mail.rcpt", Reset(), True, True),
-        ("ma*.*", Reset(), True, True),
-        ("mail.rcpt", Script((Delay(1), Reset())), True, True),
-        ("mail.rcpt", Script((Delay(1), HangUp())), False, False),
-        ("post.rcpt", Reset(), False, False),
-        ("mail.rcpt", Refuse("550"), False, False),
-        ("mail.connect", Latency(1), False, True),  # before any sandbox is named: on its own listeners alone
-        ("mail.*", Latency(1), True, True),
-    ],
-)
-def test_a_shared_listener_is_ready_for_every_sandbox(on: str, does: Any, shared: bool, own: bool) -> None:
-    async def main() -> None:
-        talk = Talk()
-        talk.book.add(make_rule(on, does), sandbox="t1")
-        assert await talk.gate.asks_for_bytes("mail") is shared
-        assert await talk.gate.asks_for_bytes("mail", "t1") is own
-        assert not await talk.gate.asks_for_bytes("mail", "t2")
-        talk.book.clear("t1")
-        assert not await talk.gate.asks_for_bytes("mail")
-
-    asyncio.run(main())
-
-
-def test_magic_of_any_sandbox_counts_where_it_can_reset() -> None:
-    deaf = Vocabulary("deaf", {"vrfy": Verb("", {"recipient": Field("")}, frozenset({"delay"}), magic="recipient")})
-
-    async def main() -> None:
-        talk = Talk()
-        talk.gate.learn(deaf)
-        talk.book.magic.add("t1")
-        talk.book.version += 1
-        for sandbox, ready in ((None, True), ("t1", True), ("t2", False)):
-            assert await talk.gate.asks_for_bytes("mail", sandbox) is ready
-            assert not await talk.gate.asks_for_bytes("deaf", sandbox)
-            assert not await talk.gate.asks_for_bytes("unknown", sandbox)
-
-    asyncio.run(main())
-
-
-def test_the_book_is_asked_once_a_change_however_many_sandboxes_there_are() -> None:
-    async def main() -> None:
-        talk = Talk()
-        for number in range(50):
-            talk.book.add(make_rule("mail.rcpt", Reset()), sandbox=f"t{number}")
-        for _ in range(3):
-            assert await talk.gate.asks_for_bytes("mail")
-            assert not await talk.gate.asks_for_bytes("other")
-        assert talk.book.asked == {"carried": 1}
-        talk.book.add(make_rule("other.rcpt", Reset()), sandbox="t1")
-        assert await talk.gate.asks_for_bytes("other")
-        assert talk.book.asked == {"carried": 2}
 
     asyncio.run(main())
 
@@ -395,6 +336,35 @@ def test_fields_are_made_where_a_rule_may_look_at_them() -> None:
         assert made == ["once"]
 
     asyncio.run(go())
+
+
+def test_what_looks_like_a_pattern_and_isnt_meant_need_not_be_asked_about() -> None:
+    async def main() -> None:
+        close = (
+            refuse({"peer": "/^0\\.0/"}),
+            refuse({"recipient": "/bob@.*bob/"}),
+        )  # 127.0.0.1 and bob@x.test hold what these need
+        session = Talk(*close).session()
+        await session.ask("rcpt", **TO_BOB)
+        assert not session.heeds("rcpt", TO_BOB)
+        assert session.heeds("rcpt", {"recipient": "bob@bob.test"})
+        assert not session.heeds("rcpt", {})
+        alone = Talk(close[0]).session()
+        await alone.ask("rcpt", **TO_BOB)
+        assert not alone.asks("rcpt")
+
+    asyncio.run(main())
+
+
+def test_events_with_long_values_are_looked_at_each_time() -> None:
+    async def main() -> None:
+        session = Talk(refuse({"recipient": "*@slow.test"})).session()
+        await session.ask("rcpt", **TO_BOB)
+        for _ in range(2):
+            assert not session.heeds("rcpt", {"recipient": "b" * 5000})
+            assert session.heeds("rcpt", {"recipient": "b" * 5000 + "@slow.test"})
+
+    asyncio.run(main())
 
 
 def test_a_whole_event_can_be_asked_about() -> None:

@@ -27,6 +27,7 @@ class SqlSandboxes:
 
     def __init__(self, database: Database, read_now: Callable[[str], builtins.list[Row]] | None = None) -> None:
         self._database = database
+        self._generation = database.reader(COUNTER)
         self._read_now = read_now
         self._seen: int | None = None
         self._by_name: dict[str, Sandbox] = {}
@@ -35,12 +36,14 @@ class SqlSandboxes:
 
     async def get(self, name: str) -> Sandbox | None:
         """See `Sandboxes.get`."""
-        await self._refresh()
+        if self._generation() != self._seen:
+            await self._refresh()
         return self._by_name.get(name)
 
     async def owner(self, domain: str) -> Sandbox | None:
         """See `Sandboxes.owner`."""
-        await self._refresh()
+        if self._generation() != self._seen:
+            await self._refresh()
         return self._by_domain.get(domain)
 
     async def list(self) -> builtins.list[Sandbox]:
@@ -50,7 +53,7 @@ class SqlSandboxes:
 
     def generation_now(self, name: str) -> int:
         """See `Sandboxes.generation_now`."""
-        generation = self._database.generation(COUNTER)
+        generation = self._generation()
         if generation != self._seen and self._read_now is not None:
             self._take(generation, self._read_now(_DOMAINS), self._read_now(_SANDBOXES))
         found = self._by_name.get(name)
@@ -119,9 +122,7 @@ class SqlSandboxes:
             await self._database.write(lambda work: lifecycle.seed(work, wanted, mark))
 
     async def _refresh(self) -> None:
-        generation = self._database.generation(
-            COUNTER
-        )  # before the SQL: what changes in between is read twice, never missed
+        generation = self._generation()  # before the SQL: what changes in between is read twice, never missed
         if generation != self._seen:
             self._take(generation, await self._database.read(_DOMAINS), await self._database.read(_SANDBOXES))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from portyard.commons.scenario.actions import Action, Reset, action_name
+from portyard.commons.scenario.actions import Action, action_name
 from portyard.commons.scenario.counting import chance
 from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed, RuleSet
 from portyard.commons.scenario.magic import parse_magic
@@ -53,9 +53,6 @@ class RuleBook(Protocol):
 
     async def anything(self) -> bool:
         """Whether there is a rule or magic in any sandbox."""
-
-    async def carried(self) -> tuple[frozenset[str], bool]:
-        """The rooms that rules of any sandbox ask for faults of bytes (`*` stands for any letters), and whether magic is on in any."""
 
     async def state(self, sandbox: str) -> tuple[int, bool]:
         """A number that no other state of this sandbox's rules has had, and whether magic addresses are on."""
@@ -105,8 +102,6 @@ class Gate:
         self._seen: int | None = None
         self._anything = True
         self._sets: dict[str, tuple[int, RuleSet, bool]] = {}
-        self._carried: tuple[int | None, frozenset[str], bool] = (None, frozenset(), False)
-        self._carrying: dict[str, bool] = {}  # the answers that follow from `_carried`, by room
         self.vocabularies: dict[str, Vocabulary] = {}
         self.insiders: Insiders = set[tuple[str, int]]()
 
@@ -114,7 +109,6 @@ class Gate:
         """Take a room's vocabulary: from then on nothing is asked of it that it can't honour, and its magic is known."""
         self.vocabularies[vocabulary.room] = vocabulary
         self._sets.clear()
-        self._carrying = {}
 
     @property
     def armed(self) -> bool:
@@ -154,46 +148,12 @@ class Gate:
             verdict = await self._conjure(event)
         return verdict
 
-    async def asks_for_bytes(self, room: str, sandbox: str | None = None) -> bool:
-        """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on.
-
-        Args:
-            room: The room.
-            sandbox: Whose rules alone can mean it; None where it may be any that the session will name.
-        """
+    async def asks_for_bytes(self, room: str, sandbox: str = "default") -> bool:
+        """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on."""
         if not self.armed:
             return False
-        if sandbox is None:
-            return await self._anybody_asks_for_bytes(room)
         _, rules, magic = await self._current(sandbox)
-        return (magic and self._magic_resets(room)) or rules.asks_for_bytes(room)
-
-    async def _anybody_asks_for_bytes(self, room: str) -> bool:
-        generation = self._generation()  # before the reading, as in `_current`
-        if self._carried[0] != generation:
-            self._carried = (generation, *await self._rules.carried())
-            self._carrying = {}
-        known = self._carrying.get(room)
-        if known is None:
-            known = self._carrying[room] = self._carries(room)
-        return known
-
-    def _carries(self, room: str) -> bool:
-        _, rooms, magic = self._carried
-        if magic and self._magic_resets(room):
-            return True
-        if not rooms:
-            return False
-        from portyard.commons.scenario.checking import covers  # a testbed without a rule starts without the language
-
-        return any(covers(each, room) for each in rooms)
-
-    def _magic_resets(self, room: str) -> bool:
-        """Whether magic, wherever it is looked for in a room, can ask for a fault of bytes: its one is `reset`."""
-        vocabulary = self.vocabularies.get(room)
-        return vocabulary is not None and any(
-            verb.magic and action_name(Reset()) in verb.actions for verb in vocabulary.verbs.values()
-        )
+        return magic or rules.asks_for_bytes(room)
 
     def nothing_for(self, sandbox: str, room: str, verb: str) -> bool:
         """True when it is known, without asking the rule book, that no rule and no magic can mean such an event."""
@@ -305,6 +265,7 @@ class SessionGate:
     __slots__ = (
         "_ended",
         "_gate",
+        "_generation",
         "_internal",
         "_narrowed",
         "_peer",
@@ -322,6 +283,7 @@ class SessionGate:
         self, gate: Gate, room: str, role: str, sandbox: str, session: str, peer: str, port: str, internal: bool
     ) -> None:
         self._gate = gate
+        self._generation = gate._generation
         self._room = room
         self._role = role
         self._session = session
@@ -343,7 +305,7 @@ class SessionGate:
     @property
     def stamp(self) -> Stamp:
         """Another one as soon as the same event may mean something else to the rules."""
-        return self._gate._generation(), self.sandbox, self.account
+        return self._generation(), self.sandbox, self.account
 
     def asks(self, verb: str, sandbox: str | None = None) -> bool:
         """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about.
@@ -365,9 +327,13 @@ class SessionGate:
             fields: The verb's own fields, or what makes them: called only where some rule may look at them.
             sandbox: The event's alone (a recipient's); the session's when None.
         """
-        left = self._left(self.sandbox if sandbox is None else sandbox, verb)
-        if left is None:
-            return True
+        if sandbox is None:
+            sandbox = self.sandbox
+        left = self._narrowed.get((sandbox, verb, self.account))
+        if left is None or left[0] != self._generation():
+            left = self._left(sandbox, verb)
+            if left is None:
+                return True
         narrowed = left[1]
         return narrowed is not None and narrowed.may_mean(fields() if callable(fields) else fields)
 
@@ -412,10 +378,7 @@ class SessionGate:
 
     async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         """The same in a sandbox that this event alone belongs to (a recipient's)."""
-        left = self._left(sandbox, verb)
-        if left is not None and (left[1] is None or not left[1].may_mean(fields)):
-            return None
-        return await self._gate.ask(self._event(sandbox, verb, fields))
+        return await self._gate.ask(self._event(sandbox, verb, fields)) if self.heeds(verb, fields, sandbox) else None
 
     def _event(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Event:
         return Event(

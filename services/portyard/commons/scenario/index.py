@@ -7,7 +7,7 @@ without which a pattern can't match. Only an expression that needs no text at al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from portyard.commons.scenario.actions import Delay
 from portyard.commons.scenario.model import Scalar, StoredRule, Verdict, verdict_of
@@ -18,8 +18,8 @@ from portyard.commons.scenario.vocabulary import Vocabulary
 
 _VERBS = 1024  # buckets of one sandbox
 _SESSIONS = 1024  # of one bucket, that differ in what never changes in them
-_EVENTS = 512  # of one such session and verb, of which it is known whether any rule may mean them
-_WORTH_KNOWING = 3  # tables from which on a look at them all costs more than to know whole events
+_EVENTS = 512  # of one such session and verb, of which it is known whether any rule means them
+_LONGEST_KNOWN = 512  # characters of a value of such an event: a header may hold a megabyte
 
 
 class CompiledRule:
@@ -62,13 +62,19 @@ class CompiledRule:
         self.fixed: Verdict | None = None if varies else verdict_of(self.label, rule.then)
         self.spent: set[str] = set()  # scopes for which a claim said that there is nothing left
 
-    def matches(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether every condition is met."""
-        for name, patterns in self.conditions.items():
-            value = values.get(name)
-            if value is None or not any(pattern.matches(value) for pattern in patterns):
-                return False
-        return True
+    def matches(self, values: Mapping[str, Scalar], met: Collection[str] = ()) -> bool:
+        """Whether every condition is met; of the fields in `met` that is known."""
+        return all(name in met or _is_meant(patterns, values.get(name)) for name, patterns in self.conditions.items())
+
+    def may_match(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether every condition on these fields is met, whatever others there are."""
+        return all(
+            name not in values or _is_meant(patterns, values[name]) for name, patterns in self.conditions.items()
+        )
+
+
+def _is_meant(patterns: Iterable[Pattern], value: Scalar | None) -> bool:
+    return value is not None and any(pattern.matches(value) for pattern in patterns)
 
 
 class Bucket:
@@ -101,7 +107,7 @@ class Bucket:
             left &= indifferent if value is None else indifferent | find(value)
             if not left:
                 return []
-        return [rule for rule in self._each(left) if rule.matches(values)]
+        return [rule for rule, _ in self._each(left) if rule.matches(values)]
 
     def narrowed(self, known: Mapping[str, Scalar], magic: str | None = None) -> Narrowed | None:
         """See `_narrow`; sessions that are alike have the same."""
@@ -121,66 +127,87 @@ class Bucket:
             known: These fields' values.
             magic: The field in which magic words are looked for.
         """
-        left = self._all
+        left = everybody = self._all
         for name, find, indifferent in self._tables:
             if name in known:
                 left &= indifferent | find(known[name])
+                everybody &= indifferent
+        for rule, bit in self._each(left & ~everybody):  # a table lets some through that don't match
+            if not rule.may_match(known):
+                left ^= bit
         tables = [
             (name, find, indifferent)
             for name, find, indifferent in self._tables
             if name not in known and left & ~indifferent
         ]
-        return Narrowed(left, tables, magic) if left or magic is not None else None
+        return Narrowed(self, left, tables, known, magic) if left or magic is not None else None
 
-    def _each(self, bits: int) -> Iterator[CompiledRule]:
+    def _each(self, bits: int) -> Iterator[tuple[CompiledRule, int]]:
         while bits:
             lowest = bits & -bits
-            yield self._rules[lowest.bit_length() - 1]
+            yield self._rules[lowest.bit_length() - 1], lowest
             bits ^= lowest
+
+    def any_matches(self, bits: int, fields: Mapping[str, Scalar], met: Collection[str]) -> bool:
+        """Whether any of the rules with these bits means an event; see `CompiledRule.matches`."""
+        return any(rule.matches(fields, met) for rule, _ in self._each(bits))
 
 
 class Narrowed:
     """What of a bucket is left for the events of one session.
 
     Args:
+        bucket: It.
         left: The bits of the rules that may still be meant.
         tables: By field: its table's `find`, and who is indifferent to it.
+        known: The fields that stay as they are.
         magic: The field in which magic words are looked for, or None.
     """
 
-    __slots__ = ("_known", "_left", "_magic", "_tables")
+    __slots__ = ("_bucket", "_known", "_left", "_magic", "_names", "_stays", "_tables")
 
     def __init__(
-        self, left: int, tables: Sequence[tuple[str, Callable[[Scalar], int], int]], magic: str | None
+        self,
+        bucket: Bucket,
+        left: int,
+        tables: Sequence[tuple[str, Callable[[Scalar], int], int]],
+        known: Mapping[str, Scalar],
+        magic: str | None,
     ) -> None:
+        self._bucket = bucket
         self._left = left
-        self._tables = tables
+        self._tables = [(find, indifferent) for _, find, indifferent in tables]
+        self._names = [name for name, _, _ in tables]
+        self._stays = frozenset(known)
         self._magic = magic
-        self._known: dict[object, bool] = {}
+        self._known: dict[tuple[Scalar | None, ...], bool] = {}
 
     def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
-        """Whether an event with these fields is worth asking about."""
+        """Whether a rule means an event with these fields, or magic may."""
         if self._magic is not None and "+" in str(fields.get(self._magic, "")):
             return True
-        if len(self._tables) < _WORTH_KNOWING:
-            return self._look(fields)
-        key = (*fields, *fields.values())  # a field's values are of one kind, so that 1 and True never meet
-        known = self._known.get(key)
+        event = tuple(map(fields.get, self._names))  # a field's values are of one kind, so that 1 and True never meet
+        known = self._known.get(event)
         if known is None:
-            known = self._look(fields)
-            if len(self._known) >= _EVENTS:
-                self._known.clear()
-            self._known[key] = known
+            known = self._look(event, fields)
+            self._remember(event, known)
         return known
 
-    def _look(self, fields: Mapping[str, Scalar]) -> bool:
+    def _look(self, event: Iterable[Scalar | None], fields: Mapping[str, Scalar]) -> bool:
         left = self._left
-        for name, find, indifferent in self._tables:
+        for value, (find, indifferent) in zip(event, self._tables):  # noqa: B905 - as many of both
+            left &= indifferent if value is None else indifferent | find(value)
             if not left:
                 return False
-            value = fields.get(name)
-            left &= indifferent if value is None else indifferent | find(value)
-        return left != 0
+        return left != 0 and self._bucket.any_matches(left, fields, self._stays)
+
+    def _remember(self, event: tuple[Scalar | None, ...], known: bool) -> None:
+        for value in event:
+            if isinstance(value, str) and len(value) > _LONGEST_KNOWN:
+                return
+        if len(self._known) >= _EVENTS:
+            self._known.clear()
+        self._known[event] = known
 
 
 class RuleSet:

@@ -22,6 +22,7 @@ _WORD = 16  # characters at most, by which a pattern is filed
 _LENGTHS = 6  # different lengths of beginnings, and of ends, that are looked up one by one
 _EXACT = 2.0**52  # below it a float has room between two whole numbers
 _STRIDE = 32  # bounds between two that know the sum of all before them
+_GAPS = 256  # pairs of places among such bounds, of which it is known who takes the numbers there
 
 
 class Table:
@@ -52,7 +53,8 @@ class Table:
                     self._texts.add(bit, pattern)
         self._texts.file()
         self._lows, self._highs = _Sums(lows), _Sums(highs)
-        self._known: dict[object, int] = {}
+        self._between: dict[tuple[int, int], int] = {}
+        self._known: dict[str, int] = {}
 
     def indifferent(self, everybody: int) -> int:
         """Who of all has no pattern here."""
@@ -60,24 +62,30 @@ class Table:
 
     def find(self, value: Scalar) -> int:
         """The bits of all who may be meant by a value."""
-        # 1 and True are the same key, and not the same value
-        key = value if isinstance(value, str) else (type(value), value)
-        known = self._known.get(key)
+        if not isinstance(value, str):
+            return self._any | self._find_other(value)
+        known = self._known.get(value)
         if known is None:
-            known = self._search(value)
-            if isinstance(value, str) and len(value) > _LONGEST_REMEMBERED:
-                return known
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = known
+            known = self._any | self._texts.search(value)
+            if len(value) <= _LONGEST_REMEMBERED:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[value] = known
         return known
 
-    def _search(self, value: Scalar) -> int:
-        found = self._any | self._texts.search(text_of(value))
-        if isinstance(value, bool):
-            return found | self._flags[value]
-        if not isinstance(value, str):
-            found |= self._lows.up_to(value) & self._highs.up_to(-value)
+    def _find_other(self, value: bool | float) -> int:
+        found = 0 if self._texts.empty else self._texts.search(text_of(value))
+        return found | (self._flags[value] if isinstance(value, bool) else self._take(value))
+
+    def _take(self, number: float) -> int:
+        """Who takes a number; it is the same for all between two bounds."""
+        place = self._lows.place(number), self._highs.place(-number)
+        found = self._between.get(place)
+        if found is None:
+            found = self._lows.up_to(place[0]) & self._highs.up_to(place[1])
+            if len(self._between) >= _GAPS:
+                self._between.clear()
+            self._between[place] = found
         return found
 
 
@@ -88,14 +96,16 @@ class _Texts:
         self._exact: dict[str, int] = {}
         self._ends: tuple[list[tuple[int, Glob]], list[tuple[int, Glob]]] = ([], [])
         self._held: list[tuple[int, Glob | Regex]] = []
-        self._prefixes: list[tuple[int, dict[str, int]]] = []
-        self._suffixes: list[tuple[int, dict[str, int]]] = []
+        self._prefixes = _Beginnings({})
+        self._suffixes = _Beginnings({})
         self._words = Needles({})
         self._folding = 0
         self._alone: list[tuple[int, Pattern]] = []
+        self.empty = True
 
     def add(self, bit: int, pattern: Glob | Regex) -> None:
         """Take a pattern; it is found once `file` was called."""
+        self.empty = False
         match pattern:
             case Glob() if pattern.shape is Shape.EXACT:
                 self._exact[pattern.anchor] = self._exact.get(pattern.anchor, 0) | bit
@@ -108,7 +118,7 @@ class _Texts:
         """Put every pattern where it will be found."""
         beginnings, ends = self._ends
         self._prefixes = self._by_length(beginnings)
-        self._suffixes = self._by_length(ends)
+        self._suffixes = self._by_length(ends, turned=True)
         needs = [(bit, pattern, pattern.needs) for bit, pattern in self._held]
         common = Counter(
             word for _, _, several in needs for texts in several for text in texts for word in _words(text)
@@ -125,31 +135,50 @@ class _Texts:
                 self._folding |= bit
         self._words = Needles(words)
 
-    def _by_length(self, globs: list[tuple[int, Glob]]) -> list[tuple[int, dict[str, int]]]:
+    def _by_length(self, globs: list[tuple[int, Glob]], *, turned: bool = False) -> _Beginnings:
         lengths = Counter(len(glob.anchor) for _, glob in globs)
         kept = {length for length, _ in lengths.most_common(_LENGTHS)}
-        tables: dict[int, dict[str, int]] = {length: {} for length in kept}
+        words: dict[str, int] = {}
         for bit, glob in globs:
             if len(glob.anchor) in kept:
-                table = tables[len(glob.anchor)]
-                table[glob.anchor] = table.get(glob.anchor, 0) | bit
+                word = glob.anchor[::-1] if turned else glob.anchor
+                words[word] = words.get(word, 0) | bit
             else:
                 self._held.append((bit, glob))
-        return sorted(tables.items())
+        return _Beginnings(words)
 
     def search(self, text: str) -> int:
         """The bits of all whose pattern may match."""
         folded = fold(text)
         found = self._exact.get(folded, 0) | self._words.find(folded)
-        for length, table in self._prefixes:
-            found |= table.get(folded[:length], 0)
-        for length, table in self._suffixes:
-            found |= table.get(folded[-length:], 0)
+        found |= self._prefixes.find(folded) | self._suffixes.find(folded[::-1])
         for bit, pattern in self._alone:
             if not found & bit and pattern.matches(text):
                 found |= bit
         if not text.isascii():  # an expression that folds case may take such a character for one of ASCII's
             found |= self._folding
+        return found
+
+
+class _Beginnings:
+    """Words of a few lengths, found where a text begins with them.
+
+    Args:
+        words: The bits of each; no word is empty.
+    """
+
+    def __init__(self, words: dict[str, int]) -> None:
+        self._words = words
+        self._lengths = sorted({len(word) for word in words})
+        self._least = self._lengths[0] if words else 0
+        self._heads = frozenset(word[: self._least] for word in words)
+
+    def find(self, text: str) -> int:
+        """The bits of the words that a text begins with."""
+        found = 0
+        if text[: self._least] in self._heads:  # mostly it isn't, and no other length has to be looked at
+            for length in self._lengths:
+                found |= self._words.get(text[:length], 0)
         return found
 
 
@@ -166,12 +195,15 @@ class _Sums:
         sums = itertools.accumulate(self._bits, int.__or__, initial=0)
         self._sums = list(itertools.islice(sums, 0, None, _STRIDE))
 
-    def up_to(self, number: float) -> int:
-        """The bits of all numbers that aren't greater."""
-        count = bisect.bisect_right(self._bounds, number)
-        whole = count // _STRIDE
+    def place(self, number: float) -> int:
+        """How many bounds aren't greater than a number."""
+        return bisect.bisect_right(self._bounds, number)
+
+    def up_to(self, place: int) -> int:
+        """The bits of so many of the least."""
+        whole = place // _STRIDE
         found = self._sums[whole]
-        for bit in self._bits[whole * _STRIDE : count]:
+        for bit in self._bits[whole * _STRIDE : place]:
             found |= bit
         return found
 

@@ -210,7 +210,7 @@ class Message:
 
 def key(name: Name) -> Name:
     """The name as it compares: ASCII letters without case (RFC 4343 §3)."""
-    return tuple(label.lower() for label in name)
+    return tuple(map(bytes.lower, name))
 
 
 def length(name: Name) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 from portyard.commons.effects import Close, Effect, Joins, Note, Send
 from portyard.commons.events import Event, Literal, Timeout
@@ -49,7 +50,7 @@ class Answering:
                 yield effect
         else:
             outcome = await self._resolver.reply(query, self._view, stream=self._stream)
-            yield Joins(outcome.sandbox, anew=True)
+            yield Joins(outcome.sandbox)
             yield _sent(outcome)
 
     async def heeds(self, query: Message | Outcome) -> bool:
@@ -59,7 +60,7 @@ class Answering:
             return False
         question = query.questions[0]
         sandbox = await self._resolver.sandbox_of(question.name)  # of the name that is asked for: its rules count
-        return gate.heeds("query", lambda: self._fields(question), sandbox)
+        return gate.heeds("query", partial(self._fields, question), sandbox)
 
     def _fields(self, question: Question) -> dict[str, Scalar]:
         return {
@@ -72,7 +73,7 @@ class Answering:
     async def _ruled(self, query: Message, gate: SessionGate) -> AsyncIterator[Effect]:
         """The sandbox whose names are asked for is joined first: its rules are the ones that count."""
         question = query.questions[0]
-        yield Joins(await self._resolver.sandbox_of(question.name), anew=True)
+        yield Joins(await self._resolver.sandbox_of(question.name))
 
         async def truth() -> AsyncIterator[Effect]:
             yield _sent(await self._resolver.reply(query, self._view, stream=self._stream))

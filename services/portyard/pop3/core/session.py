@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from portyard.commons.accounts.model import Account, Accounts
@@ -185,7 +186,7 @@ class Session:
                 yield effect
         answer = self._answer(command)
         if not (isinstance(command, Auth) and command.mechanism):  # which is asked for when its name is known
-            answer = self.ruled(command, answer, fields_of(command))
+            answer = self.ruled(command, answer, partial(fields_of, command))
         async for effect in answer:
             yield effect
 
@@ -206,13 +207,16 @@ class Session:
 
     def proved(self, command: Auth, answer: AsyncIterator[Effect], fields: dict[str, Scalar]) -> AsyncIterator[Effect]:
         """What an exchange leads to, as the rules want it: they are asked once the name is known."""
-        return self.ruled(command, self._told(command, answer), fields)
+        return self.ruled(command, self._told(command, answer), lambda: fields)
 
     def ruled(
-        self, command: Command, answer: AsyncIterator[Effect], fields: dict[str, Scalar]
+        self, command: Command, answer: AsyncIterator[Effect], fields: Callable[[], dict[str, Scalar]]
     ) -> AsyncIterator[Effect]:
         """A command's answer as the rules want it."""
-        return ruled(self.house.gate, verb_of(command), answer, refused, said, **fields)
+        gate = self.house.gate
+        if gate is None or not gate.armed or not gate.heeds(verb_of(command), fields):
+            return answer
+        return ruled(gate, verb_of(command), answer, refused, said, **fields())
 
     async def claim(self, login: str) -> AsyncIterator[Effect]:
         """Join the sandbox of a login name, before anything is proved."""

@@ -21,6 +21,8 @@ def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Sc
             return {**sender_of(transaction), "recipient": print_mailbox(path)}
         case model.Data():
             return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
+        case model.Mail(path, ()):
+            return {"sender": print_mailbox(path), "size": 0, "parameters": ""}
         case model.Mail(path, parameters):
             public = tuple(parameter for parameter in parameters if parameter.keyword != KEYWORD)
             size = next((p.value for p in public if p.keyword == "SIZE" and p.value and p.value.isdecimal()), "0")

@@ -29,7 +29,7 @@ from portyard.smtp.core.context import Context
 from portyard.smtp.core.fields import fields_of, sender_of, verb_of
 from portyard.smtp.core.grammar import print_mailbox
 from portyard.smtp.core.hop import KEYWORD, parse_hop
-from portyard.smtp.core.model import Command, PeerError, Recipient
+from portyard.smtp.core.model import Command, PeerError, Recipient, Transaction
 from portyard.smtp.core.state import Phase
 
 if TYPE_CHECKING:
@@ -58,66 +58,70 @@ async def line(session: Session, event: Line) -> Answer:
 
 async def _command(session: Session, command: Command) -> Answer:
     """A command that belongs to the session."""
-    work, fields = partial(session.answer, command), partial(fields_of, command, None)
-    return await _ask(session, _its_own(session), verb_of(command), work, fields)
+    fields = partial(fields_of, command, None)
+    return await _asked(session, command, (gate_of(session.context).sandbox,), verb_of(command), fields)
 
 
 async def _mail(session: Session, command: Command) -> Answer:
     """MAIL; a testbed peer that proves itself is inside from here on, and names the sandbox."""
     assert isinstance(command, model.Mail)
     context = session.context
-    claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
-    hop = next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
+    hop = _hop(context, command)
+    sandboxes: tuple[str, ...] = (gate_of(context).sandbox,)
     if hop is not None:
         context.trust()
-    sandboxes = _its_own(session)
-    if hop is not None:
         sandboxes = (hop.sandbox,) if await context.door.stands(model.Taker(hop.sandbox, hop.generation)) else ()
-    return await _ask(session, sandboxes, "mail", partial(session.answer, command), partial(fields_of, command, None))
+    return await _asked(session, command, sandboxes, "mail", partial(fields_of, command, None))
+
+
+def _hop(context: Context, command: model.Mail) -> model.Hop | None:
+    """What a testbed peer proves with the command."""
+    if not command.parameters:
+        return None
+    claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
+    return next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
 
 
 async def _rcpt(session: Session, command: Command) -> Answer:
     """RCPT, in the sandbox that its address names; in none where that is past."""
     assert isinstance(command, model.Rcpt)
     context = session.context
-    sandbox = await transaction.claimed(context, command)
+    sandbox = await transaction.named(context, command)
     fields = partial(fields_of, command, context.transaction)
+    if sandbox is None or not gate_of(context).heeds("rcpt", fields, sandbox):
+        return await session.answer(command)  # which joins the sandbox
+    context.join(sandbox)
 
     def refused(text: str) -> AsyncIterator[Effect]:
         if context.transaction is not None:
             context.transaction.refused += 1
         return said(text)
 
-    sandboxes = () if sandbox is None else (sandbox,)
-    return await _ask(session, sandboxes, "rcpt", partial(session.answer, command), fields, refused)
+    return await _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused)
 
 
 async def _data(session: Session, command: Command) -> Answer:
     """DATA, and the moment after its 354."""
     sandboxes = _sandboxes(session.context)
     fields = partial(fields_of, command, session.context.transaction)
-    answer = await _ask(session, sandboxes, "data", partial(session.answer, command), fields)
-    if not isinstance(answer, Sequence):
+    if _heeds(session, sandboxes, "data", fields):
+        answer = await _ask(session, sandboxes, "data", partial(session.answer, command), fields)
         return _and_then(session, answer, sandboxes, fields)
-    received = await _receiving(session, sandboxes, fields)
-    return answer if isinstance(received, Sequence) else _one_by_one(answer, received)
-
-
-async def _receiving(session: Session, sandboxes: Sequence[str], fields: Fields) -> Answer:
-    """What rules want after the 354, where one was said."""
-    if session.context.machine.phase is not Phase.DATA:
-        return ()
-    return await _ask(session, sandboxes, "receiving", _nothing, fields)
+    effects = await session.answer(command)
+    if session.context.machine.phase is not Phase.DATA or not _heeds(session, sandboxes, "receiving", fields):
+        return effects
+    return _one_by_one(effects, await _ask(session, sandboxes, "receiving", _nothing, fields))
 
 
 async def _and_then(
-    session: Session, answer: AsyncIterator[Effect], sandboxes: Sequence[str], fields: Fields
+    session: Session, answer: Answer, sandboxes: Sequence[str], fields: Fields
 ) -> AsyncIterator[Effect]:
     """DATA's answer as a verdict wants it; only then is it known whether a 354 was said."""
-    async for effect in answer:
+    async for effect in _one_by_one(answer):
         yield effect
-    async for effect in _one_by_one(await _receiving(session, sandboxes, fields)):
-        yield effect
+    if session.context.machine.phase is Phase.DATA:
+        async for effect in _one_by_one(await _ask(session, sandboxes, "receiving", _nothing, fields)):
+            yield effect
 
 
 async def _auth(session: Session, command: Command) -> Answer:
@@ -136,7 +140,9 @@ async def _challenge(session: Session, mechanism: str) -> Answer:
         session.drop_exchange()
         return said(text)
 
-    return await _ask(session, _its_own(session), "challenge", work, lambda: {"mechanism": mechanism}, refused)
+    return await _ask(
+        session, (gate_of(session.context).sandbox,), "challenge", work, lambda: {"mechanism": mechanism}, refused
+    )
 
 
 async def _hear(session: Session, response: bytes) -> Answer:
@@ -152,7 +158,9 @@ async def _hear(session: Session, response: bytes) -> Answer:
         return await _challenge(session, mechanism)
     context.machine.settle()
     fields: dict[str, Scalar] = {"mechanism": mechanism, "login": claim.name}
-    return await _ask(session, _its_own(session), "auth", partial(security.verify, context, claim), lambda: fields)
+    return await _ask(
+        session, (gate_of(session.context).sandbox,), "auth", partial(security.verify, context, claim), lambda: fields
+    )
 
 
 _STEPS: Final[dict[type[Command], Callable[[Session, Command], Awaitable[Answer]]]] = {
@@ -171,7 +179,12 @@ async def content(session: Session, block: DotBlock) -> Answer:
     context = session.context
     going = context.transaction
     assert going is not None, "message data comes only in a transaction"
-    verdicts = {name: await _judge(context, name, block) for name in _sandboxes(context)}
+    sandboxes = _sandboxes(context)
+    if not any(gate_of(context).heeds("content", partial(_content, going, name, block), name) for name in sandboxes):
+        context.machine.settle()
+        return await transaction.message(context, block)
+    gate = gate_of(context)
+    verdicts = {name: await gate.ask_in(name, "content", _content(going, name, block)) for name in sandboxes}
     told = [verdict for verdict in verdicts.values() if verdict is not None]
     context.machine.settle()
     if not told:
@@ -244,21 +257,16 @@ def _foremost(verdicts: Sequence[Verdict]) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.answers), verdicts[0])
 
 
-async def _judge(context: Context, sandbox: str, block: DotBlock) -> Verdict | None:
-    gate = gate_of(context)
-
-    def fields() -> dict[str, Scalar]:
-        going = context.transaction
-        mine = [recipient for recipient in going.recipients if recipient.sandbox == sandbox] if going else []
-        return {
-            **sender_of(going),
-            "recipients": len(mine),
-            "recipient": " ".join(print_mailbox(recipient.mailbox) for recipient in mine),
-            "size": block.size,
-            "subject": subject_of(block.data),
-        }
-
-    return await gate.ask_in(sandbox, "content", fields()) if gate.heeds("content", fields, sandbox) else None
+def _content(going: Transaction, sandbox: str, block: DotBlock) -> dict[str, Scalar]:
+    """A message's fields as one of its recipients' sandboxes sees them."""
+    mine = [recipient.mailbox for recipient in going.recipients if recipient.sandbox == sandbox]
+    return {
+        **sender_of(going),
+        "recipients": len(mine),
+        "recipient": " ".join(map(print_mailbox, mine)),
+        "size": block.size,
+        "subject": subject_of(block.data),
+    }
 
 
 def subject_of(octets: bytes) -> str:
@@ -302,8 +310,20 @@ def _sandboxes(context: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients if not recipient.late))
 
 
-def _its_own(session: Session) -> tuple[str, ...]:
-    return (gate_of(session.context).sandbox,)
+def _heeds(session: Session, sandboxes: Sequence[str], verb: str, fields: Fields) -> bool:
+    """Whether one of these sandboxes has to be asked."""
+    gate = gate_of(session.context)
+    for sandbox in sandboxes:  # noqa: SIM110 - mostly one: a generator would take as long as the question
+        if gate.heeds(verb, fields, sandbox):
+            return True
+    return False
+
+
+async def _asked(session: Session, command: Command, sandboxes: Sequence[str], verb: str, fields: Fields) -> Answer:
+    """A command's answer as the rules of these sandboxes want it."""
+    if not _heeds(session, sandboxes, verb, fields):
+        return await session.answer(command)
+    return await _ask(session, sandboxes, verb, partial(session.answer, command), fields)
 
 
 async def _ask(
@@ -317,7 +337,7 @@ async def _ask(
     """A step as the rules want it: of these sandboxes; the first verdict counts."""
     gate = gate_of(session.context)
     for sandbox in sandboxes:
-        verdict = await gate.ask_in(sandbox, verb, fields()) if gate.heeds(verb, fields, sandbox) else None
+        verdict = await gate.ask_in(sandbox, verb, fields())
         if verdict is not None:
             return obeyed(verdict, verb, _truth(session, work), refused or said, said)
     return await work()

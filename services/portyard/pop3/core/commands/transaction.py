@@ -87,10 +87,11 @@ async def top(session: Session, command: Top) -> AsyncIterator[Effect]:
 
 async def _message(session: Session, message: Message, lines: int | None) -> AsyncIterator[Effect]:
     note: str | None = f"«message, {message.size} octets»"
-    sent = 0
+    sent, gate = 0, session.house.gate
     async for piece in _drop(session).stuffed(message, lines):
-        async for effect in interrupted(session.house.gate, "message", octets=sent):
-            yield effect
+        if gate is not None and gate.armed and gate.heeds("message", {"octets": sent}):
+            async for effect in interrupted(gate, "message", octets=sent):
+                yield effect
         if piece.endswith(b".\r\n") and len(piece) <= 5:
             yield Send(piece, note=".")
         else:

@@ -21,7 +21,6 @@ STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 
 async def mail(context: Context, command: model.Mail) -> Sequence[Effect]:
     """Begin a transaction (RFC 5321 §4.1.1.2)."""
-    context.part()
     _demand_identity(context)
     transaction = Transaction(command.reverse_path, "")
     for parameter in command.parameters:
@@ -59,7 +58,15 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
 
 
 async def claimed(context: Context, command: model.Rcpt) -> str | None:
-    """The sandbox that a recipient names; the session joins it, whether or not the recipient is taken.
+    """The sandbox that a recipient names; the session joins it, whether or not the recipient is taken. See `named`."""
+    sandbox = await named(context, command)
+    if sandbox is not None:
+        context.join(sandbox)
+    return sandbox
+
+
+async def named(context: Context, command: model.Rcpt) -> str | None:
+    """The sandbox that a recipient names.
 
     None where it was reset since the hop before took the recipient: what is late for it is nothing of its present one.
     """
@@ -75,10 +82,7 @@ async def claimed(context: Context, command: model.Rcpt) -> str | None:
     else:
         sandbox = await context.door.owner(command.forward_path.domain) or (hop.sandbox if hop else context.peer.home)
     known = taker or (model.Taker(hop.sandbox, hop.generation) if hop and hop.sandbox == sandbox else None)
-    if known is not None and not await context.door.stands(known):
-        return None
-    context.join(sandbox)
-    return sandbox
+    return sandbox if known is None or await context.door.stands(known) else None
 
 
 async def data(context: Context, command: model.Data) -> Sequence[Effect]:
