@@ -306,11 +306,70 @@ def test_whether_a_connection_must_be_ready_for_bytes() -> None:
         assert not await talk.gate.asks_for_bytes("mail")
         talk.book.add(make_rule("*.connect", Latency(1)))
         assert await talk.gate.asks_for_bytes("mail")
+        assert await talk.gate.asks_for_bytes("mail", "default")
         assert not await talk.gate.asks_for_bytes("mail", "t1")
         talk.book.clear()
         talk.book.version += 1
         assert not await talk.gate.asks_for_bytes("mail")
         assert not await talk.gate.asks_for_bytes("mail")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("on", "does", "shared", "own"),
+    [
+        ("mail.rcpt", Reset(), True, True),
+        ("ma*.*", Reset(), True, True),
+        ("mail.rcpt", Script((Delay(1), Reset())), True, True),
+        ("mail.rcpt", Script((Delay(1), HangUp())), False, False),
+        ("post.rcpt", Reset(), False, False),
+        ("mail.rcpt", Refuse("550"), False, False),
+        ("mail.connect", Latency(1), False, True),  # before any sandbox is named: on its own listeners alone
+        ("mail.*", Latency(1), True, True),
+    ],
+)
+def test_a_shared_listener_is_ready_for_every_sandbox(on: str, does: Any, shared: bool, own: bool) -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.book.add(make_rule(on, does), sandbox="t1")
+        assert await talk.gate.asks_for_bytes("mail") is shared
+        assert await talk.gate.asks_for_bytes("mail", "t1") is own
+        assert not await talk.gate.asks_for_bytes("mail", "t2")
+        talk.book.clear("t1")
+        assert not await talk.gate.asks_for_bytes("mail")
+
+    asyncio.run(main())
+
+
+def test_magic_of_any_sandbox_counts_where_it_can_reset() -> None:
+    deaf = Vocabulary("deaf", {"vrfy": Verb("", {"recipient": Field("")}, frozenset({"delay"}), magic="recipient")})
+
+    async def main() -> None:
+        talk = Talk()
+        talk.gate.learn(deaf)
+        talk.book.magic.add("t1")
+        talk.book.version += 1
+        for sandbox, ready in ((None, True), ("t1", True), ("t2", False)):
+            assert await talk.gate.asks_for_bytes("mail", sandbox) is ready
+            assert not await talk.gate.asks_for_bytes("deaf", sandbox)
+            assert not await talk.gate.asks_for_bytes("unknown", sandbox)
+
+    asyncio.run(main())
+
+
+def test_the_book_is_asked_once_a_change_however_many_sandboxes_there_are() -> None:
+    async def main() -> None:
+        talk = Talk()
+        for number in range(50):
+            talk.book.add(make_rule("mail.rcpt", Reset()), sandbox=f"t{number}")
+        for _ in range(3):
+            assert await talk.gate.asks_for_bytes("mail")
+            assert not await talk.gate.asks_for_bytes("other")
+        assert talk.book.asked == {"carried": 1}
+        talk.book.add(make_rule("other.rcpt", Reset()), sandbox="t1")
+        assert await talk.gate.asks_for_bytes("other")
+        assert talk.book.asked == {"carried": 2}
 
     asyncio.run(main())
 

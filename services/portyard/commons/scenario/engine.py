@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from portyard.commons.scenario.actions import Action, action_name
+from portyard.commons.scenario.actions import Action, Reset, action_name
 from portyard.commons.scenario.counting import chance
 from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed, RuleSet
 from portyard.commons.scenario.magic import parse_magic
@@ -53,6 +53,9 @@ class RuleBook(Protocol):
 
     async def anything(self) -> bool:
         """Whether there is a rule or magic in any sandbox."""
+
+    async def carried(self) -> tuple[frozenset[str], bool]:
+        """The rooms that rules of any sandbox ask for faults of bytes (`*` stands for any letters), and whether magic is on in any."""
 
     async def state(self, sandbox: str) -> tuple[int, bool]:
         """A number that no other state of this sandbox's rules has had, and whether magic addresses are on."""
@@ -102,6 +105,8 @@ class Gate:
         self._seen: int | None = None
         self._anything = True
         self._sets: dict[str, tuple[int, RuleSet, bool]] = {}
+        self._carried: tuple[int | None, frozenset[str], bool] = (None, frozenset(), False)
+        self._carrying: dict[str, bool] = {}  # the answers that follow from `_carried`, by room
         self.vocabularies: dict[str, Vocabulary] = {}
         self.insiders: Insiders = set[tuple[str, int]]()
 
@@ -109,6 +114,7 @@ class Gate:
         """Take a room's vocabulary: from then on nothing is asked of it that it can't honour, and its magic is known."""
         self.vocabularies[vocabulary.room] = vocabulary
         self._sets.clear()
+        self._carrying = {}
 
     @property
     def armed(self) -> bool:
@@ -148,12 +154,46 @@ class Gate:
             verdict = await self._conjure(event)
         return verdict
 
-    async def asks_for_bytes(self, room: str, sandbox: str = "default") -> bool:
-        """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on."""
+    async def asks_for_bytes(self, room: str, sandbox: str | None = None) -> bool:
+        """Whether a connection to a room, accepted now, must be one that faults of bytes can be put on.
+
+        Args:
+            room: The room.
+            sandbox: Whose rules alone can mean it; None where it may be any that the session will name.
+        """
         if not self.armed:
             return False
+        if sandbox is None:
+            return await self._anybody_asks_for_bytes(room)
         _, rules, magic = await self._current(sandbox)
-        return magic or rules.asks_for_bytes(room)
+        return (magic and self._magic_resets(room)) or rules.asks_for_bytes(room)
+
+    async def _anybody_asks_for_bytes(self, room: str) -> bool:
+        generation = self._generation()  # before the reading, as in `_current`
+        if self._carried[0] != generation:
+            self._carried = (generation, *await self._rules.carried())
+            self._carrying = {}
+        known = self._carrying.get(room)
+        if known is None:
+            known = self._carrying[room] = self._carries(room)
+        return known
+
+    def _carries(self, room: str) -> bool:
+        _, rooms, magic = self._carried
+        if magic and self._magic_resets(room):
+            return True
+        if not rooms:
+            return False
+        from portyard.commons.scenario.checking import covers  # a testbed without a rule starts without the language
+
+        return any(covers(each, room) for each in rooms)
+
+    def _magic_resets(self, room: str) -> bool:
+        """Whether magic, wherever it is looked for in a room, can ask for a fault of bytes: its one is `reset`."""
+        vocabulary = self.vocabularies.get(room)
+        return vocabulary is not None and any(
+            verb.magic and action_name(Reset()) in verb.actions for verb in vocabulary.verbs.values()
+        )
 
     def nothing_for(self, sandbox: str, room: str, verb: str) -> bool:
         """True when it is known, without asking the rule book, that no rule and no magic can mean such an event."""

@@ -50,7 +50,7 @@ class Answering:
                 yield effect
         else:
             outcome = await self._resolver.reply(query, self._view, stream=self._stream)
-            yield Joins(outcome.sandbox)
+            yield Joins(outcome.sandbox, anew=True)
             yield _sent(outcome)
 
     async def heeds(self, query: Message | Outcome) -> bool:
@@ -73,7 +73,7 @@ class Answering:
     async def _ruled(self, query: Message, gate: SessionGate) -> AsyncIterator[Effect]:
         """The sandbox whose names are asked for is joined first: its rules are the ones that count."""
         question = query.questions[0]
-        yield Joins(await self._resolver.sandbox_of(question.name))
+        yield Joins(await self._resolver.sandbox_of(question.name), anew=True)
 
         async def truth() -> AsyncIterator[Effect]:
             yield _sent(await self._resolver.reply(query, self._view, stream=self._stream))

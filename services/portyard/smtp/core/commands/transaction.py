@@ -21,6 +21,7 @@ STORE_FULL = reply(452, "4.3.1", "no room to store the message")
 
 async def mail(context: Context, command: model.Mail) -> Sequence[Effect]:
     """Begin a transaction (RFC 5321 §4.1.1.2)."""
+    context.part()
     _demand_identity(context)
     transaction = Transaction(command.reverse_path, "")
     for parameter in command.parameters:
