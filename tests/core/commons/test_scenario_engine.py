@@ -101,7 +101,7 @@ def test_the_first_that_fires_wins_and_later_ones_are_not_counted() -> None:
         ({"skip": 1, "times": 2}, "-xx-----"),
         ({"every": 3}, "--x--x--"),
         ({"every": 3, "skip": 1, "times": 1}, "---x----"),
-        ({"chance": 0}, "--------"),
+        ({"chance": 1e-9}, "--------"),
         ({"chance": 1.0}, "xxxxxxxx"),
     ],
 )
