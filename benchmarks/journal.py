@@ -12,9 +12,9 @@ from benchmarks import estimating
 from benchmarks.driver import Driver
 from benchmarks.estimating import Slice, compare, per_unit, undisturbed
 from benchmarks.figures import Outcome, Table, between, percent, shown, verdict
-from benchmarks.loads import Load, chosen, fill
+from benchmarks.loads import Load, chosen, fill, fill_journal
 from benchmarks.plan import Plan
-from benchmarks.slicing import ROUNDS, SLICE_S, Slicer, Steered
+from benchmarks.slicing import JOURNAL_EVENTS, ROUNDS, SLICE_S, Slicer, Steered
 
 LIMIT = 0.10
 """Wanted: what the journal may add to the time of a message or command."""
@@ -55,6 +55,7 @@ def measure(plan: Plan, folder: Path, tell: Tell) -> Outcome:
         running.callback(testbed.stop)
         testbed.wait_open()
         fill(testbed, plan.connections)
+        fill_journal(testbed, JOURNAL_EVENTS)
         loads = [load for load in chosen(plan.rooms) if load.journal and (plan.rooms or "-" not in load.key)]
         for number, load in enumerate(loads):
             tell(f"journal: {number + 1} of {len(loads)}, {load.title}")
@@ -111,7 +112,8 @@ NOTE = (
     "The processor time of a unit, everything included (the journal's writes, its dropping of old events, and the hops behind the MTA), "
     "of sessions that have a journal against others that have none, in one process: slices of some "
     f"{SLICE_S * 1000:.0f} ms in turn, each charged with all that it caused; what they noted is written after "
-    f"{ROUNDS * 2}, as often as under such a load. Off means that nothing is noted and nothing is made only to be noted. "
+    f"{ROUNDS * 2}, as often as under such a load, and the journal is full ({JOURNAL_EVENTS:,} events), so that old ones go. Off means "
+    "that nothing is noted and nothing is made only to be noted. "
     "“Off against off” compares two teams of sessions without a journal in the same run and ought to be nothing: it shows how fine the "
     f"measure is. {DISTURBED}"
 )

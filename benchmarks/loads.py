@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.asking import Asking
-from benchmarks.driver import Work
+from benchmarks.driver import Driver, Work
 from benchmarks.load import Job, message
 from benchmarks.processes import HOST, BenchmarkError, Testbed
 from benchmarks.shells import Shells
@@ -157,6 +157,15 @@ def chosen(words: Sequence[str]) -> list[Load]:
         if not any(f"{load.key}-".startswith(f"{word}-") for load in LOADS):
             raise BenchmarkError(f"no room {word}: expected some of {', '.join(load.key for load in LOADS)}")
     return found
+
+
+def fill_journal(testbed: Testbed, events: int) -> None:
+    """Frames until the journal has so many events: two each."""
+    load = next(load for load in LOADS if load.key == "websocket")
+    with Driver() as driver:
+        driver.open("fill", load.make(testbed, 0, TEAMS))
+        for _ in range(10):
+            driver.work("fill", cycles=events // 20)
 
 
 def fill(testbed: Testbed, connections: int) -> None:

@@ -166,6 +166,7 @@ class Testbed(Program):
         rooms: What to serve.
         offset: Its port offset.
         program: What the interpreter is to run.
+        settings: Environment variables.
     """
 
     __test__ = False
@@ -177,6 +178,7 @@ class Testbed(Program):
         rooms: Sequence[str] = ("all",),
         offset: int = 0,
         program: Sequence[str] = ("-m", "portyard"),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.offset = offset or free_offset()
         self._rooms = rooms
@@ -184,7 +186,8 @@ class Testbed(Program):
             f"portyard serve {' '.join(rooms)}",
             [sys.executable, *program, "serve", *rooms],
             folder,
-            {"PORTYARD_STATE": state, "PORTYARD_PORT_OFFSET": str(self.offset), "PORTYARD_PASSIVE_PORTS": ""},
+            {"PORTYARD_STATE": state, "PORTYARD_PORT_OFFSET": str(self.offset), "PORTYARD_PASSIVE_PORTS": ""}
+            | dict(settings or {}),
         )
 
     def port(self, name: str) -> int:

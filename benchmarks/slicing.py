@@ -21,6 +21,7 @@ SLICE_S = 0.025
 ROUNDS = 4  # of a block, each side twice in each: what they noted is written at its end, as often as it would be under such a load
 TRIAL_S = 0.3
 LEAD = 16  # cycles that go uncounted after a change
+JOURNAL_EVENTS = 100_000  # so few that the journal is soon full, and each event paid for by dropping another
 POLL_S = 0.002
 MAIL_LIMIT_S = 20.0
 STEERED = str(Path(__file__).with_name("steered.py"))
@@ -42,7 +43,8 @@ class Steered(Testbed):
         self._path = folder / "steering"
         self._socket: socket.socket | None = None
         self._spool: sqlite3.Connection | None = None
-        super().__init__(folder, str(self.state), program=(STEERED, str(self._path)))
+        settings = {"PORTYARD_LIMITS_JOURNAL_EVENTS": str(JOURNAL_EVENTS)}
+        super().__init__(folder, str(self.state), program=(STEERED, str(self._path)), settings=settings)
         self.pids: list[int] = []
 
     def wait_open(self, limit_s: float = START_S) -> None:

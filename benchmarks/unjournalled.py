@@ -7,6 +7,7 @@ journal, one with it is as it always is. Each seam stands here by its name, so t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from portyard.commons import conversation, hosting
@@ -101,7 +102,7 @@ def _set_parser(protocol: websocket.FramedProtocol, *args: Any, **named: Any) ->
     gate: Any = getattr(protocol, "_payload_parser", None)
     if not isinstance(gate, websocket.GatedReader):
         raise TypeError("the reader of frames isn't where it was")
-    gate.feed_data = lambda data: _feed(gate, data)
+    gate.feed_data = partial(_feed, gate)
 
 
 def _feed(gate: Any, data: bytes) -> tuple[bool, bytes]:  # noqa: ANN401
