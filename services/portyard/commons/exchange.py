@@ -363,6 +363,7 @@ class RuledWriter(StreamWriter):
         if self.asking and gate is not None and gate.armed and gate.asks("body"):
             return self._write_pieces(memoryview(chunk).cast("B"))
         self._sent += len(chunk)
+        self.host.bodies.sent(chunk)
         return super().write(chunk, drain=drain, LIMIT=LIMIT)
 
     async def _write_pieces(self, octets: memoryview) -> None:
@@ -373,6 +374,7 @@ class RuledWriter(StreamWriter):
                 await interrupt(self.host, "body", verdict)
             piece = octets[at : at + PIECE]
             self._sent += len(piece)
+            self.host.bodies.sent(piece)
             await super().write(bytes(piece))
 
     def write_eof(self, chunk: bytes = b"") -> Any:  # noqa: ANN401 - a coroutine, without one more around it
@@ -382,7 +384,13 @@ class RuledWriter(StreamWriter):
         gate = self.host.connection.gate
         if chunk and self.asking and gate is not None and gate.armed and self._minds(gate, len(chunk)):
             return self._end_in_pieces(chunk)
+        self._ended(chunk)
         return super().write_eof(chunk)
+
+    def _ended(self, chunk: bytes) -> None:
+        """Note that the body is complete."""
+        if self._request is not None:
+            self.host.bodies.ended(chunk, self._request.headers)
 
     def _minds(self, gate: SessionGate, octets: int) -> bool:
         """Whether the last of a body has to go in pieces that rules are asked about; where it is one piece they are asked at once."""
@@ -394,6 +402,7 @@ class RuledWriter(StreamWriter):
 
     async def _end_in_pieces(self, chunk: bytes) -> None:
         await self._write_pieces(memoryview(chunk))
+        self._ended(b"")
         await super().write_eof()
 
     def set_eof(self) -> None:

@@ -20,6 +20,7 @@ from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
 from portyard.commons.exchange_quiet import Quiet
 from portyard.commons.gentle import GentleTransport
+from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
 from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
 from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of, refusal_of
@@ -71,6 +72,7 @@ class HostedProtocol(web.RequestHandler):
         self.journalled = journalled
         self.logins: set[str] = set()
         self.heads = HeadNotes()
+        self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
         self.quiet = Quiet(connection.gate)
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
@@ -152,6 +154,8 @@ class HostedProtocol(web.RequestHandler):
         super().connection_lost(exc)
         if self.gentle is not None:
             self.gentle.ended()
+        if self.journalled:
+            self.bodies.close()
         self.connection.log.close("" if exc is None else type(exc).__name__)
 
     def authenticated(self, account: str, mechanism: str) -> None:
@@ -186,6 +190,8 @@ class HostedProtocol(web.RequestHandler):
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         if self.journalled:
             note_request(self.connection, self.heads, request, prefix_of(request))
+            if request.can_read_body:
+                self.bodies.asked(request.content)
             self.connection.log.part()
         try:
             if request.method == "CONNECT":
@@ -229,7 +235,9 @@ class HostedProtocol(web.RequestHandler):
     ) -> None:
         """Note a response's head, which goes out as these octets."""
         if self.journalled:
-            note_response(self.connection, self.heads, request, status_line, headers, octets)
+            self.bodies.received()
+            self.bodies.coded = "Content-Encoding" in headers
+            note_response(self.connection, self.heads, status_line, headers, octets)
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""

@@ -48,15 +48,11 @@ def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequ
 def note_response(
     connection: Connection,
     notes: HeadNotes,
-    request: web.BaseRequest,
     status_line: str,
     headers: Mapping[str, str],
     octets: bytes | None,
 ) -> None:
-    """Note a response whose head goes out as these octets, and before it how long a body came with the request."""
-    received = request.content.total_bytes if request.can_read_body or request.content.total_bytes else 0
-    if received:
-        connection.log.event("data", direction="in", octets=received)
+    """Note a response whose head goes out as these octets."""
     if octets is None or octets != notes.answered:
         length = headers.get("Content-Length", "")
         body = int(length) if length.isascii() and length.isdecimal() else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParserPy
+
+from portyard.commons.settings import Settings
 
 FIRST_OCTETS = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
@@ -26,6 +28,7 @@ class HostingLimits:
         idle_s: Seconds without a request, or with half of one, until the connection is closed.
         linger_s: Seconds in which what still comes is read and dropped, so that the last answer is read by its client.
         grace_s: Seconds that running requests get when the room closes.
+        shown: Octets of a body, or of a frame's content, that the journal shows.
     """
 
     line: int = 32 * 1024
@@ -33,9 +36,15 @@ class HostingLimits:
     idle_s: float = 300.0
     linger_s: float = 3.0
     grace_s: float = 2.0
+    shown: int = 1024
 
 
 DEFAULT_LIMITS = HostingLimits()
+
+
+def limits_of(settings: Settings) -> HostingLimits:
+    """What the testbed's settings say of them."""
+    return replace(DEFAULT_LIMITS, shown=settings.limits.journal_body)
 
 
 def careful_parser(protocol: web.RequestHandler, limits: HostingLimits) -> Any:  # noqa: ANN401 - aiohttp keeps its type to itself

@@ -31,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         journal_bytes: Octets that the journal keeps.
         journal_reply: Octets of one answer of a mail room that the journal shows; of a longer one it tells how many followed. Messages
             that are read are in the store, and each octet shown twice costs as much as a small command.
+        journal_body: Octets of a request's or response's body, or of a WebSocket frame's content, that the journal shows; 0 for none.
     """
 
     message: Annotated[int, msgspec.Meta(ge=1024)] = 64 * MEGABYTE
@@ -40,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal_events: Annotated[int, msgspec.Meta(ge=1000)] = 1_000_000
     journal_bytes: Annotated[int, msgspec.Meta(ge=MEGABYTE)] = 512 * MEGABYTE
     journal_reply: Annotated[int, msgspec.Meta(ge=512, le=MEGABYTE)] = 1024
+    journal_body: Annotated[int, msgspec.Meta(ge=0, le=MEGABYTE)] = 1024
 
 
 class AccountSeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from portyard.commons.card import Service
 from portyard.commons.exchange import House, basic_user, head_of
 from portyard.commons.hosted_dates import dating
 from portyard.commons.hosting import Hosting
+from portyard.commons.hosting_parser import limits_of
 from portyard.commons.naming import Naming
 from portyard.commons.scenario.model import Scalar
 from portyard.commons.yard import Yard
@@ -36,7 +37,7 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
     house = House(Naming(yard.sandboxes, yard.accounts), describe, login_of)
-    return await Hosting(build(yard), house=house).open()
+    return await Hosting(build(yard), limits_of(yard.settings), house=house).open()
 
 
 def build(yard: Yard) -> web.Application:

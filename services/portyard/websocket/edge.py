@@ -11,6 +11,7 @@ from portyard.commons.card import Service
 from portyard.commons.exchange import House
 from portyard.commons.hosted_dates import dating
 from portyard.commons.hosting import Hosting, hosted
+from portyard.commons.hosting_parser import limits_of
 from portyard.commons.naming import Naming
 from portyard.commons.yard import Yard
 from portyard.websocket import events
@@ -46,7 +47,7 @@ async def open_service(yard: Yard, service: Service) -> Hosting:
     house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed, verbs=("request", "upgrade"))
     app = build()
     app.on_response_prepare.append(dating(yard.clocks))
-    return await Hosting(app, protocol_class=FramedProtocol, house=house).open()
+    return await Hosting(app, limits_of(yard.settings), protocol_class=FramedProtocol, house=house).open()
 
 
 def build() -> web.Application:

@@ -7,6 +7,7 @@ message inside an unfinished empty fragment; the scanner here looks at every fra
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.journal.pages import form
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import SHORT, WHOLE_TEXT, FrameScanner
+from portyard.websocket.core.framing import HEAD_OCTETS, WHOLE_TEXT, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -37,19 +38,22 @@ class FrameTransport(GentleTransport):
         below: The real transport.
         linger_s: How long the peer may take to close after us.
         log: Where each frame that goes out is noted.
+        shown: Octets of a frame's content that are noted.
     """
 
-    def __init__(self, below: asyncio.Transport, linger_s: float, log: SessionLog) -> None:
+    def __init__(self, below: asyncio.Transport, linger_s: float, log: SessionLog, shown: int = HEAD_OCTETS) -> None:
         super().__init__(below, linger_s)
         self._pass_on = below.write
         self.log = log
         self._note_text = log.noter(_SENT_TEXT)
+        self._note_binary = log.noter(_SENT_BINARY)
+        self._shown = shown
         self._scanner: FrameScanner | None = None
         self.hushed = False  # what is written goes nowhere
 
     def begin(self) -> None:
         """What is written from now on is frames."""
-        self._scanner = FrameScanner(from_client=False, extended=True)
+        self._scanner = FrameScanner(from_client=False, extended=True, shown=self._shown)
 
     def write(self, data: bytes) -> None:
         """Pass on, and note what frames end in it."""
@@ -67,7 +71,7 @@ class FrameTransport(GentleTransport):
         elif octets[0] == WHOLE_TEXT:
             self._note_text(octets)
         else:
-            self.log.told("data", _SENT_BINARIES[length])
+            self._note_binary(octets)
 
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
@@ -82,6 +86,7 @@ class GatedReader:
         extended: Whether permessage-deflate was agreed on.
         log: Where each frame that came in is noted.
         fail: Told of the frame that broke a rule.
+        shown: Octets of a frame's content that are noted.
     """
 
     def __init__(
@@ -90,12 +95,14 @@ class GatedReader:
         extended: bool,
         log: SessionLog,
         fail: Callable[[Violation], None],
+        shown: int = HEAD_OCTETS,
     ) -> None:
         self._reader = reader
         self._pass_on = reader.feed_data
-        self._scanner = FrameScanner(from_client=True, extended=extended)
+        self._scanner = FrameScanner(from_client=True, extended=extended, shown=shown)
         self._log = log
         self._note_text = log.noter(_CAME_TEXT)
+        self._note_binary = log.noter(_CAME_BINARY)
         self._fail = fail
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
@@ -106,7 +113,7 @@ class GatedReader:
         if data[0] == WHOLE_TEXT:  # masked as it came: who reads the journal unmasks it
             self._note_text(data)
         else:
-            self._log.told("data", _CAME_BINARIES[length])
+            self._note_binary(data)
         result: tuple[bool, bytes] = self._pass_on(data)
         return result
 
@@ -140,11 +147,12 @@ class FramedProtocol(HostedProtocol):
     ) -> None:
         super().__init__(manager, connection, limits, journalled=journalled, app=app, house=house)
         self.extended = False
+        self._shown = limits.shown
         self._frames: FrameTransport | None = None
 
     def over(self, transport: asyncio.Transport) -> FrameTransport:
         """Put the transport that knows frames on top."""
-        self._frames = FrameTransport(transport, LINGER_S, self.connection.log)
+        self._frames = FrameTransport(transport, LINGER_S, self.connection.log, self._shown)
         return self._frames
 
     async def hush(self) -> None:
@@ -157,7 +165,7 @@ class FramedProtocol(HostedProtocol):
         """The upgrade is done: from here on there are frames in both directions."""
         assert self._frames is not None
         self._frames.begin()
-        gate = GatedReader(parser, self.extended, self.connection.log, self._note_violation)
+        gate = GatedReader(parser, self.extended, self.connection.log, self._note_violation, self._shown)
         super().set_parser(cast("Any", gate), data_received_cb)
 
     def _note_violation(self, violation: Violation) -> None:
@@ -187,6 +195,8 @@ def told_frame(direction: str, frame: Frame) -> bytes:
         text += " compressed"
     elif opcode is Opcode.TEXT:
         text = f"{text} {head.decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
+    elif head:
+        fields["base64"] = b64encode(head).decode()
     fields["text"] = text
     return _encode(fields)
 
@@ -197,13 +207,7 @@ def _in_one(direction: str, opcode: Opcode) -> dict[str, object]:
     return {"direction": direction, "opcode": word, "fin": True, "octets": 0, "text": name}
 
 
-def _binaries(direction: str) -> tuple[bytes, ...]:
-    """What is told of short binary messages in one frame, by their length."""
-    fields = _in_one(direction, Opcode.BINARY)
-    return tuple(_encode({**fields, "octets": length, "text": f"{fields['text']} {length}"}) for length in range(SHORT))
-
-
 _CAME_TEXT = form("data", _in_one("in", Opcode.TEXT), skip=2, veiled=True)
 _SENT_TEXT = form("data", _in_one("out", Opcode.TEXT), skip=2)
-_CAME_BINARIES = _binaries("in")
-_SENT_BINARIES = _binaries("out")
+_CAME_BINARY = form("data", _in_one("in", Opcode.BINARY), skip=2, veiled=True, binary=True)
+_SENT_BINARY = form("data", _in_one("out", Opcode.BINARY), skip=2, binary=True)

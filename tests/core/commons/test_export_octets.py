@@ -181,3 +181,56 @@ def test_whoever_knows_the_protocol_gives_the_octets() -> None:
     assert [(piece.ours, piece.kept) for piece in found] == [(True, b"hi\r\n"), (False, b"\0\1"), (True, b"")]
     assert found[1].notes == ("told",)
     assert found[2].notes == ("reply: text=y",)
+
+
+def body(direction: str, octets: int, **more: object) -> tuple[str, dict[str, object]]:
+    return "data", {"direction": direction, "part": "body", "octets": octets, **more}
+
+
+def head(text: str, *headers: list[str], **more: object) -> tuple[str, dict[str, object]]:
+    return ("command" if text.endswith("1.1") else "reply"), {"text": text, "headers": list(headers), **more}
+
+
+def test_a_body_that_was_kept_stands_behind_its_head() -> None:
+    post, answer = said(
+        head("POST / HTTP/1.1", ["Content-Length", "14"]),
+        ("fault", {"rule": "slow"}),
+        body("in", 14, text="token=«secret, 8 bytes»"),
+        head("HTTP/1.1 200 OK", ["Content-Length", "5"], octets=5),
+        body("out", 5, text="a\r\nbc", unkept=0),
+    )
+    assert post.kept.endswith(b"\r\n\r\ntoken=********")
+    assert (post.more, answer.kept[-9:], answer.more) == (0, b"\r\n\r\na\r\nbc", 0)
+
+
+def test_a_body_that_was_cut_is_as_long_as_it_was() -> None:
+    (answer,) = said(
+        head("HTTP/1.1 200 OK", ["Content-Length", "5000"], octets=5000), body("out", 5000, text="abc", unkept=4997)
+    )
+    assert (answer.kept[-3:], answer.more) == (b"abc", 4997)
+    assert "the rest of the body wasn't kept: 4997 octets" in answer.notes
+
+
+def test_a_body_of_chunks_is_one_chunk() -> None:
+    chunked = ["Transfer-Encoding", "chunked"]
+    (whole,) = said(head("HTTP/1.1 200 OK", chunked, octets=None), body("out", 3, base64="AP8A"))
+    assert whole.kept.endswith(b"\r\n\r\n3\r\n\x00\xff\x00\r\n0\r\n\r\n")
+    (cut,) = said(head("HTTP/1.1 200 OK", chunked, octets=None), body("out", 300, text="abc", unkept=297))
+    assert (cut.kept[-8:], cut.more) == (b"12c\r\nabc", 304)
+
+
+def test_a_coded_body_of_a_request_was_decoded_before_it_was_noted() -> None:
+    (post,) = said(
+        head("POST / HTTP/1.1", ["Content-Length", "25"], ["Content-Encoding", "gzip"]), body("in", 5, text="hello")
+    )
+    assert (post.kept[-4:], post.more) == (b"\r\n\r\n", 25)
+
+
+def test_what_a_binary_frame_holds() -> None:
+    (piece,) = said(
+        (
+            "data",
+            {"direction": "out", "opcode": "binary", "fin": True, "octets": 2, "text": "BINARY 2", "base64": "AP8="},
+        )
+    )
+    assert (piece.kept, piece.more) == (b"\x82\x02\x00\xff", 0)

@@ -133,6 +133,7 @@ def test_a_leaf_may_have_any_length(events_of_a_leaf: int) -> None:
 
 _CAME = form("data", {"direction": "in", "octets": 0, "text": "WORD"}, skip=2, veiled=True)
 _SENT = form("reply", {"octets": 0, "text": "LINE"}, skip=1)
+_BINARY = form("data", {"octets": 0, "text": "BYTES"}, veiled=True, binary=True)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +143,11 @@ _SENT = form("reply", {"octets": 0, "text": "LINE"}, skip=1)
         (_CAME, b"\xff\xff\0\1\2\3", {"direction": "in", "octets": 0, "text": "WORD 0 "}),
         (_SENT, b'\0a\0"\xff', {"octets": 4, "text": 'LINE 4 a\0"\ufffd'}),
         (_SENT, b"\0", {"octets": 0, "text": "LINE 0 "}),
+        (_BINARY, b"\1\2\3\4\1\2", {"octets": 2, "text": "BYTES 2", "base64": "AAA="}),
     ],
 )
 def test_a_form_is_filled_with_octets_of_the_wire(how: int, octets: bytes, shown: dict[str, object]) -> None:
-    kind = "data" if how == _CAME else "reply"
+    kind = "reply" if how == _SENT else "data"
     assert formed(how, octets) == (kind, shown)
     before, event, after = read(1, TEXTS["command"], "x", 2, how, octets, 3, FIELDS["data"], b"{}")
     assert (before.kind, event.kind, after.kind) == ("command", kind, "data")

@@ -66,12 +66,58 @@ def test_a_websockets_messages() -> None:
         command("GET /echo HTTP/1.1", ("Host", "x")),
         reply("HTTP/1.1 101 Switching Protocols"),
         ("data", {"direction": "in", "opcode": "text", "octets": 5, "text": "TEXT 5 hello"}),
-        ("data", {"direction": "out", "opcode": "binary", "octets": 2, "text": "BINARY 2"}),
+        ("data", {"direction": "out", "opcode": "binary", "octets": 2, "text": "BINARY 2", "base64": "AP8="}),
+        (
+            "data",
+            {"direction": "in", "opcode": "binary", "fin": False, "octets": 1, "text": "BINARY… 1", "base64": "AA=="},
+        ),
+        (
+            "data",
+            {"direction": "in", "opcode": "continuation", "octets": 1, "text": "CONTINUATION 1", "base64": "/w=="},
+        ),
+        ("data", {"direction": "in", "opcode": "text", "fin": False, "octets": 1, "text": "TEXT… 1 a"}),
+        (
+            "data",
+            {"direction": "in", "opcode": "continuation", "octets": 1, "text": "CONTINUATION 1", "base64": "Yg=="},
+        ),
         ("fault", {"rule": "cut"}),
     )
     assert entry["request"]["url"] == "ws://x/echo"
     assert [(each["type"], each["opcode"], each["data"]) for each in entry["_webSocketMessages"]] == [
         ("send", 1, "hello"),
-        ("receive", 2, ""),
+        ("receive", 2, "AP8="),
+        ("send", 2, "AP8="),
+        ("send", 1, "ab"),
     ]
     assert "cut" in entry["comment"]
+
+
+def body(direction: str, octets: int, **more: object) -> tuple[str, dict[str, object]]:
+    return "data", {"direction": direction, "part": "body", "octets": octets, **more}
+
+
+def test_bodies() -> None:
+    form, other, nothing = archive(
+        "http",
+        command("POST /a HTTP/1.1", ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")),
+        body("in", 9, text="a=1&b=x+y"),
+        reply("HTTP/1.1 200 OK", None, ("Content-Type", "text/plain")),
+        body("out", 2000, text="begin", unkept=1995),
+        command("PUT /b HTTP/1.1"),
+        body("in", 2, base64="AP8="),
+        reply("HTTP/1.1 200 OK", 2, ("Content-Type", "image/png")),
+        body("out", 2, base64="AP8="),
+        command("GET /c HTTP/1.1"),
+        reply("HTTP/1.1 200 OK", 7),
+    )
+    posted = form["request"]["postData"]
+    assert posted["mimeType"].startswith("application/x-www-form-urlencoded")
+    assert posted["params"] == [{"name": "a", "value": "1"}, {"name": "b", "value": "x y"}]
+    assert (posted["text"], form["request"]["bodySize"]) == ("a=1&b=x+y", 9)
+    content = form["response"]["content"]
+    assert (content["size"], content["mimeType"], content["text"]) == (2000, "text/plain", "begin")
+    assert "1995 octets" in content["comment"]
+    assert (other["request"]["postData"]["text"], other["request"]["postData"]["_encoding"]) == ("AP8=", "base64")
+    assert other["response"]["content"] == {"size": 2, "mimeType": "image/png", "text": "AP8=", "encoding": "base64"}
+    assert "postData" not in nothing["request"]
+    assert nothing["response"]["content"] == {"size": 7, "mimeType": "x-unknown"}

@@ -148,8 +148,8 @@ def test_what_the_journal_keeps(tmp_path: Path) -> None:
             (reply,) = [found for kind, found in first.events if kind == "reply"]
             assert reply["text"] == "HTTP/1.1 302 Found"
             assert dict(reply["headers"])["Set-Cookie"].startswith("«secret, ")
-            assert [kind for kind, _ in second.events] == ["command", "data", "reply", "closed"]
-            assert second.events[1][1] == {"direction": "in", "octets": 5}
+            assert [kind for kind, _ in second.events] == ["command", "data", "reply", "data", "closed"]
+            assert second.events[1][1] == {"direction": "in", "part": "body", "octets": 5, "text": "hello"}
 
     run(go())
 

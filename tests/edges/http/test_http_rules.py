@@ -500,8 +500,9 @@ def test_who_leaves_a_silent_room_leaves_nothing_behind(tmp_path: Path) -> None:
                 sock.sendall(put("a.bin", b"x" * 100_000))
                 await place.eventually("fault")
             events = await place.eventually("closed")
-            assert [kind for kind, _ in events] == ["opened", "command", "fault", "closed"]
+            assert [kind for kind, _ in events] == ["opened", "command", "fault", "data", "closed"]
             assert events[2][1]["does"] == ["silence"]
+            assert events[3][1]["direction"] == "in"
 
     run(go())
 

@@ -22,8 +22,8 @@ TEXTS = (
     "x" * 126,
     "ü" * 62,
     "ü" * 63,
-    "x" * 200,
-    "x" * 201,
+    "x" * 1024,
+    "x" * 1025,
 )
 
 
@@ -41,7 +41,7 @@ def test_every_text_stands_in_the_journal_in_both_directions(tmp_path: Path) -> 
             expected = []
             for text in TEXTS:
                 octets = text.encode()
-                shown = octets[:200].decode("utf-8", "replace") + ("…" if len(octets) > 200 else "")
+                shown = octets[:1024].decode("utf-8", "replace") + ("…" if len(octets) > 1024 else "")
                 parts = {"opcode": "text", "fin": True, "octets": len(octets), "text": f"TEXT {len(octets)} {shown}"}
                 expected += [{"direction": direction, **parts} for direction in ("in", "out")]
             assert frames[: len(expected)] == expected
@@ -51,6 +51,7 @@ def test_every_text_stands_in_the_journal_in_both_directions(tmp_path: Path) -> 
                 "fin": True,
                 "octets": 2,
                 "text": "BINARY 2",
+                "base64": "AP8=",
             }
 
     run(go())

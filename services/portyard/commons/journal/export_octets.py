@@ -1,12 +1,13 @@
 """What went over the wire in a session, as far as the journal kept it: its events as octets and gaps, in their order.
 
-The journal keeps lines and heads, secrets blanked; bodies are counted. Where octets weren't kept there is a gap of that many, and a note
-that says so; nothing is made up. Knows events by their fields, and no protocol: who knows one can give its `Recode`.
+The journal keeps lines, heads and the beginnings of bodies, secrets blanked. Where octets weren't kept there is a gap of that many, and a
+note that says so; nothing is made up. Knows events by their fields, and no protocol: who knows one can give its `Recode`.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +22,7 @@ _COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)�
 _BLOCK: Final = re.compile(r"«message, (\d+) octets»")
 _ANNOUNCED: Final = re.compile(r"\{(\d+)\+?\}$")  # so many octets come next, with no line end of their own
 _SECRET: Final = re.compile(r"«(secret, \d+ bytes)»")
+_SECRET_SIZE: Final = re.compile(r"«secret, (\d+) bytes»")
 _CHUNK: Final = re.compile(r"BDAT \d+", re.IGNORECASE)  # as do those of a chunk
 _END: Final = b"\r\n.\r\n"  # of a block that was counted: its last line's end and the lone dot
 _FRAME: Final = re.compile(r"[A-Z]+…? \d+ ?", re.DOTALL)  # what stands before a frame's own text
@@ -91,17 +93,29 @@ class _Reader:
 
     def read(self) -> Iterator[tuple[JournalEvent, list[Piece]]]:
         """Each event with its pieces."""
-        merged = False
+        merged: set[int] = set()
         for place, event in enumerate(self._events):
-            if merged:
-                merged = False
+            if place in merged:
                 continue
-            following = self._events[place + 1] if place + 1 < len(self._events) else None
-            body = _body(following) if event.kind == "command" and "headers" in event.fields else 0
-            merged = body > 0
-            yield event, list(self._pieces(event, body))
+            found = self._body_of(place)
+            merged.add(found)
+            yield event, list(self._pieces(event, self._events[found] if found else None))
 
-    def _pieces(self, event: JournalEvent, body: int) -> Iterator[Piece]:
+    def _body_of(self, place: int) -> int:
+        """The place of the event that tells of the body behind a head, which stands before the next one; 0 where none does."""
+        head = self._events[place]
+        if head.kind not in ("command", "reply") or "headers" not in head.fields:
+            return 0
+        direction = "in" if head.kind == "command" else "out"
+        for at in range(place + 1, len(self._events)):
+            event = self._events[at]
+            if event.kind in ("command", "reply"):
+                break
+            if event.kind == "data" and event.fields.get("direction") == direction and _is_body(event):
+                return at
+        return 0
+
+    def _pieces(self, event: JournalEvent, body: JournalEvent | None) -> Iterator[Piece]:
         fields = event.fields
         if event.kind == "data":
             yield from _data(event)
@@ -120,24 +134,21 @@ class _Reader:
         else:
             yield from _reply(event)
 
-    def _head(self, event: JournalEvent, body: int) -> Piece:
-        """A request's or response's line and header fields, and how long its body was."""
+    def _head(self, event: JournalEvent, body: JournalEvent | None) -> Piece:
+        """A request's or response's line and header fields, and its body as far as it was kept."""
         text, pairs = str(event.fields.get("text", "")), event.fields["headers"]
         assert isinstance(pairs, list)
         kept = _octets("\r\n".join([text, *(f"{name}: {value}" for name, value in pairs)]) + "\r\n\r\n")
-        if event.kind == "command":
+        ours = event.kind == "reply"
+        told = event.fields.get("octets")
+        method = self._methods.pop(0) if ours and self._methods else ""
+        if not ours:
             self._methods.append(text.partition(" ")[0])
-            return Piece(event.at, False, kept, body, _gap(body, "the body"))
-        method = self._methods.pop(0) if self._methods else ""
-        octets = event.fields.get("octets")
-        if method == "HEAD" or _NO_BODY.match(text):
-            return Piece(event.at, True, kept)
-        if isinstance(octets, int):
-            return Piece(event.at, True, kept, octets, _gap(octets, "the body"))
-        if any(str(name).lower() == "transfer-encoding" for name, _ in pairs):
-            note = f"the body's chunks weren't kept, nor counted; at least {_LAST_CHUNK} octets"
-            return Piece(event.at, True, kept, _LAST_CHUNK, (note,))
-        return Piece(event.at, True, kept, notes=("a body that ends with the connection was neither kept nor counted",))
+            told = 0
+        if method == "HEAD" or (ours and _NO_BODY.match(text)):
+            return Piece(event.at, ours, kept)
+        content = _content_behind({str(name).lower(): str(value) for name, value in pairs}, told, body)
+        return Piece(event.at, ours, kept + content.kept, content.more, content.notes)
 
     def _command(self, event: JournalEvent) -> Iterator[Piece]:
         text, asked = str(event.fields.get("text", "")), self._asked
@@ -159,12 +170,76 @@ class _Reader:
         yield Piece(event.at, False, b"", int(counted[1]), _gap(int(counted[1]), "a literal"))
 
 
-def _body(event: JournalEvent | None) -> int:
-    """The octets of a request's body that the event behind it counts."""
-    if event is None or event.kind != "data" or "opcode" in event.fields or event.fields.get("direction") != "in":
-        return 0
-    octets = event.fields.get("octets")
+def _is_body(event: JournalEvent) -> bool:
+    """Whether an event tells of a message's body; one from the client by itself does, as those of older journals."""
+    fields = event.fields
+    return "opcode" not in fields and (fields.get("part") == "body" or fields.get("direction") == "in")
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What stands behind a head: octets, how many more, and what to know of them."""
+
+    kept: bytes = b""
+    more: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def _content_behind(fields: dict[str, str], told: object, body: JournalEvent | None) -> _Content:
+    """A body as its head frames it.
+
+    Args:
+        fields: The head's, their names small.
+        told: How long the head says that it is, where it does.
+        body: What was noted of it.
+    """
+    kept = _kept(body)
+    octets = _size(body) or (told if isinstance(told, int) else 0)
+    length = fields.get("content-length", "")
+    if "content-encoding" in fields and body is not None and body.fields.get("direction") == "in":
+        kept = b""  # it was decoded before it was noted
+        octets = int(length) if length.isascii() and length.isdecimal() else octets
+    gap = octets - len(kept)
+    notes = ("bodies show «*» for each octet of a secret",) if kept and _SECRET.search(_shown(body)) else ()
+    if "transfer-encoding" in fields:
+        return _in_chunks(kept, gap, octets, notes)
+    if octets or "content-length" in fields or told == 0:
+        return _Content(kept, gap, (*notes, *_gap(gap, "the rest of the body" if kept else "the body")))
+    return _Content(notes=("a body that ends with the connection was neither kept nor counted",))
+
+
+def _in_chunks(kept: bytes, gap: int, octets: int, notes: tuple[str, ...]) -> _Content:
+    """A body as one chunk (RFC 9112 §7.1), since where its own began and ended isn't known."""
+    if not octets:
+        return _Content(
+            more=_LAST_CHUNK, notes=(f"the body's chunks weren't kept, nor counted; at least {_LAST_CHUNK} octets",)
+        )
+    head, end = b"%x\r\n" % octets, b"\r\n0\r\n\r\n"
+    notes = (*notes, "the body is shown as one chunk: where its own began wasn't kept")
+    if gap:
+        return _Content(head + kept, gap + len(end), (*notes, *_gap(gap, "the rest of the body")))
+    return _Content(head + kept + end, notes=notes)
+
+
+def _size(event: JournalEvent | None) -> int:
+    octets = event.fields.get("octets") if event is not None else None
     return octets if isinstance(octets, int) else 0
+
+
+def _shown(event: JournalEvent | None) -> str:
+    return str(event.fields.get("text", "")) if event is not None else ""
+
+
+def _kept(event: JournalEvent | None) -> bytes:
+    """The octets that an event tells, secrets as so many stars; none where that isn't as many as it says."""
+    if event is None:
+        return b""
+    if "base64" in event.fields:
+        kept = b64decode(str(event.fields["base64"]))
+    else:
+        kept = _SECRET_SIZE.sub(lambda found: "*" * int(found[1]), _shown(event)).encode("utf-8", "backslashreplace")
+    unkept = event.fields.get("unkept")
+    return kept if len(kept) == _size(event) - (unkept if isinstance(unkept, int) else 0) else b""
 
 
 def _reply(event: JournalEvent) -> Iterator[Piece]:
@@ -197,14 +272,13 @@ def _data(event: JournalEvent) -> Iterator[Piece]:
     if "opcode" in fields:
         yield _frame(event, ours, octets)
         return
-    kept = _octets(str(fields.get("text", "")))
-    kept = kept if len(kept) == octets else b""
+    kept = _kept(event)
     gap = octets - len(kept)
     yield Piece(event.at, ours, kept, gap, _gap(gap, "a body"))
 
 
 def _frame(event: JournalEvent, ours: bool, octets: int) -> Piece:
-    """A frame (RFC 6455 §5.2): the head follows from its parts; the content is there where it was short text."""
+    """A frame (RFC 6455 §5.2): the head follows from its parts; the content is there as far as it was kept."""
     fields = event.fields
     first = (0x80 if fields.get("fin") else 0) | (0x40 if fields.get("compressed") else 0)
     first |= _OPCODES.get(str(fields.get("opcode")), 0)
@@ -227,6 +301,8 @@ def _frame(event: JournalEvent, ours: bool, octets: int) -> Piece:
 def _content(fields: dict[str, object], octets: int) -> bytes:
     if fields.get("opcode") == "close" and isinstance(code := fields.get("code"), int):
         content = code.to_bytes(2, "big") + _octets(str(fields.get("reason", "")))
+    elif "base64" in fields:
+        return b64decode(str(fields["base64"]))[:octets]
     elif fields.get("opcode") == "text" and not fields.get("compressed"):
         content = _octets(_FRAME.sub("", str(fields.get("text", "")), count=1))
     else:

@@ -3,7 +3,7 @@
 An event is three things. When: in nanoseconds since 1970, or as ISO 8601 has it, of a clock that isn't the machine's and may go anywhere.
 How it is told, a number: of a kind whose text stands as it is, a string or the octets that went over the wire, which nobody turns into text
 before somebody reads it (an answer's last line end is taken off then); of a kind with fields, which are JSON, since what they hold may
-change later; or of a form, whose fields are known and whose text ends with octets of the wire. And what. Long fields that a page has
+change later; or of a form, whose fields are known and whose text or base64 are octets of the wire. And what. Long fields that a page has
 already are the number of the event that has them.
 
 A page is a MessagePack array: the forms that it needs, how each event is told, in an octet, and then when and what each is.
@@ -11,6 +11,7 @@ A page is a MessagePack array: the forms that it needs, how each event is told, 
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import operator
@@ -51,24 +52,26 @@ class _Form(NamedTuple):
         fields: The first of their fields as JSON. `octets` says how many were noted, and `text` ends with their number and themselves.
         skip: How many octets of the wire come before those that are meant.
         veiled: The first four of the others are a key, and those behind it were taken exclusive or with one of its octets in turn.
+        binary: The octets aren't text: `base64` tells them.
     """
 
     kind: str
     fields: bytes
     skip: int
     veiled: bool
+    binary: bool = False
 
 
 _FORMS: Final[list[_Form]] = []
 
 
-def form(kind: str, fields: dict[str, object], *, skip: int = 0, veiled: bool = False) -> int:
+def form(kind: str, fields: dict[str, object], *, skip: int = 0, veiled: bool = False, binary: bool = False) -> int:
     """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
 
     For what there is a fixed and small number of: a form is never forgotten.
     """
     assert len(_FORMS) < _MOST_FORMS
-    _FORMS.append(_Form(kind, as_json(fields), skip, veiled))
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary))
     return _FIRST_FORM + len(_FORMS) - 1
 
 
@@ -145,7 +148,11 @@ def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     if form.veiled:
         octets = bytes(map(operator.xor, octets[4:], itertools.cycle(octets[:4])))
     fields["octets"] = len(octets)
-    fields["text"] = f"{fields['text']} {len(octets)} {octets.decode('utf-8', 'replace')}"
+    fields["text"] = f"{fields['text']} {len(octets)}"
+    if form.binary:
+        fields["base64"] = base64.b64encode(octets).decode()
+    else:
+        fields["text"] += f" {octets.decode('utf-8', 'replace')}"
     return form.kind, fields
 
 

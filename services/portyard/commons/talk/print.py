@@ -33,9 +33,11 @@ def _event_lines(event: JournalEvent) -> Iterable[str]:
     text = str(event.fields.get("text", ""))
     match event.kind:
         case "command":
-            return [f"C: {_escaped(line)}" for line in text.split("\n")]
+            return [f"C: {_escaped(line)}" for line in text.split("\n")] + _head(event, "C")
         case "reply" | "greeting":
-            return [f"S: {_escaped(line)}" for line in text.replace("\r\n", "\n").split("\n")]
+            return [f"S: {_escaped(line)}" for line in text.replace("\r\n", "\n").split("\n")] + _head(event, "S")
+        case "data" if event.fields.get("part") == "body":
+            return _body(event, text)
         case "tls" if event.fields.get("step") == "established":
             return [f"C: {TLS}", _comment(event)]
         case "closed":
@@ -44,9 +46,49 @@ def _event_lines(event: JournalEvent) -> Iterable[str]:
     return [_comment(event)]
 
 
+def _head(event: JournalEvent, who: str) -> list[str]:
+    """The fields behind a head's first line, and the empty line that ends it."""
+    pairs = event.fields.get("headers")
+    if not isinstance(pairs, list):
+        return []
+    return [*(f"{who}: {_escaped(f'{name}: {value}')}" for name, value in pairs), f"{who}:"]
+
+
+def _body(event: JournalEvent, text: str) -> list[str]:
+    """A body: as lines where it is text, and a word about what isn't shown of it."""
+    fields = event.fields
+    who = "C" if fields.get("direction") == "in" else "S"
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+    out = [f"{who}: {_escaped(line)}".rstrip() for line in lines]
+    if "base64" in fields:
+        out.append(f"# body of {fields.get('octets')} octets, in base64: {fields['base64']}")
+    elif not text:
+        out.append(f"# body of {fields.get('octets')} octets")
+    if "unkept" in fields:
+        out.append(f"# {fields['unkept']} octets more")
+    return out
+
+
 def _comment(event: JournalEvent) -> str:
-    fields = " ".join(f"{key}={_escaped(str(value))}" for key, value in event.fields.items())
+    told = ((key, told_value(value)) for key, value in event.fields.items())
+    fields = " ".join(f"{key}={_escaped(value)}" for key, value in told if value)
     return f"# {event.kind} {fields}".rstrip()
+
+
+def told_value(value: object) -> str:
+    """A field's value as a person says it; of a list of numbers, which name nothing by themselves, how many."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case float():
+            return f"{value:.6f}".rstrip("0").rstrip(".")
+        case list() if value and all(isinstance(each, int) for each in value):
+            return str(len(value))
+        case list():
+            return ",".join(told_value(each) for each in value)
+    return str(value)
 
 
 def _escaped(text: str) -> str:

@@ -220,6 +220,8 @@ def note(connection: Connection, kind: str, fields: dict[str, Any]) -> None:
         hello: ClientHello = fields.pop("hello")
         fields |= hello_fields(hello)
     step = "established" if kind == "handshake" else kind
+    if isinstance(seconds := fields.get("seconds"), float):
+        fields["seconds"] = round(seconds, 6)  # a clock tells no more
     connection.log.event("tls", step=step, **{key: value for key, value in fields.items() if value is not None})
 
 

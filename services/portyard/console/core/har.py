@@ -1,12 +1,13 @@
 """Journalled HTTP sessions as an HTTP Archive (HAR 1.2), with the messages of a WebSocket as browsers write them.
 
-The journal keeps heads and sizes, not bodies, and secrets are blanked in it: that is what the archive holds, too.
+The journal keeps heads and the beginnings of bodies, and secrets are blanked in it: that is what the archive holds, too.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -38,8 +39,10 @@ def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> list[dic
                 entries.append(_entry(session, event, secure=secure))
             case "reply" if entries and entries[-1]["response"]["status"] in (0, 100):
                 _answered(entries[-1], event)
+            case "data" if entries and "opcode" in event.fields:
+                _message(entries[-1], event)
             case "data" if entries:
-                _data(entries[-1], event)
+                _body(entries[-1], event)
             case "fault" if entries:
                 entries[-1]["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
     return entries
@@ -87,24 +90,62 @@ def _answered(entry: dict[str, Any], event: JournalEvent) -> None:
     entry["time"] = entry["timings"]["wait"] = max(0.0, _ms(entry, event))
 
 
-def _data(entry: dict[str, Any], event: JournalEvent) -> None:
+def _body(entry: dict[str, Any], event: JournalEvent) -> None:
+    """Put a body's beginning to its message."""
     fields = event.fields
-    opcode = _OPCODES.get(str(fields.get("opcode", "")))
-    if opcode is None:
-        if fields.get("direction") == "in" and isinstance(fields.get("octets"), int):
-            entry["request"]["bodySize"] = fields["octets"]
+    octets = fields.get("octets")
+    if not isinstance(octets, int):
         return
+    held = {}
+    if "base64" in fields:
+        held = {"text": str(fields["base64"]), "encoding": "base64"}
+    elif "text" in fields:
+        held = {"text": str(fields["text"])}
+    if held and (left := fields.get("unkept")):
+        held["comment"] = f"the journal kept all but the last {left} octets"
+    if fields.get("direction") == "in":
+        entry["request"]["bodySize"] = octets
+        if held:
+            entry["request"]["postData"] = _posted(entry["request"]["headers"], held)
+    elif fields.get("part") == "body":
+        entry["response"]["content"] |= {"size": octets} | held
+
+
+def _posted(headers: list[dict[str, str]], held: dict[str, str]) -> dict[str, Any]:
+    """A request's body; a form's fields one by one, too."""
+    kind = next((header["value"] for header in headers if header["name"].lower() == "content-type"), "")
+    posted: dict[str, Any] = {"mimeType": kind or "application/octet-stream", "params": [], **held}
+    if "encoding" in posted:
+        posted["_encoding"] = posted.pop("encoding")  # HAR has the word for answers alone
+    elif kind.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        pairs = parse_qsl(held["text"], keep_blank_values=True)
+        posted["params"] = [{"name": name, "value": value} for name, value in pairs]
+    return posted
+
+
+def _message(entry: dict[str, Any], event: JournalEvent) -> None:
+    """Put a frame to its connection's messages: binary ones in base64, those that came in several frames as one."""
+    fields = event.fields
+    opcode = _OPCODES.get(str(fields["opcode"]))
+    kind = "send" if fields.get("direction") == "in" else "receive"  # from the client's side, as browsers have it
     entry.setdefault("_resourceType", "websocket")
-    entry.setdefault("_webSocketMessages", []).append(
-        {
-            "type": "send"
-            if fields.get("direction") == "in"
-            else "receive",  # from the client's side, as browsers have it
-            "time": event.at.timestamp(),
-            "opcode": opcode,
-            "data": _SHOWN.sub("", str(fields.get("text", ""))),
-        }
-    )
+    messages = entry.setdefault("_webSocketMessages", [])
+    content = str(fields.get("base64", "")) if opcode != 1 else _SHOWN.sub("", str(fields.get("text", "")))
+    if opcode == 0:
+        begun = next((each for each in reversed(messages) if each["type"] == kind and each["opcode"] in (1, 2)), None)
+        if begun is not None:
+            begun["data"] = _joined(begun["data"], content, text=begun["opcode"] == 1)
+    elif opcode is not None:
+        data = _SHOWN.sub("", str(fields.get("text", ""))) if opcode == 8 else content
+        messages.append({"type": kind, "time": event.at.timestamp(), "opcode": opcode, "data": data})
+
+
+def _joined(before: str, more: str, *, text: bool) -> str:
+    """What a message has so far, and what its next frame brought, in base64."""
+    octets = b64decode(more)
+    if text:
+        return before + octets.decode("utf-8", "replace")
+    return b64encode(b64decode(before) + octets).decode()
 
 
 def _response(status: int, reason: str, version: str, headers: list[dict[str, str]], size: int) -> dict[str, Any]:

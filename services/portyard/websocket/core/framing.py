@@ -8,7 +8,7 @@ from typing import NamedTuple
 from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
 
 MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
-HEAD_OCTETS = 200  # of a payload that a transcript shows
+HEAD_OCTETS = 1024  # of a payload that a transcript shows, where nothing else is wanted
 _OPCODES = {int(opcode): opcode for opcode in Opcode}
 WHOLE_TEXT = 0x80 | int(Opcode.TEXT)
 WHOLE_BINARY = 0x80 | int(Opcode.BINARY)
@@ -48,9 +48,10 @@ class FrameScanner:
     Args:
         from_client: Whether frames come from a client, and so must be masked (RFC 6455 §5.1), or from a server, and must not.
         extended: Whether permessage-deflate was agreed on, and so RSV1 has a meaning.
+        shown: Octets of a payload that a transcript shows.
     """
 
-    def __init__(self, *, from_client: bool, extended: bool) -> None:
+    def __init__(self, *, from_client: bool, extended: bool, shown: int = HEAD_OCTETS) -> None:
         self._from_client = from_client
         self._extended = extended
         self._held = b""
@@ -61,13 +62,15 @@ class FrameScanner:
         self._fresh = True  # the next octet begins a message
         self._mask = 0x80 if from_client else 0
         self._overhead = 6 if from_client else 2  # octets of a short frame beside its payload
+        self._shown = shown
+        self._short = SHORT if shown >= SHORT else 0  # what is to be cut goes the long way
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
         self.failed = False
 
     def short(self, data: bytes) -> int:
         """The length of the short message in one frame that the next octets are, as they mostly are; -1, and nothing done, for `feed`."""
         length = len(data) - self._overhead
-        if 0 <= length < SHORT and self._fresh and data[1] == length | self._mask and data[0] in _WHOLE:
+        if 0 <= length < self._short and self._fresh and data[1] == length | self._mask and data[0] in _WHOLE:
             return length
         return -1
 
@@ -108,9 +111,10 @@ class FrameScanner:
         assert self._header is not None
         header = self._header
         end = min(at + self._left, len(octets))
-        if len(self._head) < HEAD_OCTETS:
+        most = MOST_CONTROL_OCTETS if header.opcode.is_control else self._shown  # a Close's code is always told
+        if len(self._head) < most:
             offset = header.length - self._left
-            piece = octets[at : min(end, at + HEAD_OCTETS - len(self._head))]
+            piece = octets[at : min(end, at + most - len(self._head))]
             self._head += _unmask(piece, header.key, offset)
         self._left -= end - at
         if not self._left:
