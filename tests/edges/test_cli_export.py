@@ -201,7 +201,7 @@ def test_an_mbox(testbed: Running, tmp_path: Path) -> None:
     [
         (("nope",), "no session nope in sandbox default"),
         (("--output", "x.gif"), "no format is called gif"),
-        (("--room", "telnet"), "has no session of telnet yet"),
+        (("--room", "telnet"), "there is no room telnet"),
         (("--sandbox", "nowhere", "--room", "ssh"), "no sandbox nowhere"),
         (("--format", "mbox", "last"), "an mbox holds messages"),
         (("last", "--room", "ftp", "--format", "har"), "holds no HTTP exchanges"),

@@ -1,6 +1,7 @@
 """The beginnings of requests' and responses' bodies in the journal, up to a limit.
 
-Looks at a body's first octets as they pass: nothing waits here, and nothing of a longer body is copied. Knows aiohttp's reader, into which a request's body is fed.
+Looks at a body's first octets as they pass: nothing waits here, and nothing of a longer body is copied. Knows aiohttp's reader, into which
+a request's body is fed.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     if form.binary:
         fields["base64"] = base64.b64encode(octets).decode()
     else:
-        fields["text"] += f" {octets.decode('utf-8', 'replace')}"
+        fields["text"] = f"{fields['text']} {octets.decode('utf-8', 'replace')}"
     return form.kind, fields
 
 
