@@ -59,13 +59,16 @@ class Accepting:
 
     async def close(self) -> None:
         """Accept no more, and end what runs."""
-        self._leases.close()
+        leased = self._leases.close()
         for listener in self._listeners:
             listener.stop()
         for transport in self._datagrams:
             transport.close()
-        for handler in self._handlers:
-            await handler.close()
+        # Each may wait for its peers, and all of it has to be within one container's stop grace.
+        await asyncio.gather(
+            *(handler.close() for handler in self._handlers),
+            *(listener.parted() for listener in (*self._listeners, *leased)),
+        )
         await self._wire.close()
 
     async def _handler(self, card: Card, service: Service) -> Handler:

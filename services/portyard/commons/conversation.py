@@ -31,7 +31,7 @@ from portyard.commons.effects import (
     Watch,
 )
 from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsStarted
-from portyard.commons.gentle import Lingering
+from portyard.commons.gentle import SAYING_S, Lingering
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.mailstore.model import Watcher
 from portyard.commons.scenario.engine import SessionGate
@@ -360,7 +360,7 @@ class Conversations:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            await asyncio.wait(self._tasks, timeout=SAYING_S)
         await self._lingering.close()
 
     def _started(self, task: asyncio.Task[None]) -> None:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 MOST: Final = 1000
 """Connections of one service that may linger at once: descriptors are for those who still have something to say."""
+
+QUIET_S: Final = 0.1
+"""Of silence behind the last word of a service that shuts down: whoever was in the midst of sending goes on as soon as it is read, and
+whoever idles isn't waited for any longer."""
+SEEING_OFF_S: Final = 2.0
+"""For those who go on sending behind it. With the time for the word itself (`SAYING_S`) it stays within a container's stop grace of 5 s."""
+SAYING_S: Final = 2.5
+"""For the last word itself, when a service shuts down: a peer that takes nothing so long won't read it."""
 
 
 class GentleTransport:
@@ -74,6 +85,9 @@ class PartingTransport(GentleTransport):
 class Lingerer(Protocol):
     """A connection whose session is over."""
 
+    def info(self, name: str) -> Any:  # noqa: ANN401 - asyncio's own type
+        """Its transport's extra information."""
+
     def let_go(self) -> None:
         """Close at once, whoever is still reading."""
 
@@ -121,7 +135,69 @@ class Lingering:
             connection.let_go()
 
     async def close(self) -> None:
-        """Let all go, and wait until they are."""
+        """Let all go, and see them off."""
         held = list(self._held)
+        socks = [kept(connection.info) for connection in held]
         self.let_go()
+        await see_off(socks)
         await asyncio.gather(*(connection.gone() for connection in held))
+
+
+def kept(info: Callable[[str], Any]) -> socket.socket | None:
+    """A transport's connection under a descriptor of its own, so that it stays when the transport is gone.
+
+    Args:
+        info: The transport's `get_extra_info`.
+
+    Returns:
+        None where the connection is gone already.
+    """
+    sock, peer = info("socket"), info("peername")
+    own = None if sock is None else kept_socket(sock)
+    if own is not None and own.getpeername() != peer:  # somebody else has got the descriptor's number meanwhile
+        own.close()
+        return None
+    return own
+
+
+def kept_socket(sock: Any) -> socket.socket | None:  # noqa: ANN401 - whatever has a descriptor
+    """The same of a socket that nobody has closed."""
+    try:
+        own = socket.socket(fileno=os.dup(sock.fileno()))
+    except (OSError, ValueError):
+        return None
+    try:
+        own.getpeername()
+    except OSError:  # the peer has reset it
+        own.close()
+        return None
+    own.setblocking(False)
+    return own
+
+
+async def see_off(socks: Iterable[socket.socket | None]) -> None:
+    """Send the end behind what was said, read and drop what comes until the peers have closed or are quiet, and close.
+
+    Args:
+        socks: Connections that nobody else has any more; they are closed.
+    """
+    leaving = [sock for sock in socks if sock is not None]
+    try:
+        await asyncio.gather(*(_read_out(sock) for sock in leaving))
+    finally:
+        for sock in leaving:
+            sock.close()
+
+
+async def _read_out(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + SEEING_OFF_S
+    try:
+        sock.shutdown(socket.SHUT_WR)
+        while loop.time() < end:
+            async with asyncio.timeout(QUIET_S):
+                if not await loop.sock_recv(sock, 1 << 16):
+                    return
+            await asyncio.sleep(0)  # what has come already is read without ever waiting: others want their turn
+    except (OSError, TimeoutError):
+        pass  # gone, or quiet

@@ -19,7 +19,7 @@ from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, rul
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
 from portyard.commons.exchange_quiet import Quiet
-from portyard.commons.gentle import GentleTransport
+from portyard.commons.gentle import GentleTransport, kept, see_off
 from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
 from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
@@ -340,9 +340,11 @@ class Hosting:
             if protocol.hushed and protocol.gentle is not None:
                 protocol.gentle.abort()  # nothing is to be waited for
         await self._runner.cleanup()
-        for protocol in list(self._protocols):
-            if protocol.gentle is not None:
-                protocol.gentle.abort()
+        leaving = [protocol.gentle for protocol in list(self._protocols) if protocol.gentle is not None]
+        socks = [kept(transport.get_extra_info) for transport in leaving]
+        for transport in leaving:
+            transport.abort()
+        await see_off(socks)
 
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -87,7 +87,10 @@ class Listener:
             self.bound.sock.close()
             for task in self._tasks:
                 self._loop.call_soon(task.cancel)  # it has begun by then, and sees to its socket
-            self._refused.let_go()
+
+    async def parted(self) -> None:
+        """See those off who were told to come later; to be called behind `stop`."""
+        await self._refused.close()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):

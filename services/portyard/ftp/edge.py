@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from portyard.commons.card import Port, Service
+from portyard.commons.gentle import kept_socket, see_off
 from portyard.commons.tls.authority import CertificatePaths, server_context
 from portyard.commons.tls.recipes import GOOD, RECIPES
 from portyard.commons.wire.wire import Wire
@@ -68,12 +69,15 @@ class Room:
         raise NotImplementedError("FTP has no UDP port")
 
     async def close(self) -> None:
-        """Say goodbye to everybody and close."""
+        """Say goodbye to everybody, see them off, and close."""
+        leaving = []
         for session in list(self._sessions):
             session.reason = "shutdown"
-            session.respond("421 The server is closing.")
+            session.respond("421 The server is closing.")  # RFC 959 §5.4
+            leaving.append(kept_socket(session.socket))
             session.close()
         self.ioloop.close()
+        await see_off(leaving)
         await self.wire.close()
 
     def good_terms(self) -> Terms:

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
-from portyard.commons.gentle import Lingering
+from portyard.commons.gentle import SAYING_S, Lingering
 from portyard.commons.locks import Locks
 from portyard.commons.records.sql import COUNTER as RECORDS
 from portyard.commons.sandbox.sql import COUNTER as SANDBOXES
@@ -41,7 +41,6 @@ from portyard.smtp.resolver import DnsResolver, Resolver, load_dns
 from portyard.smtp.spool import SqlSpool
 
 PARTING = b"421 4.3.2 the service is stopping or failed\r\n"
-CLOSE_S = 5.0  # how long the conversations may take to part
 
 
 async def open_service(
@@ -153,7 +152,7 @@ class SmtpService:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            await asyncio.wait(self._tasks, timeout=SAYING_S)
         await self.lingering.close()
         if self._relay is not None:
             self._relay.cancel()

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import asyncssh
 
 from portyard.commons.card import Port, Service
+from portyard.commons.gentle import SAYING_S, kept, see_off
 from portyard.commons.yard import Connection, Yard
 from portyard.ssh import keys
 from portyard.ssh.core.quirks import OURS, Quirks
@@ -21,7 +22,6 @@ from portyard.ssh.options import build_options, lacks_keys
 from portyard.ssh.penalties import Penalties, Who
 from portyard.ssh.persona import quirks_of
 
-PARTING_S = 5.0  # seconds that connections get to end when the room closes
 DRESSED = 64  # personas whose options are kept
 BARRED = "Not allowed at this time"  # sshd's words
 
@@ -141,9 +141,11 @@ class Room:
             link.part("shutdown", "the server is stopping")
         endings = [asyncio.ensure_future(link.ended()) for link in links]
         if endings:
-            _, late = await asyncio.wait(endings, timeout=PARTING_S)
+            _, late = await asyncio.wait(endings, timeout=SAYING_S)
             for task in late:
                 task.cancel()
-        for link in self._every:
-            if link.parting is not None:
-                link.parting.let_go()
+        leaving = [link.parting for link in self._every if link.parting is not None]
+        socks = [kept(transport.get_extra_info) for transport in leaving]
+        for transport in leaving:
+            transport.let_go()
+        await see_off(socks)

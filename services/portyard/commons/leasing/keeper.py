@@ -75,11 +75,12 @@ class LeaseKeeper:
         async for _ in self._yard.watcher.watch_slowly(COUNTER):
             await self._settle()
 
-    def close(self) -> None:
-        """Stop every leased listener; what is written stays, so that a service that comes back opens the same ports."""
+    def close(self) -> Sequence[Listener]:
+        """Stop every leased listener, and return them; what is written stays, so that a service that comes back opens the same ports."""
         self._closed = True
         for each in self._open.values():
             each.stop()
+        return [listener for each in self._open.values() for listener in each.listeners]
 
     async def _settle(self) -> None:
         async with self._turn:
@@ -142,6 +143,7 @@ class LeaseKeeper:
         ended = self._open.pop(key)
         ended.stop()
         for listener in ended.listeners:
+            self._yard.spawn(listener.parted())
             self._release(listener.bound, ended.lease.endpoints)
 
     def _release(self, bound: Bound, endpoints: Iterable[Endpoint] = ()) -> None:
