@@ -308,6 +308,8 @@ def test_rules_are_set_by_options_counted_and_removed(run: Run) -> None:
     number = json.loads(run("rules", "--json").stdout)[0]["id"]
     assert the_line(run("rules", "delete", number).stdout) == f"rule {number}: deleted"
     assert f"no rule {number}" in the_line(run("rules", "delete", number, status=1).stderr)
+    run("rules", "create", "--name", "mine", "--on", "imap.fetch", "--hang-up")
+    assert the_line(run("rules", "delete", "mine").stdout) == "rule mine: deleted"
     run("rules", "create", "--on", "imap.fetch", "--hang-up", "--delay", "150ms")
     run("rules", "clear")
     assert json.loads(run("rules", "--json").stdout) == []

@@ -56,6 +56,8 @@ def _holds(word: str, wanted: Any, value: Any, schema: dict[str, Any], component
             return not isinstance(value, list | dict | str) or len(value) >= wanted
         case "minimum":
             return not number or value >= wanted
+        case "exclusiveMinimum":
+            return not number or value > wanted
         case "maximum":
             return not number or value <= wanted
     raise AssertionError(f"no such word: {word}")

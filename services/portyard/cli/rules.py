@@ -255,14 +255,14 @@ def _read(file: str) -> Any:  # noqa: ANN401 - JSON values
         raise CommandError(f"{file}: not JSON: {error}") from None
 
 
-@named(app, *DELETE, epilog=examples("portyard rules delete 3 4"))
+@named(app, *DELETE, epilog=examples("portyard rules delete 3 4", "portyard rules delete greylist"))
 def delete(
     context: typer.Context,
-    rules: Annotated[list[str], typer.Argument(metavar="ID…", help="The ids that the list shows.")],
+    rules: Annotated[list[str], typer.Argument(metavar="ID|NAME…", help="The ids or names that the list shows.")],
     sandbox: SandboxName = DEFAULT,
     url: Url = None,
 ) -> None:
-    """Remove rules by their ids."""
+    """Remove rules by their ids or names."""
     sandbox, url = inherited(context, sandbox, url)
     with linked(url) as link:
         for rule in rules:

@@ -6,9 +6,14 @@ from portyard.commons.scenario.vocabulary import Field, FieldKind, Form
 
 NUMBER, PATH = FieldKind.NUMBER, FieldKind.PATH
 
+BELOW = Form(
+    r"(?s)(?!/~).*",
+    'a path without "/~" and the sandbox\'s name, which are taken off before rules look: "/get", "/files/*"',
+)
+"""What a path looks like, or a glob of some, once the prefix that names a sandbox is gone."""
 TARGET = {
     "method": Field("GET, POST …"),
-    "path": Field("The path, percent-encoding undone, without the prefix that names a sandbox.", PATH),
+    "path": Field("The path, percent-encoding undone, without the prefix that names a sandbox.", PATH, form=BELOW),
 }
 HEAD = {
     **TARGET,

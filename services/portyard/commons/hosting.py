@@ -24,7 +24,7 @@ from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
 from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
 from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of, refusal_of
-from portyard.commons.naming import UnknownSandboxError, may_name, split_prefix
+from portyard.commons.naming import MARKS, UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.yard import Connection
 
@@ -177,7 +177,7 @@ class HostedProtocol(web.RequestHandler):
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:  # noqa: ANN401
         """A request whose path has lost the prefix that names its sandbox, with a writer that asks."""
         prefix = ""
-        if self._house is not None and message.path.startswith("/~"):
+        if self._house is not None and message.path.startswith(MARKS):
             target, prefix = split_prefix(message.path)
             path, query = target.partition("#")[0].partition("?")[0], message.url.raw_query_string
             message = message._replace(path=target, url=URL.build(path=path, query_string=query, encoded=True))

@@ -14,7 +14,7 @@ from portyard.commons.accounts.model import Accounts
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 
 FIELD = "X-Portyard-Sandbox"
-_MARK = "/~"
+MARKS = ("/~", "/%7E", "/%7e")  # RFC 3986 §2.3: the same; some clients encode it
 
 
 class UnknownSandboxError(LookupError):
@@ -33,7 +33,7 @@ class UnknownSandboxError(LookupError):
 
 def split_prefix(target: str) -> tuple[str, str]:
     """A request target without the prefix that names a sandbox, and that prefix: "/~t1/get" is ("/get", "/~t1")."""
-    if not target.startswith(_MARK):
+    if not target.startswith(MARKS):
         return target, ""
     end = min((at for at in (target.find(mark, 1) for mark in "/?#") if at > 0), default=len(target))
     rest = target[end:]
@@ -100,8 +100,12 @@ class Naming:
         return otherwise
 
     async def _get(self, explicit: str | None, prefix: str) -> str:
-        key, name = (FIELD, explicit.strip()) if explicit is not None else ("path", prefix.removeprefix(_MARK))
+        key, name = (FIELD, explicit.strip()) if explicit is not None else ("path", _name_in(prefix))
         sandbox = await self.sandboxes.get(name.lower())
         if sandbox is None:
             raise UnknownSandboxError(key, name)
         return sandbox.name
+
+
+def _name_in(prefix: str) -> str:
+    return prefix[len(next(mark for mark in MARKS if prefix.startswith(mark))) :]

@@ -14,7 +14,7 @@ from portyard.commons.leasing.keeper import leased_rooms
 from portyard.commons.leasing.store import SqlLeases
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import Persona
-from portyard.commons.scenario.checking import check, check_persona
+from portyard.commons.scenario.checking import check, check_persona, unheard
 from portyard.commons.scenario.model import Rule, RuleError, StoredRule
 from portyard.commons.scenario.parsing import parse_json, parse_toml, rule_fields
 from portyard.commons.scenario.vocabulary import Vocabulary, by_room
@@ -147,8 +147,13 @@ def shown(stored: StoredRule, settings: Settings) -> forms.Rule:
         spent=stored.spent,
         last_session=stored.last_session,
         last_at=stored.last_at,
-        warnings=published(rule) if settings.engine_view == "docker" else [],
+        warnings=[*_unheard(rule), *(published(rule) if settings.engine_view == "docker" else [])],
     )
+
+
+def _unheard(rule: Rule) -> list[str]:
+    roles = unheard(rule, vocabularies())
+    return [f"per account: at {' and '.join(roles)} nobody logs in, so that it never fires there"] if roles else []
 
 
 def _check_personas(call: Call, rules: tuple[Rule, ...], *, single: bool) -> None:
@@ -176,9 +181,12 @@ def _parsed(body: bytes, media_type: str) -> tuple[tuple[Rule, ...], bool]:
 
 async def _one(call: Call) -> StoredRule:
     sandbox = await call.desk.sandbox(call.path["sandbox"])
-    number = call.path["id"]
-    known = number.isdecimal() and number.isascii() and len(number) <= 18
-    stored = await call.desk.yard.rules.get(sandbox.name, int(number)) if known else None
+    rules, wanted = call.desk.yard.rules, call.path["id"]
+    stored: StoredRule | None = None
+    if not wanted.isdecimal():  # a name is never a number
+        stored = next((rule for rule in await rules.list(sandbox.name) if rule.rule.name == wanted), None)
+    elif wanted.isascii() and len(wanted) <= 18:
+        stored = await rules.get(sandbox.name, int(wanted))
     if stored is None:
         raise _no_rule(call)
     return stored
@@ -187,7 +195,9 @@ async def _one(call: Call) -> StoredRule:
 def _no_rule(call: Call) -> ProblemError:
     sandbox, number = call.path["sandbox"], call.path["id"]
     detail = f"no rule {number} in sandbox {sandbox}"
-    return ProblemError(HTTPStatus.NOT_FOUND, detail, key="id", value=number, allowed="an id that the list shows")
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, detail, key="id", value=number, allowed="an id or a name that the list shows"
+    )
 
 
 def _taken(error: RuleError) -> ProblemError:
@@ -213,7 +223,7 @@ ROUTES = (
         refusals=(409,),
     ),
     Route("DELETE", _RULES, delete_rules, "Remove every rule", None, status=_GONE),
-    Route("GET", f"{_RULES}/{{id}}", get_rule, "One rule with its hits", forms.Rule),
+    Route("GET", f"{_RULES}/{{id}}", get_rule, "One rule with its hits, by its id or name", forms.Rule),
     Route(
         "PUT", f"{_RULES}/{{id}}", replace_rule, "Another rule in its place", forms.Rule, reads=_READS, refusals=(409,)
     ),

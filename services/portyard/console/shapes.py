@@ -75,7 +75,7 @@ class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     """An account to make; its address is `name` at the sandbox's first domain, unless `name` is an address."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
-    password: str | None = None
+    password: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     public_keys: tuple[PublicKey, ...] = ()
 
 

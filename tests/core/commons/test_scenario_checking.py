@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portyard.commons.scenario.checking import check, check_persona, covers, honours
+from portyard.commons.scenario.checking import BODY_LIMIT, check, check_persona, covers, honours
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary, by_room
@@ -144,3 +144,10 @@ def test_what_a_star_covers() -> None:
     assert not covers("re*t", "requests")
     assert not covers("a.c", "abc")
     assert covers("*", "anything")
+
+
+def test_a_stub_is_no_bigger_than_what_sets_it() -> None:
+    assert check(make_rule("web.request", {"respond": {"body": "x" * BODY_LIMIT}}), ROOMS)
+    with pytest.raises(RuleError, match="too many") as refused:
+        check(make_rule("web.request", {"respond": {"body": "x" * (BODY_LIMIT + 1)}}), ROOMS)
+    assert (refused.value.key, len(str(refused.value)) < 500) == ("then.respond.body", True)

@@ -51,6 +51,14 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": []}}, "where.recipient", "matches nothing"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "bob"}}, "where.recipient", "every value holds '@'"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "/(/"}}, "where.recipient", "no regular expression"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "/(?=a)b/"}}, "where.recipient", "looks ahead"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "*@other sp.test"}}, "where.recipient", "no value"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"recipient": "[z-a]*@"}}, "where.recipient", "no value"),
+    ({"on": "smtp.rcpt", "then": HANG, "where": {"sender": "bob"}}, "where.sender", "every value holds '@'"),
+    ({"on": "imap.noop", "then": HANG, "where": {"account": "u1@*@"}}, "where.account", "no value"),
+    ({"on": "dns.query", "then": HANG, "where": {"name": "*.t1.test."}}, "where.name", "no value"),
+    ({"on": "http.request", "then": HANG, "where": {"path": "/~t1/get"}}, "where.path", "no value"),
+    ({"on": "websocket.upgrade", "then": HANG, "where": {"path": "/~*/echo"}}, "where.path", "no value"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"role": "mtx"}}, "where.role", "did you mean mta?"),
     ({"on": "smtp.rcpt", "then": HANG, "where": {"port": "smtps"}}, "where.port", "did you mean smtp?"),
     ({"on": "imap.fetch", "then": HANG, "where": {"account": "alice"}}, "where.account", "every value holds '@'"),
@@ -72,6 +80,14 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "pop3.stat", "then": HANG, "every": 0}, "every", ">= 1"),
     ({"on": "pop3.stat", "then": HANG, "times": 1.5}, "times", "int"),
     ({"on": "pop3.stat", "then": HANG, "chance": 1.5}, "chance", "<= 1"),
+    ({"on": "pop3.stat", "then": HANG, "chance": 0}, "chance", "> 0"),
+    ({"on": "pop3.greeting", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "dns.query", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    (
+        {"on": "smtp.rcpt", "then": HANG, "times": 1, "per": "account", "where": {"role": ["mta", "mda"]}},
+        "per",
+        "nobody has logged in",
+    ),
     ({"on": "pop3.stat", "then": HANG, "times": 1, "per": "mailbox"}, "per", "none of"),
     ({"on": "pop3.stat", "then": HANG, "per": "session"}, "per", "there is none of them"),
     # faults that TCP can't do, and faults that aren't any
@@ -103,6 +119,15 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "pop3.stat", "then": {"refuse": "550 no"}}, "then.refuse", "can't say this"),
     ({"on": "smtp.rcpt", "then": {"refuse": "250 yes"}}, "then.refuse", "can't say this"),
     ({"on": "http.request", "then": {"refuse": 99}}, "then.refuse", "can't say this"),
+    ({"on": "http.request", "then": {"respond": {"status": 99}}}, "then.respond.status", "can't say this"),
+    ({"on": "http.request", "then": {"respond": {"headers": {"A B": "x"}}}}, "then.respond.headers", "no name"),
+    (
+        {"on": "http.request", "then": {"respond": {"headers": {"A": "x\r\nB: y"}}}},
+        "then.respond.headers.A",
+        "no field",
+    ),
+    ({"on": "http.request", "then": {"script": [{"respond": {"status": 1000}}]}}, "then.script[0].respond.status", ""),
+    ({"on": "ssh.exec", "then": {"respond": {"status": 1 << 32}}}, "then.respond.status", "can't say this"),
     ({"on": "http.tls", "then": {"refuse": "unknwon_ca"}}, "then.refuse", "can't say this"),
     ({"on": "http.connect", "then": {"tls": "expird"}}, "then.tls", "did you mean expired?"),
     ({"on": "smtp.rcpt", "then": {"refuse": "550 $recipent"}}, "then.refuse", "did you mean recipient?"),
@@ -163,7 +188,7 @@ def toml(rule: dict[str, Any]) -> bytes:
 
     def value(one: object) -> str:
         if isinstance(one, dict):
-            return "{ " + ", ".join(f"{key} = {value(inner)}" for key, inner in one.items()) + " }"
+            return "{ " + ", ".join(f"{json.dumps(key)} = {value(inner)}" for key, inner in one.items()) + " }"
         if isinstance(one, list):
             return "[" + ", ".join(map(value, one)) + "]"
         return json.dumps(one)
@@ -195,6 +220,7 @@ def toml(rule: dict[str, Any]) -> bytes:
         ("DELETE", "sandboxes/default", None, 409, "sandbox"),
         ("POST", "sandboxes/t1/accounts", {"name": "u1"}, 409, "name"),
         ("POST", "sandboxes/t1/accounts", {"name": "a b"}, 422, "name"),
+        ("POST", "sandboxes/t1/accounts", {"name": "u3", "password": ""}, 422, "password"),
         ("POST", "sandboxes/t1/accounts", {"name": "u2", "public_keys": ["junk"]}, 422, "public_keys[0]"),
         ("POST", "sandboxes/nowhere/rules", STANDING, 404, "sandbox"),
         ("POST", RULES, STANDING, 409, "name"),

@@ -58,6 +58,49 @@ def test_one_rule(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_rule_is_meant_by_its_name_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await sandbox(client)
+            made = await client.ask("POST", RULES, 201, GREYLIST)
+            odd = await client.ask("POST", RULES, 201, {**GREYLIST, "name": "50% of/all"})
+            assert await client.get(f"{RULES}/greylist") == made
+            assert await client.get(f"{RULES}/50%25%20of%2Fall") == odd
+            replaced = await client.ask("PUT", f"{RULES}/greylist", 200, {**GREYLIST, "times": 3})
+            assert (replaced["id"], replaced["times"]) == (made["id"], 3)
+            await client.ask("DELETE", f"{RULES}/greylist", 204)
+            problem = await client.problem("GET", f"{RULES}/greylist", 404)
+            assert (problem["value"], problem["allowed"]) == ("greylist", "an id or a name that the list shows")
+            assert [rule["id"] for rule in await client.get(RULES)] == [odd["id"]]
+
+    run(main())
+
+
+def test_a_rule_by_account_tells_where_nobody_logs_in(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await sandbox(client)
+            made = await client.ask("POST", RULES, 201, {**GREYLIST, "per": "account"})
+            assert made["warnings"] == ["per account: at mta and mda nobody logs in, so that it never fires there"]
+            told = await client.ask(
+                "POST", RULES, 201, {**GREYLIST, "name": "", "per": "account", "where": {"role": "msa"}}
+            )
+            assert told["warnings"] == []
+
+    run(main())
+
+
+def test_what_is_refused_is_told_as_it_was_sent(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await sandbox(client)
+            for then in ({"reset": True}, {"latency": 0.5}, {"reset": {"after_octets": 500}}):
+                problem = await client.problem("POST", RULES, 422, json={"on": "dns.query", "then": then})
+                assert {problem["key"].removeprefix("then."): problem["value"]} == then
+
+    run(main())
+
+
 def test_a_list_and_toml(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:

@@ -46,6 +46,9 @@ def test_domains_of_a_host(host: str, domains: tuple[str, ...]) -> None:
         ("/~t1", ("/", "/~t1")),
         ("/~t1?a=b", ("/?a=b", "/~t1")),
         ("/~t1//x", ("//x", "/~t1")),
+        ("/%7Et1/get", ("/get", "/%7Et1")),
+        ("/%7et1", ("/", "/%7et1")),
+        ("/%7F/get", ("/%7F/get", "")),
         ("*", ("*", "")),
     ],
 )
@@ -80,6 +83,8 @@ BASIC = {"Authorization": aiohttp.encode_basic_auth("u@t2.test", "pw")}
         ("/get", {FIELD: "T1 "}, "t1"),
         ("/~t1/get", {}, "t1"),
         ("/~T1/get", {}, "t1"),
+        ("/%7Et1/get", {}, "t1"),
+        ("/%7et1/get", {}, "t1"),
         ("/~t1/get", {"Host": "t2.test"}, "t1"),
         ("/~t1/get", {FIELD: "t2"}, "t2"),
         ("/get", {"Host": "t1.test", FIELD: "t2"}, "t2"),
@@ -106,7 +111,13 @@ def test_the_sandbox_of_a_request(tmp_path: Path, path: str, headers: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "key"), [("/get", {FIELD: "t9"}, FIELD), ("/~t9/get", {}, "path"), ("/get", {FIELD: ""}, FIELD)]
+    ("path", "headers", "key"),
+    [
+        ("/get", {FIELD: "t9"}, FIELD),
+        ("/~t9/get", {}, "path"),
+        ("/%7Et9/get", {}, "path"),
+        ("/get", {FIELD: ""}, FIELD),
+    ],
 )
 def test_an_unknown_sandbox_is_a_problem(tmp_path: Path, path: str, headers: dict[str, str], key: str) -> None:
     async def go() -> None:

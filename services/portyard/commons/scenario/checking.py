@@ -10,6 +10,7 @@ from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import BYTES, Action, Persona, Respond, Script, Tls, action_name
 from portyard.commons.scenario.expressions import glob
 from portyard.commons.scenario.model import Rule, RuleError, Scalar
+from portyard.commons.scenario.parsing import action_fields
 from portyard.commons.scenario.patterns import (
     Flag,
     Glob,
@@ -21,7 +22,11 @@ from portyard.commons.scenario.patterns import (
     parse_pattern,
 )
 from portyard.commons.scenario.templates import names_in, texts_of
-from portyard.commons.scenario.vocabulary import Field, FieldKind, Form, Vocabulary
+from portyard.commons.scenario.vocabulary import NOBODY_YET, Field, FieldKind, Form, Vocabulary
+
+BODY_LIMIT = 1 << 20  # characters of a stub's body: what a request to set it may have
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Place = tuple[str, str]  # a room and a verb
 
@@ -58,7 +63,31 @@ def check(
     if not found and first is not None:
         raise first
     _check_recipes(rule, recipes, key)
+    if rule.per == "account" and not any(_has_accounts(rule, vocabularies[room], verb) for room, verb in found):
+        where = f"{key}.per" if key else "per"
+        raise RuleError(
+            where, rule.per, "session or peer", f"at {rule.on} nobody has logged in, so that it would never fire"
+        )
     return frozenset(found)
+
+
+def _has_accounts(rule: Rule, vocabulary: Vocabulary, verb: str) -> bool:
+    """Whether somebody may have logged in where the rule is asked."""
+    if verb in NOBODY_YET:
+        return False
+    roles = [role for role in vocabulary.roles or (vocabulary.room,) if role not in vocabulary.anonymous]
+    patterns = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
+    return any(pattern.matches(role) for role in roles for pattern in patterns)
+
+
+def unheard(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
+    """The services at which a rule that counts by account never fires, because nobody logs in there, though it fires at others."""
+    if rule.per != "account":
+        return []
+    patterns = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
+    rooms = [vocabulary for room, vocabulary in vocabularies.items() if covers(rule.room, room)]
+    roles = [role for room in rooms for role in room.roles or (room.room,) if role in room.anonymous]
+    return [role for role in roles if any(pattern.matches(role) for pattern in patterns)]
 
 
 def honours(rule: Rule, vocabulary: Vocabulary | None, verb: str) -> bool:
@@ -152,6 +181,22 @@ def _check_parts(action: Action, vocabulary: Vocabulary, place: str, key: str) -
         for part in sorted(asked - vocabulary.respond):
             allowed = ", ".join(sorted(vocabulary.respond))
             raise RuleError(f"{key}.respond.{part}", getattr(action, part), allowed, f"{place} knows no such part")
+        _check_respond(action, vocabulary, place, f"{key}.respond")
+
+
+def _check_respond(action: Respond, vocabulary: Vocabulary, place: str, key: str) -> None:
+    low, high = vocabulary.statuses
+    if action.status is not None and not low <= action.status <= high:
+        raise RuleError(f"{key}.status", action.status, f"from {low} to {high}", f"{place} can't say this")
+    for name, value in action.headers.items():
+        if not _FIELD_NAME.fullmatch(name):
+            raise RuleError(f"{key}.headers", name, "letters, digits and !#$%&'*+-.^_`|~", "no name of a field")
+        if _CONTROL.search(value):
+            raise RuleError(f"{key}.headers.{name}", value, "a line without control characters", "no field's value")
+    for part in ("body", "stderr"):
+        if len(getattr(action, part)) > BODY_LIMIT:
+            reason = f"{len(getattr(action, part))} characters are too many"
+            raise RuleError(f"{key}.{part}", f"{getattr(action, part)[:80]}…", f"at most {BODY_LIMIT}", reason)
 
 
 def _why_not(name: str, vocabulary: Vocabulary, place: str) -> str:
@@ -272,5 +317,5 @@ def _shown(patterns: tuple[Scalar, ...]) -> object:
 
 
 def _plain(action: Action) -> object:
-    values = [getattr(action, name) for name in action.__struct_fields__]
-    return values[0] if len(values) == 1 else values or True
+    """What stands behind an action's name."""
+    return action_fields(action)[action_name(action)]

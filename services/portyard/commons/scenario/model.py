@@ -59,7 +59,7 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
         times: It fires so often, then it is spent; None for ever.
         skip: So many matches pass first.
         every: Of the rest it takes each n-th.
-        chance: And of these this share, by seeded chance.
+        chance: And of these this share, by seeded chance; more than none.
         per: What is counted by; None counts them all together.
         then: What is done, in this order.
     """
@@ -71,7 +71,7 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     times: Annotated[int, Meta(ge=1)] | None = None
     skip: Annotated[int, Meta(ge=0)] = 0
     every: Annotated[int, Meta(ge=1)] = 1
-    chance: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    chance: Annotated[float, Meta(gt=0, le=1)] = 1.0
     per: Scope | None = None
 
     @property

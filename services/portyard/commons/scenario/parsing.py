@@ -260,7 +260,8 @@ def parse_action(name: str, value: object, key: str) -> Action:
             return spec.type()
         raise RuleError(key, value, _allowed(spec), f"{needed[0]} is missing")
     if spec.bare is None or value is None or value is False:
-        raise RuleError(key, value, _allowed(spec), "true asks for it; leave it out where it isn't wanted")
+        reason = f"{name} is {'asked for by true' if spec.bare is None else f'to have its {spec.bare}'}"
+        raise RuleError(key, value, _allowed(spec), f"{reason}; leave it out where it isn't wanted")
     if spec.bare == "reply" and isinstance(value, int):
         value = str(value)  # a status
     return _named(spec.type(**{spec.bare: _field(spec.type, spec.bare, value, key)}))

@@ -102,6 +102,8 @@ class Vocabulary:
         verbs: Verbs and phases, by name.
         roles: Its services' roles; empty for the room's name alone.
         respond: The parts of `respond` that it knows ("status", "headers", "body", "stderr").
+        statuses: The least and the greatest status of `respond`.
+        anonymous: The roles at which nobody logs in.
         ports: The names of its listeners, where they are known: by whoever holds a rule against them.
     """
 
@@ -109,6 +111,8 @@ class Vocabulary:
     verbs: Mapping[str, Verb]
     roles: tuple[str, ...] = ()
     respond: frozenset[str] = frozenset({"body"})
+    statuses: tuple[int, int] = (100, 999)
+    anonymous: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ()
 
     def fields_of(self, verb: str) -> dict[str, Field]:
@@ -125,10 +129,20 @@ ADDRESS = Form(
 )
 """An IP address as sockets tell it, or a glob of some."""
 
+_WORD = r"[^\s@()<>,;:\[\]\\\"]"
+MAILBOX = Form(
+    # What is quoted before the @ may hold anything; a domain is a name, or an address in brackets.
+    rf'(?:{_WORD}+|(?=[^"]*")[^\r\n]+)(?:@(?:{_WORD}+|\[?[^\s@\[\]]*[*?][^\s@\[\]]*\]?|\[[^\s@\[\]]+\]))?',
+    "an address such as somebody@t1.test, a glob such as *@t1.test, or /a regular expression/",
+)
+"""An address with an @ in it, or a glob of some."""
+NOBODY_YET = frozenset({"connect", "greeting"})
+"""The verbs at which nobody has logged in."""
+
 COMMON: Mapping[str, Field] = {
     "role": Field("The service's role."),
     "peer": Field("The client's address.", form=ADDRESS),
-    "account": Field("Who logged in, by address; empty before.", holds="@"),
+    "account": Field("Who logged in, by address; empty before.", holds="@", form=MAILBOX),
     "port": Field("The listener's name."),
 }
 

@@ -40,14 +40,17 @@ _UNNAMED = Form(
     "or TYPE<n> where the number n has none of these names",
 )
 
+_NAME = Form(r"\S*[^\s.]", "a name without a dot behind it, such as t1.test, a glob of some, or /a regular expression/")
+
 VOCABULARY = Vocabulary(
     room="dns",
+    anonymous=frozenset({"dns"}),
     verbs={
         "connect": Verb("A connection over TCP was accepted.", {}, CONNECT - {"tls"}),
         "query": Verb(
             "A query came.",
             {
-                "name": Field("The name asked for, in small letters, without its last dot."),
+                "name": Field("The name asked for, in small letters, without its last dot.", form=_NAME),
                 "type": Field('In capitals: "MX", or TYPE<n>.', values=tuple(_NAMED), form=_UNNAMED),
                 "transport": Field("How it came.", values=("udp", "tcp")),
                 "view": Field("From where it was asked.", values=("host", "inside")),

@@ -7,6 +7,7 @@ from functools import partial
 from portyard.commons.scenario.vocabulary import (
     CONNECT,
     HANDSHAKE,
+    MAILBOX,
     MIDST,
     PERSONA,
     Field,
@@ -18,9 +19,9 @@ from portyard.commons.scenario.vocabulary import (
 )
 
 _HELLO = {"hello": Field("What the client calls itself.")}
-_SENDER = {"sender": Field("The reverse-path's address; empty for <>.")}
+_SENDER = {"sender": Field("The reverse-path's address; empty for <>.", holds="@", form=MAILBOX)}
 # RFC 5321 §4.5.1: <Postmaster> alone needs no domain
-_ADDRESS = Field("The address.", holds="@", besides=("postmaster",))
+_ADDRESS = Field("The address.", holds="@", besides=("postmaster",), form=MAILBOX)
 _RECIPIENTS = {"recipients": Field("How many were accepted.", FieldKind.NUMBER)}
 _MECHANISM = {"mechanism": Field("In capitals.")}
 # RFC 5321 §4.2.1: all lines have the same code, all but the last a hyphen behind it. Its second digit is at most 5 (§4.2), which real
@@ -46,6 +47,7 @@ _verb = partial(command, forms=_FORMS)
 VOCABULARY = Vocabulary(
     room="smtp",
     roles=("msa", "mta", "mda"),
+    anonymous=frozenset({"mta", "mda"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),

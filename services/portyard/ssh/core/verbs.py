@@ -140,6 +140,7 @@ VOCABULARY = Vocabulary(
         "sftp_copy": _sftp("copy-data", offset=_OFFSET, octets=_OCTETS, target=_TARGET),
     },
     respond=frozenset({"body", "stderr", "status"}),
+    statuses=(0, 0xFFFFFFFF),  # RFC 4254 §6.10: a uint32
 )
 
 FAILURE = STATUS["failure"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from portyard.commons.exchange_words import CONTENT, HEAD, NUMBER, PATH, STATUSES
+from portyard.commons.exchange_words import BELOW, CONTENT, HEAD, NUMBER, PATH, STATUSES
 from portyard.commons.scenario.vocabulary import (
     ANSWERS,
     ANY_TEXT,
@@ -30,7 +30,7 @@ _CLOSES = {
     "say": ANY_TEXT,
 }
 _SCRIPT = frozenset({"say", "silence", "delay", "hang_up", "reset", "send", "expect"})
-_PATH = {"path": Field("The path of the opening handshake.", PATH)}
+_PATH = {"path": Field("The path of the opening handshake.", PATH, form=BELOW)}
 _MESSAGE = {
     **_PATH,
     "opcode": Field("Text or binary.", values=("text", "binary")),
