@@ -21,7 +21,7 @@ LIMIT = 0.10
 ON, OFF, AGAIN = "on", "off", "off again"
 SIDES = (ON, OFF, AGAIN)
 WORDS = {ON: "on", OFF: "off", AGAIN: "off"}
-ROOM_S = 30.0  # for one room
+ROOM_S = 26.0  # for one room
 Tell = Callable[[str], None]
 
 
@@ -71,7 +71,7 @@ def _room(testbed: Steered, load: Load, plan: Plan) -> Found:
             testbed.steer(WORDS[side])
             driver.open(side, load.make(testbed, number * plan.connections, plan.connections))
         slicer = Slicer(testbed, driver, {side: side for side in SIDES}, WORDS, [ON], handed_on=load.handed_on)
-        return Found(load, slicer.run(time.monotonic() + (2.0 if plan.quick else plan.room_s or ROOM_S)))
+        return Found(load, slicer.run(time.monotonic() + (1.0 if plan.quick else plan.room_s or ROOM_S)))
 
 
 def _table(rooms: Sequence[Found]) -> Table:

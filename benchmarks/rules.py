@@ -33,7 +33,7 @@ LIMIT = 0.10
 RULES = 1000
 LIVES = 200
 Tell = Callable[[str], None]
-ROOM_S = 26.0  # for one room
+ROOM_S = 24.0  # for one room
 RULED, NONE, AGAIN = "rules", "none", "none again"
 SIDES = (RULED, NONE, AGAIN)
 WORDS = {RULED: "ruled", NONE: "bare", AGAIN: "bare"}
@@ -125,7 +125,7 @@ def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan)
         ask(client, "POST", json.dumps(rules))
         driver.open("all", load.make(testbed, 0, plan.connections))
         slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), WORDS, SIDES, handed_on=load.handed_on, lead=True)
-        found = slicer.run(time.monotonic() + (2.0 if plan.quick else plan.room_s or ROOM_S))
+        found = slicer.run(time.monotonic() + (1.0 if plan.quick else plan.room_s or ROOM_S))
         ask(client, "DELETE", None)
         testbed.steer("ruled")
     return Found(load, found)

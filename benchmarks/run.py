@@ -83,7 +83,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Measure the testbed beside other servers.",
         epilog="One room's journal or rules: python -m benchmarks --only journal --rooms websocket --seconds 20",
     )
-    parser.add_argument("--quick", action="store_true", help="a small version: under a minute, coarse figures")
+    parser.add_argument("--quick", action="store_true", help="a small version: a few minutes, coarse figures")
     parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md, too")
     parser.add_argument(
         "--only",
