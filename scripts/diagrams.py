@@ -90,8 +90,8 @@ by then. Every verb also has the fields `role`, `peer`, `account` and `port`.
 
 Faults of bytes need a relay before the room, which is put in when a connection is accepted, and only while some rule asks the room for such
 faults (or a sandbox has magic on): without one they cost nothing. A connection that was accepted before any such rule stood, say of a
-client's pool or an open IDLE, stays as it is: the rule fires and counts a hit, and behind its `fault` the journal has an `error` event
-whose `undone` names the faults that nothing came of. A new connection meets them.
+client's pool or an open IDLE, can only be reset at once. For all else it stays as it is: the rule fires and counts a hit, and behind its
+`fault` the journal has an `error` event whose `undone` names the faults that nothing came of. A new connection meets them.
 
 """
 ENGINES = """\

@@ -25,10 +25,10 @@ from portyard.commons.scenario.actions import Reset, action_name
 from portyard.commons.scenario.engine import Gate
 from portyard.commons.scenario.personas import PersonaError, Wardrobe
 from portyard.commons.stream import Stream
-from portyard.commons.unready import tell_unready
+from portyard.commons.unready import Unready
 from portyard.commons.wire.half_close import HalfClose
 from portyard.commons.wire.obey import faults_of
-from portyard.commons.wire.sockets import close_now, reset_now
+from portyard.commons.wire.sockets import close_now, reset_now, reset_transport
 from portyard.commons.wire.units import Direction, Fault
 from portyard.commons.wire.wire import Wire
 from portyard.commons.yard import Connection, Handler, Tls
@@ -141,7 +141,8 @@ class Listener:
         gate = self.gate.session(
             room, session=log.id, peer=peer[0], role=service.role, port=port.name, sandbox=home, internal=inside
         )
-        connection = Connection(service, port, peer, local, log, gate, partial(tell_unready, log), home)
+        unready = Unready(log)
+        connection = Connection(service, port, peer, local, log, gate, unready.arm, home, unready)
         if not inside:
             gate.recipe = self.recipe
         if self.wardrobe is not None and not inside:
@@ -226,7 +227,7 @@ class Listener:
             connection.log.close(error.strerror or "gone")
             sock.close()
             return
-        self._hand_over(replace(connection, arm=relay.obey), relay.sock)
+        self._hand_over(replace(connection, arm=relay.obey, unready=None), relay.sock)
 
     def _open_log(self, peer: str, local: str, closed: Callable[[], None]) -> SessionLog:
         service = self.bound.service
@@ -259,7 +260,9 @@ class Listener:
 
     async def _connect(self, connection: Connection, sock: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
+            transport, _ = await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
+            if connection.unready is not None:
+                connection.unready.reset = partial(reset_transport, transport, sock)
         except asyncio.CancelledError:  # what was put on the socket has closed it
             connection.log.close("shutdown")
             raise

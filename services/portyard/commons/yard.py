@@ -23,6 +23,7 @@ from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.commons.scenario.engine import Gate, SessionGate
 from portyard.commons.scenario.store import SqlRules
 from portyard.commons.settings import Settings
+from portyard.commons.unready import Unready
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Connection:
         gate: The session's gate: what the rules want of it.
         arm: Puts faults of bytes (`commons.scenario.actions`) on the connection, or has the journal tell that it can't.
         home: The sandbox whose listener took it: what names no sandbox means this one.
+        unready: What `arm` does where no relay stands before the room, or None: who adopts the socket tells it how to send a RST.
     """
 
     service: Service
@@ -48,6 +50,7 @@ class Connection:
     gate: SessionGate | None = None
     arm: Callable[[tuple[object, ...]], None] = lambda _: None
     home: str = DEFAULT
+    unready: Unready | None = None
 
 
 class Tls(Protocol):

@@ -28,6 +28,7 @@ from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import parse_pattern
 from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.wire.obey import faults_of
+from portyard.commons.wire.sockets import linger_not
 from portyard.commons.yard import Connection
 from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
@@ -67,6 +68,8 @@ class Ruled(Stubbed):
         self._faults: tuple[Action, ...] | None = None
         self._kept: list[socket.socket] = []
         super().__init__(room, connection, sock)
+        if connection.unready is not None:
+            connection.unready.reset = self._reset
 
     # Asking
 
@@ -160,6 +163,8 @@ class Ruled(Stubbed):
             return
         if verdict.faults:
             self.connection.arm(verdict.faults)
+            if self._closed:
+                return
         if verdict.script is not None:
             await self._play(verdict.script)
             return
@@ -286,6 +291,12 @@ class Ruled(Stubbed):
             self.data_channel.part()
         drain(self.socket)
         self.close_when_done()
+
+    def _reset(self) -> None:
+        """Close the control connection by RST."""
+        self.reason = "reset by a rule"
+        linger_not(self.socket)
+        self.close()
 
     def _ended(self) -> None:
         for sock in self._kept:

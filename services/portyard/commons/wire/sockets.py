@@ -1,4 +1,4 @@
-"""What TCP can do to an accepted socket, in the kernel's words. Linux; knows no loop.
+"""What TCP can do to an accepted socket, in the kernel's words. Linux; runs no loop.
 
 `reset_now` and `close_now` need no relay: they are what a listener does to a connection that it won't take.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import contextlib
 import fcntl
 import socket
@@ -22,9 +23,25 @@ _PROBE_S = 1  # how often a peer that has ended its direction is asked whether i
 
 def reset_now(sock: socket.socket) -> None:
     """Close by RST. What isn't acknowledged yet is lost, and a reader may lose even what was."""
+    linger_not(sock)
+    sock.close()
+
+
+def reset_transport(transport: asyncio.Transport, sock: socket.socket) -> None:
+    """Have a transport close its socket by RST; what it hasn't written yet is lost, too.
+
+    Args:
+        transport: The plain one, below any TLS.
+        sock: Its socket.
+    """
+    linger_not(sock)
+    transport.abort()
+
+
+def linger_not(sock: socket.socket) -> None:
+    """Have a socket's close, by whomever, be a RST; nothing where it is closed already."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-    sock.close()
 
 
 def close_now(sock: socket.socket) -> None:
