@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,20 @@ def session(stores: Stores, name: str = "s1", peer: str = "10.0.0.1") -> Session
 async def fired(gate: SessionGate, count: int) -> list[str]:
     verdicts = [await gate.ask("rcpt", **TO_BOB) for _ in range(count)]
     return [verdict.rule if verdict else "" for verdict in verdicts]
+
+
+def test_who_looks_for_a_hit_again_and_again_lets_it_come(engine: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.rules.add("default", refuse(times=1))
+            asking = asyncio.ensure_future(fired(session(stores), 1))
+            looks = 0
+            while not (await stores.rules.list("default"))[0].hits:
+                looks += 1
+                assert looks < 10_000, "nobody else has had a turn"
+            assert await asking
+
+    run(main(), limit_s=20)
 
 
 def test_rules_come_back_as_they_were_in_their_order(engine: str, tmp_path: Path) -> None:
