@@ -5,7 +5,6 @@ from __future__ import annotations
 import imaplib
 import re
 import smtplib
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,18 +12,6 @@ from portyard.commons.settings import SettingError
 from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed
 
 pytest_plugins = ["pytester"]
-
-
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        yield own
 
 
 def send(sandbox: Sandbox, subject: str, to: str = "someone") -> None:

@@ -10,7 +10,7 @@ import smtplib
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import asyncssh
 import pytest
@@ -22,17 +22,10 @@ NAME, PASSWORD, OTHERS = "alice", "of-the-lease", "alice-secret"
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 
 
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
 @pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        own.account(NAME, PASSWORD, public_keys=(KEY.export_public_key().decode(),))
-        yield own
+def sandbox(sandbox: Sandbox) -> Sandbox:
+    sandbox.account(NAME, PASSWORD, public_keys=(KEY.export_public_key().decode(),))
+    return sandbox
 
 
 # Each logs in with a bare name; false where it is refused.

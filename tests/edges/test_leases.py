@@ -9,7 +9,6 @@ import socket
 import ssl
 import struct
 import urllib.request
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,18 +25,6 @@ OPENINGS = {
     "dns": struct.pack(">H", len(QUERY)) + QUERY,
 }
 SERVICES = ("smtp", "submission", "lmtp", "pop3", "imap", "ftp", "ssh", "http", "websocket", "dns")
-
-
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        yield own
 
 
 def heard(host: str, port: int, opening: bytes = b"") -> bytes:
