@@ -49,11 +49,15 @@ def refusal(text: str) -> web.Response:
 
 
 def stub(request: web.Request, action: Respond) -> web.StreamResponse:
-    """A rule's whole answer. Where it frames its message itself, it is sent as it stands, and ends the connection."""
+    """A rule's whole answer.
+
+    Where it frames its message itself, or has a body where none may be, it is sent as it stands, and ends the connection.
+    """
     status = 200 if action.status is None else action.status
     fields = {name: value.translate(_CONTROLS) for name, value in action.headers.items()}
     body = action.body.encode("utf-8", "surrogateescape")
-    if any(name.lower() in _FRAMING for name in fields) or not 200 <= status <= 999:
+    misplaced = bool(body) and status in (204, 304)  # RFC 9110 §6.4.1: they have none
+    if any(name.lower() in _FRAMING for name in fields) or misplaced or not 200 <= status <= 999:
         return Verbatim(status, fields, b"" if request.method == "HEAD" else body)
     if body and not any(name.lower() == "content-type" for name in fields):
         fields["Content-Type"] = "text/plain; charset=utf-8"

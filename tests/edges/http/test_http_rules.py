@@ -135,6 +135,12 @@ async def stubbed_with_false_chunks(place: Ruled) -> None:
         await asyncio.to_thread(requests.get, f"{place.url}/get", timeout=5)
 
 
+async def stubbed_with_a_body_that_may_not_be(place: Ruled) -> None:
+    await place.rule("http.request", {"respond": {"status": 204, "body": "stray"}})
+    answer = await exchange(place, b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")  # which ends the connection
+    assert (status_of(answer), body_of(answer)) == (204, b"stray")
+
+
 async def scripted(place: Ruled) -> None:
     half = {"send": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234"}
     await place.rule("http.request", {"script": [half, {"delay": DELAY_S}, {"send": "56789"}]}, times=1)
@@ -328,7 +334,12 @@ CASES: dict[tuple[str, str], tuple[Case, ...]] = {
     ("request", "silence"): (silent,),
     ("request", "delay"): (delayed,),
     ("request", "hang_up"): (hung_up,),
-    ("request", "respond"): (stubbed, stubbed_with_a_false_length, stubbed_with_false_chunks),
+    ("request", "respond"): (
+        stubbed,
+        stubbed_with_a_false_length,
+        stubbed_with_false_chunks,
+        stubbed_with_a_body_that_may_not_be,
+    ),
     ("request", "script"): (
         scripted,
         scripted_over_two_requests,
