@@ -42,6 +42,7 @@ def seams() -> list[tuple[object, str]]:
         (conversation.Conversation, "_remember"),
         (conversation.Conversation, "_write_down"),
         (hosting, "note_request"),
+        (hosting, "BodyNotes"),
         (FtpSession, "note_command"),
         (FtpSession, "_note_reply"),
         (websocket.FramedProtocol, "over"),
@@ -73,6 +74,32 @@ def _quiet_conversation(talk: Any) -> None:  # noqa: ANN401 - its own are put ou
 def _quiet_exchanges(protocol: Any) -> None:  # noqa: ANN401
     if isinstance(protocol.connection.log, UnheardLog):
         protocol.journalled = False
+        protocol.bodies = _NoBodies()
+
+
+class _NoBodies:
+    """Stands for the notes of bodies (hosting_bodies.BodyNotes)."""
+
+    coded = False
+
+    def asked(self, content: object) -> None:
+        """Nothing is kept of a request's body."""
+
+    def came(self, octets: bytes) -> bool:
+        """No more of it is of interest."""
+        return False
+
+    def received(self) -> None:
+        """Nothing is noted of it."""
+
+    def sent(self, chunk: object) -> None:
+        """Nothing is kept of a response's."""
+
+    def ended(self, chunk: object, fields: object) -> None:
+        """Nothing is noted of it."""
+
+    def close(self) -> None:
+        """Nothing is left."""
 
 
 def _quiet_commands(session: Any) -> None:  # noqa: ANN401
@@ -109,7 +136,7 @@ def _feed(gate: Any, data: bytes) -> tuple[bool, bytes]:  # noqa: ANN401
     """As GatedReader.feed_data: what a client may not send is still refused."""
     if gate._scanner.short(data) < 0:
         return gate._feed(data)  # type: ignore[no-any-return]
-    return gate._reader.feed_data(data)  # type: ignore[no-any-return]
+    return gate._pass_on(data)  # type: ignore[no-any-return]
 
 
 def _quiet_queries(is_off: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ from benchmarks.loads import LOADS, chosen, fill
 from benchmarks.processes import BenchmarkError
 from benchmarks.rules import ask
 from benchmarks.slicing import Slicer, Steered
+from portyard.commons import hosting
 
 KEYS = ("lmtp", "smtp", "imap", "pop3", "http", "websocket", "ftp", "dns", "sftp")
 
@@ -39,6 +40,11 @@ def noted(testbed: Steered, room: str) -> int:
     with contextlib.closing(sqlite3.connect(f"file:{testbed.state / 'journal.db'}?mode=ro", uri=True)) as database:
         ((events,),) = database.execute("SELECT COALESCE(SUM(events), 0) FROM sessions WHERE room = ?", (room,))
         return int(events)
+
+
+def test_no_part_of_what_notes_bodies_is_missing() -> None:
+    ours = unjournalled._NoBodies
+    assert [name for name in dir(hosting.BodyNotes) if name[0] != "_" and not hasattr(ours, name)] == []
 
 
 def test_every_seam_is_where_it_is_looked_for() -> None:
