@@ -48,6 +48,29 @@ def test_who_looks_for_a_hit_again_and_again_lets_it_come(engine: str, tmp_path:
     run(main(), limit_s=20)
 
 
+def test_a_rule_that_is_none_any_more_keeps_no_other_from_being_read(
+    engine: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A state directory lives longer than a version: what one took the next may refuse."""
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            await stores.rules.add("default", refuse("old"), refuse("new", times=1))
+            await stores.control_database.write(
+                lambda work: work.execute(
+                    "UPDATE rules SET rule = ? WHERE name = 'old'",
+                    (r'{"on":"mail.rcpt","where":{"recipient":"/(?=a)b/"},"then":{"refuse":"551"}}',),
+                )
+            )
+        async with opened(engine, tmp_path) as stores:
+            assert [stored.rule.name for stored in await stores.rules.list("default")] == ["new"]
+            assert await fired(session(stores), 2) == ["new", ""]
+            assert await stores.rules.clear("default") == 2
+
+    run(main())
+    assert "looks ahead or behind" in caplog.text
+
+
 def test_rules_come_back_as_they_were_in_their_order(engine: str, tmp_path: Path) -> None:
     rules = [
         refuse(

@@ -141,7 +141,8 @@ class SqlRules:
     async def load(self, sandbox: str) -> tuple[StoredRule, ...]:
         """See RuleBook."""
         sql = f"SELECT {_COLUMNS} FROM rules WHERE sandbox = ? ORDER BY id"  # noqa: S608
-        return tuple(_stored(row) for row in await self._database.read(sql, (sandbox,)))
+        found = (_stored(row) for row in await self._database.read(sql, (sandbox,)))
+        return tuple(stored for stored in found if stored is not None)
 
     async def claim(self, stored: StoredRule, identity: str, scope: str, session: str) -> Claim:
         """See RuleBook."""
@@ -292,15 +293,20 @@ def _count_scope(work: Transaction, rule_id: int, scope: str) -> tuple[int, int,
     return 1, 0, ordinal
 
 
-def _stored(row: Row) -> StoredRule:
+def _stored(row: Row) -> StoredRule | None:
     number, sandbox, text, matched, hits, session, at, revision = row
+    rule = _read(text)
     when = datetime.fromisoformat(at) if at else None
-    return StoredRule(number, sandbox, _read(text), matched, hits, session, when, revision)
+    return None if rule is None else StoredRule(number, sandbox, rule, matched, hits, session, when, revision)
 
 
 @lru_cache(maxsize=MOST_RULES)  # every rule that stands is read again when one is set
-def _read(text: str) -> Rule:
+def _read(text: str) -> Rule | None:
     from portyard.commons.scenario.parsing import parse_json
 
-    (rule,) = parse_json(text)
+    try:
+        (rule,) = parse_json(text)
+    except RuleError as error:  # it must not keep the others from being read
+        _logger.warning("a rule was set by an earlier version and is none any more, so it is left out: %s", error)
+        return None
     return rule
