@@ -415,6 +415,44 @@ def test_what_looks_like_a_pattern_and_isnt_meant_need_not_be_asked_about() -> N
     asyncio.run(main())
 
 
+def test_an_event_that_comes_again_is_looked_at_again_once_it_may_mean_something_else() -> None:
+    async def main() -> None:
+        talk = Talk(refuse({"recipient": "eve@*"}), refuse({"account": "ann@*"}))
+        session = talk.session()
+        made: list[str] = []
+
+        def fields() -> dict[str, Any]:
+            made.append("once")
+            return TO_BOB
+
+        def heeds(sandbox: str | None = None) -> bool:
+            return session.heeds("rcpt", fields, sandbox, event=b"RCPT")
+
+        await session.ask("rcpt", **TO_BOB)
+        assert not heeds()
+        assert not heeds()
+        assert made == ["once"]
+        session.account = "ann@x.test"
+        assert heeds()
+        session.account = ""
+        assert not heeds()
+        talk.book.add(refuse({"recipient": "bob@*"}), sandbox="t1")
+        assert heeds("t1")  # the rules aren't read yet
+        await session.ask_in("t1", "rcpt", TO_BOB)
+        assert heeds("t1")
+        await session.ask("rcpt", **TO_BOB)
+        assert not heeds()
+        talk.book.add(refuse({"recipient": "b*"}))
+        assert heeds()
+        for number in range(100):  # more than are remembered
+            session.heeds("rcpt", {"recipient": "x"}, event=number)
+        assert heeds()
+        session.end()
+        assert not heeds()
+
+    asyncio.run(main())
+
+
 def test_events_with_long_values_are_looked_at_each_time() -> None:
     async def main() -> None:
         session = Talk(refuse({"recipient": "*@slow.test"})).session()

@@ -6,7 +6,7 @@ in force at the next event once the call that set it has returned. The first rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from portyard.commons.scenario.vocabulary import Vocabulary
 
 _SANDBOXES = 4096  # whose rules are kept ready
 _VERBS = 256  # of one session, of which it is known what is left to ask
+_EVENTS = 32  # of one session, of which it is known that no rule means them: clients mostly repeat themselves
 _EMPTY = Bucket(())
 
 Known = tuple[int, Narrowed | None]
@@ -310,6 +311,7 @@ class SessionGate:
         "_narrowed",
         "_peer",
         "_port",
+        "_quiet",
         "_role",
         "_room",
         "_session",
@@ -332,6 +334,7 @@ class SessionGate:
         self._internal = internal
         self._ended = False
         self._narrowed: dict[tuple[str, str, str], Known] = {}
+        self._quiet: dict[Hashable, Stamp] = {}
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
@@ -358,7 +361,11 @@ class SessionGate:
         return left is None or left[1] is not None
 
     def heeds(
-        self, verb: str, fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]], sandbox: str | None = None
+        self,
+        verb: str,
+        fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
+        sandbox: str | None = None,
+        event: Hashable = None,
     ) -> bool:
         """Whether such an event has to be asked about; mostly it is known at once that it hasn't.
 
@@ -366,11 +373,35 @@ class SessionGate:
             verb: Of the room's vocabulary.
             fields: The verb's own fields, or what makes them: called only where some rule may look at them.
             sandbox: The event's alone (a recipient's); the session's when None.
+            event: All that decides about verb and fields (a line as it came), by which it is known when it comes again; None where
+                finding that out takes as long as asking.
         """
+        gate, generation = self._gate, self._generation()
+        if generation == gate._seen and not gate._anything:  # as `idle`
+            return False
         if sandbox is None:
             sandbox = self.sandbox
+        if event is None:
+            return self._looks(verb, fields, sandbox, generation)
+        stamp = generation, sandbox, self.account
+        if self._quiet.get(event) == stamp:
+            return False
+        if self._looks(verb, fields, sandbox, generation):
+            return True
+        if len(self._quiet) >= _EVENTS:
+            self._quiet.clear()
+        self._quiet[event] = stamp
+        return False
+
+    def _looks(
+        self,
+        verb: str,
+        fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
+        sandbox: str,
+        generation: int,
+    ) -> bool:
         left = self._narrowed.get((sandbox, verb, self.account))
-        if left is None or left[0] != self._generation():
+        if left is None or left[0] != generation:
             left = self._left(sandbox, verb)
             if left is None:
                 return True

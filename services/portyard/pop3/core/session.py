@@ -186,7 +186,7 @@ class Session:
                 yield effect
         answer = self._answer(command)
         if not (isinstance(command, Auth) and command.mechanism):  # which is asked for when its name is known
-            answer = self.ruled(command, answer, partial(fields_of, command))
+            answer = self.ruled(command, answer, partial(fields_of, command), line if self.account else None)
         async for effect in answer:
             yield effect
 
@@ -210,11 +210,15 @@ class Session:
         return self.ruled(command, self._told(command, answer), lambda: fields)
 
     def ruled(
-        self, command: Command, answer: AsyncIterator[Effect], fields: Callable[[], dict[str, Scalar]]
+        self,
+        command: Command,
+        answer: AsyncIterator[Effect],
+        fields: Callable[[], dict[str, Scalar]],
+        line: bytes | None = None,
     ) -> AsyncIterator[Effect]:
-        """A command's answer as the rules want it."""
+        """A command's answer as the rules want it; the line where it tells all of the command's fields, and holds no secret."""
         gate = self.house.gate
-        if gate is None or not gate.armed or not gate.heeds(verb_of(command), fields):
+        if gate is None or not gate.heeds(verb_of(command), fields, event=line):
             return answer
         return ruled(gate, verb_of(command), answer, refused, said, **fields())
 

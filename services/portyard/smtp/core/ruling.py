@@ -9,7 +9,7 @@ them wants of the message's replies meets, with LMTP, its own recipients alone (
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -51,18 +51,18 @@ async def line(session: Session, event: Line) -> Answer:
         if session.exchanging(event):
             return await _hear(session, event.data)
         command = session.read(event.data)
-        return await _STEPS.get(type(command), _command)(session, command)
+        return await _STEPS.get(type(command), _command)(session, command, event.data)
     except PeerError as error:
         return session.refuse(error.reply)
 
 
-async def _command(session: Session, command: Command) -> Answer:
+async def _command(session: Session, command: Command, octets: bytes) -> Answer:
     """A command that belongs to the session."""
     fields = partial(fields_of, command, None)
-    return await _asked(session, command, (gate_of(session.context).sandbox,), verb_of(command), fields)
+    return await _asked(session, command, (gate_of(session.context).sandbox,), verb_of(command), fields, octets)
 
 
-async def _mail(session: Session, command: Command) -> Answer:
+async def _mail(session: Session, command: Command, octets: bytes) -> Answer:
     """MAIL; a testbed peer that proves itself is inside from here on, and names the sandbox."""
     assert isinstance(command, model.Mail)
     context = session.context
@@ -71,7 +71,7 @@ async def _mail(session: Session, command: Command) -> Answer:
     if hop is not None:
         context.trust()
         sandboxes = (hop.sandbox,) if await context.door.stands(model.Taker(hop.sandbox, hop.generation)) else ()
-    return await _asked(session, command, sandboxes, "mail", partial(fields_of, command, None))
+    return await _asked(session, command, sandboxes, "mail", partial(fields_of, command, None), octets)
 
 
 def _hop(context: Context, command: model.Mail) -> model.Hop | None:
@@ -82,13 +82,13 @@ def _hop(context: Context, command: model.Mail) -> model.Hop | None:
     return next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
 
 
-async def _rcpt(session: Session, command: Command) -> Answer:
+async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
     """RCPT, in the sandbox that its address names; in none where that is past."""
     assert isinstance(command, model.Rcpt)
     context = session.context
     sandbox = await transaction.named(context, command)
     fields = partial(fields_of, command, context.transaction)
-    if sandbox is None or not gate_of(context).heeds("rcpt", fields, sandbox):
+    if sandbox is None or not gate_of(context).heeds("rcpt", fields, sandbox, (octets, *_from(context))):
         return await session.answer(command)  # which joins the sandbox
     context.join(sandbox)
 
@@ -100,15 +100,18 @@ async def _rcpt(session: Session, command: Command) -> Answer:
     return await _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused)
 
 
-async def _data(session: Session, command: Command) -> Answer:
+async def _data(session: Session, command: Command, octets: bytes) -> Answer:
     """DATA, and the moment after its 354."""
     sandboxes = _sandboxes(session.context)
     fields = partial(fields_of, command, session.context.transaction)
-    if _heeds(session, sandboxes, "data", fields):
+    going = _from(session.context)
+    if _heeds(session, sandboxes, "data", fields, ("data", *going)):
         answer = await _ask(session, sandboxes, "data", partial(session.answer, command), fields)
         return _and_then(session, answer, sandboxes, fields)
     effects = await session.answer(command)
-    if session.context.machine.phase is not Phase.DATA or not _heeds(session, sandboxes, "receiving", fields):
+    if session.context.machine.phase is not Phase.DATA or not _heeds(
+        session, sandboxes, "receiving", fields, ("receiving", *going)
+    ):
         return effects
     return _one_by_one(effects, await _ask(session, sandboxes, "receiving", _nothing, fields))
 
@@ -124,7 +127,7 @@ async def _and_then(
             yield effect
 
 
-async def _auth(session: Session, command: Command) -> Answer:
+async def _auth(session: Session, command: Command, octets: bytes) -> Answer:
     """AUTH, to its end where the response comes with it."""
     assert isinstance(command, model.Auth)
     initial = security.begin(session.context, command)
@@ -163,7 +166,7 @@ async def _hear(session: Session, response: bytes) -> Answer:
     )
 
 
-_STEPS: Final[dict[type[Command], Callable[[Session, Command], Awaitable[Answer]]]] = {
+_STEPS: Final[dict[type[Command], Callable[[Session, Command, bytes], Awaitable[Answer]]]] = {
     model.Mail: _mail,
     model.Rcpt: _rcpt,
     model.Data: _data,
@@ -310,18 +313,26 @@ def _sandboxes(context: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys(recipient.sandbox for recipient in recipients if not recipient.late))
 
 
-def _heeds(session: Session, sandboxes: Sequence[str], verb: str, fields: Fields) -> bool:
+def _from(context: Context) -> tuple[Hashable, ...]:
+    """What, beside a line, decides about the fields of a step of the transaction: from whom it is, and to how many."""
+    going = context.transaction
+    return () if going is None else (going.reverse_path.local_part, going.reverse_path.domain, len(going.recipients))
+
+
+def _heeds(session: Session, sandboxes: Sequence[str], verb: str, fields: Fields, event: Hashable) -> bool:
     """Whether one of these sandboxes has to be asked."""
     gate = gate_of(session.context)
     for sandbox in sandboxes:  # noqa: SIM110 - mostly one: a generator would take as long as the question
-        if gate.heeds(verb, fields, sandbox):
+        if gate.heeds(verb, fields, sandbox, event):
             return True
     return False
 
 
-async def _asked(session: Session, command: Command, sandboxes: Sequence[str], verb: str, fields: Fields) -> Answer:
-    """A command's answer as the rules of these sandboxes want it."""
-    if not _heeds(session, sandboxes, verb, fields):
+async def _asked(
+    session: Session, command: Command, sandboxes: Sequence[str], verb: str, fields: Fields, octets: bytes
+) -> Answer:
+    """A command's answer as the rules of these sandboxes want it; its line tells all of its fields."""
+    if not _heeds(session, sandboxes, verb, fields, octets):
         return await session.answer(command)
     return await _ask(session, sandboxes, verb, partial(session.answer, command), fields)
 

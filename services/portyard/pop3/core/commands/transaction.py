@@ -89,7 +89,7 @@ async def _message(session: Session, message: Message, lines: int | None) -> Asy
     note: str | None = f"«message, {message.size} octets»"
     sent, gate = 0, session.house.gate
     async for piece in _drop(session).stuffed(message, lines):
-        if gate is not None and gate.armed and gate.heeds("message", {"octets": sent}):
+        if gate is not None and gate.heeds("message", {"octets": sent}, event=sent):
             async for effect in interrupted(gate, "message", octets=sent):
                 yield effect
         if piece.endswith(b".\r\n") and len(piece) <= 5:
