@@ -152,7 +152,10 @@ def kept(info: Callable[[str], Any]) -> socket.socket | None:
     Returns:
         None where the connection is gone already.
     """
-    sock, peer = info("socket"), info("peername")
+    try:
+        sock, peer = info("socket"), info("peername")
+    except (OSError, ValueError):  # a loop may ask the descriptor, which is closed
+        return None
     own = None if sock is None else kept_socket(sock)
     if own is not None and own.getpeername() != peer:  # somebody else has got the descriptor's number meanwhile
         own.close()
