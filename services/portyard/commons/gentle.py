@@ -157,7 +157,7 @@ def kept(info: Callable[[str], Any]) -> socket.socket | None:
     except (OSError, ValueError):  # a loop may ask the descriptor, which is closed
         return None
     own = None if sock is None else kept_socket(sock)
-    if own is not None and own.getpeername() != peer:  # somebody else has got the descriptor's number meanwhile
+    if own is not None and _peer_of(own) != peer:  # somebody else has got the descriptor's number meanwhile
         own.close()
         return None
     return own
@@ -169,13 +169,19 @@ def kept_socket(sock: Any) -> socket.socket | None:  # noqa: ANN401 - whatever h
         own = socket.socket(fileno=os.dup(sock.fileno()))
     except (OSError, ValueError):
         return None
-    try:
-        own.getpeername()
-    except OSError:  # the peer has reset it
+    if _peer_of(own) is None:
         own.close()
         return None
     own.setblocking(False)
     return own
+
+
+def _peer_of(sock: socket.socket) -> object:
+    """Who is at the other end; None when nobody is any more."""
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None
 
 
 async def see_off(socks: Iterable[socket.socket | None]) -> None:
