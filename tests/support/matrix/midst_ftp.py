@@ -28,7 +28,7 @@ class Download:
         """See Moment."""
         with _client(place) as client:
             _store(place, client, "down")
-        for fault, (then, see) in down(CARGO[:8]).items():
+        for fault, (then, see) in down(CARGO[:8], heeded=1).items():
             look = partial(_downloads, see)
             yield Cell(self.room, self.verb, f"{fault} down", {fault: {**then, "direction": "down"}}, look)
 

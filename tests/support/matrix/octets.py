@@ -65,8 +65,13 @@ def octet_cells(room: str, place: Place) -> Iterator[Cell]:
         yield Cell(room, "connect", f"{fault} up", rule, partial(_upwards, speech, look))
 
 
-def down(truth: bytes) -> dict[str, Look]:
-    """Every fault on what comes, where these eight octets would."""
+def down(truth: bytes, heeded: int = 2) -> dict[str, Look]:
+    """Every fault on what comes, where these eight octets would.
+
+    Args:
+        truth: They.
+        heeded: How often something can be said behind a half-close: a room that has said all it had to closes, and answers by a RST.
+    """
     return {
         "latency": ({"delay_s": 3 * DELAY_S}, partial(_is_late, truth)),
         "bandwidth": ({"octets_per_s": 40}, partial(_is_late, truth)),
@@ -74,7 +79,7 @@ def down(truth: bytes) -> dict[str, Look]:
         "stall": ({"after_octets": 3}, partial(_stalls, truth[:3])),
         "cut_after": ({"octets": 5}, partial(_is_cut, truth[:5])),
         "reset": ({"after_octets": 3}, partial(_is_reset, truth[:3])),
-        "half_close": ({"after_octets": 3}, partial(_is_half_closed, truth[:3])),
+        "half_close": ({"after_octets": 3}, partial(_is_half_closed, truth[:3], heeded)),
         "corrupt": ({"octets": 1, "mask": 255}, partial(_is_corrupt, truth)),
     }
 
@@ -146,9 +151,9 @@ def _is_reset(truth: bytes, client: Client) -> None:
     assert client.heard == truth, client.heard
 
 
-def _is_half_closed(truth: bytes, client: Client) -> None:
+def _is_half_closed(truth: bytes, heeded: int, client: Client) -> None:
     _is_cut(truth, client)
-    for _ in range(2):  # the other direction goes on: the second would meet the RST that answers the first
+    for _ in range(heeded):  # the other direction goes on: the second would meet the RST that answers the first
         client.say(b"x")
 
 
