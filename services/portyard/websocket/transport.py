@@ -21,7 +21,7 @@ from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.journal.pages import form
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import HEAD_OCTETS, WHOLE_TEXT, FrameScanner
+from portyard.websocket.core.framing import HEAD_OCTETS, MASKED, WHOLE_TEXT, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -63,7 +63,19 @@ class FrameTransport(GentleTransport):
         scanner = self._scanner
         if scanner is None:
             return
-        octets = data if type(data) is bytes else bytes(data)
+        length = len(data) - 2  # what most frames are is seen without a call
+        if (
+            scanner.fresh
+            and 0 <= length < scanner.most_short
+            and data[1] == length
+            and data[0] == WHOLE_TEXT
+            and type(data) is bytes
+        ):
+            self._note_text(data)
+        else:
+            self._look(scanner, bytes(data))
+
+    def _look(self, scanner: FrameScanner, octets: bytes) -> None:
         length = scanner.short(octets)
         if length < 0:
             for frame in scanner.feed(octets).frames:
@@ -107,10 +119,13 @@ class GatedReader:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Hand on what obeys the rules; (True, …) when the connection has failed."""
-        length = self._scanner.short(data)
-        if length < 0:
+        scanner = self._scanner
+        length = len(data) - 6  # what most frames are is seen without a call
+        if scanner.fresh and 0 <= length < scanner.most_short and data[1] == length | MASKED and data[0] == WHOLE_TEXT:
+            self._note_text(data)  # masked as it came: who reads the journal unmasks it
+        elif (length := scanner.short(data)) < 0:
             return self._feed(data)
-        if data[0] == WHOLE_TEXT:  # masked as it came: who reads the journal unmasks it
+        elif data[0] == WHOLE_TEXT:
             self._note_text(data)
         else:
             self._note_binary(data)

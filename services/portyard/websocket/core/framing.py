@@ -15,6 +15,8 @@ WHOLE_BINARY = 0x80 | int(Opcode.BINARY)
 """The first octets of an uncompressed message in one frame."""
 SHORT = 126
 """A payload is shorter where its frame's second octet tells its length (RFC 6455 §5.2)."""
+MASKED = 0x80
+"""In the second octet of a client's frame."""
 _WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
 
 
@@ -49,6 +51,12 @@ class FrameScanner:
         from_client: Whether frames come from a client, and so must be masked (RFC 6455 §5.1), or from a server, and must not.
         extended: Whether permessage-deflate was agreed on, and so RSV1 has a meaning.
         shown: Octets of a payload that a transcript shows.
+
+    Attributes:
+        fresh: The next octet begins a message.
+        most_short: Payloads with fewer octets are shown as they are.
+        closed: A Close passed: what follows is to be ignored (RFC 6455 §5.5.1).
+        failed: A frame broke a rule.
     """
 
     def __init__(self, *, from_client: bool, extended: bool, shown: int = HEAD_OCTETS) -> None:
@@ -59,18 +67,18 @@ class FrameScanner:
         self._left = 0
         self._head = bytearray()
         self._in_message = False
-        self._fresh = True  # the next octet begins a message
-        self._mask = 0x80 if from_client else 0
+        self.fresh = True
+        self._mask = MASKED if from_client else 0
         self._overhead = 6 if from_client else 2  # octets of a short frame beside its payload
         self._shown = shown
-        self._short = SHORT if shown >= SHORT else 0  # what is to be cut goes the long way
+        self.most_short = SHORT if shown >= SHORT else 0  # what is to be cut goes the long way
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
         self.failed = False
 
     def short(self, data: bytes) -> int:
         """The length of the short message in one frame that the next octets are, as they mostly are; -1, and nothing done, for `feed`."""
         length = len(data) - self._overhead
-        if 0 <= length < self._short and self._fresh and data[1] == length | self._mask and data[0] in _WHOLE:
+        if 0 <= length < self.most_short and self.fresh and data[1] == length | self._mask and data[0] in _WHOLE:
             return length
         return -1
 
@@ -97,7 +105,7 @@ class FrameScanner:
             self._begin(header)
         scan.passed = octets[:at]
         self._held = b"" if self.closed or self.failed else octets[at:]
-        self._fresh = not (self._held or self._header or self._in_message or self.closed or self.failed)
+        self.fresh = not (self._held or self._header or self._in_message or self.closed or self.failed)
         return scan
 
     def _begin(self, header: _Header) -> None:
