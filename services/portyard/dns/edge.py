@@ -21,6 +21,7 @@ from portyard.dns.core.presentation import query_text
 from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
 from portyard.dns.core.session import Answering, StreamSession
 from portyard.dns.core.zones import View
+from portyard.dns.flows import Flows
 from portyard.dns.views import Views
 
 WAITING_LIMIT = 1000  # datagrams that wait to be answered; UDP's askers ask again when one beyond is dropped
@@ -29,6 +30,8 @@ ASKERS = 256  # addresses of which it is known what rules are left to ask
 _logger = logging.getLogger(__name__)
 
 Peer = tuple[str, int]
+Flow = tuple[Peer, Peer, str]
+"""Who asks, whom, and the port's name."""
 
 
 async def open_service(yard: Yard, service: Service) -> Handler:
@@ -58,6 +61,7 @@ class Handler(Conversations):
         self._late: set[asyncio.Task[None]] = set()  # answers that a rule may keep waiting
         self._gate = yard.gate
         self._askers: dict[tuple[str, str], SessionGate] = {}
+        self._flows = Flows(self._open_log)
 
     def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
         """The protocol of the UDP port."""
@@ -71,6 +75,7 @@ class Handler(Conversations):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._flows.close()
         await super().close()
 
     def _session(self, connection: Connection) -> tuple[Session, Framing]:
@@ -126,28 +131,35 @@ class Handler(Conversations):
     async def _answer(
         self, inbox: Inbox, port: Port, query: Message | Outcome, peer: Peer, view: View, *, ruled: bool
     ) -> None:
-        """Each query is a session of its own: UDP knows no longer one."""
-        local, told = unmapped(inbox.local), unmapped(peer)
-        log = self._journal.open_session(
-            room="dns",
-            service=self._service.name,
-            peer=f"{told[0]}:{told[1]}",
-            local=f"{local[0]}:{local[1]}",
-            port=port.name,
-        )
+        """Answer a query; one that a rule may keep waiting is a session of its own, for others come between."""
+        flow = peer, inbox.local, port.name
+        log = self._open_log(flow) if ruled else self._flows.of(flow)
         try:
             log.command(query.asked if isinstance(query, Outcome) else query_text(query))
             gate = self._asking(port, peer, log.id, inside=peer in self._gate.insiders) if ruled else None
             await self._converse(inbox, self._answering(view, gate).answer(query), peer, log, gate)
         finally:
-            log.close()
+            if ruled:
+                log.close()
+
+    def _open_log(self, flow: Flow) -> SessionLog:
+        peer, local = unmapped(flow[0]), unmapped(flow[1])
+        return self._journal.open_session(
+            room="dns",
+            service=self._service.name,
+            peer=f"{peer[0]}:{peer[1]}",
+            local=f"{local[0]}:{local[1]}",
+            port=flow[2],
+        )
 
     async def _converse(
         self, inbox: Inbox, effects: AsyncIterator[Effect], peer: Peer, log: SessionLog, gate: SessionGate | None
     ) -> None:
         async for effect in effects:
             match effect:
-                case Joins(sandbox):
+                case Joins(sandbox, anew):
+                    if anew:
+                        log.part()
                     log.join(sandbox)
                     if gate is not None:
                         gate.sandbox = sandbox

@@ -321,6 +321,35 @@ def test_a_query_is_of_the_sandbox_that_owns_its_name(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_one_port_asks_is_one_session(tmp_path: Path) -> None:
+    """Each sandbox sees its own queries of it; another port's are another session."""
+
+    async def main() -> None:
+        async with room(tmp_path) as served:
+            yard, port = served.yard, served.port("dns-udp")
+            await yard.sandboxes.create("t1")
+            await ask(port, "MX first.portyard.test")  # from then on it is known that there are no rules
+            async with udp(port) as (transport, client):
+                for name in ("www.t1.test", "a.portyard.test", "mail.t1.test", "b.portyard.test"):
+                    transport.sendto(print_message(query_of(f"MX {name}", 1)))
+                    await client.came.get()
+                await ask(port, "MX other.t1.test")
+            await served.serving.close()
+            await yard.journal.flush()
+            asked = {}
+            for name in ("t1", "default"):
+                found = await yard.journal.sessions(name, room="dns")
+                assert all(one.closed_at is not None for one in found)
+                events = [await yard.journal.events(one.id, 0, one.shown) for one in reversed(found)]
+                asked[name] = [[e.fields["text"] for e in some if e.kind == "command"] for some in events]
+            assert asked == {
+                "t1": [["MX www.t1.test.", "MX mail.t1.test."], ["MX other.t1.test."]],
+                "default": [["MX first.portyard.test."], ["MX a.portyard.test.", "MX b.portyard.test."]],
+            }
+
+    run(main())
+
+
 def test_a_delayed_datagram_holds_nobody_up(tmp_path: Path) -> None:
     async def main() -> None:
         async with room(tmp_path) as served, udp(served.port("dns-udp")) as (transport, client):

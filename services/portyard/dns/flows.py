@@ -1,0 +1,67 @@
+"""What the journal takes for a session of UDP: the queries of one peer's port, as long as they come one soon after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from portyard.commons.journal.model import SessionLog
+
+QUIET_S = 1.0  # without a query, until a flow is over: stubs ask once from a port, resolvers and load go on
+MOST = 1000  # flows that are open; for one more the one that was quiet for the longest ends
+
+Key = TypeVar("Key")
+
+
+class Flows(Generic[Key]):
+    """The open ones.
+
+    Args:
+        opened: Begins the session of a flow.
+    """
+
+    def __init__(self, opened: Callable[[Key], SessionLog]) -> None:
+        self._opened = opened
+        self._open: OrderedDict[Key, tuple[SessionLog, float]] = (
+            OrderedDict()
+        )  # and when it was used last, the oldest first
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def of(self, key: Key) -> SessionLog:
+        """The session of a flow in which something comes now.
+
+        Args:
+            key: Tells flows apart.
+        """
+        known = self._open.pop(key, None)
+        log = known[0] if known is not None else self._opened(key)
+        self._open[key] = log, self._loop.time()
+        if len(self._open) > MOST:
+            self._end()
+        if self._timer is None:
+            self._timer = self._loop.call_later(QUIET_S, self._look)
+        return log
+
+    def close(self) -> None:
+        """End them all."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._open:
+            self._end()
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._open:
+            _, used = next(iter(self._open.values()))
+            if used + QUIET_S > now:
+                self._timer = self._loop.call_at(used + QUIET_S, self._look)
+                return
+            self._end()
+
+    def _end(self) -> None:
+        _, (log, _) = self._open.popitem(last=False)
+        log.close()
