@@ -170,6 +170,15 @@ class FramedProtocol(HostedProtocol):
         self._frames = FrameTransport(transport, LINGER_S, self.connection.log, self._shown)
         return self._frames
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # as HostedProtocol's
+        """The peer sends no more, though it said no Close: what came before is dealt with, and then the connection ends."""
+        assert self.gentle is not None
+        if self._payload_parser is None or self.gentle.lingering or self.hushed:
+            return super().eof_received()
+        self.gentle.peer_ended = True
+        self._payload_parser.feed_eof()
+        return True
+
     async def hush(self) -> None:
         """Nothing that others send here comes out either; see HostedProtocol."""
         if self._frames is not None:

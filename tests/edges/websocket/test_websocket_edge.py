@@ -19,7 +19,7 @@ from portyard.websocket.core.outbox import MOST_OCTETS
 from portyard.websocket.edge import open_service
 from portyard.websocket.sockets import MESSAGE_LIMIT
 from tests.support.asyncio_tests import LOOPS, run
-from tests.support.hosted import Served, served
+from tests.support.hosted import Ruled, Served, ruled_room, served
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 MASK = b"\x11\x22\x33\x44"
@@ -56,7 +56,7 @@ class Raw:
 
 
 @contextlib.asynccontextmanager
-async def raw(place: Served, path: str = "/echo", *, extra: str = "", tail: bytes = b"") -> AsyncIterator[Raw]:
+async def raw(place: Served | Ruled, path: str = "/echo", *, extra: str = "", tail: bytes = b"") -> AsyncIterator[Raw]:
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     head = (
         f"GET {path} HTTP/1.1\r\nHost: yard\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
@@ -377,3 +377,23 @@ def test_the_index_lists_the_paths(tmp_path: Path) -> None:
                 assert path in page
 
     run(go())
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_came_before_the_end_is_answered(tmp_path: Path, loop: str, delayed: bool) -> None:
+    """The peer ends its direction without a Close, also where a rule has the answer wait beyond that."""
+
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            if delayed:
+                await place.rule("websocket.message", {"delay": "100ms"})
+            async with raw(place) as peer:
+                for payload in (b"flotsam", b"jetsam"):
+                    peer.writer.write(masked(0x81, payload))
+                peer.writer.write_eof()
+                assert [await peer.frame() for _ in range(2)] == [(0x81, b"flotsam"), (0x81, b"jetsam")]
+                assert await peer.frame() == (0x88, b"\x03\xe8")
+                assert await peer.reader.read() == b""
+
+    run(go(), loop)
