@@ -222,6 +222,13 @@ def test_send_through_the_msa(run: Run, console: Console) -> None:
     assert any(event["kind"] == "tls" and event["fields"]["step"] == "established" for event in events)
 
 
+@pytest.mark.parametrize("login", ["alice", "default/alice@portyard.test"])
+def test_send_as_a_login_name_that_is_no_address(run: Run, console: Console, login: str) -> None:
+    words = ["--password", "alice-secret"] if "/" in login else []
+    run("send", "--login", login, *words, "--to", "bob@portyard.test", "--subject", f"as {login}")
+    assert received(console, subject=f"as {login}")["From"] == "alice@portyard.test"
+
+
 def test_send_a_file_as_it_is(run: Run, console: Console, tmp_path: Path) -> None:
     octets = b"From: ada@example.com\nTo: x@one.test\nCc: y@two.test\nSubject: filed\n\n.dot\nl\xc3\xa4st\n"
     (tmp_path / "m.eml").write_bytes(octets)

@@ -95,10 +95,11 @@ def send(
 ) -> None:
     """Send a message into the testbed: straight to the MTA, or with --login through the MSA."""
     with linked(url) as link:
+        own = _address(link, login) if login is not None else None
         if letter is not None:
-            envelope = _from_file(letter, sender or login, to)
+            envelope = _from_file(letter, sender or own, to)
         else:
-            envelope = _made(sender or login or STRANGER, to, subject, text, html, attach or [])
+            envelope = _made(sender or own or STRANGER, to, subject, text, html, attach or [])
         try:
             say(_hand_over(link, envelope, login, password))
         except smtplib.SMTPRecipientsRefused as error:
@@ -138,6 +139,16 @@ def _hand_over(link: Link, envelope: Envelope, login: str | None, password: str 
         told = "; ".join(f"{address}: {_reply(code, words)}" for address, (code, words) in refused.items())
         raise CommandError(f"sent to {', '.join(taken)}, but refused for {told}")
     return f"sent to {', '.join(taken)} by {where.service} at {where.host}:{where.host_number}, {len(envelope.octets)} octets"
+
+
+def _address(link: Link, login: str) -> str:
+    """The address of whom a login name means: itself, that behind a sandbox's name, or a local part's in the first domain."""
+    bare = login.partition("/")[2] if "/" in login.partition("@")[0] else login
+    if "@" in bare:
+        return bare
+    addresses = [account.address for account in link.settings.accounts]
+    own = f"{bare}@{link.settings.domain}"
+    return next((each for each in (own, *addresses) if each in addresses and each.partition("@")[0] == bare), own)
 
 
 def _known(link: Link, login: str) -> str:

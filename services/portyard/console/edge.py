@@ -107,15 +107,19 @@ def _came_to(request: web.Request) -> frozenset[str]:
     return frozenset({str(local[0])}) if local else frozenset()
 
 
+PUBLIC = frozenset(f"{PREFIX}/{name}" for name in ("health", "ca.pem", "ca.crl", "ocsp"))
+"""Whether everything is up, the CA, and what its certificates' addresses lead to: no TLS client carries a token there (RFC 5280 §8)."""
+
+
 def check_token(request: web.Request, token: str) -> None:
-    """Refuse requests without the token that was set, but for whether everything is up.
+    """Refuse requests without the token that was set, but for what is public.
 
     Browsers give it as the password of Basic, under any name.
 
     Raises:
         ProblemError: 401.
     """
-    if not token or request.path == f"{PREFIX}/health":
+    if not token or request.path in PUBLIC:
         return
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":

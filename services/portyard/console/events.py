@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from portyard.console import forms
 from portyard.console.core.matching import Criteria, because
 
 OWN_ROOM = "console"  # whose connections are no sessions of the testbed
-NEAR_MISSES = 10  # shown, those with the fewest differences first
+NEAR_MISSES = 10  # shown, those with the fewest differences first, and of these the most like what is wanted
 MOST_FITTING = 1000  # events that one wait answers with
 SLICE = 1_000  # sessions that a wait looks back over before it asks whether enough fit
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
@@ -37,6 +37,7 @@ class Selection:
         room: The room, where only one is wanted.
         session: The session, where only one is wanted.
         since: Only from this moment on.
+        likeness: How near an event's text is to the one that is wanted.
     """
 
     sandbox: str
@@ -44,6 +45,11 @@ class Selection:
     room: str | None = None
     session: str | None = None
     since: datetime | None = None
+    likeness: Callable[[Iterable[str]], int] | None = None
+
+    def nearness(self, event: forms.Event) -> int:
+        """How much of the text that is wanted the event has."""
+        return self.likeness(_texts(event.fields)) if self.likeness is not None else 0
 
     def differences(self, event: forms.Event) -> list[str]:
         """The names of the filters that the event doesn't fit."""
@@ -193,6 +199,7 @@ class Follower:
         self._mark = 0
         self._read: dict[str, int] = {}
         self._watch = reader.yard.watcher.watch_counter(COUNTER)
+        self.ended = False  # nothing comes any more, for the sandbox is gone
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -206,6 +213,11 @@ class Follower:
             yield follower
         finally:
             await follower._watch.aclose()
+
+    async def end(self) -> None:
+        """Have nothing come any more."""
+        self.ended = True
+        await self._watch.aclose()
 
     def seen(self, event: forms.Event) -> None:
         """The event was read elsewhere: it isn't news."""
@@ -228,6 +240,10 @@ class Follower:
                     await self._watch.__anext__()
             except TimeoutError:
                 return []
+            except StopAsyncIteration:
+                if self.ended:
+                    return []
+                raise
             if found := await self._look():  # beyond the bound: what was read must not be lost
                 return found
 
@@ -262,7 +278,7 @@ class EventWait:
     count: int
     timeout_s: float
     _fitting: dict[str, forms.Event] = field(default_factory=dict)
-    _misses: list[tuple[int, int, forms.Event, list[str]]] = field(default_factory=list)
+    _misses: list[tuple[int, int, int, forms.Event, list[str]]] = field(default_factory=list)
     _seen: int = 0
 
     async def outcome(self) -> forms.EventsWaited:
@@ -311,19 +327,26 @@ class EventWait:
             if len(self._fitting) < MOST_FITTING:
                 self._fitting.setdefault(event.id, event)
             return
-        miss = (-len(differences), self._seen, event, differences)  # the worst and oldest is the heap's first
+        near = self.wanted.nearness(event)
+        miss = (
+            -len(differences),
+            near,
+            self._seen,
+            event,
+            differences,
+        )  # the worst, farthest and oldest is the heap's first
         if len(self._misses) < NEAR_MISSES:
             heapq.heappush(self._misses, miss)
-        elif miss[:2] > self._misses[0][:2]:
+        elif miss[:3] > self._misses[0][:3]:
             heapq.heapreplace(self._misses, miss)
 
     def _waited(self, *, satisfied: bool) -> forms.EventsWaited:
-        misses = sorted(self._misses, key=lambda miss: miss[:2], reverse=True)
+        misses = sorted(self._misses, key=lambda miss: miss[:3], reverse=True)
         return forms.EventsWaited(
             satisfied=satisfied,
             events=sorted(self._fitting.values(), key=place_of),
             near_misses=[
                 forms.EventMiss(**msgspec.structs.asdict(event), because=because(differences))
-                for _, _, event, differences in misses
+                for *_, event, differences in misses
             ],
         )

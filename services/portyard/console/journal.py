@@ -18,9 +18,10 @@ from portyard.commons.talk.print import journal_talk
 from portyard.console import exports, forms, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
 from portyard.console.core import har
-from portyard.console.core.matching import Check, Criteria, PatternError, compiled
+from portyard.console.core.matching import Check, Criteria, PatternError, compiled, likeness
 from portyard.console.events import OWN_ROOM, EventReader, EventWait, Follower, Place, Selection
 from portyard.console.problems import ProblemError
+from portyard.console.standing import ending, while_it_stands
 from portyard.rooms import ROOMS
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -159,7 +160,9 @@ async def list_events(call: Call) -> Answer:
 async def wait_for_events(call: Call) -> forms.EventsWaited:
     """Wait until so many events fit, or (count=0) until none has come for the whole time."""
     query: forms.EventsWaitQuery = call.query
-    return await EventWait(EventReader(call.desk.yard), await _selection(call), query.count, query.timeout).outcome()
+    wanted = await _selection(call)
+    wait = EventWait(EventReader(call.desk.yard), wanted, query.count, query.timeout)
+    return await while_it_stands(call.desk, wanted.sandbox, wait.outcome())
 
 
 async def events_jsonl(call: Call) -> web.StreamResponse:
@@ -181,7 +184,7 @@ async def stream_events(call: Call) -> web.StreamResponse:
     if call.request.method == "HEAD":
         return web.Response(content_type=SSE)
     upgrades = call.request.headers.get("Upgrade", "").lower() == "websocket"
-    async with Follower.follow(reader, wanted.sandbox) as follower:
+    async with Follower.follow(reader, wanted.sandbox) as follower, ending(call.desk, wanted.sandbox, follower.end):
         with contextlib.suppress(ConnectionError, StopAsyncIteration):
             return await (_by_websocket if upgrades else _by_sse)(call, _events(follower, reader, wanted, after))
         return web.Response()
@@ -204,6 +207,8 @@ async def _events(
             yield event
     while True:
         some = await follower.coming(BEAT_S)
+        if follower.ended:
+            return
         if not some:
             yield None
         for event in some:
@@ -269,7 +274,8 @@ async def _selection(call: Call) -> Selection:
             checks["text"] = compiled(query.text)
     except PatternError as error:
         raise _refused("text", query.text, f"text: {error}", "text, a glob, or /a regular expression/") from None
-    return Selection(sandbox.name, Criteria(checks), query.room, query.session, query.since)
+    like = likeness(query.text) if query.text is not None else None
+    return Selection(sandbox.name, Criteria(checks), query.room, query.session, query.since, like)
 
 
 def _check_name(key: str, value: str, allowed: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from portyard.console.calls import JSON, Answer, Call, Desk, Route
 from portyard.console.core.matching import Criteria, PatternError, compiled
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Place
+from portyard.console.standing import while_it_stands
 from portyard.console.waiting import Wait, fields_of
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -112,7 +113,8 @@ async def wait_for_messages(call: Call) -> shapes.Waited:
     """Wait until so many messages fit, or (count=0) until none has come for the whole time."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     query: shapes.WaitQuery = call.query
-    return await Wait(call.desk.queries, sandbox.name, criteria_of(query), query.count, query.timeout).outcome()
+    wait = Wait(call.desk.queries, sandbox.name, criteria_of(query), query.count, query.timeout)
+    return await while_it_stands(call.desk, sandbox.name, wait.outcome())
 
 
 async def list_queue(call: Call) -> list[shapes.QueueEntry]:

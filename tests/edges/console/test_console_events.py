@@ -369,3 +369,16 @@ def test_an_mbox_is_read_back(tmp_path: Path) -> None:
             assert some.count(b"Subject:") == 1
 
     run(main())
+
+
+def test_near_misses_are_those_most_like_what_is_wanted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "smtp", "RCPT TO:<somebody@portyard.test>", "DATA", *(["NOOP"] * 15), "QUIT")
+            found = await client.get(f"{EVENTS}/wait?timeout=0&text=RCPT*nobody*")
+            assert found["near_misses"][0]["fields"]["text"] == "RCPT TO:<somebody@portyard.test>"
+            assert found["near_misses"][1]["kind"] == "closed"  # the newest of the others
+            found = await client.get(f"{EVENTS}/wait?timeout=0&text=/^rcpt.*@other/&kind=command")
+            assert found["near_misses"][0]["fields"]["text"] == "RCPT TO:<somebody@portyard.test>"
+
+    run(main())

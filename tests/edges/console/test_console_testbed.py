@@ -227,3 +227,17 @@ def test_a_request_that_is_none_is_refused_as_a_problem(tmp_path: Path) -> None:
             assert "more than 32768" in long["detail"]
 
     run(main())
+
+
+def test_what_certificates_lead_to_needs_no_token(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path, token="s3cret") as client:
+            assert (await client.raw("ca.pem")).startswith(b"-----BEGIN CERTIFICATE-----")
+            assert await client.raw("ca.crl")
+            headers = {"Content-Type": "application/ocsp-request"}
+            async with client.http.post(f"{client.api}/ocsp", data=b"no request", headers=headers) as response:
+                assert (response.status, response.content_type) == (200, "application/ocsp-response")  # malformedRequest
+            for path in ("endpoints", "sandboxes", "ca.p12?password=x", "ca.pem/x"):
+                await client.problem("GET", path, 401)
+
+    run(main())

@@ -215,6 +215,8 @@ def test_cookies_stay_below_the_prefix_that_they_were_set_at(tmp_path: Path) -> 
     def errand(url: str) -> None:
         with requests.Session() as client:
             assert client.get(f"{url}/~t1/cookies/set?a=1&b=2").json() == {"cookies": {"a": "1", "b": "2"}}
+            led = client.get(f"{url}/~t1/cookies/set?a=1", allow_redirects=False)
+            assert (led.headers["Location"], led.text) == ("/~t1/cookies", "The way goes on at /~t1/cookies\n")
             assert client.get(f"{url}/~t2/cookies/set/a/3").json() == {"cookies": {"a": "3"}}
             assert client.get(f"{url}/cookies").json() == {"cookies": {}}
             assert client.get(f"{url}/cookies/set/c/4").json() == {"cookies": {"c": "4"}}

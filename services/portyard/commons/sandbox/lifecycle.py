@@ -19,11 +19,14 @@ from portyard.commons.sandbox.model import (
     SandboxTakenError,
 )
 from portyard.commons.scenario.store import clear_rules
+from portyard.commons.tls.recipes import RECIPES
 
 COUNTER = "sandboxes"
 # Moved by reset and delete after COUNTER, in this order: who still holds the old generation then holds the old account numbers too.
 _FOLLOWERS = ("accounts", "clocks", "records", "journal")
 RESERVED = frozenset({DEFAULT, "localhost", "test", "example", "invalid"})
+CERTIFICATES = frozenset(name.replace("_", "-") for name in RECIPES)
+"""Labels that ask for a certificate in front of any domain: a sandbox of such a name would show it on its own."""
 CAPTURES = ("any", "own")
 MOST_DOMAINS = 1_000
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)  # RFC 1123 §2.1, RFC 1035 §2.3.1
@@ -44,6 +47,9 @@ def checked(
         raise SandboxError("name", name, allowed, "this can't be a label of a host name")
     if name in RESERVED:
         raise SandboxTakenError("name", name, "another name", "this name is reserved")
+    if name in CERTIFICATES:
+        reason = f"{name}.test asks for the certificate of that name, whosever it is"
+        raise SandboxTakenError("name", name, "another name", reason)
     owned = (f"{name}.test", *domains)
     return Sandbox(name, generation, _capture(capture), _domains(owned), _password(default_password), magic=bool(magic))
 

@@ -6,12 +6,14 @@ letters compare without case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portyard.commons.scenario import expressions
 
 Check = Callable[[str], bool]
+_WORD = re.compile(r"[^\W_]+")
 
 
 class PatternError(ValueError):
@@ -36,6 +38,17 @@ def compiled(pattern: str) -> Check:
         return lambda value: glob(value.casefold())
     wanted = pattern.casefold()
     return lambda value: wanted in value.casefold()
+
+
+def likeness(pattern: str) -> Callable[[Iterable[str]], int]:
+    """How much of a pattern's words, in characters, stands in values: the more, the nearer is what doesn't fit."""
+    words = {word for word in _WORD.findall(pattern.casefold()) if len(word) > 1}
+
+    def measure(values: Iterable[str]) -> int:
+        text = "\n".join(values).casefold()
+        return sum(len(word) for word in words if word in text)
+
+    return measure
 
 
 @dataclass(frozen=True, slots=True)

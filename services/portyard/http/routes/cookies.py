@@ -30,7 +30,7 @@ async def set_cookies(request: web.Request) -> web.Response:
 
 async def delete_cookies(request: web.Request) -> web.Response:
     """Cookies named by the query go."""
-    response = moved("/cookies")
+    response = moved(request, "/cookies")
     for name, _ in _first_values(request):
         _checked(name)
         response.del_cookie(name, path=cookies_below(request))
@@ -43,7 +43,7 @@ def _first_values(request: web.Request) -> list[tuple[str, str]]:
 
 
 def _set(request: web.Request, cookies: Iterable[tuple[str, str]]) -> web.Response:
-    response = moved("/cookies")
+    response = moved(request, "/cookies")
     for name, value in cookies:
         _checked(name)
         try:

@@ -145,7 +145,7 @@ async def byte_range(request: web.Request) -> web.StreamResponse:
 
 async def links(request: web.Request) -> web.Response:
     """To the first page of links."""
-    return moved(f"/links/{request.match_info['n']}/0")
+    return moved(request, f"/links/{request.match_info['n']}/0")
 
 
 async def links_page(request: web.Request) -> web.Response:

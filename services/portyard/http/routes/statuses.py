@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from portyard.commons.hosting import EXACT
+from portyard.commons.hosting import EXACT, prefix_of
 from portyard.http.core.mirror import flat_args
 from portyard.http.core.status import BadStatusError, StatusAnswer, answer_of, choose, parse_codes
 from portyard.http.routes.common import ANY, ROOM, Group, Route, bad_request, base_of, count, get, query_of
@@ -50,7 +50,7 @@ async def redirect_absolute(request: web.Request) -> web.Response:
 def _hop(request: web.Request, way: str, *, absolute: bool) -> web.Response:
     left = count(request.match_info["n"], "the number of redirects", least=1) - 1
     location = f"{way}/{left}" if left else "/get"
-    return moved(base_of(request) + location if absolute else location)
+    return moved(request, base_of(request) + location if absolute else location)
 
 
 async def redirect_to(request: web.Request) -> web.Response:
@@ -65,12 +65,14 @@ async def redirect_to(request: web.Request) -> web.Response:
         raise bad_request("url holds a line end or NUL, which no header field can")
     status = count(options.get("status_code") or "302", "status_code")
     request[EXACT] = True
-    return moved(options["url"], status if 300 <= status < 400 else 302)
+    return moved(request, options["url"], status if 300 <= status < 400 else 302)
 
 
-def moved(location: str, status: int = 302) -> web.Response:
-    """A redirect."""
-    body = None if status == 304 else f"The way goes on at {location}\n".encode("utf-8", "replace")
+def moved(request: web.Request, location: str, status: int = 302) -> web.Response:
+    """A redirect; its words lead into the same sandbox, as its Location does once the response is prepared."""
+    within = location.startswith("/") and not location.startswith("//") and request.get(EXACT) is None
+    way = prefix_of(request) + location if within else location
+    body = None if status == 304 else f"The way goes on at {way}\n".encode("utf-8", "replace")
     return web.Response(
         status=status, headers={"Location": location, "Content-Type": "text/plain; charset=utf-8"}, body=body
     )
