@@ -134,7 +134,7 @@ def test_lftp(tls: str, tmp_path: Path) -> None:
             assert "---> LIST" in said
             assert "---> MLSD" not in said
             sessions = {
-                event.fields["session_reused"] for event in await ftp.handshakes() if event.fields["channel"] == "data"
+                event.fields["resumed"] for event in await ftp.handshakes() if event.fields["channel"] == "data"
             }
             assert sessions == ({True} if tls == "true" else set())
 

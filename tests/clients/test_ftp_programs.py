@@ -64,7 +64,7 @@ def test_curl(kind: str, loop: str, tmp_path: Path) -> None:
                 assert await program(*curl, "-P", "127.0.0.1", "-l", f"{base}/") in (b"new\n", b"new\r\n")
                 return
             tls = [event.fields for event in await ftp.events("tls")]
-            assert {fields["session_reused"] for fields in tls if fields["step"] == "data established"} == {True}
+            assert {fields["resumed"] for fields in tls if fields["step"] == "data established"} == {True}
 
     run(go(), loop)
 

@@ -44,7 +44,7 @@ async def lists(ftp: Ftp, program: str, *, resumes: bool) -> tuple[bool, str]:
 
 async def data_sessions(ftp: Ftp) -> list[object]:
     """Of each data connection whether it resumed a session, the newest session's first."""
-    return [event.fields["session_reused"] for event in await ftp.handshakes() if event.fields["channel"] == "data"]
+    return [event.fields["resumed"] for event in await ftp.handshakes() if event.fields["channel"] == "data"]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -61,7 +61,7 @@ class Handshakes(Notes):
         asked = self.gate.recipe if self.gate is not None else None
         if asked is None or RECIPES[asked].manner is not Manner.PLAINTEXT:
             return False
-        self.note_plaintext("control")
+        self.note_plaintext("control", 0.0)
         return True
 
     def secure(self) -> None:
@@ -75,7 +75,7 @@ class Handshakes(Notes):
         if hello is None:  # what comes isn't one, and the handshake will say so
             self.begin_handshake(self.room.good_terms().context)
             return
-        self.note_hello("control", hello)
+        self.note_hello("control", hello, self.tls_seconds)
         self.wait_for(self._answer_hello(hello.server_name or ""))
 
     async def _answer_hello(self, server_name: str) -> None:
@@ -112,7 +112,7 @@ class Handshakes(Notes):
 
     def handle_tls_unwanted(self) -> None:
         """A recipe wants plaintext in place of a handshake: a greeting, where none was said, else one line and the end."""
-        self.note_plaintext("control")
+        self.note_plaintext("control", self.tls_seconds)
         self._handshake_timer.cancel()
         if self._greeted:
             self.answer_plainly(self.connection.service.overload)
@@ -125,7 +125,7 @@ class Handshakes(Notes):
     def handle_tls_established(self) -> None:
         """The handshake is done."""
         self._handshake_timer.cancel()
-        self.note_handshake("control", self.handshake_fields())
+        self.note_handshake("control", self.handshake_fields(), self.tls_seconds)
         if not self._greeted:
             # Implicit FTPS protects data from the start: its clients expect it, and say PBSZ and PROT P merely to be sure.
             self.sized = self.private_data = True
@@ -133,7 +133,7 @@ class Handshakes(Notes):
 
     def handle_tls_failed(self, error: OSError) -> None:
         """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
-        self.note_failed_handshake("control", error)
+        self.note_failed_handshake("control", error, self.tls_seconds)
         self.reason = "tls handshake failed"
         self._linger()
 

@@ -82,29 +82,32 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         plain = verb.isalpha() and verb not in SECRET_VERBS
         self.pen.command(printable(text) if plain else shown(text))
 
-    def note_handshake(self, channel: str, fields: dict[str, object]) -> None:
-        """A handshake is done; "established" alone is the control connection's, where a talk has its upgrade."""
-        step = "established" if channel == "control" else f"{channel} established"
-        self.pen.event("tls", step=step, channel=channel, **fields)
+    def note_handshake(self, channel: str, fields: dict[str, object], seconds: float) -> None:
+        """A handshake is done, so long after TLS was turned to.
 
-    def note_hello(self, channel: str, hello: ClientHello) -> None:
+        Its step is "established" on the control connection alone, where a talk has its upgrade.
+        """
+        step = "established" if channel == "control" else f"{channel} established"
+        self.pen.event("tls", step=step, channel=channel, **fields, seconds=seconds)
+
+    def note_hello(self, channel: str, hello: ClientHello, seconds: float) -> None:
         """A ClientHello came."""
         step = "hello" if channel == "control" else f"{channel} hello"
         offer = {key: value for key, value in hello_fields(hello).items() if value is not None}
-        self.pen.event("tls", step=step, channel=channel, **offer)
+        self.pen.event("tls", step=step, channel=channel, **offer, seconds=seconds)
 
-    def note_failed_handshake(self, channel: str, error: BaseException | None) -> None:
+    def note_failed_handshake(self, channel: str, error: BaseException | None, seconds: float) -> None:
         """A handshake failed; the alert is told where it is known."""
         fields: dict[str, object] = {"channel": channel, "error": str(error or "handshake failed")}
         if isinstance(error, ssl.SSLError):
             failure = explain(error, None)
             fields |= {key: value for key, value in failure._asdict().items() if value is not None}
-        self.pen.event("tls", step="failed", **fields)
+        self.pen.event("tls", step="failed", **fields, seconds=seconds)
 
-    def note_plaintext(self, channel: str) -> None:
+    def note_plaintext(self, channel: str, seconds: float) -> None:
         """There is plaintext where TLS belongs, because a recipe wants it."""
         step = "plaintext" if channel == "control" else f"{channel} plaintext"
-        self.pen.event("tls", step=step, channel=channel)
+        self.pen.event("tls", step=step, channel=channel, seconds=seconds)
 
     def note_error(self, text: str) -> None:
         """Something that is worth knowing when a test fails."""

@@ -54,7 +54,7 @@ class Data(TlsChannel, WatchedData):
         """A ClientHello came: the control connection's certificate is shown, unless a rule wants another."""
         channel = self.cmd_channel
         if hello is not None:
-            channel.note_hello("data", hello)
+            channel.note_hello("data", hello, self.tls_seconds)
         if hello is not None and channel.armed:
             channel.room.yard.spawn(self._ask_terms(hello.server_name or ""))
         else:
@@ -75,7 +75,7 @@ class Data(TlsChannel, WatchedData):
         """The handshake is done; whether it resumed a session may matter."""
         self._patience.cancel()
         channel = self.cmd_channel
-        channel.note_handshake("data", self.handshake_fields())
+        channel.note_handshake("data", self.handshake_fields(), self.tls_seconds)
         reused = bool(self.socket.session_reused)
         if channel.session_reuse == "required" and not reused:
             self.decline("522 The data connection must resume the control connection's TLS session.")
@@ -100,11 +100,11 @@ class Data(TlsChannel, WatchedData):
     def handle_tls_unwanted(self) -> None:
         """A recipe wants plaintext here: one line, and the transfer fails."""
         channel = self.cmd_channel
-        channel.note_plaintext("data")
+        channel.note_plaintext("data", self.tls_seconds)
         self.answer_plainly(channel.connection.service.overload)
         self.decline("522 The data connection was answered in plaintext.")
 
     def handle_tls_failed(self, error: OSError) -> None:
         """It failed (RFC 4217 §10.2: 522)."""
-        self.cmd_channel.note_failed_handshake("data", error)
+        self.cmd_channel.note_failed_handshake("data", error, self.tls_seconds)
         self.decline("522 TLS handshake failed on the data connection.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,12 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
     _polite = True
     _tickets = 0
     _reader: HelloReader | None = None
+    _tls_began = 0.0
+
+    @property
+    def tls_seconds(self) -> float:
+        """How long ago TLS was turned to."""
+        return round(time.monotonic() - self._tls_began, 6)
 
     def secure_connection(self, tickets: int) -> None:
         """Turn to TLS, as the server: the ClientHello is looked at first, see `handle_tls_hello`.
@@ -69,6 +76,7 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             tickets: How many sessions the peer is offered to resume, at most.
         """
         self.tls_requested = self.handshaking = True
+        self._tls_began = time.monotonic()
         self._tickets = tickets
         self._reader = HelloReader()
         super().modify_ioloop_events(READ)
@@ -143,7 +151,7 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         fields: dict[str, object] = {
             "version": self.socket.version(),
             "cipher": cipher[0] if cipher else None,
-            "session_reused": bool(self.socket.session_reused),
+            "resumed": bool(self.socket.session_reused),
         }
         if self.server_name:
             fields["server_name"] = self.server_name

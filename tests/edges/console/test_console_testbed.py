@@ -236,7 +236,10 @@ def test_what_certificates_lead_to_needs_no_token(tmp_path: Path) -> None:
             assert await client.raw("ca.crl")
             headers = {"Content-Type": "application/ocsp-request"}
             async with client.http.post(f"{client.api}/ocsp", data=b"no request", headers=headers) as response:
-                assert (response.status, response.content_type) == (200, "application/ocsp-response")  # malformedRequest
+                assert (response.status, response.content_type) == (
+                    200,
+                    "application/ocsp-response",
+                )  # malformedRequest
             for path in ("endpoints", "sandboxes", "ca.p12?password=x", "ca.pem/x"):
                 await client.problem("GET", path, 401)
 

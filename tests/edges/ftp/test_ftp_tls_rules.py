@@ -35,9 +35,7 @@ def test_session_reuse_as_a_setting(
         async with open_ftp(tmp_path, session_reuse=policy) as ftp:
             got = await asyncio.to_thread(reuse, ftp)
             assert [(reused, reply[:3]) for reused, reply in got] == [without, with_one]
-            told = [
-                event.fields["session_reused"] for event in await ftp.handshakes() if event.fields["channel"] == "data"
-            ]
+            told = [event.fields["resumed"] for event in await ftp.handshakes() if event.fields["channel"] == "data"]
             assert told == [without[0], with_one[0]]
 
     run(go())
