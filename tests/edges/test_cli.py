@@ -24,6 +24,7 @@ import pytest
 
 from portyard.cli.app import app
 from portyard.cli.screen import screen, table
+from portyard.cli.tail import lines_of
 from tests.support.control import Console
 from tests.support.process import LIMIT_S, Running, clean_environment, portyard, serving
 
@@ -551,3 +552,9 @@ def test_the_long_column_gives_way_and_no_other(capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"openssh-10\.0  x{120,}… *", first)
     assert len(first) <= screen.width
     assert second.split() == ["a", "short"]
+
+
+def test_tail_says_an_event_as_a_person_would() -> None:
+    fault = {"kind": "fault", "fields": {"verb": "rcpt", "rule": "r", "does": ["delay", "refuse"], "spent": False}}
+    assert lines_of(fault) == [("--", "fault verb=rcpt rule=r does=delay,refuse spent=no")]
+    assert lines_of({"kind": "closed", "fields": {"reason": ""}}) == [("--", "closed")]

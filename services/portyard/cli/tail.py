@@ -16,6 +16,7 @@ from rich.text import Text
 from portyard.cli import completion
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import errors, fail, printable, screen
+from portyard.commons.talk.print import told_value
 from portyard.testing.control import ControlError
 
 SILENCE_S = 60.0  # the stream gives a sign of life every 15 seconds
@@ -162,7 +163,8 @@ def lines_of(event: dict[str, Any]) -> list[tuple[str, str]]:
     plain = {
         name: value for name, value in fields.items() if not isinstance(value, list | dict | None) or name == "does"
     }
-    told = " ".join(f"{name}={value}" for name, value in plain.items())
+    words = ((name, told_value(value)) for name, value in plain.items())
+    told = " ".join(f"{name}={word}" for name, word in words if word)
     return [("--", printable(f"{kind} {told}".replace("\n", "\\n")).strip())]
 
 
