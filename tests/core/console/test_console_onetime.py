@@ -29,6 +29,8 @@ CODES: list[tuple[str, str, list[str]]] = [
     # English
     ("Your code", "Your code is 123456.", ["123456"]),
     ("Sign in", "Use 123 456 to log in", ["123456"]),
+    ("Connexion", "Votre code : 12 34 56. Tél. 01 23 45 67 89", ["123456"]),
+    ("Connexion", "Appelez le 01 23 45 67 89 pour votre code", []),
     ("Your verification code", "G-482915 is your verification code.", ["482915"]),
     ("482915 is your code", "It expires in 10 minutes.", ["482915"]),
     ("One-time password", "Enter\n\n  7Q4K9Z  \n\nwithin 5 minutes.", ["7Q4K9Z"]),
