@@ -20,7 +20,7 @@ _LABEL_REACH = 60  # characters in which what a number is called stands before i
 
 # Letters and digits with which a code would go on. Chinese and Japanese write no spaces, so theirs aren't among them.
 _LETTER = "A-Za-z0-9_\u00c0-\u024f\u0370-\u04ff"
-# Four to ten digits, maybe in groups of two, three or four; or letters and digits mixed, in capitals, maybe with a hyphen or a prefix ("G-123456").
+# Four to ten digits, maybe in groups of two to four; or letters and digits mixed, in capitals, maybe with a hyphen or a prefix.
 _CODE = re.compile(
     rf"(?<![{_LETTER}./@#%&+$€£¥-])(?<![0-9][:,])(?:[A-Z]{{1,3}}-)?"
     r"(?P<code>[0-9]{2}(?:[ \xa0][0-9]{2}){2}|[0-9]{3}(?:[ \xa0-][0-9]{3}){1,2}|[0-9]{4}[ \xa0-][0-9]{4}|[0-9]{4,10}"
