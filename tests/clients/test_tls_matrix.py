@@ -206,10 +206,11 @@ def told_of_certificate(fields: Mapping[str, object]) -> dict[str, object]:
 def certificate(files: Files) -> dict[str, object]:
     """What another reader finds in the client's certificate."""
     found = x509.load_pem_x509_certificate(files.ours[0].read_bytes())
+    serial = f"{found.serial_number:X}"
     return {
         "peer_subject": found.subject.rfc4514_string(),
         "peer_issuer": found.issuer.rfc4514_string(),
-        "peer_serial": f"{found.serial_number:X}",
+        "peer_serial": serial.zfill(len(serial) + len(serial) % 2),  # whole octets
         "peer_fingerprint": found.fingerprint(hashes.SHA256()).hex(),
     }
 

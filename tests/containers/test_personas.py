@@ -62,6 +62,9 @@ def test_a_hop_between_containers_meets_the_room_as_it_is(yard: Containers, monk
             with smtplib.SMTP(yard.host, yard.ports["smtp"], timeout=PATIENCE_S) as client:
                 client.sendmail("shop@harbour.test", [mira.address], "Subject: without\r\n\r\nAs another.\r\n")
             sandbox.mail.wait(subject="without", timeout=PATIENCE_S)
+            sandbox.events.wait(
+                kind="greeting", text="*gsmtp*", timeout=PATIENCE_S
+            )  # the MTA writes its journal behind
             met = {
                 (session["service"], "# persona name=gmail by=setting" in talk, "gsmtp" in talk)
                 for session in sandbox.sessions("smtp")
