@@ -5,6 +5,8 @@ from __future__ import annotations
 import imaplib
 import re
 import smtplib
+import subprocess
+import sys
 
 import pytest
 
@@ -151,3 +153,14 @@ def test_nested_settings_are_tables() -> None:
             client.ehlo()
             assert client.esmtp_features["size"] == "100000"
         assert [each["address"] for each in small.control.get("sandboxes/default/accounts")] == ["mira@portyard.test"]
+
+
+def test_deprecated_modules_are_imported_before_the_rooms() -> None:
+    """The rooms are imported in a thread, where another's filters may be in force: a warning could be an error there."""
+    program = (
+        "import importlib, warnings; from portyard.rooms import ROOMS; from portyard.testing import embedded; "
+        "embedded._import_quietly(); told = []; warnings._deprecated = lambda name, *_, **__: told.append(name); "
+        "[importlib.import_module(f'portyard.{room}.edge') for room in ROOMS]; print(told)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"

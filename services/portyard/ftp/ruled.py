@@ -295,6 +295,7 @@ class Ruled(Stubbed):
     def _reset(self) -> None:
         """Close the control connection by RST."""
         self.reason = "reset by a rule"
+        self.secured = False  # no goodbye, which would come before the RST
         linger_not(self.socket)
         self.close()
 

@@ -28,7 +28,7 @@ LOOK_S = 1.0  # so often a caller that waits for an answer looks whether the tes
 BRISK_S = 0.0002
 # Modules that warn while they are imported. The rooms are imported in a thread, where a test run's own filters can make an error of a
 # warning at any moment (filters belong to the process before Python 3.14), so these come first, in the caller's thread.
-WARNING_MODULES = ("asyncore", "asynchat", "spwd")
+WARNING_MODULES = ("asyncore", "asynchat", "crypt", "spwd")
 # Takes long, and warns only beside versions that it doesn't know: worth it only where a warning is an error.
 SELDOM_WARNING_MODULES = ("requests",)
 

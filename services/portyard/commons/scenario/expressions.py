@@ -33,6 +33,7 @@ _NOT_HERE = {
     "ATOMIC_GROUP": "has an atomic group",
     "POSSESSIVE_REPEAT": "has a possessive repeat",
 }
+_FUTURE = re.compile(r"\[\[|--|&&|~~|\|\|")
 # What Python reads and RE2 understands otherwise.
 _OTHERWISE = (
     (re.compile(r"\[:\^?\w+:\]", re.ASCII), "classes are written as \\d, \\s, \\w or [a-z]"),
@@ -100,9 +101,7 @@ def _characters(piece: str, one: str) -> str:
 
 def _check_parts(text: str) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of what Python may read otherwise one day
-            parts = _parser.parse(text)
+        parts = _quietly(text) if _FUTURE.search(text) else _parser.parse(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ExpressionError(str(error)) from None
     for name in _names(parts):
@@ -111,6 +110,13 @@ def _check_parts(text: str) -> None:
     for otherwise, hint in _OTHERWISE:
         if otherwise.search(text):
             raise ExpressionError(hint)
+
+
+def _quietly(text: str) -> Any:  # noqa: ANN401 - the reader's own
+    """Read what Python warns of, since it may read it otherwise one day; filters belong to all threads, so only where need be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return _parser.parse(text)
 
 
 def _search(text: str, ignore_case: bool) -> Callable[[bytes], object]:
