@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ftplib
 import os
+import re
 import shutil
 import ssl
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_programs(
             elif chosen == "rule" and policy == "refused":
                 await ftp.rule("tls", where={"channel": "data"}, tls="no_tickets")
             could, said = await lists(ftp, program, resumes=resumes)
-            assert (could, "522" in said) == (done, not done), said
+            refused = re.search(r"^<[- ]*522 ", said, re.MULTILINE) is not None  # a port may have these digits, too
+            assert (could, refused) == (done, not done), said
             assert set(await data_sessions(ftp)) == {reused}
 
     run(go())
