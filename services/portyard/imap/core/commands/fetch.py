@@ -19,10 +19,10 @@ from portyard.imap.core.lexing import print_date_time
 from portyard.imap.core.model import BodySection, Fetch, FetchAttribute, FetchItem, Section
 from portyard.imap.core.reading import PIECE, structure_of
 from portyard.imap.core.replies import Tagged, body_structure, envelope, flag_list, flat
+from portyard.imap.core.ruling import moments
 from portyard.imap.core.view import View, uids_at
 
 SLICE = 100  # messages whose \Seen is set in one commit; a client that goes away leaves no more of them seen and unread
-FIRST_PIECE = 64  # octets of a literal's first piece while there are rules
 PLAIN_PIECE = 4096  # a literal up to here is gathered with its neighbours, and the journal shows it
 
 # The old names of three sections (§6.4.5), and whether they leave \Seen alone.
@@ -178,9 +178,9 @@ class _One:
             raise BrokenAnswerError from error
 
     async def _stream(self, runs: Sequence[_Run], size: int) -> AsyncIterator[Answer]:
-        gate = self._context.gate
-        asked = gate is not None and gate.asks("message")
-        sent = 0
+        gate, pieces, sent = self._context.gate, self._context.pieces, 0
+        if gate is None or not gate.asks("message"):
+            pieces = None
         for run in runs:
             for start in range(run.start, run.end, PIECE):
                 end = min(run.end, start + PIECE)
@@ -188,7 +188,7 @@ class _One:
                 if len(piece) != end - start:
                     raise EOFError(f"message {self._message.id} has {len(piece)} octets at {start}, not {end - start}")
                 told = 0  # octets of the piece that were handed on before something happened in its midst
-                if asked:
+                if pieces is not None and pieces.heeds(self._view.name, self._index + 1, sent, len(piece), size):
                     async for at, effect in self._interruptions(sent, len(piece), size):
                         if at > told:
                             yield _shown(piece[told:at], size)
@@ -207,13 +207,11 @@ class _One:
             octets: The piece's.
             size: The literal's.
         """
-        gate, number, mailbox, at = self._context.gate, self._index + 1, self._view.name, 0
-        while at < octets:
+        number, mailbox = self._index + 1, self._view.name
+        for at in moments(sent, octets, size):
             fields: dict[str, Scalar] = {"mailbox": mailbox, "message": number, "octets": sent + at, "size": size}
-            if gate is not None and gate.heeds("message", fields):
-                async for effect in interrupted(gate, "message", **fields):
-                    yield at, effect
-            at += _step(sent + at, size)
+            async for effect in interrupted(self._context.gate, "message", **fields):
+                yield at, effect
 
     async def _read(self, run: _Run, start: int, end: int) -> bytes:
         if run.own is not None:
@@ -250,11 +248,6 @@ class _One:
 def _shown(octets: bytes, size: int) -> Answer:
     """Octets of a literal of this size."""
     return octets if size <= PLAIN_PIECE else Send(octets, f"«{len(octets)} bytes»")
-
-
-def _step(sent: int, size: int) -> int:
-    """Octets until rules are asked again: even a short literal has a midst, and a long one isn't slowed down."""
-    return min(sent, PIECE) if sent else max(1, min(FIRST_PIECE, size // 2))
 
 
 def _cut(runs: Sequence[_Run], first: int, count: int) -> list[_Run]:
