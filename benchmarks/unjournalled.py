@@ -49,9 +49,9 @@ def seams() -> list[tuple[object, str]]:
         (websocket.FramedProtocol, "set_parser"),
         (websocket.FrameTransport, "begin"),
         (websocket.GatedReader, "feed_data"),
-        (dns, "query_text"),
-        (resolver, "query_text"),
-        (resolver, "reply_lines"),
+        (dns, "asked_text"),
+        (resolver, "asked_text"),
+        (resolver, "reply_text"),
     ]
 
 
@@ -141,9 +141,9 @@ def _feed(gate: Any, data: bytes) -> tuple[bool, bytes]:  # noqa: ANN401
 
 def _quiet_queries(is_off: Callable[[], bool]) -> None:
     """Queries are sessions of their own, one as short as the other: what is asked of them is asked each time."""
-    for module, name in ((dns, "query_text"), (resolver, "query_text"), (resolver, "reply_lines")):
-        told: Callable[[Any], Any] = getattr(module, name)
-        setattr(module, name, lambda value, told=told: "" if is_off() else told(value))
+    for module, name in ((dns, "asked_text"), (resolver, "asked_text"), (resolver, "reply_text")):
+        told: Callable[..., str] = getattr(module, name)
+        setattr(module, name, lambda *values, told=told: "" if is_off() else told(*values))
 
 
 def _nothing(*_: object) -> Any:  # noqa: ANN401 - it stands for several

@@ -17,9 +17,9 @@ from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.yard import Connection, Yard
 from portyard.dns.core.framing import LengthFraming
 from portyard.dns.core.model import Message
-from portyard.dns.core.presentation import query_text
 from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
 from portyard.dns.core.session import Answering, StreamSession
+from portyard.dns.core.transcripts import asked_text
 from portyard.dns.core.zones import View
 from portyard.dns.flows import Flows
 from portyard.dns.views import Views
@@ -60,7 +60,7 @@ class Handler(Conversations):
         self._workers: list[asyncio.Task[None]] = []
         self._late: set[asyncio.Task[None]] = set()  # answers that a rule may keep waiting
         self._gate = yard.gate
-        self._askers: dict[tuple[str, str], SessionGate] = {}
+        self._askers: dict[tuple[str, str, View], Answering] = {}
         self._flows = Flows(self._open_log)
 
     def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
@@ -100,47 +100,51 @@ class Handler(Conversations):
     async def _take(self, inbox: Inbox, port: Port, octets: bytes, peer: Peer) -> None:
         """Answer at once, or, where a rule may keep the answer waiting, while others are answered."""
         query = opened(octets)
-        view = self._views.of(peer[0], self._service.name)
-        if not self._gate.armed or not await self._answering(view, self._asker(port, peer)).heeds(query):
-            await self._answer(inbox, port, query, peer, view, ruled=False)
+        asker = self._asker(port, peer)
+        heeded, domain = await asker.weighed(query) if self._gate.armed else (False, None)
+        if not heeded:
+            log = self._flows.of((peer, inbox.local, port.name))
+            self._note(log, octets, query)
+            await self._converse(inbox, asker.unruled(query, domain), peer, log, None)
         elif len(self._late) >= WAITING_LIMIT:
             _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
         else:
-            late = self._saving(inbox, octets, peer, self._answer(inbox, port, query, peer, view, ruled=True))
+            late = self._saving(inbox, octets, peer, self._answer_late(inbox, port, octets, query, peer))
             task = asyncio.get_running_loop().create_task(late)
             self._late.add(task)
             task.add_done_callback(self._late.discard)
 
-    def _asker(self, port: Port, peer: Peer) -> SessionGate:
-        """The gate by which it is known whether an address's queries have to be asked about: what it knows stays known."""
-        found = self._askers.get((port.name, peer[0]))
+    def _asker(self, port: Port, peer: Peer) -> Answering:
+        """By what is known of an address: the rules that are left to ask for its queries stay known."""
+        view = self._views.of(peer[0], self._service.name)
+        known = port.name, peer[0], view
+        found = self._askers.get(known)
         if found is None:
             if len(self._askers) >= ASKERS:
                 self._askers.clear()
-            found = self._asking(port, peer, "", inside=False)
-            self._askers[port.name, peer[0]] = found
+            found = self._askers[known] = self._answering(view, self._asking(port, peer, "", inside=False))
         return found
 
     def _asking(self, port: Port, peer: Peer, session: str, *, inside: bool) -> SessionGate:
         told, role = unmapped(peer)[0], self._service.role
         return self._gate.session("dns", session=session, peer=told, role=role, port=port.name, internal=inside)
 
-    def _answering(self, view: View, gate: SessionGate | None) -> Answering:
+    def _answering(self, view: View, gate: SessionGate) -> Answering:
         return Answering(self._resolver, view, stream=False, gate=gate)
 
-    async def _answer(
-        self, inbox: Inbox, port: Port, query: Message | Outcome, peer: Peer, view: View, *, ruled: bool
-    ) -> None:
-        """Answer a query; one that a rule may keep waiting is a session of its own, for others come between."""
-        flow = peer, inbox.local, port.name
-        log = self._open_log(flow) if ruled else self._flows.of(flow)
+    async def _answer_late(self, inbox: Inbox, port: Port, octets: bytes, query: Message | Outcome, peer: Peer) -> None:
+        """Answer a query that a rule may keep waiting: it is a session of its own, for others come between."""
+        log = self._open_log((peer, inbox.local, port.name))
         try:
-            log.command(query.asked if isinstance(query, Outcome) else query_text(query))
-            gate = self._asking(port, peer, log.id, inside=peer in self._gate.insiders) if ruled else None
+            self._note(log, octets, query)
+            gate = self._asking(port, peer, log.id, inside=peer in self._gate.insiders)
+            view = self._views.of(peer[0], self._service.name)
             await self._converse(inbox, self._answering(view, gate).answer(query), peer, log, gate)
         finally:
-            if ruled:
-                log.close()
+            log.close()
+
+    def _note(self, log: SessionLog, octets: bytes, query: Message | Outcome) -> None:
+        log.command(query.asked if isinstance(query, Outcome) else asked_text(octets, query))
 
     def _open_log(self, flow: Flow) -> SessionLog:
         peer, local = unmapped(flow[0]), unmapped(flow[1])
@@ -175,21 +179,21 @@ class Handler(Conversations):
 
 
 class Inbox(asyncio.DatagramProtocol):
-    """One UDP port: what came and waits, and the way back."""
+    """One UDP port: what came and waits, and the way back.
+
+    Attributes:
+        local: Our address and port.
+    """
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[bytes, Peer]] = asyncio.Queue(WAITING_LIMIT)
+        self.local: Peer = ("", 0)
         self._transport: asyncio.DatagramTransport | None = None
-
-    @property
-    def local(self) -> Peer:
-        """Our address and port."""
-        assert self._transport is not None
-        return cast(Peer, tuple(self._transport.get_extra_info("sockname")[:2]))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
         self._transport = cast(asyncio.DatagramTransport, transport)
+        self.local = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """See asyncio.DatagramProtocol."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portyard.commons.records.model import Records, WrittenRecord
 from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
@@ -35,10 +35,9 @@ from portyard.dns.core.presentation import (
     NotPresentableError,
     data_of,
     name_of,
-    query_text,
-    reply_lines,
     type_of,
 )
+from portyard.dns.core.transcripts import asked_text, reply_text
 from portyard.dns.core.zones import Node, Place, UserRecord, View, Zone, foreign_zone, own_zone, reverse_records
 
 PAYLOAD = 1232  # octets of a UDP answer at most: fits every path's MTU unfragmented (RFC 6891 §6.2.5 asks for care, RFC 9715 for this)
@@ -64,16 +63,33 @@ class Outcome:
     """What became of one query.
 
     Attributes:
-        asked: The query as a transcript shows it.
         octets: The reply; None where silence is the answer.
-        lines: The reply as a transcript shows it.
+        told: The reply as a transcript shows it.
         sandbox: Whose names were asked for.
+        asked: What came as a transcript shows it, where it was no query.
     """
 
-    asked: str
     octets: bytes | None
-    lines: tuple[str, ...]
+    told: str
     sandbox: str = DEFAULT
+    asked: str = ""
+
+
+class Domain(NamedTuple):
+    """A domain that is owned, and by whom; the root and None where nobody owns one.
+
+    Attributes:
+        origin: Its name, folded.
+        owner: Whose it is.
+    """
+
+    origin: Name
+    owner: Sandbox | None
+
+    @property
+    def sandbox(self) -> str:
+        """The sandbox whose names are in it."""
+        return DEFAULT if self.owner is None else self.owner.name
 
 
 class Resolver:
@@ -96,24 +112,32 @@ class Resolver:
         query = opened(octets)
         return query if isinstance(query, Outcome) else await self.reply(query, view, stream=stream)
 
-    async def reply(self, query: Message, view: View, *, stream: bool = False) -> Outcome:
-        """The reply to a query, fitted to what its asker takes."""
-        reply, sandbox = await self.answer(query, view, stream=stream)
+    async def reply(self, query: Message, view: View, *, stream: bool = False, domain: Domain | None = None) -> Outcome:
+        """The reply to a query, fitted to what its asker takes; see `answer`."""
+        reply, sandbox = await self.answer(query, view, stream=stream, domain=domain)
         return outcome_of(query, reply, sandbox, stream=stream)
 
-    async def sandbox_of(self, name: Name) -> str:
-        """The owner of the deepest domain that is owned and has the name."""
-        _, owner = await self._owner(key(name))
-        return DEFAULT if owner is None else owner.name
+    async def domain_of(self, name: Name) -> Domain:
+        """The deepest domain that is owned and has the name."""
+        return await self._owner(key(name))
 
-    async def answer(self, query: Message, view: View, *, stream: bool = False) -> tuple[Message, str]:
-        """The whole reply to a query, and the sandbox whose names were asked for."""
+    async def answer(
+        self, query: Message, view: View, *, stream: bool = False, domain: Domain | None = None
+    ) -> tuple[Message, str]:
+        """The whole reply to a query, and the sandbox whose names were asked for.
+
+        Args:
+            query: What is asked.
+            view: From where.
+            stream: Over TCP.
+            domain: That of the name that is asked for, by whom it is known already.
+        """
         reply = reply_to(query)
         refusal = _refusal(query)
         if refusal is not None:
             return replace(reply, rcode=refusal), DEFAULT
         question = query.questions[0]
-        zone, sandbox = await self._zone(question.name, view)
+        zone, sandbox = await self._zone(question.name, view, domain)
         if zone is None:
             return replace(reply, rcode=Rcode.REFUSED), sandbox
         if key(question.name) in zone.pending and question.type in (*_ADDRESSES, Type.ANY):
@@ -156,24 +180,23 @@ class Resolver:
             extra += [record for kind in _ADDRESSES for record in (node or {}).get(kind, ())]
         return replace(reply, answers=(*chain, *records), additional=tuple(extra))
 
-    async def _zone(self, name: Name, view: View) -> tuple[Zone | None, str]:
+    async def _zone(self, name: Name, view: View, domain: Domain | None = None) -> tuple[Zone | None, str]:
         """The zone that has the name, of the deepest domain that is owned, with the owner; else what capture says."""
         folded = key(name)
-        origin, owner = await self._owner(folded)
+        origin, owner = domain or await self._owner(folded)
         if owner is not None:
             return await self._own_zone(origin, owner, view), owner.name
         return await self._foreign_zone(folded, view), DEFAULT
 
-    async def _owner(self, folded: Name) -> tuple[Name, Sandbox | None]:
-        """The deepest domain that is owned and has the name, with its owner."""
+    async def _owner(self, folded: Name) -> Domain:
         for start in range(len(folded)):
             if b"." in folded[start]:
                 continue  # a dot within a label is no boundary
             domain = b".".join(folded[start:]).decode("utf-8", "backslashreplace")
             owner = await self._sandboxes.owner(domain)
             if owner is not None:
-                return folded[start:], owner
-        return ROOT, None
+                return Domain(folded[start:], owner)
+        return Domain(ROOT, None)
 
     async def _own_zone(self, origin: Name, owner: Sandbox, view: View) -> Zone:
         places, written = self._places(view), await self._records.of(owner.name)
@@ -212,8 +235,11 @@ class Resolver:
 
 def shown(octets: bytes) -> str:
     """A query's octets as a transcript shows them."""
+    text = asked_text(octets)
+    if text:
+        return text
     try:
-        return query_text(_read(octets))
+        return asked_text(octets, _read(octets))
     except MalformedError as error:
         return f"({len(octets)} octets, malformed: {error})"
 
@@ -225,14 +251,14 @@ def opened(octets: bytes) -> Message | Outcome:
     except MalformedError as error:
         return _malformed(octets, error)
     if query.response:
-        return Outcome(f"({len(octets)} octets of a reply)", None, ())  # two servers must not talk in circles
+        return Outcome(None, "", asked=f"({len(octets)} octets of a reply)")  # two servers must not talk in circles
     return query
 
 
 def outcome_of(query: Message, reply: Message, sandbox: str, *, stream: bool) -> Outcome:
     """What becomes of a query with this reply."""
     printed, sent = fitted(reply, _limit(query, stream))
-    return Outcome(query_text(query), printed, tuple(reply_lines(sent)), sandbox)
+    return Outcome(printed, reply_text(printed, sent), sandbox)
 
 
 def fitted(reply: Message, limit: int) -> tuple[bytes, Message]:
@@ -272,9 +298,10 @@ def _read(octets: bytes) -> Message:
 def _malformed(octets: bytes, error: MalformedError) -> Outcome:
     asked = shown(octets)
     if error.header is None or error.header.response:
-        return Outcome(asked, None, ())
+        return Outcome(None, "", asked=asked)
     reply = replace(reply_to(error.header), rcode=Rcode.FORMERR)
-    return Outcome(asked, print_message(reply), tuple(reply_lines(reply)))
+    printed = print_message(reply)
+    return Outcome(printed, reply_text(printed, reply), asked=asked)
 
 
 def reply_to(query: Message) -> Message:

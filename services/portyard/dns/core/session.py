@@ -19,7 +19,7 @@ from portyard.commons.scenario.vocabulary import Scalar
 from portyard.dns.core.framing import framed
 from portyard.dns.core.model import Message, Question, Rcode, key
 from portyard.dns.core.presentation import NotPresentableError, name_text, reply_of, type_text
-from portyard.dns.core.resolver import Outcome, Resolver, opened, outcome_of, reply_to, shown
+from portyard.dns.core.resolver import Domain, Outcome, Resolver, opened, outcome_of, reply_to, shown
 from portyard.dns.core.zones import View
 
 IDLE_S = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
@@ -43,24 +43,32 @@ class Answering:
 
     async def answer(self, query: Message | Outcome) -> AsyncIterator[Effect]:
         """What one query, as `opened` reads it, brings about: a message, or none and the end of a connection."""
+        heeded, domain = await self.weighed(query)
+        if heeded and self._gate is not None and not isinstance(query, Outcome):
+            effects = self._ruled(query, self._gate)
+        else:
+            effects = self.unruled(query, domain)
+        async for effect in effects:
+            yield effect
+
+    async def unruled(self, query: Message | Outcome, domain: Domain | None) -> AsyncIterator[Effect]:
+        """The same where rules have no say; `domain` as it was `weighed`."""
         if isinstance(query, Outcome):
             yield _sent(query)
-        elif self._gate is not None and await self.heeds(query):
-            async for effect in self._ruled(query, self._gate):
-                yield effect
         else:
-            outcome = await self._resolver.reply(query, self._view, stream=self._stream)
+            outcome = await self._resolver.reply(query, self._view, stream=self._stream, domain=domain)
             yield Joins(outcome.sandbox, anew=True)
             yield _sent(outcome)
 
-    async def heeds(self, query: Message | Outcome) -> bool:
-        """Whether rules have a say in a query's answer, which then may be long in coming."""
+    async def weighed(self, query: Message | Outcome) -> tuple[bool, Domain | None]:
+        """Whether rules have a say in a query's answer, which then may be long in coming; and the name's domain, if it is known then."""
         gate = self._gate
         if gate is None or isinstance(query, Outcome) or not query.questions or not gate.armed:
-            return False
+            return False, None
         question = query.questions[0]
-        sandbox = await self._resolver.sandbox_of(question.name)  # of the name that is asked for: its rules count
-        return gate.heeds("query", partial(self._fields, question), sandbox)
+        domain = await self._resolver.domain_of(question.name)  # of the name that is asked for: its owner's rules count
+        asked = question.name, question.type, self._view  # with one gate, all that its fields depend on
+        return gate.heeds("query", partial(self._fields, question), domain.sandbox, asked), domain
 
     def _fields(self, question: Question) -> dict[str, Scalar]:
         return {
@@ -73,7 +81,7 @@ class Answering:
     async def _ruled(self, query: Message, gate: SessionGate) -> AsyncIterator[Effect]:
         """The sandbox whose names are asked for is joined first: its rules are the ones that count."""
         question = query.questions[0]
-        yield Joins(await self._resolver.sandbox_of(question.name), anew=True)
+        yield Joins((await self._resolver.domain_of(question.name)).sandbox, anew=True)
 
         async def truth() -> AsyncIterator[Effect]:
             yield _sent(await self._resolver.reply(query, self._view, stream=self._stream))
@@ -135,4 +143,4 @@ class StreamSession:
 def _sent(outcome: Outcome) -> Effect:
     if outcome.octets is None:
         return Close()  # not a query: no answer can be matched to it, and what follows is as doubtful
-    return Send(outcome.octets, "\r\n".join(outcome.lines))
+    return Send(outcome.octets, outcome.told)
