@@ -6,8 +6,9 @@ Knows no octets of messages and no zones. Text to value and value to text are in
 from __future__ import annotations
 
 import ipaddress
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -46,13 +47,14 @@ from portyard.dns.core.model import (
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^\s"\\]|\\.)+)', re.DOTALL)
 _LABEL = re.compile(r"((?:[^.\\]|\\.)*)(?:\.|$)", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-9]{3}|.)", re.DOTALL)
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*/=:")
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*/=:"
 _STRING_LIMIT = 255  # RFC 1035 §3.3
 _SPOKEN = frozenset({Type.A, Type.AAAA, Type.NS, Type.CNAME, Type.PTR, Type.MX, Type.TXT, Type.SOA, Type.SRV})
 _TYPES = {member.value: member.name for member in Type}
 _CLASSES = {member.value: member.name for member in Class}
 _OPCODES = {member.value: member.name for member in Opcode}
 _RCODES = {member.value: member.name for member in Rcode}
+_IN = Class.IN.value
 _SECTIONS = ("answer", "authority", "additional")
 _FLAGS = {
     "aa": "authoritative",
@@ -62,6 +64,7 @@ _FLAGS = {
     "ad": "authentic_data",
     "cd": "checking_disabled",
 }
+_flags = operator.attrgetter(*_FLAGS.values())
 
 
 class NotPresentableError(ValueError):
@@ -106,7 +109,7 @@ def type_of(text: str) -> int:
 
 def type_text(number: int) -> str:
     """A type's name, or TYPE<n>."""
-    return _TYPES.get(number, f"TYPE{number}")
+    return _TYPES.get(number) or f"TYPE{number}"
 
 
 def data_of(kind: int, text: str) -> Data:
@@ -155,7 +158,7 @@ def data_text(data: Data) -> str:
     """A record's data in master file form."""
     match data:
         case Address(octets):
-            return str(ipaddress.ip_address(octets))
+            return ".".join(map(str, octets)) if len(octets) == 4 else str(ipaddress.ip_address(octets))
         case Target(name):
             return name_text(name)
         case Mx(preference, exchange):
@@ -204,17 +207,16 @@ def query_of(text: str, number: int = 0) -> Message:
 def query_text(message: Message) -> str:
     """A query as a transcript shows it."""
     opcode = "" if message.opcode == Opcode.QUERY else _OPCODES.get(message.opcode, f"OPCODE{message.opcode}") + " "
-    asked = " ".join(_question_text(question) for question in message.questions) or "(no question)"
-    flags = [f"+{flag}" for flag in _flag_words(message)]
-    return " ".join([opcode + asked, *flags])
+    asked = " ".join(map(_question_text, message.questions)) or "(no question)"
+    return opcode + "".join((asked, *(f" +{flag}" for flag in _flag_words(message))))
 
 
 def reply_lines(message: Message) -> list[str]:
     """A reply as a transcript shows it: the outcome, then a line for each record."""
-    lines = [" ".join([_RCODES.get(message.rcode, f"RCODE{message.rcode}"), *_flag_words(message)])]
-    for section in _SECTIONS:
-        records = message.answers if section == "answer" else getattr(message, section)
-        lines += [f"{section} {record_text(record)}" for record in records]
+    lines = [" ".join((_RCODES.get(message.rcode) or f"RCODE{message.rcode}", *_flag_words(message)))]
+    for section, records in zip(_SECTIONS, (message.answers, message.authority, message.additional), strict=True):
+        for record in records:
+            lines.append(f"{section} {record_text(record)}")
     return lines
 
 
@@ -268,7 +270,7 @@ def record_of(text: str) -> Record:
 
 def record_text(record: Record) -> str:
     """A record in master file form, the class left out where it is IN."""
-    klass = "" if record.klass == Class.IN else _CLASSES.get(record.klass, f"CLASS{record.klass}") + " "
+    klass = "" if record.klass == _IN else _CLASSES.get(record.klass, f"CLASS{record.klass}") + " "
     return f"{name_text(record.name)} {record.ttl} {klass}{type_text(record.type)} {data_text(record.data)}"
 
 
@@ -277,12 +279,18 @@ def _question_text(question: Question) -> str:
     return f"{type_text(question.type)} {name_text(question.name)}{klass}"
 
 
-def _flag_words(message: Message) -> list[str]:
-    words = [word for word, attribute in _FLAGS.items() if getattr(message, attribute)]
-    if message.edns is not None:
-        words.append(f"edns={message.edns.payload}")
-        words += [f"version={message.edns.version}"] * (message.edns.version > 0) + ["do"] * message.edns.dnssec_ok
-    return words
+def _flag_words(message: Message) -> Sequence[str]:
+    words = _words_of(_flags(message))
+    edns = message.edns
+    if edns is None:
+        return words
+    version = (f"version={edns.version}",) * (edns.version > 0)
+    return *words, f"edns={edns.payload}", *version, *("do",) * edns.dnssec_ok
+
+
+@lru_cache
+def _words_of(flags: tuple[bool, ...]) -> Sequence[str]:
+    return tuple(word for word, on in zip(_FLAGS, flags, strict=True) if on)
 
 
 def _query_flags(words: list[str]) -> dict[str, str]:
@@ -343,6 +351,8 @@ def _unescaped(text: str) -> bytes:
 
 
 def _escaped(label: bytes) -> str:
+    if not label.translate(None, _PLAIN):  # as almost all are
+        return label.decode()
     return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03d}" for octet in label)
 
 
