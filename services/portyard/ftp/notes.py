@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+from collections.abc import Callable
+from functools import lru_cache
 
 from portyard.commons.journal.model import SessionLog
+from portyard.commons.journal.pages import TEXTS
 from portyard.commons.tls.alerts import explain
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.setup import hello_fields
@@ -16,6 +19,7 @@ from portyard.ftp.hosted import AsyncChat, FTPHandler
 from portyard.ftp.tls import TlsChannel
 
 _LAST_LINE = re.compile(r"\d{3}(?: |$)", re.ASCII)
+_SAID = 128  # replies of which it is known how they go out: sessions mostly say the same
 
 _logger = logging.getLogger("portyard.ftp")
 
@@ -31,6 +35,13 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
     pen: SessionLog
     greeting: str
     _reply = ""  # lines of one that isn't whole yet
+    _note_line: Callable[[bytes], None]
+    _note_octets: Callable[[bytes], None]
+
+    def note_in(self, pen: SessionLog) -> None:
+        """Have the journal's pen."""
+        self.pen = pen
+        self._note_line, self._note_octets = pen.noter(TEXTS["command"]), pen.noter(TEXTS["reply"])
 
     # Replies
 
@@ -47,17 +58,13 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         """Send a reply of one line, or the last line of several; nothing while a handshake is under way or failed."""
         if self._closed or self.handshaking:
             return
-        self._last_response = resp
-        line = one_line(self.in_dialect(resp))
-        if self._reply or not _LAST_LINE.match(line):
-            Notes.push(self, line + "\r\n")
+        said = self.in_dialect(resp)
+        octets = None if self._reply else _whole(said)
+        if octets is None or said == self.greeting:
+            Notes.push(self, f"{one_line(said)}\r\n")
         else:
-            octets = f"{line}\r\n".encode("utf-8", "surrogateescape")
             AsyncChat.push(self, octets)
-            if line.isascii() and line != self.greeting:
-                self.pen.reply(octets)  # as they are: nobody turns them into text before somebody reads it
-            else:
-                self._note_reply(line)
+            self._note_octets(octets)  # as they are: nobody turns them into text before somebody reads it
 
     def _note_reply(self, told: str) -> None:
         text = printable(told)
@@ -76,11 +83,14 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
 
     # The journal
 
-    def note_command(self, text: str, verb: str) -> None:
-        """A command came; its verb is in capitals."""
+    def note_command(self, line: bytes, text: str, verb: str) -> None:
+        """A command came: its octets, the same as text, and its verb in capitals."""
         # a blank before or behind the verb makes it a syntax error, with a secret in it all the same
         plain = verb.isalpha() and verb not in SECRET_VERBS
-        self.pen.command(printable(text) if plain else shown(text))
+        if plain and len(text) == len(line):  # ASCII, and no Telnet
+            self._note_line(line)
+        else:
+            self.pen.command(printable(text) if plain else shown(text))
 
     def note_handshake(self, channel: str, fields: dict[str, object], seconds: float) -> None:
         """A handshake is done, so long after TLS was turned to.
@@ -143,3 +153,10 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
     def log_exception(self, instance: object) -> None:
         """An exception that nothing else handled."""
         _logger.exception("a connection failed")
+
+
+@lru_cache(_SAID)
+def _whole(reply: str) -> bytes | None:
+    """The octets of a reply that is one line of ASCII; None for another, or for one that goes on."""
+    line = one_line(reply)
+    return f"{line}\r\n".encode() if line.isascii() and _LAST_LINE.match(line) else None

@@ -34,7 +34,7 @@ from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
 from portyard.ftp.core.listing import strip_options
 from portyard.ftp.core.replies import printable, shown
-from portyard.ftp.core.verbs import PHASES, fields_of, verb_of
+from portyard.ftp.core.verbs import PHASES, SELF_CONTAINED, fields_of, verb_of
 from portyard.ftp.data import Passive
 from portyard.ftp.hosted import AsyncChat
 from portyard.ftp.private import Data
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 HUNG_UP = "hung up by a rule"
 _CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
+_ALWAYS_ASKED = _CLAIMS | DATA_COMMANDS
+_NO_PHASES: frozenset[str] = frozenset()
 
 
 class Ruled(Stubbed):
@@ -59,7 +61,7 @@ class Ruled(Stubbed):
     """
 
     def __init__(self, room: Room, connection: Connection, sock: socket.socket) -> None:
-        self.phases: frozenset[str] = frozenset()
+        self.phases = _NO_PHASES
         self.transfer_path = "/"
         self.transfer_command = ""
         self._hushed = False
@@ -102,21 +104,23 @@ class Ruled(Stubbed):
 
     def dispatch(self, text: str, verb: str, argument: str) -> None:
         """Ask, then obey a command."""
-        self.phases = frozenset()
-        if not self._transferring():
+        self.phases = _NO_PHASES
+        if self._lie is not None and not self._transferring():
             self._lie = None
         gate = self.gate
-        if gate is not None and gate.armed and self._heeds(gate, verb, argument):
+        if gate is not None and gate.armed and self._heeds(gate, text, verb, argument):
             self.wait_for(self._ask_command(text, verb, argument))
         else:
             super().dispatch(text, verb, argument)
 
-    def _heeds(self, gate: SessionGate, command: str, argument: str) -> bool:
+    def _heeds(self, gate: SessionGate, text: str, command: str, argument: str) -> bool:
         """Whether a command has to be asked about, which takes a task of its own."""
-        if command in _CLAIMS or command in DATA_COMMANDS:
+        if command in _ALWAYS_ASKED:
             return True
         verb = verb_of(command)
-        return gate.heeds(verb, lambda: self._fields_of(verb, command, argument))
+        # A line that will come again is known by itself; one that names another file each time isn't worth remembering.
+        comes_again = verb in SELF_CONTAINED or (verb == "cwd" and argument[:1] == "/")
+        return gate.heeds(verb, lambda: self._fields_of(verb, command, argument), event=text if comes_again else None)
 
     def _fields_of(self, verb: str, command: str, argument: str) -> dict[str, Scalar]:
         folder = self.fs.cwd if self.authenticated else "/"

@@ -81,7 +81,7 @@ class Session(Handshakes):
     def __init__(self, room: Room, connection: Connection, sock: socket.socket) -> None:
         self.room = room
         self.connection = connection
-        self.pen = connection.log
+        self.note_in(connection.log)
         self.gate = connection.gate
         self.reason = "peer closed"
         self.family = sock.family
@@ -220,7 +220,7 @@ class Session(Handshakes):
             return
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
-        self.note_command(text, verb)
+        self.note_command(line, text, verb)
         self.dispatch(text, verb, argument)
 
     def dispatch(self, text: str, verb: str, argument: str) -> None:

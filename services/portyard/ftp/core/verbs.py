@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from portyard.commons.scenario.vocabulary import (
@@ -158,12 +159,17 @@ VOCABULARY = Vocabulary(
 )
 
 _OTHER_NAMES = {"XCWD": "cwd", "XCUP": "cdup", "XMKD": "mkd", "XPWD": "pwd", "XRMD": "rmd"}
+_VERBS = {name.upper(): name for name in _COMMANDS if name != "unknown"} | _OTHER_NAMES
+
+SELF_CONTAINED = frozenset(name for name, verb in _COMMANDS.items() if not verb.fields.keys() & {"path", "offset"})
+"""The verbs whose fields follow from the line alone, wherever one is."""
+
+_STRAIGHT = re.compile(r"(?:/[^/.][^/]*)+")  # a path as it is when nothing has to be resolved any more
 
 
 def verb_of(command: str) -> str:
     """The verb of a command in capitals."""
-    verb = _OTHER_NAMES.get(command, command.lower())
-    return verb if verb in _COMMANDS else "unknown"
+    return _VERBS.get(command, "unknown")
 
 
 def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) -> dict[str, Scalar]:
@@ -179,6 +185,10 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
     declared = _COMMANDS[verb].fields
     if declared is _ARGUMENT:
         return {"argument": argument}
+    if declared is _PATH:
+        return {"path": _absolute(folder, argument.partition(" ")[2] if verb == "mfmt" else argument)}
+    if not declared:
+        return {}
     values: dict[str, Scalar] = {
         "argument": argument,
         "command": command,
@@ -187,6 +197,13 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
         "offset": offset,
     }
     if "path" in declared:
-        named = argument.partition(" ")[2] if verb == "mfmt" else argument
-        values["path"] = posixpath.normpath(posixpath.join("/", folder, named))
+        values["path"] = _absolute(folder, argument)
     return {name: values[name] for name in declared}
+
+
+def _absolute(folder: str, named: str) -> str:
+    """The path that is meant, without dots. What most clients name is one already, or one name in the current directory."""
+    path = named if named[:1] == "/" else f"/{named}" if folder == "/" else f"{folder}/{named}"
+    if _STRAIGHT.fullmatch(path):
+        return path
+    return posixpath.normpath(posixpath.join("/", folder, named))
