@@ -23,6 +23,7 @@ from portyard.dns.core.model import (
     Target,
     Txt,
     Type,
+    key,
     length,
 )
 from portyard.dns.core.presentation import data_of, data_text, name_of, name_text, query_of, query_text
@@ -124,6 +125,7 @@ def test_the_room_answers_any_octets_without_raising(octets: bytes, stream: bool
 @given(names)
 def test_names_read_back_from_text(name: Name) -> None:
     assert name_of(name_text(name)) == name
+    assert name_text(name).lower() == name_text(key(name))
 
 
 @given(typed_data)

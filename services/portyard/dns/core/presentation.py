@@ -48,6 +48,7 @@ _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^\s"\\]|\\.)+)', re.DOTALL)
 _LABEL = re.compile(r"((?:[^.\\]|\\.)*)(?:\.|$)", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-9]{3}|.)", re.DOTALL)
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*/=:"
+_PLAIN_NAME = _PLAIN + b"."
 _STRING_LIMIT = 255  # RFC 1035 §3.3
 _SPOKEN = frozenset({Type.A, Type.AAAA, Type.NS, Type.CNAME, Type.PTR, Type.MX, Type.TXT, Type.SOA, Type.SRV})
 _TYPES = {member.value: member.name for member in Type}
@@ -95,6 +96,9 @@ def name_of(text: str) -> Name:
 @lru_cache(maxsize=1024)  # a query's name is told several times, and asked for again
 def name_text(name: Name) -> str:
     """The name with its final dot, octets beyond letters, digits and a few marks escaped."""
+    plain = b".".join(name)
+    if name and plain.count(b".") == len(name) - 1 and not plain.translate(None, _PLAIN_NAME):  # as almost all are
+        return plain.decode() + "."
     return "".join(_escaped(label) + "." for label in name) or "."
 
 
@@ -351,8 +355,6 @@ def _unescaped(text: str) -> bytes:
 
 
 def _escaped(label: bytes) -> str:
-    if not label.translate(None, _PLAIN):  # as almost all are
-        return label.decode()
     return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03d}" for octet in label)
 
 

@@ -17,7 +17,7 @@ from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import Gate, ruled
 from portyard.commons.scenario.vocabulary import Scalar
 from portyard.dns.core.framing import framed
-from portyard.dns.core.model import Message, Question, Rcode, key
+from portyard.dns.core.model import Message, Question, Rcode
 from portyard.dns.core.presentation import NotPresentableError, name_text, reply_of, type_text
 from portyard.dns.core.resolver import Domain, Outcome, Resolver, opened, outcome_of, reply_to, shown
 from portyard.dns.core.zones import View
@@ -40,6 +40,7 @@ class Answering:
         self._view = view
         self._stream = stream
         self._gate = gate
+        self._way: dict[str, Scalar] = {"transport": "tcp" if stream else "udp", "view": view.value}
 
     async def answer(self, query: Message | Outcome) -> AsyncIterator[Effect]:
         """What one query, as `opened` reads it, brings about: a message, or none and the end of a connection."""
@@ -72,10 +73,9 @@ class Answering:
 
     def _fields(self, question: Question) -> dict[str, Scalar]:
         return {
-            "name": name_text(key(question.name)).removesuffix(".") or ".",
+            "name": name_text(question.name).lower().removesuffix(".") or ".",  # what is escaped has no letters
             "type": type_text(question.type),
-            "transport": "tcp" if self._stream else "udp",
-            "view": self._view.value,
+            **self._way,
         }
 
     async def _ruled(self, query: Message, gate: SessionGate) -> AsyncIterator[Effect]:
