@@ -6,28 +6,23 @@ in force at the next event once the call that set it has returned. The first rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from portyard.commons.scenario.actions import Action, Reset, action_name
 from portyard.commons.scenario.counting import chance
-from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed, RuleSet
+from portyard.commons.scenario.index import Bucket, CompiledRule, RuleSet
 from portyard.commons.scenario.magic import parse_magic
 from portyard.commons.scenario.model import Event, Rule, Scalar, StoredRule, Verdict, verdict_of
+from portyard.commons.scenario.session_gate import Known, SessionGate, Stamp
 from portyard.commons.scenario.templates import filled
 from portyard.commons.scenario.vocabulary import Vocabulary
 
-_SANDBOXES = 4096  # whose rules are kept ready
-_VERBS = 256  # of one session, of which it is known what is left to ask
-_EVENTS = 32  # of one session, of which it is known that no rule means them: clients mostly repeat themselves
-_EMPTY = Bucket(())
+__all__ = ["Claim", "Gate", "Insiders", "RuleBook", "SessionGate", "Stamp"]
 
-Known = tuple[int, Narrowed | None]
-"""What is left to ask, and the generation of which this is true."""
-_NOTHING_LEFT: Known = (-1, None)
-Stamp = tuple[int, str, str]
-"""The rules' generation, a session's sandbox and its account."""
+_SANDBOXES = 4096  # whose rules are kept ready
+_EMPTY = Bucket(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,179 +286,6 @@ class Gate:
             if not await self._rules.claim_magic(event.sandbox, scope, magic.rule.times):
                 return None
         return verdict_of(magic.words, actions)
-
-
-class SessionGate:
-    """What one session asks; made by `Gate.session`.
-
-    Attributes:
-        sandbox: Set it when the session joins one.
-        account: Set it when somebody logged in.
-        recipe: The certificate that a rule wanted when the connection came, or None.
-        persona: The quirks of the persona that the session has, of the type that its room declares, or None.
-    """
-
-    __slots__ = (
-        "_ended",
-        "_gate",
-        "_generation",
-        "_internal",
-        "_narrowed",
-        "_peer",
-        "_port",
-        "_quiet",
-        "_role",
-        "_room",
-        "_session",
-        "account",
-        "persona",
-        "recipe",
-        "sandbox",
-    )
-
-    def __init__(
-        self, gate: Gate, room: str, role: str, sandbox: str, session: str, peer: str, port: str, internal: bool
-    ) -> None:
-        self._gate = gate
-        self._generation = gate._generation
-        self._room = room
-        self._role = role
-        self._session = session
-        self._peer = peer
-        self._port = port
-        self._internal = internal
-        self._ended = False
-        self._narrowed: dict[tuple[str, str, str], Known] = {}
-        self._quiet: dict[Hashable, Stamp] = {}
-        self.sandbox = sandbox
-        self.account = ""
-        self.recipe: str | None = None
-        self.persona: object | None = None
-
-    @property
-    def armed(self) -> bool:
-        """False while there is no rule and no magic anywhere; then the fields of an event need not even be gathered."""
-        return not self._ended and self._gate.armed
-
-    @property
-    def stamp(self) -> Stamp:
-        """Another one as soon as the same event may mean something else to the rules."""
-        return self._generation(), self.sandbox, self.account
-
-    def asks(self, verb: str, sandbox: str | None = None) -> bool:
-        """Whether any rule, or magic, may mean such an event: for what is done in another way only so that it can be asked about.
-
-        Args:
-            verb: Of the room's vocabulary.
-            sandbox: The event's alone (a recipient's); the session's when None.
-        """
-        left = self._left(self.sandbox if sandbox is None else sandbox, verb)
-        return left is None or left[1] is not None
-
-    def heeds(
-        self,
-        verb: str,
-        fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
-        sandbox: str | None = None,
-        event: Hashable = None,
-    ) -> bool:
-        """Whether such an event has to be asked about; mostly it is known at once that it hasn't.
-
-        Args:
-            verb: Of the room's vocabulary.
-            fields: The verb's own fields, or what makes them: called only where some rule may look at them.
-            sandbox: The event's alone (a recipient's); the session's when None.
-            event: All that decides about verb and fields (a line as it came), by which it is known when it comes again; None where
-                finding that out takes as long as asking.
-        """
-        gate, generation = self._gate, self._generation()
-        if generation == gate._seen and not gate._anything:  # as `idle`
-            return False
-        if sandbox is None:
-            sandbox = self.sandbox
-        if event is None:
-            return self._looks(verb, fields, sandbox, generation)
-        stamp = generation, sandbox, self.account
-        if self._quiet.get(event) == stamp:
-            return False
-        if self._looks(verb, fields, sandbox, generation):
-            return True
-        if len(self._quiet) >= _EVENTS:
-            self._quiet.clear()
-        self._quiet[event] = stamp
-        return False
-
-    def _looks(
-        self,
-        verb: str,
-        fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
-        sandbox: str,
-        generation: int,
-    ) -> bool:
-        left = self._narrowed.get((sandbox, verb, self.account))
-        if left is None or left[0] != generation:
-            left = self._left(sandbox, verb)
-            if left is None:
-                return True
-        narrowed = left[1]
-        return narrowed is not None and narrowed.may_mean(fields() if callable(fields) else fields)
-
-    def end(self) -> None:
-        """The connection is gone: what its room still does spends no more rules, which are there for those who can see them act."""
-        self._ended = True
-        self._narrowed.clear()
-
-    def _left(self, sandbox: str, verb: str) -> Known | None:
-        """What is left to ask of a verb; None while the rules have to be read first."""
-        key, gate = (sandbox, verb, self.account), self._gate
-        left = self._narrowed.get(key)
-        if left is not None and left[0] == gate._generation():
-            return left
-        if self._ended or gate.idle:
-            return _NOTHING_LEFT
-        stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
-        left = gate.narrowed(sandbox, self._room, verb, stays)
-        if left is not None:
-            if len(self._narrowed) >= _VERBS:
-                self._narrowed.clear()
-            self._narrowed[key] = left
-        return left
-
-    def trust(self) -> None:
-        """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
-        self._internal = True
-
-    async def ask(self, verb: str, /, **fields: Scalar) -> Verdict | None:
-        """What is to be done about something that the session is about to do; None for what always happens.
-
-        Args:
-            verb: Of the room's vocabulary.
-            **fields: The verb's own fields.
-        """
-        gate = self._gate
-        if not gate._anything and gate._generation() == gate._seen:  # as `idle`: mostly this is all that is done
-            return None
-        if not self.heeds(verb, fields):
-            return None
-        return await gate.ask(self._event(self.sandbox, verb, fields))
-
-    async def ask_in(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
-        """The same in a sandbox that this event alone belongs to (a recipient's)."""
-        return await self._gate.ask(self._event(sandbox, verb, fields)) if self.heeds(verb, fields, sandbox) else None
-
-    def _event(self, sandbox: str, verb: str, fields: dict[str, Scalar]) -> Event:
-        return Event(
-            self._room,
-            verb,
-            self._role,
-            sandbox,
-            self._session,
-            self._peer,
-            self.account,
-            self._port,
-            self._internal,
-            fields,
-        )
 
 
 def _scope(rule: Rule, event: Event) -> str | None:

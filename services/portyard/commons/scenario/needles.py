@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _END = ""  # the letter behind a word's last
@@ -16,24 +16,35 @@ class Needles:
 
     Args:
         words: The bits of each; no word is empty.
+
+    Attributes:
+        first: Finds the first of them in a text, or None; None where there is no word.
     """
 
+    __slots__ = ("_each", "_expression", "_words", "first")
+
     def __init__(self, words: Mapping[str, int]) -> None:
-        expression = _expression(_trie(words)) if words else r"(?!)"
-        self._any = re.compile(expression).search
-        self._each = re.compile(f"(?=({expression}))").findall
-        # Where several words begin the longest is found: it stands for those that it begins with.
-        self._bits = {word: _with_beginnings(word, words) for word in words}
+        self._words = words
+        self._expression = _expression(_trie(words)) if words else ""
+        self.first: Callable[[str], object] | None = re.compile(self._expression).search if words else None
+        self._each: tuple[Callable[[str], list[str]], Mapping[str, int]] | None = None
 
     def find(self, text: str) -> int:
         """The bits of all words that a text holds."""
-        first = self._any(text)
-        if first is None:
+        if self.first is None or self.first(text) is None:
             return 0
+        each, bits = self._each or self._finder()
         found = 0
-        for word in self._each(text, first.start()):
-            found |= self._bits[word]
+        for word in each(text):
+            found |= bits[word]
         return found
+
+    def _finder(self) -> tuple[Callable[[str], list[str]], Mapping[str, int]]:
+        """Finds every word; made when the first is found, since a second expression takes as long to make as the first."""
+        # Where several words begin the longest is found: it stands for those that it begins with.
+        bits = {word: _with_beginnings(word, self._words) for word in self._words}
+        self._each = re.compile(f"(?=({self._expression}))").findall, bits
+        return self._each
 
 
 def _with_beginnings(word: str, words: Mapping[str, int]) -> int:

@@ -1,0 +1,148 @@
+"""Which of many rules an event may meet, asked field by field; and what of it one session still has to ask. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from portyard.commons.scenario.compiled import CompiledRule
+from portyard.commons.scenario.memory import Memory
+from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.tables import Table
+
+_EVENTS = 512  # of alike sessions and one verb, of which it is known whether any rule means them
+_LONGEST_KNOWN = 512  # characters of a value of such an event: a header may hold a megabyte
+
+
+class Index:
+    """Rules, each a bit, and for each field that they ask for a table of who asks for what.
+
+    Args:
+        rules: They, in their order.
+
+    Attributes:
+        everybody: The bits of all.
+        owners: By field, the bits of those who ask for it; who is asked for by most comes first.
+    """
+
+    __slots__ = ("_rules", "_tables", "everybody", "owners")
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self._rules = rules
+        self._tables: dict[str, Table] = {}
+        self.everybody = (1 << len(rules)) - 1
+        owners: dict[str, int] = {}
+        for place, rule in enumerate(rules):
+            for name in rule.conditions:
+                owners[name] = owners.get(name, 0) | 1 << place
+        self.owners = dict(sorted(owners.items(), key=lambda item: -item[1].bit_count()))
+
+    def table(self, name: str) -> Table:
+        """A field's table; made when it is first wanted."""
+        table = self._tables.get(name)
+        if table is None:
+            conditions = ((1 << place, rule.conditions.get(name)) for place, rule in enumerate(self._rules))
+            table = self._tables[name] = Table((bit, patterns) for bit, patterns in conditions if patterns)
+        return table
+
+    def left(self, values: Mapping[str, Scalar], names: Iterable[str] | None = None) -> int:
+        """The bits of the rules that may mean some values.
+
+        Args:
+            values: The fields'.
+            names: The fields that alone are looked at; all when None.
+        """
+        left = self.everybody
+        for name in self.owners if names is None else names:
+            owners = self.owners.get(name, 0)
+            if left & owners:
+                value = values.get(name)
+                left &= ~owners if value is None else ~owners | self.table(name).find(value)
+                if not left:
+                    break
+        return left
+
+    def each(self, bits: int) -> Iterator[tuple[CompiledRule, int]]:
+        """The rules with these bits."""
+        while bits:
+            lowest = bits & -bits
+            yield self._rules[lowest.bit_length() - 1], lowest
+            bits ^= lowest
+
+
+class Narrowed:
+    """What is left to ask about the events of one session.
+
+    Mostly nobody means a field's value, and then nobody means the event who asks for that field. So that no bits have to be counted, it is
+    known beforehand which fields come to an end for everybody.
+
+    Args:
+        index: Of the rules.
+        left: The bits of those that may still be meant.
+        known: The fields that stay as they are.
+        magic: The field in which magic words are looked for, or None.
+    """
+
+    __slots__ = ("_always", "_enough", "_index", "_known", "_left", "_magic", "_names", "_stays")
+
+    def __init__(self, index: Index, left: int, known: Collection[str], magic: str | None) -> None:
+        self._index = index
+        self._left = left
+        self._stays = known
+        self._magic = magic
+        self._names = _covering(index, left, known)
+        self._known: Memory[tuple[Scalar | None, ...], bool] = Memory(_EVENTS)
+        self._enough: list[tuple[str, Table]] = []
+        for name in self._names:
+            if left:
+                self._enough.append((name, index.table(name)))
+                left &= ~index.owners[name]
+        self._always = left != 0  # somebody asks for nothing more
+        if self._always:
+            self._enough.clear()
+
+    def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
+        """Whether a rule means an event with these fields, or magic may."""
+        if self._magic is not None and "+" in str(fields.get(self._magic, "")):
+            return True
+        for name, table in self._enough:
+            value = fields.get(name)
+            if value is not None and value != table.silent and not table.is_silent(value):
+                return self._weigh(fields)
+        return self._always
+
+    def _weigh(self, fields: Mapping[str, Scalar]) -> bool:
+        event = tuple(map(fields.get, self._names))  # a field's values are of one kind, so that 1 and True never meet
+        known = self._known.get(event)
+        if known is None:
+            known = self._look(event, fields)
+            if not any(isinstance(value, str) and len(value) > _LONGEST_KNOWN for value in event):
+                self._known.put(event, known)
+        return known
+
+    def _look(self, event: Iterable[Scalar | None], fields: Mapping[str, Scalar]) -> bool:
+        """Ask every field; first those that nobody means, since that takes least."""
+        left, loud = self._left, []
+        for name, value in zip(self._names, event, strict=True):
+            table, owners = self._index.table(name), self._index.owners[name]
+            if value is not None and value != table.silent and not table.is_silent(value):
+                loud.append((table, value, owners))
+                continue
+            left &= ~owners
+            if not left:
+                return False
+        for table, value, owners in loud:
+            if left & owners:
+                left &= ~owners | table.find(value)
+        return any(rule.matches(fields, self._stays) for rule, _ in self._index.each(left))
+
+
+def _covering(index: Index, left: int, known: Collection[str]) -> list[str]:
+    """The fields that rules which are left ask for; each next the one that most rules ask for which ask for none before it."""
+    asked = [(name, owners & left) for name, owners in index.owners.items() if name not in known and owners & left]
+    names = []
+    while asked:
+        best = max(asked, key=lambda item: (item[1] & left).bit_count())
+        asked.remove(best)
+        names.append(best[0])
+        left &= ~best[1]
+    return names
