@@ -10,7 +10,7 @@ from portyard.commons.scenario.parsing import parse_rule
 from portyard.smtp.core.fields import fields_of, verb_of
 from portyard.smtp.core.grammar import parse_command
 from portyard.smtp.core.model import Mailbox, Transaction
-from portyard.smtp.core.ruling import subject_of
+from portyard.smtp.core.ruled_content import subject_of
 from portyard.smtp.core.session import _HANDLERS
 from portyard.smtp.core.verbs import VOCABULARY
 

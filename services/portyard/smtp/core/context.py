@@ -80,6 +80,7 @@ class Context:
         facts: What a persona's texts may tell: `host`, `peer`, `session`, `time`.
         seats: Where an address's connections are counted.
         command: The word that the last command begins with, in capitals.
+        calm: What decided about the last DATA that no rule meant.
     """
 
     role: Role
@@ -100,6 +101,7 @@ class Context:
     facts: Mapping[str, str] = field(default_factory=dict)
     seats: Seats = field(default_factory=Seats)
     command: str = ""
+    calm: object = None
 
     def say(self, answer: Reply) -> Send:
         """The effect that sends a reply, in the persona's words where it has some."""

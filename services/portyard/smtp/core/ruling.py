@@ -10,26 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from dataclasses import replace
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from portyard.commons.effects import Arm, Effect, Note, Pause, Send
-from portyard.commons.events import DotBlock, Line
-from portyard.commons.scenario.actions import action_name
+from portyard.commons.effects import Effect, Send
+from portyard.commons.events import Line
 from portyard.commons.scenario.engine import SessionGate
-from portyard.commons.scenario.model import Verdict
 from portyard.commons.scenario.obeying import obeyed
 from portyard.commons.scenario.vocabulary import Scalar
-from portyard.smtp.core import model, trace
+from portyard.smtp.core import model
 from portyard.smtp.core.commands import security, transaction
 from portyard.smtp.core.context import Context
-from portyard.smtp.core.fields import fields_of, sender_of, verb_of
-from portyard.smtp.core.grammar import print_mailbox
+from portyard.smtp.core.fields import fields_of, verb_of
 from portyard.smtp.core.hop import KEYWORD, parse_hop
-from portyard.smtp.core.model import Command, PeerError, Recipient, Transaction
+from portyard.smtp.core.model import Command, PeerError, Recipient
 from portyard.smtp.core.state import Phase
 
 if TYPE_CHECKING:
@@ -41,7 +35,6 @@ Fields = Callable[[], dict[str, Scalar]]
 Answer = Sequence[Effect] | AsyncIterator[Effect]
 """The effects where no rule has a say; where one has, what makes them one after the other."""
 
-_SUBJECT: Final = re.compile(rb"subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
 _BARE: Final = re.compile(r"([245])\d\d(?= as the address asks$)")
 
 
@@ -56,28 +49,33 @@ async def line(session: Session, event: Line) -> Answer:
         return session.refuse(error.reply)
 
 
-async def _command(session: Session, command: Command, octets: bytes) -> Answer:
-    """A command that belongs to the session."""
-    fields = partial(fields_of, command, None)
-    return await _asked(session, command, (gate_of(session.context).sandbox,), verb_of(command), fields, octets)
+def _command(session: Session, command: Command, octets: bytes) -> Awaitable[Answer]:
+    """A command that belongs to the session; its line tells all of its fields."""
+    gate, verb, fields = gate_of(session.context), verb_of(command), partial(fields_of, command, None)
+    if not gate.heeds(verb, fields, None, octets):
+        return session.answer(command)
+    return _ask(session, (gate.sandbox,), verb, partial(session.answer, command), fields)
 
 
-async def _mail(session: Session, command: Command, octets: bytes) -> Answer:
+def _mail(session: Session, command: Command, octets: bytes) -> Awaitable[Answer]:
     """MAIL; a testbed peer that proves itself is inside from here on, and names the sandbox."""
     assert isinstance(command, model.Mail)
-    context = session.context
-    hop = _hop(context, command)
-    sandboxes: tuple[str, ...] = (gate_of(context).sandbox,)
-    if hop is not None:
-        context.trust()
-        sandboxes = (hop.sandbox,) if await context.door.stands(model.Taker(hop.sandbox, hop.generation)) else ()
-    return await _asked(session, command, sandboxes, "mail", partial(fields_of, command, None), octets)
+    hop = _hop(session.context, command) if command.parameters else None
+    return _command(session, command, octets) if hop is None else _handed_on(session, command, hop, octets)
+
+
+async def _handed_on(session: Session, command: Command, hop: model.Hop, octets: bytes) -> Answer:
+    """MAIL from a testbed peer."""
+    context, fields = session.context, partial(fields_of, command, None)
+    context.trust()
+    stands = await context.door.stands(model.Taker(hop.sandbox, hop.generation))
+    if not stands or not gate_of(context).heeds("mail", fields, hop.sandbox, octets):
+        return await session.answer(command)
+    return await _ask(session, (hop.sandbox,), "mail", partial(session.answer, command), fields)
 
 
 def _hop(context: Context, command: model.Mail) -> model.Hop | None:
     """What a testbed peer proves with the command."""
-    if not command.parameters:
-        return None
     claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
     return next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
 
@@ -102,18 +100,21 @@ async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
 
 async def _data(session: Session, command: Command, octets: bytes) -> Answer:
     """DATA, and the moment after its 354."""
-    sandboxes = _sandboxes(session.context)
-    fields = partial(fields_of, command, session.context.transaction)
-    going = _from(session.context)
+    context, sandboxes, going = session.context, sandboxes_of(session.context), _from(session.context)
+    shape = (going, sandboxes, gate_of(context).stamp)
+    if context.calm == shape:  # clients repeat themselves, and the last time no rule meant either moment
+        return await session.answer(command)
+    fields = partial(fields_of, command, context.transaction)
     if _heeds(session, sandboxes, "data", fields, ("data", *going)):
         answer = await _ask(session, sandboxes, "data", partial(session.answer, command), fields)
         return _and_then(session, answer, sandboxes, fields)
     effects = await session.answer(command)
-    if session.context.machine.phase is not Phase.DATA or not _heeds(
-        session, sandboxes, "receiving", fields, ("receiving", *going)
-    ):
+    if context.machine.phase is not Phase.DATA:
         return effects
-    return _one_by_one(effects, await _ask(session, sandboxes, "receiving", _nothing, fields))
+    if _heeds(session, sandboxes, "receiving", fields, ("receiving", *going)):
+        return _one_by_one(effects, await _ask(session, sandboxes, "receiving", _nothing, fields))
+    context.calm = shape
+    return effects
 
 
 async def _and_then(
@@ -174,126 +175,6 @@ _STEPS: Final[dict[type[Command], Callable[[Session, Command, bytes], Awaitable[
 }
 
 
-# ── The message ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def content(session: Session, block: DotBlock) -> Answer:
-    """The answer to the message, as the sandboxes of its recipients want it."""
-    context = session.context
-    going = context.transaction
-    assert going is not None, "message data comes only in a transaction"
-    sandboxes = _sandboxes(context)
-    if not any(gate_of(context).heeds("content", partial(_content, going, name, block), name) for name in sandboxes):
-        context.machine.settle()
-        return await transaction.message(context, block)
-    gate = gate_of(context)
-    verdicts = {name: await gate.ask_in(name, "content", _content(going, name, block)) for name in sandboxes}
-    told = [verdict for verdict in verdicts.values() if verdict is not None]
-    context.machine.settle()
-    if not told:
-        return await transaction.message(context, block)
-    if len(verdicts) > 1 and context.role.lmtp and all(map(_by_reply, told)):
-        return _several(session, block, verdicts)
-    replies = len(going.recipients) if context.role.lmtp else 1
-    return _whole(session, block, _foremost(told), replies)
-
-
-async def _whole(session: Session, block: DotBlock, verdict: Verdict, replies: int) -> AsyncIterator[Effect]:
-    """One verdict on the whole message."""
-
-    async def all_said(text: str) -> AsyncIterator[Effect]:
-        for _ in range(replies):  # RFC 2033 §4.2: one for each recipient
-            async for effect in said(text):
-                yield effect
-
-    def refused(text: str) -> AsyncIterator[Effect]:
-        session.context.transaction = None  # RFC 5321 §4.1.1.4: the transaction ends either way
-        return all_said(text)
-
-    truth = _truth(session, partial(transaction.message, session.context, block))
-    async for effect in obeyed(verdict, "content", truth, refused, all_said):
-        yield effect
-    session.context.transaction = None
-
-
-async def _several(session: Session, block: DotBlock, verdicts: dict[str, Verdict | None]) -> AsyncIterator[Effect]:
-    """With LMTP each recipient has a reply of its own: what its sandbox wants of it."""
-    context = session.context
-    going = context.transaction
-    assert going is not None
-    for verdict in filter(None, verdicts.values()):
-        yield Note(
-            "fault", {"verb": "content", "rule": verdict.rule, "does": [action_name(a) for a in verdict.actions]}
-        )
-        if verdict.delay_s:
-            yield Pause(verdict.delay_s)
-        if verdict.faults:
-            yield Arm(verdict.faults)
-    everybody = going.recipients
-    taken = [r for r in everybody if (found := verdicts.get(r.sandbox)) is None or found.refuse is None]
-    truth: list[Effect] = []
-    if taken:
-        context.transaction = replace(going, recipients=taken)
-        truth = [effect async for effect in _truth(session, partial(transaction.message, context, block))]
-    context.transaction = None
-    for effect in truth:
-        if not isinstance(effect, Send):
-            yield effect
-    answers = iter([effect for effect in truth if isinstance(effect, Send)])
-    for recipient in everybody:
-        found = verdicts.get(recipient.sandbox)
-        true = next(answers) if found is None or found.refuse is None else None
-        text = None if found is None else found.refuse or found.say
-        if text is not None:
-            yield _send(text)
-        elif true is not None:
-            yield true
-
-
-def _by_reply(verdict: Verdict) -> bool:
-    """Whether it is obeyed by what some recipients are told, the others left alone."""
-    return not (verdict.silence or verdict.hang_up or verdict.script is not None)
-
-
-def _foremost(verdicts: Sequence[Verdict]) -> Verdict:
-    """Of several sandboxes' verdicts on one reply the first that answers, or else the first."""
-    return next((verdict for verdict in verdicts if verdict.answers), verdicts[0])
-
-
-def _content(going: Transaction, sandbox: str, block: DotBlock) -> dict[str, Scalar]:
-    """A message's fields as one of its recipients' sandboxes sees them."""
-    mine = [recipient.mailbox for recipient in going.recipients if recipient.sandbox == sandbox]
-    return {
-        **sender_of(going),
-        "recipients": len(mine),
-        "recipient": " ".join(map(print_mailbox, mine)),
-        "size": block.size,
-        "subject": subject_of(block.data),
-    }
-
-
-def subject_of(octets: bytes) -> str:
-    """The message's Subject, unfolded and decoded as far as it can be (RFC 2047); "" where there is none."""
-    found = _subject_field(trace.header_of(octets))
-    if found is None:
-        return ""
-    text = found[1].decode("utf-8", "replace").replace("\r\n", "").strip()
-    try:
-        return str(make_header(decode_header(text))) if "=?" in text else text
-    except (HeaderParseError, LookupError, UnicodeDecodeError, ValueError):
-        return text
-
-
-def _subject_field(header: bytes) -> re.Match[bytes] | None:
-    lines = b"\n" + header.lower()
-    at = lines.find(b"\nsubject")  # an expression would look at every octet before it
-    while at >= 0:
-        if found := _SUBJECT.match(header, at):
-            return found
-        at = lines.find(b"\nsubject", at + 1)
-    return None
-
-
 # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -303,7 +184,7 @@ def gate_of(context: Context) -> SessionGate:
     return context.gate
 
 
-def _sandboxes(context: Context) -> tuple[str, ...]:
+def sandboxes_of(context: Context) -> tuple[str, ...]:
     """Those of the transaction's recipients, each once, without those that were reset since."""
     recipients: Sequence[Recipient] = context.transaction.recipients if context.transaction else ()
     if not recipients:
@@ -322,19 +203,7 @@ def _from(context: Context) -> tuple[Hashable, ...]:
 def _heeds(session: Session, sandboxes: Sequence[str], verb: str, fields: Fields, event: Hashable) -> bool:
     """Whether one of these sandboxes has to be asked."""
     gate = gate_of(session.context)
-    for sandbox in sandboxes:  # noqa: SIM110 - mostly one: a generator would take as long as the question
-        if gate.heeds(verb, fields, sandbox, event):
-            return True
-    return False
-
-
-async def _asked(
-    session: Session, command: Command, sandboxes: Sequence[str], verb: str, fields: Fields, octets: bytes
-) -> Answer:
-    """A command's answer as the rules of these sandboxes want it; its line tells all of its fields."""
-    if not _heeds(session, sandboxes, verb, fields, octets):
-        return await session.answer(command)
-    return await _ask(session, sandboxes, verb, partial(session.answer, command), fields)
+    return any(gate.heeds(verb, fields, sandbox, event) for sandbox in sandboxes)
 
 
 async def _ask(
@@ -350,7 +219,7 @@ async def _ask(
     for sandbox in sandboxes:
         verdict = await gate.ask_in(sandbox, verb, fields())
         if verdict is not None:
-            return obeyed(verdict, verb, _truth(session, work), refused or said, said)
+            return obeyed(verdict, verb, true_answer(session, work), refused or said, said)
     return await work()
 
 
@@ -365,7 +234,7 @@ async def _one_by_one(*answers: Answer) -> AsyncIterator[Effect]:
                 yield effect
 
 
-async def _truth(session: Session, work: Work) -> AsyncIterator[Effect]:
+async def true_answer(session: Session, work: Work) -> AsyncIterator[Effect]:
     """What the room does by itself, its refusals among it, so that a lie is told in their place, too."""
     try:
         effects = await work()
@@ -381,10 +250,11 @@ async def _nothing() -> Sequence[Effect]:
 
 async def said(text: str) -> AsyncIterator[Effect]:
     """A whole reply that a rule wrote."""
-    yield _send(text)
+    yield spoken(text)
 
 
-def _send(text: str) -> Send:
+def spoken(text: str) -> Send:
+    """The same as an effect."""
     # RFC 2034 §4: each reply has an enhanced code; of a magic address's we write the text
     lines = _BARE.sub(r"\g<0> \1.0.0", text).replace("\r\n", "\n").split("\n")
     return Send(b"".join(line.encode() + b"\r\n" for line in lines))

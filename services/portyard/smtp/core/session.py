@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from portyard.commons.effects import Close, Effect, Pause
 from portyard.commons.events import DotBlock, Event, Gone, Line, Timeout, TlsStarted, TooLong
-from portyard.smtp.core import model, ruling
+from portyard.smtp.core import model, ruled_content, ruling
 from portyard.smtp.core.commands import hello, security, transaction
 from portyard.smtp.core.context import Context
 from portyard.smtp.core.grammar import parse_command
@@ -60,7 +60,7 @@ class Session:
             case Line() if ruled:
                 effects = await ruling.line(self, event)
             case DotBlock() if ruled:
-                effects = await ruling.content(self, event)
+                effects = await ruled_content.content(self, event)
             case Line():
                 effects = await self._line(event)
             case DotBlock():
