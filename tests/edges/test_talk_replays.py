@@ -53,6 +53,8 @@ def imap_errand(served: Served, trusting: ssl.SSLContext) -> None:
     client.starttls(trusting)
     client.login(USER, PASSWORD)
     client.create("Sent/2026")
+    client.append("Sent/2026", None, None, b"Subject: again\r\n\r\nhello\r\n")  # type: ignore[arg-type]
+    client.append("Sent/2026", None, None, b"Subject: again\r\n\r\nhello\r\n" * 40)  # type: ignore[arg-type]
     client.select()
     client.search(None, "ALL")
     client.fetch("1:2", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")

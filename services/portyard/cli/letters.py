@@ -124,7 +124,7 @@ def _hand_over(link: Link, envelope: Envelope, login: str | None, password: str 
     """Speak SMTP; the line that tells what became of it."""
     where = link.endpoint("mta", "smtp") if login is None else link.endpoint("msa", "submission")
     if login is not None:
-        password = password if password is not None else _known(link, login)
+        password = password if password is not None else password_of(link, login)
     with smtplib.SMTP(where.host, where.host_number, timeout=TIMEOUT_S) as client:
         client.ehlo_or_helo_if_needed()
         if login is not None:
@@ -151,7 +151,12 @@ def _address(link: Link, login: str) -> str:
     return next((each for each in (own, *addresses) if each in addresses and each.partition("@")[0] == bare), own)
 
 
-def _known(link: Link, login: str) -> str:
+def password_of(link: Link, login: str) -> str:
+    """The password that the settings give an account.
+
+    Raises:
+        CommandError: They give it none.
+    """
     for account in link.settings.accounts:
         if login in (account.address, account.address.partition("@")[0]):
             return account.password

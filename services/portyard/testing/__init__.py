@@ -8,10 +8,12 @@ def test_retry(sandbox):
 
 from __future__ import annotations
 
+from portyard.commons.talk.model import TalkError
 from portyard.testing.control import ControlError
 from portyard.testing.mail import Message, NothingCameError
 from portyard.testing.sandbox import Account, Sandbox
 from portyard.testing.services import Rule, Service, UnseenWarning
+from portyard.testing.talks import TalkFailure
 from portyard.testing.testbed import Testbed
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "Rule",
     "Sandbox",
     "Service",
+    "TalkError",
+    "TalkFailure",
     "Testbed",
     "UnseenWarning",
 ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from portyard.testing.control import Control
+
+if TYPE_CHECKING:
+    from portyard.testing.sandbox import Account
 
 WEB = {"http": "http", "websocket": "ws"}
 EARLY = ("connect", "greeting", "tls")
@@ -141,6 +146,31 @@ class Service:
         port = self.tls_port if tls else self.port
         prefix = "" if self.leased else f"/~{self._sandbox.rpartition('/')[2]}"
         return f"{WEB[self._room]}{'s' if tls else ''}://{self.host}:{port}{prefix}/{path.lstrip('/')}"
+
+    def play(self, talk: Path | str, account: Account | None = None) -> int:
+        """Be a talk's client here: what was seen once, such as a session that `portyard export --format test` wrote down, is had again.
+
+        Args:
+            talk: Its file, or its text.
+            account: Whose `$user`, `$password` and `$plain` are, where the talk has such.
+
+        Returns:
+            How many lines the server said, each as the talk has it.
+
+        Raises:
+            TalkFailure: The server said something else; the message shows the conversation so far.
+            TalkError: The talk is malformed, of another room, or needs more than a client.
+        """
+        from portyard.commons.talk.model import TalkError
+        from portyard.testing import talks
+
+        told = talks.read(talk)
+        if told.room != self._room:
+            raise TalkError(f"room: {told.room}: this is {self._room}")
+        context = ssl.create_default_context(cadata=self._control.raw("ca.pem").decode())
+        port = self.tls_port if talks.starts_with_tls(told) else self.port
+        values = talks.values_of(account.address, account.password) if account is not None else {}
+        return talks.play(told, talks.Server(self.host, port, context), values)
 
     def rule(self, on: str, then: dict[str, Any], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
         """Set any rule.

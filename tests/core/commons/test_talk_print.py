@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.talk.parse import raw_octets
 from portyard.commons.talk.print import journal_talk
+from portyard.commons.talk.replay import replayable
 
 START = datetime(2030, 1, 2, tzinfo=UTC)
 
@@ -59,4 +61,57 @@ def test_what_is_no_line_is_told_shortly() -> None:
         "# tls step=hello versions=TLSv1.3,TLSv1.2 cipher_suites=3 seconds=0.003",
         "# fault verb=rcpt does=respond,hang_up",
         "# transfer complete=yes seconds=2",
+    ]
+
+
+def test_headers_say_where_and_who() -> None:
+    record = SessionRecord("1", "imap", "imap", "default", "127.0.0.1:5", START, None, "ada@portyard.test")
+    told = [JournalEvent(1, START, "opened", {"service": "imap", "port": "imaps"})]
+    assert journal_talk(record, told).startswith("room: imap  port: imaps  account: ada@portyard.test\n# 2030-01-02")
+
+
+def test_a_literal_has_no_line_end_of_its_own() -> None:
+    told = talk(
+        ("command", {"text": "a APPEND INBOX {9}"}),
+        ("reply", {"text": "+ Ready"}),
+        ("command", {"text": "$x\\{a*3}\r\n\x01"}),
+        ("command", {"text": ""}),
+        ("command", {"text": "b LOGIN {3+}"}),
+        ("command", {"text": "ada"}),
+        ("command", {"text": " {6+}"}),
+        ("command", {"text": "«secret, 6 bytes»"}),
+        ("command", {"text": ""}),
+        ("command", {"text": "c APPEND INBOX {70000}"}),
+        ("reply", {"text": "+ Ready"}),
+        ("command", {"text": "«literal, 70000 bytes»"}),
+        ("command", {"text": "d APPEND INBOX {99999999}"}),
+        ("reply", {"text": "d NO too large"}),
+        ("command", {"text": "e NOOP"}),
+        ("command", {"text": "USER {5}"}),
+        ("reply", {"text": "+OK"}),
+        ("command", {"text": "PASS x"}),
+    )
+    said = [line for line in told if line.startswith("C")]
+    assert said == [
+        "C: a APPEND INBOX {9}",
+        r"C~: $$x\\\x7ba*3}\r\n\x01",
+        "C: ",
+        "C: b LOGIN {3+}",
+        "C~: ada",
+        "C:  {6+}",
+        "C~: «secret, 6 bytes»",
+        "C: ",
+        "C: c APPEND INBOX {70000}",
+        "C~: «literal, 70000 bytes»",
+        "C: d APPEND INBOX {99999999}",
+        "C: e NOOP",
+        "C: USER {5}",
+        "C: PASS x",
+    ]
+    assert raw_octets(said[1].removeprefix("C~: ").replace("$$", "$")) == b"$x\\{a*3}\r\n\x01"
+    assert [line for line in replayable("\n".join(told)).split("\n") if line.startswith("C~")] == [
+        said[1],
+        "C~: ada",
+        "C~: $password",
+        "C~: {x*70000}",
     ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.talk.model import CLOSE, CLOSED, TLS, Talk, TalkLine
+
+_ANNOUNCED: Final = re.compile(r"\{\d+(\+)?\}$")
+_RUN: Final = re.compile(r"\{(?=.\*\d+\})", re.DOTALL)
 
 
 def print_talk(talk: Talk) -> str:
@@ -23,10 +28,45 @@ def _print_line(line: TalkLine, numbered: bool) -> str:
 
 def journal_talk(session: SessionRecord, events: Sequence[JournalEvent]) -> str:
     """A session of the journal as a talk: what was said line by line, the rest as comments."""
-    out = [f"room: {session.room}", f"# {session.opened_at.isoformat()} {session.service} from {session.peer}"]
+    out = [_headers(session, events), f"# {session.opened_at.isoformat()} {session.service} from {session.peer}"]
+    literals = _Literals()
     for event in events:
-        out += _event_lines(event)
+        if literals.take(event):
+            out.append(f"C~: {_exactly(str(event.fields.get('text', '')))}")
+        else:
+            out += _event_lines(event)
     return "\n".join(out) + "\n"
+
+
+def _headers(session: SessionRecord, events: Sequence[JournalEvent]) -> str:
+    found = [f"room: {session.room}"]
+    if events and events[0].kind == "opened" and (port := events[0].fields.get("port")):
+        found.append(f"port: {port}")
+    if session.account is not None:
+        found.append(f"account: {session.account}")
+    return "  ".join(found)
+
+
+class _Literals:
+    """Knows which of a client's words are literals (RFC 3501 §4.3): octets with no line end of their own."""
+
+    def __init__(self) -> None:
+        self._announced = False
+        self._next = False
+
+    def take(self, event: JournalEvent) -> bool:
+        """Whether this event, the next of its session, is a literal."""
+        text = str(event.fields.get("text", ""))
+        if event.kind == "reply":
+            self._next = self._next or (self._announced and text.startswith("+ "))  # else it was refused
+            self._announced = False
+            return False
+        if event.kind != "command":
+            return False
+        literal, found = self._next, _ANNOUNCED.search(text)
+        self._announced = found is not None
+        self._next = found is not None and bool(found[1])  # RFC 7888 §4: nobody waits for leave
+        return literal
 
 
 def _event_lines(event: JournalEvent) -> Iterable[str]:
@@ -95,3 +135,12 @@ def _escaped(text: str) -> str:
     """A line that stays one line, whatever it held; a dollar stays a dollar."""
     shown = text.replace("$", "$$")
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in shown)
+
+
+def _exactly(text: str) -> str:
+    """Octets of the client's that are no line, as `raw_octets` reads them."""
+    shown = (
+        text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
+    )
+    shown = "".join(c if c.isprintable() else "".join(f"\\x{octet:02x}" for octet in c.encode()) for c in shown)
+    return _RUN.sub(r"\\x7b", shown).replace("$", "$$")

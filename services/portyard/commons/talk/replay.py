@@ -1,7 +1,7 @@
 """A journal's talk as one that runs again: what differs from run to run is `$`, and what was blanked has a name.
 
 `$password` stands for a blanked password, `$plain` for blanked credentials of SASL's PLAIN (RFC 4616): whoever runs the talk binds them. A
-message that was counted is one of that size again; what was counted of an answer is any lines.
+message or literal that was counted is one of that size again; what was counted of an answer is any lines.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ def _lines(lines: list[str]) -> Iterator[str]:
         step, _, text = line.partition(": ")
         if step == "S":
             yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_COUNTED.sub('$', _FRESH.sub('$', text))}"
+        elif step == "C~":
+            counted = _COUNTED.fullmatch(text)
+            exactly = f"{{x*{counted[1]}}}" if counted is not None else _SECRET.sub("$password", text)
+            yield f"C~: {exactly}"
         elif step == "C" and (counted := _COUNTED.fullmatch(text)) is not None:
             yield from _message(int(counted[1]))
         elif step == "C":
