@@ -43,6 +43,13 @@ def test_the_blocks(tmp_path: Path) -> None:
     assert re.search(rf"^{wanted} passed", outcome.stdout, re.MULTILINE), outcome.stdout[-1000:]
 
 
+def test_the_talk_that_is_played(tmp_path: Path) -> None:
+    (code,) = blocks(ROOT / "docs" / "talk.md", "python").values()
+    (tmp_path / "test_talk.py").write_text(code)
+    outcome = run(tmp_path)
+    assert re.search(r"^1 passed", outcome.stdout, re.MULTILINE), outcome.stdout[-4000:]
+
+
 def test_each_retry_takes_five_lines_at_most() -> None:
     tests = [
         part

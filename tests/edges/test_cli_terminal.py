@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from rich.text import Text
 from typer.testing import CliRunner
 
 from portyard.cli.app import app
@@ -31,6 +32,12 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_no_word_of_a_help_text_is_taken_for_markup() -> None:
+    texts = [option.help for command in COMMANDS.values() for option in command.params if getattr(option, "help", None)]
+    assert len(texts) > 50
+    assert [Text.from_markup(text).plain for text in texts] == texts
 
 
 def on_a_terminal(*words: str, folder: Path, **environment: str) -> str:

@@ -30,7 +30,7 @@ Senders = Annotated[
     typer.Option(
         "--from",
         metavar="ADDRESS",
-        help=f"Envelope and From. [default: the login, else the file's From, else {STRANGER}]",
+        help=f"Envelope and From. (default: the login, else the file's From, else {STRANGER})",
         show_default=False,
     ),
 ]
@@ -88,7 +88,7 @@ def send(
     password: Annotated[
         str | None,
         typer.Option(
-            help="The account's password. [default: the one that this folder's settings give it]", show_default=False
+            help="The account's password. (default: the one that this folder's settings give it)", show_default=False
         ),
     ] = None,
     url: Url = None,

@@ -32,12 +32,12 @@ def play(
     ] = None,
     login: Annotated[
         str | None,
-        typer.Option(metavar="ACCOUNT", help="What $user stands for. [default: who logged in]", show_default=False),
+        typer.Option(metavar="ACCOUNT", help="What $user stands for. (default: who logged in)", show_default=False),
     ] = None,
     password: Annotated[
         str | None,
         typer.Option(
-            help="What $password stands for. [default: the one that this folder's settings give the account]",
+            help="What $password stands for. (default: the one that this folder's settings give the account)",
             show_default=False,
         ),
     ] = None,
@@ -46,11 +46,13 @@ def play(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Who vouches for the server --to. [default: whom this machine trusts]",
+            help="Who vouches for the server --to. (default: whom this machine trusts)",
             show_default=False,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a line may take.")] = talks.TIMEOUT_S,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long a line may take.")
+    ] = talks.TIMEOUT_S,
     url: Url = None,
 ) -> None:
     """Have a session again that the journal printed: be its client, and say where the server answers differently."""
