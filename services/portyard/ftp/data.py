@@ -12,6 +12,7 @@ import socket
 import sys
 from typing import Any
 
+from portyard.commons.gentle import kept_socket
 from portyard.ftp.core.addresses import HostPort, extended_passive_reply, passive_reply, same_host
 from portyard.ftp.core.ascii import FromNetwork, ToNetwork
 from portyard.ftp.core.replies import storing_failed
@@ -45,7 +46,13 @@ class PlainData(DTPHandler):  # type: ignore[misc]
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
         self._from_network: FromNetwork | None = None
         self._told = False
+        self._ours = False  # that it ends now, while the client may still be sending
         super().__init__(sock, cmd_channel)
+
+    @property
+    def _sends(self) -> bool:
+        """Whether it is a download or a listing."""
+        return bool(self._initialized and not self.receive)
 
     # Receiving
 
@@ -111,14 +118,23 @@ class PlainData(DTPHandler):  # type: ignore[misc]
 
     def broken(self) -> None:
         """The peer broke off."""
-        self._fail("426 Data connection broken off; transfer aborted.")
+        self._end("426 Data connection broken off; transfer aborted.")
 
     def abort(self, reply: str = "") -> None:
-        """End it now."""
+        """End it now; the client isn't cut off in the midst of what it sends, and reads the reply."""
         self._told = True
         self._fail(reply)
 
+    def drop(self) -> None:
+        """End it now; nobody reads a reply any more."""
+        self._told = True
+        self._end("")
+
     def _fail(self, reply: str) -> None:
+        self._ours = True
+        self._end(reply)
+
+    def _end(self, reply: str) -> None:
         self.transfer_finished = False
         self._resp = (reply, None) if reply else ()
         self.close()
@@ -150,6 +166,8 @@ class PlainData(DTPHandler):  # type: ignore[misc]
             self._settle()
         if self._initialized and not self._resp and not self._told:
             self._resp = ("426 Data connection closed; transfer aborted.", None)
+        if self._ours and not self._sends:
+            self.cmd_channel.room.leaving.see_out(kept_socket(self.socket))
         file = self.file_obj
         super().close()
         if file is None and self._initialized:

@@ -18,6 +18,7 @@ from portyard.commons.yard import Connection, Yard
 from portyard.ftp.core.addresses import Surroundings, read_routes
 from portyard.ftp.core.listing import DEFAULT_FACTS
 from portyard.ftp.ioloop import AsyncioLoop
+from portyard.ftp.leaving import Leaving
 from portyard.ftp.ruled import Ruled
 from portyard.ftp.session import Session
 from portyard.ftp.tls import Terms
@@ -38,6 +39,7 @@ class Room:
         yard: Where it stands.
         ioloop: pyftpdlib's loop over ours.
         server: What pyftpdlib asks of a server object; the listener does the work of one.
+        leaving: Connections whose clients have yet to notice that they are over.
         wire: The relays of data connections on which faults may be put.
         passive_ports: Where passive data connections listen; None for any port.
     """
@@ -48,6 +50,7 @@ class Room:
         self.yard = yard
         self.ioloop = AsyncioLoop()
         self.server = SimpleNamespace(ip_map=[], _accept_new_cons=lambda: True)
+        self.leaving = Leaving()
         self.wire = Wire(random.Random(yard.rng.getrandbits(64)))
         self.passive_ports = _port_range(yard.settings.passive_ports)
         self._service = service
@@ -78,6 +81,7 @@ class Room:
             session.close()
         self.ioloop.close()
         await see_off(leaving)
+        await self.leaving.close()
         await self.wire.close()
 
     def good_terms(self) -> Terms:

@@ -40,15 +40,16 @@ class Data(TlsChannel, WatchedData):
         WatchedData.broken(self)
 
     def abort(self, reply: str = "") -> None:
-        """End it now, without a goodbye, which might wait."""
-        self.secured = False
+        """See PlainData; with a goodbye, after which alone ftplib reads the reply, unless it would call half a download whole."""
+        if self.secured and not self.tot_bytes_sent:
+            self._say_goodbye()
+        self.secured = False  # no goodbye is waited for
         super().abort(reply)
 
-    def decline(self, reply: str) -> None:
-        """See WatchedData; with a goodbye where nothing was carried yet: ftplib reads the reply only after it."""
-        if self.secured and not self.get_transmitted_bytes():
-            self._say_goodbye()
-        super().decline(reply)
+    def drop(self) -> None:
+        """See PlainData; without a goodbye."""
+        self.secured = False
+        super().drop()
 
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came: the control connection's certificate is shown, unless a rule wants another."""

@@ -40,7 +40,7 @@ from portyard.ftp.hosted import AsyncChat
 from portyard.ftp.private import Data
 from portyard.ftp.session import Session
 from portyard.ftp.stubbed import Stubbed
-from portyard.ftp.tls import Terms, TlsChannel, drain
+from portyard.ftp.tls import Terms, TlsChannel
 
 if TYPE_CHECKING:
     from portyard.ftp.edge import Room
@@ -289,16 +289,14 @@ class Ruled(Stubbed):
         if self._closed:
             return
         self.reason = HUNG_UP
-        self._held.clear()
         if self.data_channel is not None:
-            drain(self.data_channel.socket)
             self.data_channel.part()
-        drain(self.socket)
-        self.close_when_done()
+        self.leave()
 
     def _reset(self) -> None:
         """Close the control connection by RST."""
         self.reason = "reset by a rule"
+        self._leaves = False
         self.secured = False  # no goodbye, which would come before the RST
         linger_not(self.socket)
         self.close()

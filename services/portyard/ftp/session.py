@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
+from portyard.commons.gentle import kept_socket
 from portyard.commons.scenario.personas import worn
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
@@ -92,6 +93,7 @@ class Session(Handshakes):
         self._too_long = False
         self._hearing = False
         self._heard_all = False
+        self._leaves = False
         self.no_data = ""
         self.quirks = OURS if self.gate is None or self.gate.persona is None else worn(self.gate, Quirks)
         self.greeting = f"220 {self.quirks.greeting}" if self.quirks.greeting else f"220 {self.banner}."
@@ -324,8 +326,13 @@ class Session(Handshakes):
         self.respond(reply)
         if not self._closed:
             self.reason = reason
-            self._held.clear()
-            self.close_when_done()
+            self.leave()
+
+    def leave(self) -> None:
+        """Close when all is sent; whatever else the client sent or sends, it reads to the end."""
+        self._held.clear()
+        self._leaves = True
+        self.close_when_done()
 
     def handle_timeout(self) -> None:
         """The client was idle for too long."""
@@ -335,7 +342,12 @@ class Session(Handshakes):
         """Close the control connection and what hangs on it."""
         if not self._closed:
             self._drop_data()
+            own = kept_socket(self.socket) if self._leaves else None
             super().close()
+            if self._closed:
+                self.room.leaving.see_out(own)
+            elif own is not None:  # there is no room for the goodbye yet
+                own.close()
         self._ended()
 
     def handle_error(self) -> None:
@@ -346,7 +358,7 @@ class Session(Handshakes):
     def _drop_data(self) -> None:
         data: Data | None = self.data_channel
         if data is not None:
-            data.abort()
+            data.drop()
 
     def _ended(self) -> None:
         if self._handshake_timer is not None:

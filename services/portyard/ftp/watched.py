@@ -189,7 +189,7 @@ class WatchedData(PlainData):
 
     def part(self) -> None:
         """Close cleanly in the midst of things; a reply isn't due."""
-        self._told = True
+        self._told = self._ours = True
         self.transfer_finished = False
         self._resp = ()
         self.close()
