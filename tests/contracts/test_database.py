@@ -189,6 +189,30 @@ def test_many_may_open_at_once(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_is_dropped_from_a_file_that_nobody_scrubs_is_not_written_once_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        generations = Generations(tmp_path / "generations")
+        body, kept = b"w" * 8000, 400
+        grown = {}
+        for scrubbed in (True, False):
+            path = tmp_path / f"{scrubbed}.db"
+            schema = Schema("t", ("CREATE TABLE t (body BLOB)",), scrubbed=scrubbed)
+            database = await SqliteDatabase.open(path, schema, generations)
+            if scrubbed:  # as some builds have it from the start
+                await database.write(lambda work: work.execute("PRAGMA secure_delete = ON"))
+            await database.write(lambda work: work.execute_many("INSERT INTO t VALUES (?)", [(body,)] * kept))
+            written = path.with_name(f"{path.name}-wal").stat().st_size
+            await database.write(lambda work: work.execute("DELETE FROM t"))
+            grown[scrubbed] = path.with_name(f"{path.name}-wal").stat().st_size - written
+            assert await database.read("PRAGMA page_size") == [(8192,)]
+            await database.close()
+        assert grown[True] > kept * len(body)
+        assert grown[False] < kept * len(body) // 10
+        generations.close()
+
+    run(main())
+
+
 def test_a_later_schema_migrates_and_a_newer_file_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         generations = Generations(tmp_path / "generations")

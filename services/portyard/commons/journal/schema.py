@@ -72,4 +72,5 @@ SCHEMA = Schema(
         DELETE FROM pages;
         """,
     ),
+    scrubbed=False,  # secrets don't come so far, and what is dropped is as much as what comes
 )
