@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from portyard import __version__
 from portyard.cli.app import app
 from portyard.cli.screen import screen, table
 from portyard.cli.tail import lines_of
@@ -552,6 +553,33 @@ def test_the_long_column_gives_way_and_no_other(capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"openssh-10\.0  x{120,}… *", first)
     assert len(first) <= screen.width
     assert second.split() == ["a", "short"]
+
+
+def test_sessions_are_listed_and_known_by_how_their_ids_end(run: Run) -> None:
+    assert run("sessions").stderr == "no sessions\n"
+    run("send", "--to", "mira@portyard.test", "--subject", "tide")
+    run("mail", "wait", "--subject", "tide", "--timeout", "20")
+    every = json.loads(run("sessions", "--json").stdout)
+    (session,) = (each for each in every if each["service"] == "mta")
+    listed = run("sessions", "--room", "smtp").stdout
+    assert re.search(
+        rf"^{session['id']} +smtp/mta +[-0-9]+ [:0-9]+ +(open|[.0-9]+) +127\.0\.0\.1:", listed, re.MULTILINE
+    )
+    ending = session["id"][-8:]
+    assert run("export", ending).stdout == run("export", session["id"]).stdout
+    assert "mira@portyard.test" in run("export", ending).stdout
+    past = ("tail", "--since", session["opened_at"], "--count", "1", "--json", "--session")
+    assert json.loads(run(*past, ending).stdout)["session"] == session["id"]
+    assert json.loads(run(*past, "last").stdout)["session"] == every[0]["id"]
+    assert the_line(run("tail", "--session", "zz", status=1).stderr) == (
+        "portyard: no session zz in sandbox default; see: portyard sessions"
+    )
+    if len(every) > 1:
+        assert "several sessions' ids end" in run("export", "", status=1).stderr
+
+
+def test_which_portyard_this_is(run: Run) -> None:
+    assert run("--version").stdout == f"portyard {__version__}\n"
 
 
 def test_tail_says_an_event_as_a_person_would() -> None:

@@ -77,6 +77,12 @@ pytestmark = pytest.mark.skipif(BASH is None, reason="not installed: bash")
         ("portyard rules create --tls exp", {"expired"}),
         ("portyard serve m", {"msa", "mta", "mda"}),
         ("portyard completion z", {"zsh"}),
+        ("portyard rules create --per s", {"session"}),
+        ("portyard rules create --on smtp.rcpt --where s", {"sender="}),
+        ("portyard rules create --on imap.moon --where s", set()),
+        ("portyard sandboxes lease t1 im", {"imap"}),
+        ("portyard sandboxes lease t1 cons", set()),
+        ("portyard personas show ss", {"ssh"}),
     ],
 )
 def test_bash_completes(line: str, wanted: set[str], command: Path) -> None:
@@ -89,8 +95,23 @@ def test_sandboxes_are_those_that_are_there(command: Path, tmp_path: Path) -> No
     with serving(state, "console") as running:
         url = f"http://127.0.0.1:{running.port('console')}"
         portyard("sandboxes", "create", "dock-7", cwd=tmp_path, PORTYARD_URL=url)
-        assert set(completed("portyard tail --sandbox d", command, PORTYARD_URL=url)) == {"default", "dock-7"}
+        for line in ("portyard tail --sandbox d", "portyard reset d", "portyard sandboxes delete d"):
+            assert set(completed(line, command, PORTYARD_URL=url)) == {"default", "dock-7"}
     assert completed("portyard tail --sandbox d", command, PORTYARD_URL=url) == []  # nobody answers, nobody complains
+
+
+def test_rules_and_personas_are_those_that_are_there(command: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with serving(state, "console") as running:
+        url = f"http://127.0.0.1:{running.port('console')}"
+        portyard("sandboxes", "create", "dock-7", cwd=tmp_path, PORTYARD_URL=url)
+        for words in (("--name", "tide", "--sandbox", "dock-7"), ("--name", "ebb"), ()):
+            done = portyard("rules", "create", "--on", "smtp.rcpt", "--hang-up", *words, cwd=tmp_path, PORTYARD_URL=url)
+            assert done.returncode == 0, done.stderr
+        assert set(completed("portyard rules delete ", command, PORTYARD_URL=url)) == {"ebb", "3"}
+        assert completed("portyard rules delete --sandbox dock-7 t", command, PORTYARD_URL=url) == ["tide"]
+        assert completed("portyard personas show imap g", command, PORTYARD_URL=url) == ["gmail"]
 
 
 def test_it_installs_itself(command: Path) -> None:

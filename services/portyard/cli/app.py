@@ -14,7 +14,8 @@ import typer
 from rich.status import Status
 from rich.table import Table
 
-from portyard.cli import completion, export, letters, mail, personas, rules, sandboxes, tail
+from portyard import __version__
+from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
@@ -26,7 +27,6 @@ from portyard.testing.control import ControlError
 
 app = typer.Typer(
     name="portyard",
-    help="A yard full of ports: complete protocol servers to point real clients at.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -39,6 +39,21 @@ app = typer.Typer(
         'portyard --install-completion      (once, for your shell; or: eval "$(portyard completion bash)")',
     ),
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"portyard {__version__}\n")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which Portyard this is.")
+    ] = False,
+) -> None:
+    """A yard full of ports: complete protocol servers to point real clients at."""
 
 
 @app.command()
@@ -198,7 +213,7 @@ def ca(
         CaFormat, typer.Option("--format", "-f", help="pem, or Java's trust stores: p12, and jks for old ones.")
     ] = CaFormat.PEM,
     password: Annotated[
-        str | None, typer.Option(help="Of the p12 or jks. [default: changeit]", show_default=False)
+        str | None, typer.Option(help="Of the p12 or jks. (default: changeit)", show_default=False)
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file instead of standard output.")
@@ -264,6 +279,7 @@ app.command(
         "portyard tail", "portyard tail --room smtp --kind command", "portyard tail --kind fault --sandbox t1"
     )
 )(tail.tail)
+app.command(epilog=examples("portyard sessions", "portyard sessions --room imap --sandbox t1"))(sessions.sessions)
 app.add_typer(rules.app, name="rules")
 app.add_typer(sandboxes.app, name="sandboxes")
 app.add_typer(personas.app, name="personas")
@@ -276,6 +292,12 @@ app.command(
         "portyard export --format mbox --output mail.mbox",
     )
 )(export.export)
+app.command(
+    epilog=examples(
+        "portyard export last --format test > seen.talk; portyard play seen.talk",
+        "portyard play seen.talk --to imap.example.org:143 --login ada --password '...'",
+    )
+)(play.play)
 app.command(
     epilog=examples(
         'eval "$(portyard completion bash)"      (in ~/.bashrc)',

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]  # told in its own documentation
@@ -75,11 +76,60 @@ def sandboxes(incomplete: str) -> list[str]:
     return _fitting(incomplete, _quietly(_sandboxes))
 
 
+def leasable(incomplete: str) -> list[str]:
+    """The services whose listeners a sandbox may lease."""
+    from portyard.rooms import cards
+
+    return _fitting(incomplete, (service.name for card in cards() for service in card.services if service.journalled))
+
+
+def scopes(incomplete: str) -> list[str]:
+    """For what a rule may count by itself."""
+    return _fitting(incomplete, ("session", "peer", "account"))
+
+
+def fields(context: typer.Context, incomplete: str) -> list[str]:
+    """The fields of the verb that the line has named already."""
+    from portyard.rooms import cards
+
+    room, _, verb = str(context.params.get("on") or "").partition(".")
+    known = {card.name: card.vocabulary for card in cards() if card.vocabulary is not None}
+    if room not in known or verb not in known[room].verbs:
+        return []
+    return _fitting(incomplete, (f"{field}=" for field in known[room].fields_of(verb)))
+
+
+def rules(context: typer.Context, incomplete: str) -> list[str]:
+    """The rules of the sandbox that the line has named, by name where they have one."""
+    sandbox = str(context.params.get("sandbox") or "default")
+    asked = _quietly(lambda: _listed(f"sandboxes/{quote(sandbox, safe='')}/rules", "name", "id"))
+    return _fitting(incomplete, asked)
+
+
+def dressed(incomplete: str) -> list[str]:
+    """The rooms that have personas."""
+    from portyard.rooms import cards
+
+    return _fitting(incomplete, (card.name for card in cards() if card.quirks))
+
+
+def personas(context: typer.Context, incomplete: str) -> list[str]:
+    """The personas of the room that the line has named."""
+    room = str(context.params.get("room") or "")
+    return _fitting(incomplete, _quietly(lambda: _listed("personas", "name", room=room)))
+
+
 def _sandboxes() -> list[str]:
+    return _listed("sandboxes", "name")
+
+
+def _listed(path: str, *names: str, **wanted: str) -> list[str]:
+    """Of each that a list of the API has, the first of these that isn't empty."""
     from portyard.cli.link import linked
 
     with linked(os.environ.get("PORTYARD_URL")) as link:
-        return [each["name"] for each in link.control.get("sandboxes")]
+        found = [each for each in link.control.get(path) if all(each[key] == value for key, value in wanted.items())]
+    return [next(each[name] for name in names if each[name]) for each in found]
 
 
 def _quietly(ask: Callable[[], list[str]]) -> list[str]:

@@ -12,9 +12,9 @@ import typer
 from portyard.cli.engines import CommandError
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import deliver
+from portyard.cli.sessions import LAST, whole_id
 
 EXCHANGES = ("http", "websocket")  # the rooms whose sessions a HAR can hold
-LAST = "last"
 
 
 class Format(StrEnum):
@@ -32,7 +32,7 @@ Sessions = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SESSION",
-        help="Their ids, or last for the newest; all of the sandbox's when none is named.",
+        help="Their ids or how those end, or last for the newest; all of the sandbox's when none is named.",
         show_default=False,
     ),
 ]
@@ -50,7 +50,7 @@ def export(
             "--format",
             "-f",
             help="talk: a transcript; test: one that runs again; jsonl: events; har: HTTP and WebSocket; "
-            "pcapng: packets, decrypted; mbox: messages. [default: talk]",
+            "pcapng: packets, decrypted; mbox: messages. (default: talk)",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def _by_name(output: Path | None) -> Format:
 
 
 def _written(link: Link, sandbox: str, named: list[str], room: str | None, form: Format) -> bytes:
-    ids = None if named in ([], [LAST]) else ",".join(named)
+    ids = None if named in ([], [LAST]) else ",".join(whole_id(link, sandbox, each) for each in named)
     if ids is None:
         rooms = [room] if room is not None else list(EXCHANGES) if form is Format.HAR else [None]
         if not any(link.control.get(f"{link.path(sandbox)}/sessions", room=each, limit=1) for each in rooms):

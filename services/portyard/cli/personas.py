@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from portyard.cli import completion
 from portyard.cli.engines import CommandError
 from portyard.cli.link import CREATE, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
@@ -24,8 +25,10 @@ app = typer.Typer(
         'portyard rules create --on imap.connect --then \'{"persona": "gmail"}\'',
     ),
 )
-Room = Annotated[str, typer.Argument(metavar="ROOM", help="smtp, pop3, imap, ftp or ssh.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The persona's.")]
+Room = Annotated[
+    str, typer.Argument(metavar="ROOM", help="smtp, pop3, imap, ftp or ssh.", autocompletion=completion.dressed)
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The persona's.", autocompletion=completion.personas)]
 
 
 @app.callback()

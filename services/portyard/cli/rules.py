@@ -63,6 +63,7 @@ Where = Annotated[
         "--where",
         metavar="FIELD=PATTERN",
         help="Only such events: a glob, /regular expression/, or < and > with numbers; may be given again.",
+        autocompletion=completion.fields,
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="What hits are told under.")]
@@ -71,7 +72,12 @@ Skip = Annotated[int | None, typer.Option(help="Let so many pass first.", rich_h
 Every = Annotated[int | None, typer.Option(help="Only every so many.", rich_help_panel="How often")]
 Chance = Annotated[float | None, typer.Option(help="Only with this chance, from 0 to 1.", rich_help_panel="How often")]
 Per = Annotated[
-    str | None, typer.Option(help="Count for each session, peer or account by itself.", rich_help_panel="How often")
+    str | None,
+    typer.Option(
+        help="Count for each session, peer or account by itself.",
+        rich_help_panel="How often",
+        autocompletion=completion.scopes,
+    ),
 ]
 _THEN = "What is done (several go together)"
 Refuse = Annotated[
@@ -258,7 +264,12 @@ def _read(file: str) -> Any:  # noqa: ANN401 - JSON values
 @named(app, *DELETE, epilog=examples("portyard rules delete 3 4", "portyard rules delete greylist"))
 def delete(
     context: typer.Context,
-    rules: Annotated[list[str], typer.Argument(metavar="ID|NAME…", help="The ids or names that the list shows.")],
+    rules: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID|NAME…", help="The ids or names that the list shows.", autocompletion=completion.rules
+        ),
+    ],
     sandbox: SandboxName = DEFAULT,
     url: Url = None,
 ) -> None:

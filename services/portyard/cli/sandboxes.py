@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from portyard.cli import completion
 from portyard.cli.link import CREATE, DEFAULT, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
@@ -21,6 +22,7 @@ app = typer.Typer(
     ),
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens.")]
+There = Annotated[str, typer.Argument(metavar="NAME", help="One that is there.", autocompletion=completion.sandboxes)]
 
 
 @app.callback()
@@ -86,8 +88,15 @@ def create(
 @app.command(epilog=examples("portyard sandboxes lease t1 imap", "portyard sandboxes lease t1 imap --give-back"))
 def lease(
     context: typer.Context,
-    name: Name,
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="mta, msa, mda, pop3, imap, ftp, ssh, http …")],
+    name: There,
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE",
+            help="mta, msa, mda, pop3, imap, ftp, ssh, http …",
+            autocompletion=completion.leasable,
+        ),
+    ],
     give_back: Annotated[bool, typer.Option("--give-back", help="Close them instead.")] = False,
     url: Url = None,
 ) -> None:
@@ -104,7 +113,7 @@ def lease(
 
 
 @named(app, *DELETE, epilog=examples("portyard sandboxes delete t1"))
-def delete(context: typer.Context, name: Name, url: Url = None) -> None:
+def delete(context: typer.Context, name: There, url: Url = None) -> None:
     """Remove a sandbox with all that it owns."""
     with linked(url or context.obj) as link:
         link.control.delete(f"sandboxes/{segment(name)}")
@@ -112,7 +121,9 @@ def delete(context: typer.Context, name: Name, url: Url = None) -> None:
 
 
 def reset(
-    sandbox: Annotated[str, typer.Argument(metavar="SANDBOX", help="Which one.")] = DEFAULT,
+    sandbox: Annotated[
+        str, typer.Argument(metavar="SANDBOX", help="Which one.", autocompletion=completion.sandboxes)
+    ] = DEFAULT,
     url: Url = None,
 ) -> None:
     """Empty a sandbox: its mail, files, rules, journal and clock go; accounts and domains stay."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from portyard.cli import completion
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import errors, fail, printable, screen
+from portyard.cli.sessions import whole_id
 from portyard.commons.talk.print import told_value
 from portyard.testing.control import ControlError
 
@@ -34,7 +35,9 @@ def tail(
         str | None,
         typer.Option(help="Only this kind: command, reply, auth, tls, fault, error …", autocompletion=completion.kinds),
     ] = None,
-    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this session: its id, how that ends, or last.")
+    ] = None,
     text: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Only with this text, glob, or /regular expression/.")
     ] = None,
@@ -48,9 +51,10 @@ def tail(
     url: Url = None,
 ) -> None:
     """Follow sessions as they speak: a line for each event, until ^C. Colours only on a terminal."""
-    filters = query(room=room, kind=kind, session=session, text=text, since=since)
     try:
         with linked(url) as link:
+            wanted = None if session is None else whole_id(link, sandbox, session)
+            filters = query(room=room, kind=kind, session=wanted, text=text, since=since)
             _follow(link, sandbox, filters, count, as_json=as_json)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
