@@ -62,6 +62,25 @@ def test_what_did_not_come_is_told_with_the_near_misses(sandbox: Sandbox) -> Non
     assert caught.value.near_misses
 
 
+def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:
+    send(sandbox, "x")
+    sandbox.mail.wait(subject="x")
+    with pytest.raises(NothingCameError) as caught:
+        sandbox.events.wait(room="smtp", kind="command", text="rcpt*nobody*", timeout=0.2)
+    nearest = str(caught.value).splitlines()[1]
+    assert re.search(r"room='smtp', kind='command', text='(?i:rcpt TO:<someone@.*)': text differs$", nearest)
+    with pytest.raises(
+        NothingCameError, match=r"room='smtp', kind='data', .*sender='shop@harbour.test'.*: kind differs"
+    ):
+        sandbox.events.wait(room="smtp", kind="transfer", timeout=0.2)
+
+
+def test_a_wait_without_a_bound_is_refused_by_name(sandbox: Sandbox) -> None:
+    for wait in (sandbox.mail.wait, sandbox.mail.none, sandbox.events.wait, sandbox.events.none):
+        with pytest.raises(ControlError, match="timeout is missing"):
+            wait(timeout=None)  # type: ignore[operator]
+
+
 def test_nothing_arrives(sandbox: Sandbox) -> None:
     sandbox.mail.none(timeout=0.1)
     send(sandbox, "oh")

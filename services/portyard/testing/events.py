@@ -56,4 +56,4 @@ class Events:
 
     def _wait(self, count: int, timeout: float, filters: dict[str, str]) -> dict[str, Any]:
         asked = {**filters, "count": count, "timeout": timeout}
-        return dict(self._control.get(f"{self._path}/wait", timeout_s=timeout, **asked))
+        return dict(self._control.get(f"{self._path}/wait", timeout_s=timeout or 0.0, **asked))

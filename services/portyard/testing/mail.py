@@ -13,6 +13,7 @@ from portyard.testing.control import Control
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+WORDS = 200  # characters of a near miss
 DEFAULT_S = 5.0  # long for a delivery on one machine, short for a test that fails
 
 
@@ -33,7 +34,13 @@ class NothingCameError(AssertionError):
 
 
 def _shown(miss: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={miss[name]!r}" for name in ("subject", "from", "to", "kind", "text") if miss.get(name))
+    """A message by what is searched for in it; an event by its room, its kind, and what was said or noted there."""
+    told = {name: miss[name] for name in ("subject", "from", "to", "room", "kind") if miss.get(name)}
+    noted = miss.get("fields", {})
+    if "text" in noted:
+        noted = {"text": str(noted["text"])[:WORDS]}
+    told |= {name: value for name, value in noted.items() if not isinstance(value, dict | list)}
+    return ", ".join(f"{name}={value!r}" for name, value in told.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,7 @@ class Mail:
         """So many messages that fit. See `wait`."""
         answer = self._control.get(
             f"{self._path}/wait",
-            timeout_s=timeout,
+            timeout_s=timeout or 0.0,  # without a bound the API refuses it, by its name
             to=to,
             subject=subject,
             from_=from_,
@@ -177,7 +184,13 @@ class Mail:
             AssertionError: Something did.
         """
         answer = self._control.get(
-            f"{self._path}/wait", timeout_s=timeout, to=to, subject=subject, from_=from_, count=0, timeout=timeout
+            f"{self._path}/wait",
+            timeout_s=timeout or 0.0,
+            to=to,
+            subject=subject,
+            from_=from_,
+            count=0,
+            timeout=timeout,
         )
         if not answer["satisfied"]:
             raise AssertionError(f"it came: {[self._message(fields) for fields in answer['messages']]}")
