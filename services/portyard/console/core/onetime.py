@@ -20,11 +20,12 @@ _LABEL_REACH = 60  # characters in which what a number is called stands before i
 
 # Letters and digits with which a code would go on. Chinese and Japanese write no spaces, so theirs aren't among them.
 _LETTER = "A-Za-z0-9_\u00c0-\u024f\u0370-\u04ff"
-# Four to ten digits, maybe in groups of two to four; or letters and digits mixed, in capitals, maybe with a hyphen or a prefix.
+# Four to ten digits, maybe in groups of two to four; or letters and digits mixed, in capitals, maybe with a hyphen or a prefix; or
+# letters alone in two groups of the same size, where they are called a code.
 _CODE = re.compile(
     rf"(?<![{_LETTER}./@#%&+$€£¥-])(?<![0-9][:,])(?:[A-Z]{{1,3}}-)?"
     r"(?P<code>[0-9]{2}(?:[ \xa0][0-9]{2}){2}|[0-9]{3}(?:[ \xa0-][0-9]{3}){1,2}|[0-9]{4}[ \xa0-][0-9]{4}|[0-9]{4,10}"
-    r"|(?=[A-Z-]*[0-9])[A-Z0-9]{3,6}-[A-Z0-9]{3,6}|(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{5,10})"
+    r"|[A-Z]{3}-[A-Z]{3}|(?!READ-ONLY)[A-Z]{4}-[A-Z]{4}|(?=[A-Z-]*[0-9])[A-Z0-9]{3,6}-[A-Z0-9]{3,6}|(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{5,10})"
     rf"(?![{_LETTER}@%/-]|[.,:][0-9])"
 )
 
@@ -189,6 +190,8 @@ def _rank(match: re.Match[str], part: _Part) -> _Rank | None:
     if _CALLED.search(before) or _COUNTED.match(behind):
         return None
     shape = _shape(match)
+    if not any(map(str.isdigit, match["code"])):  # a button's words, such as SIGN-OFF, else
+        return _Rank.CALLED if _is_named_before(part, start) else None
     if _is_named_before(part, start) or (_is_alone(text, start, end) and shape in (None, _YEAR)):
         return _Rank.CALLED
     if shape is not None or _is_post_code(match["code"], before, behind):
