@@ -85,7 +85,7 @@ class Pages:
             messages=messages,
             more=more is not None,
             sessions=await sessions(self._desk, sandbox.name, shapes.SessionsQuery(limit=ROWS)),
-            rules=[shown(stored, self._desk.yard.settings) for stored in rules[:ROWS]],
+            rules=[shown(stored, self._desk.yard) for stored in rules[:ROWS]],
             all_rules=len(rules),
             clock=clock_state(self._desk.yard, sandbox.name),
             rows=ROWS,

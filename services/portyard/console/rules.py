@@ -18,8 +18,8 @@ from portyard.commons.scenario.checking import check, check_persona, unheard
 from portyard.commons.scenario.model import Rule, RuleError, StoredRule
 from portyard.commons.scenario.parsing import parse_json, parse_toml, rule_fields
 from portyard.commons.scenario.vocabulary import Vocabulary, by_room
-from portyard.commons.settings import Settings
 from portyard.commons.tls.recipes import RECIPES
+from portyard.commons.yard import Yard
 from portyard.console import forms
 from portyard.console.calls import JSON, Call, Route
 from portyard.console.core.unseen import EARLY, published
@@ -82,7 +82,7 @@ async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as
         added = await call.desk.yard.rules.add(sandbox.name, *rules)
     except RuleError as error:
         raise _taken(error) from None
-    found = [shown(stored, call.desk.yard.settings) for stored in added]
+    found = [shown(stored, call.desk.yard) for stored in added]
     return found[0] if single else found
 
 
@@ -90,12 +90,12 @@ async def list_rules(call: Call) -> list[forms.Rule]:
     """A sandbox's rules in their order, with their hits."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     stored = await call.desk.yard.rules.list(sandbox.name)
-    return [shown(each, call.desk.yard.settings) for each in stored]
+    return [shown(each, call.desk.yard) for each in stored]
 
 
 async def get_rule(call: Call) -> forms.Rule:
     """One rule with its hits."""
-    return shown(await _one(call), call.desk.yard.settings)
+    return shown(await _one(call), call.desk.yard)
 
 
 async def replace_rule(call: Call) -> forms.Rule:
@@ -113,7 +113,7 @@ async def replace_rule(call: Call) -> forms.Rule:
         raise _taken(error) if error.key == "name" and "taken" in error.reason else error from None
     if replaced is None:
         raise _no_rule(call)
-    return shown(replaced, call.desk.yard.settings)
+    return shown(replaced, call.desk.yard)
 
 
 async def delete_rule(call: Call) -> None:
@@ -128,7 +128,7 @@ async def delete_rules(call: Call) -> None:
     await call.desk.yard.rules.clear(sandbox.name)
 
 
-def shown(stored: StoredRule, settings: Settings) -> forms.Rule:
+def shown(stored: StoredRule, yard: Yard) -> forms.Rule:
     """A rule as the API shows it."""
     rule, fields = stored.rule, rule_fields(stored.rule)
     return forms.Rule(
@@ -147,13 +147,28 @@ def shown(stored: StoredRule, settings: Settings) -> forms.Rule:
         spent=stored.spent,
         last_session=stored.last_session,
         last_at=stored.last_at,
-        warnings=[*_unheard(rule), *(published(rule) if settings.engine_view == "docker" else [])],
+        warnings=[
+            *_unheard(rule),
+            *_undressed(rule, yard),
+            *(published(rule) if yard.settings.engine_view == "docker" else []),
+        ],
     )
 
 
 def _unheard(rule: Rule) -> list[str]:
     roles = unheard(rule, vocabularies())
     return [f"per account: at {' and '.join(roles)} nobody logs in, so that it never fires there"] if roles else []
+
+
+def _undressed(rule: Rule, yard: Yard) -> list[str]:
+    """A persona may be taken away while a rule names it."""
+    if not any(isinstance(action, Persona) for action in rule.then):
+        return []
+    try:
+        check_persona(rule, names_by_room(yard))
+    except RuleError as error:
+        return [f"{rule.room} has no persona {error.value} any more: its clients meet the room as it is"]
+    return []
 
 
 def _check_personas(call: Call, rules: tuple[Rule, ...], *, single: bool) -> None:

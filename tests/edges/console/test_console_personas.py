@@ -58,6 +58,8 @@ def test_one_s_own_from_beginning_to_end(tmp_path: Path) -> None:
             await client.ask("DELETE", "personas/imap/mine", 204)
             await client.problem("GET", "personas/imap/mine", 404)
             assert b"Portyard" in await asyncio.to_thread(greeting)
+            (left,) = await client.get("sandboxes/default/rules")
+            assert left["warnings"] == ["imap has no persona mine any more: its clients meet the room as it is"]
             rule = {"on": "imap.connect", "then": {"persona": "mine"}}
             problem = await client.problem("POST", "sandboxes/default/rules", 422, json=rule)
             assert (problem["key"], problem["value"]) == ("then.persona", "mine")
