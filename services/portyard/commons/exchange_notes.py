@@ -45,8 +45,13 @@ class ToldFields:
         """Their pairs as JSON, secrets blanked."""
         now = tuple(fields)
         if now != self._fields:
-            self._fields, self._told = now, msgspec.Raw(_encode(blanked(now)))
+            self._fields, self._told = now, told_fields(now)
         return self._told
+
+
+def told_fields(fields: Iterable[tuple[str, str]]) -> msgspec.Raw:
+    """The same of one message alone."""
+    return msgspec.Raw(_encode(blanked(fields)))
 
 
 def as_fields(**fields: object) -> bytes:

@@ -6,7 +6,6 @@ a request's body is fed.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable
 from typing import Protocol, cast
 
@@ -15,6 +14,9 @@ from aiohttp.streams import StreamReader
 from portyard.commons.exchange_notes import SECRET_FIELDS, as_fields
 from portyard.commons.hosting_secrets import masked
 from portyard.commons.journal.model import SessionLog
+from portyard.commons.journal.pages import form, text_or_base64
+
+_SENT = form("data", {"direction": "out", "part": "body"}, bare=True)
 
 
 class BodyNotes:
@@ -28,10 +30,11 @@ class BodyNotes:
         coded: Whether the response's content is coded (RFC 9110 §8.4), so that a secret in it can't be seen.
     """
 
-    __slots__ = ("_content", "_heard", "_kept", "_last", "_last_told", "_limit", "_log", "_octets", "coded")
+    __slots__ = ("_content", "_heard", "_kept", "_last", "_last_told", "_limit", "_log", "_note", "_octets", "coded")
 
     def __init__(self, log: SessionLog, limit: int) -> None:
         self._log = log
+        self._note = log.noter(_SENT)
         self._limit = limit
         self._content: StreamReader | None = None  # of the request whose body isn't noted yet
         self._heard = b""  # its first octets
@@ -62,7 +65,7 @@ class BodyNotes:
         """Note what came of the request's body, before its answer."""
         content, self._content = self._content, None
         if content is not None and (octets := content.total_bytes):
-            self._log.told("data", _told("in", octets, self._heard))
+            self._log.told("data", as_fields(**_fields("in", octets, self._heard)))
 
     # -- responses
 
@@ -79,45 +82,49 @@ class BodyNotes:
             chunk: It.
             fields: The names of the request's header fields.
         """
-        whole = not self._octets and not self.coded
-        if whole and chunk == self._last and chunk:
-            self._log.told("data", self._last_told)
+        if chunk and not self._octets and not self.coded and len(chunk) <= self._limit:
+            self._note_whole(chunk)
             return
         self.sent(chunk)
-        told = self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in fields))
-        if whole and len(chunk) <= self._limit:
-            self._last, self._last_told = bytes(chunk), told
+        self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in fields))
+
+    def _note_whole(self, body: bytes) -> None:
+        """Note a response's body that went out in one piece; it is made ready to be told again once it is."""
+        if body == self._last:
+            if not self._last_told:
+                self._last_told = as_fields(**_fields("out", len(body), self._last))
+            self._log.told("data", self._last_told)
+            return
+        body = self._last = bytes(body)
+        self._last_told = b""
+        if masked(body) is body:
+            self._note(body)
+        else:
+            self._log.event("data", **_fields("out", len(body), body))
 
     def close(self) -> None:
         """The connection ended: what is left is noted."""
         self.received()
         self._note_sent(hidden=self.coded)
 
-    def _note_sent(self, *, hidden: bool) -> bytes:
+    def _note_sent(self, *, hidden: bool) -> None:
         """Note what went out of the response's body; where it may tell a secret that can't be seen, only how long it was."""
         kept, octets = self._kept, self._octets
         self._kept, self._octets = b"", 0
-        if not octets or not self._limit:
-            return b""
-        told = _told("out", octets, b"" if hidden else kept)
-        self._log.told("data", told)
-        return told
+        if octets and self._limit:
+            self._log.told("data", as_fields(**_fields("out", octets, b"" if hidden else kept)))
 
 
-def _told(direction: str, octets: int, kept: bytes) -> bytes:
+def _fields(direction: str, octets: int, kept: bytes) -> dict[str, object]:
     """A body as the journal has it: as text where it is text, else in base64."""
     fields: dict[str, object] = {"direction": direction, "part": "body", "octets": octets}
     if len(kept) < octets:
         kept = _to_a_character(kept)
-    if kept:
-        if len(kept) < octets:
-            fields["unkept"] = octets - len(kept)
-        shown = masked(kept)
-        try:
-            fields |= {"base64": b64encode(shown).decode()} if b"\0" in shown else {"text": shown.decode()}
-        except UnicodeDecodeError:
-            fields["base64"] = b64encode(shown).decode()
-    return as_fields(**fields)
+    if not kept:
+        return fields
+    if len(kept) < octets:
+        fields["unkept"] = octets - len(kept)
+    return fields | text_or_base64(masked(kept))
 
 
 def _to_a_character(octets: bytes) -> bytes:

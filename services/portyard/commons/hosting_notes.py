@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiohttp import web
+from msgspec import Raw
 
-from portyard.commons.exchange_notes import ToldFields, as_fields, shown
+from portyard.commons.exchange_notes import ToldFields, as_fields, shown, told_fields
 from portyard.commons.yard import Connection
 
 
@@ -15,34 +16,43 @@ class HeadNotes:
 
     Attributes:
         asked: What the last request's is made of.
-        request: It.
+        text: Its line.
+        request: It; empty until it comes again.
         answered: The last response's octets.
         response: It.
-        received: The last request's header fields.
+        fields: The header fields of the last request, as they came.
+        received: The same as they are told.
         sent: The last response's.
     """
 
-    __slots__ = ("answered", "asked", "received", "request", "response", "sent")
+    __slots__ = ("answered", "asked", "fields", "received", "request", "response", "sent", "text")
 
     def __init__(self) -> None:
         self.asked: object = None
+        self.text = ""
         self.request = b""
         self.answered: bytes | None = None
         self.response = b""
-        self.received = ToldFields()
+        self.fields: object = None
+        self.received = Raw(b"[]")
         self.sent = ToldFields()
 
 
 def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str) -> None:
     """Note a request's line, with the prefix that its path was stripped of, and its header fields."""
     message = request._message
-    asked = (message.method, prefix, message.path, message.version, message.raw_headers)
-    if asked != notes.asked:
-        version = message.version
-        text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
-        notes.request = as_fields(text=text, headers=notes.received.told(request.headers.items()))
-        notes.asked = asked
-    connection.log.told("command", notes.request)
+    asked = (prefix, message.path, message.method, message.version, message.raw_headers)
+    if asked == notes.asked:
+        if not notes.request:
+            notes.request = as_fields(text=notes.text, headers=notes.received)
+        connection.log.told("command", notes.request)
+        return
+    if message.raw_headers != notes.fields:
+        notes.fields, notes.received = message.raw_headers, told_fields(request.headers.items())
+    version = message.version
+    text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
+    notes.asked, notes.text, notes.request = asked, text, b""
+    connection.log.event("command", text=text, headers=notes.received)
 
 
 def note_response(

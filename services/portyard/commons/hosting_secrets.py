@@ -10,19 +10,18 @@ import re
 from typing import Final
 
 _SIGNS: Final = (
-    b"passw",
-    b"pwd",
-    b"passphrase",
-    b"secret",
-    b"token",
-    b"authorization",
-    b"cookie",
-    b"key",
-    b"assertion",
-    b"code",
-    b"bearer ",
-    b"basic ",
-    b"@",
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "key",
+    "assertion",
+    "code",
+    "bearer ",
+    "basic ",
+    "@",
 )
 """One of them is in whatever holds a secret that is known here: most bodies hold none, and cost no more than this look."""
 _WORD: Final = (
@@ -55,10 +54,14 @@ _ALL: Final = (_JSON, _PART, _ELEMENT, _LINE, _FORM, _USERINFO, _SCHEME)
 
 def masked(octets: bytes) -> bytes:
     """A body's beginning with the secrets in it blanked."""
-    low = octets.lower()
-    if any(sign in low for sign in _SIGNS):
-        for pattern in _ALL:
-            octets = pattern.sub(_blank, octets)
+    low = octets.lower().decode("latin-1")  # a string is asked for another in half the time
+    for sign in _SIGNS:
+        if sign in low:
+            break
+    else:
+        return octets
+    for pattern in _ALL:
+        octets = pattern.sub(_blank, octets)
     return octets
 
 

@@ -134,6 +134,7 @@ def test_a_leaf_may_have_any_length(events_of_a_leaf: int) -> None:
 _CAME = form("data", {"direction": "in", "octets": 0, "text": "WORD"}, skip=2, veiled=True)
 _SENT = form("reply", {"octets": 0, "text": "LINE"}, skip=1)
 _BINARY = form("data", {"octets": 0, "text": "BYTES"}, veiled=True, binary=True)
+_BARE = form("data", {"part": "body"}, bare=True)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,9 @@ _BINARY = form("data", {"octets": 0, "text": "BYTES"}, veiled=True, binary=True)
         (_SENT, b'\0a\0"\xff', {"octets": 4, "text": 'LINE 4 a\0"\ufffd'}),
         (_SENT, b"\0", {"octets": 0, "text": "LINE 0 "}),
         (_BINARY, b"\1\2\3\4\1\2", {"octets": 2, "text": "BYTES 2", "base64": "AAA="}),
+        (_BARE, b'"\xc3\xbc"\r\n', {"part": "body", "octets": 6, "text": '"ü"\r\n'}),
+        (_BARE, b"\xff", {"part": "body", "octets": 1, "base64": "/w=="}),
+        (_BARE, b"a\0", {"part": "body", "octets": 2, "base64": "YQA="}),
     ],
 )
 def test_a_form_is_filled_with_octets_of_the_wire(how: int, octets: bytes, shown: dict[str, object]) -> None:

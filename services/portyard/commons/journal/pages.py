@@ -12,6 +12,7 @@ A page is a MessagePack array: the forms that it needs, how each event is told, 
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import operator
@@ -53,6 +54,7 @@ class _Form(NamedTuple):
         skip: How many octets of the wire come before those that are meant.
         veiled: The first four of the others are a key, and those behind it were taken exclusive or with one of its octets in turn.
         binary: The octets aren't text: `base64` tells them.
+        bare: `text` is the octets alone; where they aren't UTF-8, or have NUL among them, `base64` tells them.
     """
 
     kind: str
@@ -60,18 +62,27 @@ class _Form(NamedTuple):
     skip: int
     veiled: bool
     binary: bool = False
+    bare: bool = False
 
 
 _FORMS: Final[list[_Form]] = []
 
 
-def form(kind: str, fields: dict[str, object], *, skip: int = 0, veiled: bool = False, binary: bool = False) -> int:
+def form(
+    kind: str,
+    fields: dict[str, object],
+    *,
+    skip: int = 0,
+    veiled: bool = False,
+    binary: bool = False,
+    bare: bool = False,
+) -> int:
     """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
 
     For what there is a fixed and small number of: a form is never forgotten.
     """
     assert len(_FORMS) < _MOST_FORMS
-    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary))
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare))
     return _FIRST_FORM + len(_FORMS) - 1
 
 
@@ -148,12 +159,22 @@ def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     if form.veiled:
         octets = bytes(map(operator.xor, octets[4:], itertools.cycle(octets[:4])))
     fields["octets"] = len(octets)
+    if form.bare:
+        return form.kind, fields | text_or_base64(octets)
     fields["text"] = f"{fields['text']} {len(octets)}"
     if form.binary:
         fields["base64"] = base64.b64encode(octets).decode()
     else:
         fields["text"] = f"{fields['text']} {octets.decode('utf-8', 'replace')}"
     return form.kind, fields
+
+
+def text_or_base64(octets: bytes) -> dict[str, object]:
+    """The field that tells octets: `text` where they are text, else `base64`."""
+    if b"\0" not in octets:
+        with contextlib.suppress(UnicodeDecodeError):
+            return {"text": octets.decode()}
+    return {"base64": base64.b64encode(octets).decode()}
 
 
 def _lax(value: object) -> object:
