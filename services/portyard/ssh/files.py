@@ -67,8 +67,11 @@ class Files(asyncssh.SFTPServer):
         with self._noted(f"open {printable(name)} {flag_words(pflags)}"):
             self._demand_room()
             permissions = 0o666 if attrs.permissions is None else attrs.permissions & PERMISSION_BITS
-            fd = self._root.open_fd(name, open_flags(pflags), permissions)
-            handle = Handle(fd, posixpath.normpath("/" + name.lstrip("/")), self._limit, self._root.date)
+            flags = open_flags(pflags)
+            fd = self._root.open_fd(name, flags, permissions)
+            writing = bool(flags & os.O_ACCMODE)
+            inside = posixpath.normpath("/" + name.lstrip("/"))
+            handle = Handle(fd, inside, self._limit, self._root.date, writing=writing)
             self._handles.add(handle)
             return handle
 
@@ -97,8 +100,9 @@ class Files(asyncssh.SFTPServer):
         self._handles.discard(handle)
         os.close(handle.fd)
         seconds = round(time.monotonic() - handle.started, 6)
+        meant = "receive" if handle.writing else "send"  # where nothing went through
         for direction, count in (("send", handle.sent), ("receive", handle.received)):
-            if count or (direction == "receive" and not handle.sent):
+            if count or (direction == meant and not handle.sent):
                 path = printable(handle.path)
                 self._pen.event(
                     "transfer", direction=direction, path=path, bytes=count, seconds=seconds, complete=complete

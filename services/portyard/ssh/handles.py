@@ -27,6 +27,7 @@ class Handle:
         path: Its path inside the root.
         limit: Octets that it may grow to.
         date: Dates what was written.
+        writing: Whether it was opened to be written to.
         started: When it was opened, on the monotonic clock.
         sent: Octets that were read from it.
         received: Octets that were written to it.
@@ -37,6 +38,7 @@ class Handle:
     path: str
     limit: int
     date: Callable[[int], None]
+    writing: bool = True
     started: float = field(default_factory=time.monotonic)
     sent: int = 0
     received: int = 0

@@ -373,6 +373,20 @@ def test_garbage(octets: bytes, tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_transfer_of_nothing_goes_the_way_that_was_meant(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            async with connect(room) as client, client.start_sftp_client() as files:
+                for mode in ("wb", "rb"):
+                    async with files.open("empty", mode) as file:
+                        await (file.write(b"") if mode == "wb" else file.read())
+            events = await events_of(room.yard)
+            transfers = [event.fields for event in events if event.kind == "transfer"]
+            assert [(each["direction"], each["bytes"]) for each in transfers] == [("receive", 0), ("send", 0)]
+
+    run(main())
+
+
 def test_a_peer_that_vanishes_in_an_upload(tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path) as room:

