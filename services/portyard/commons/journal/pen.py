@@ -195,9 +195,11 @@ class Pen:
 
     def _once(self, fields: bytes) -> bytes | int:
         """What is long stands on a page once: a kept connection says mostly the same."""
-        number = len(self.hows) + len(self.noted) // PLACES
-        place = self._first.setdefault(fields, number)
-        return fields if place == number else place
+        place = self._first.get(fields)
+        if place is not None:
+            return place
+        self._first[fields] = len(self.hows) + len(self.noted) // PLACES
+        return fields
 
     def _attend(self) -> None:
         """See that what was noted is written, and put on the page when it has come to be enough."""

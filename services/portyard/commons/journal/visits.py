@@ -52,7 +52,7 @@ class Visits:
         preamble: Events before the first part, which each sandbox sees.
     """
 
-    __slots__ = ("_joined", "_left", "_mark", "_new", "_open", "_parted", "preamble", "sandbox")
+    __slots__ = ("_alone", "_joined", "_left", "_mark", "_new", "_open", "_parted", "preamble", "sandbox")
 
     def __init__(self, sandbox: str, generation: int) -> None:
         self.sandbox = sandbox
@@ -62,6 +62,7 @@ class Visits:
         self._new: set[str] = set()
         self._mark = 1
         self._joined = self._parted = False
+        self._alone: tuple[str, int] | None = None  # sandbox and generation, where it joined one and is in no other
 
     @property
     def generation(self) -> int:
@@ -82,8 +83,7 @@ class Visits:
 
     def stays(self, sandbox: str, generation: int) -> bool:
         """Whether joining this sandbox changes nothing: it is in it already, and in no other."""
-        here = self._open.get(sandbox)
-        if here is None or here.generation != generation or len(self._open) > 1 or not self._joined:
+        if self._alone != (sandbox, generation):
             return False
         self._parted = False
         return True
@@ -114,6 +114,7 @@ class Visits:
             self._new.add(sandbox)
         if self.sandbox not in self._open:
             self.sandbox = sandbox
+        self._alone = (sandbox, generation) if len(self._open) == 1 else None
 
     def take(self) -> list[Row]:
         """What is to be written of visits that are over, or of others than the one in which it is."""
