@@ -298,3 +298,73 @@ def test_an_append_is_asked_about_once(tmp_path: Path) -> None:
         assert octets(await said(session, "c APPEND Sent {3}")) == b"c NO twice\r\n"
 
     in_yard(tmp_path, test)
+
+
+async def refused(session: ImapSession, line: str) -> bool:
+    return b"NO ruled" in octets(await said(session, line))
+
+
+def test_a_command_that_no_rule_meant_is_asked_about_again_once_a_rule_does(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        await deliver(yard, "two-short.mbox")
+        session = await ruled(yard, "fetch", {"refuse": "NO ruled"}, where={"message": 2})
+        await said(session, "a LOGIN alice alice-secret", "b SELECT INBOX")
+        assert [await refused(session, f"{tag} FETCH 1 (FLAGS)") for tag in ("c", "d", "e")] == [False, False, False]
+        assert await refused(session, "f FETCH 2 (FLAGS)")
+        await yard.rules.add("default", make_rule("imap.fetch", {"refuse": "NO ruled"}, where={"items": "FLAGS"}))
+        assert await refused(session, "g FETCH 1 (FLAGS)")
+        assert not await refused(session, "h FETCH 1 (UID)")
+
+    in_yard(tmp_path, test)
+
+
+def test_the_same_line_in_another_mailbox_is_another_event(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        session = await ruled(yard, "noop", {"refuse": "NO ruled"}, where={"mailbox": "Other"})
+        await said(session, "a LOGIN alice alice-secret", "b CREATE Other", "c SELECT INBOX")
+        assert [await refused(session, "d NOOP"), await refused(session, "e NOOP")] == [False, False]
+        await said(session, "f SELECT Other")
+        assert await refused(session, "g NOOP")
+
+    in_yard(tmp_path, test)
+
+
+def test_a_command_whose_literal_differs_is_another_event(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        session = await ruled(yard, "status", {"refuse": "NO ruled"}, where={"mailbox": "Other"})
+        await said(session, "a LOGIN alice alice-secret", "b CREATE Other", "c CREATE Otter")
+        for name in ("Otter", "Otter", "Other"):
+            effects = await said(session, "d STATUS {5}", Literal(name.encode()), " (UNSEEN)")
+            assert (b"NO ruled" in octets(effects)) == (name == "Other")
+
+    in_yard(tmp_path, test)
+
+
+def test_a_rule_counts_as_often_as_its_command_comes(tmp_path: Path) -> None:
+    async def test(yard: Yard) -> None:
+        session = await ruled(yard, "noop", {"refuse": "NO ruled"}, times=2, skip=1)
+        assert [await refused(session, "a NOOP") for _ in range(5)] == [False, True, True, False, False]
+
+    in_yard(tmp_path, test)
+
+
+@pytest.mark.parametrize("size", [300, 300_000])
+def test_a_literal_that_no_rule_meant_is_asked_about_again_once_a_rule_does(tmp_path: Path, size: int) -> None:
+    async def test(yard: Yard) -> None:
+        account = await yard.accounts.find("alice")
+        assert account is not None
+        for _ in range(2):
+            await yard.mail.append(account.id, "INBOX", b"Subject: x\r\n\r\n" + b"y" * size)
+        session = await ruled(yard, "message", {"cut_after": 5}, where={"message": 2})
+        await said(session, "a LOGIN alice alice-secret", "b SELECT INBOX")
+
+        async def armed(number: int) -> int:
+            effects = await said(session, f"c FETCH {number} BODY.PEEK[TEXT]")
+            return sum(isinstance(effect, Arm) for effect in effects)
+
+        assert [await armed(1), await armed(1), await armed(2)] == [0, 0, len(list(pieces(size)))]
+        rule = make_rule("imap.message", {"cut_after": 5}, where={"octets": list(pieces(size))[1], "message": 1})
+        await yard.rules.add("default", rule)
+        assert [await armed(1), await armed(1)] == [1, 1]
+
+    in_yard(tmp_path, test)

@@ -20,7 +20,7 @@ from portyard.imap.core.names import encode_name
 from portyard.imap.core.naming import Naming
 from portyard.imap.core.quirks import EXTENSION_OF, NONE, Quirks
 from portyard.imap.core.replies import Refusal, Tagged, flag_list, string
-from portyard.imap.core.ruling import Pieces
+from portyard.imap.core.ruling import Ruling
 from portyard.imap.core.view import View
 
 _BARE = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+")  # ATOM-CHAR (RFC 3501 §9)
@@ -127,7 +127,7 @@ class Context:
         clocks: Clocks | None = None,
     ) -> None:
         self.gate = gate
-        self.pieces = None if gate is None else Pieces(gate)
+        self.ruling = Ruling(gate)
         self.quirks = offer.quirks
         self.naming = Naming(offer.quirks.folders.items(), offer.quirks.separator)
         self._clocks = clocks

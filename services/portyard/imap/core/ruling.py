@@ -7,7 +7,6 @@ comes again, and a piece of a literal by what it is of.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from functools import partial
 
 from portyard.commons.scenario.engine import SessionGate, Stamp
 from portyard.commons.scenario.model import Verdict
@@ -19,24 +18,72 @@ from portyard.imap.core.reading import PIECE
 
 FIRST_PIECE = 64  # octets of a literal's first piece while there are rules
 _LONGEST_KNOWN = 512  # octets of a line that is known again
-_PIECES = 256  # of literals, of which it is known that no rule means them
+_KNOWN = 64  # lines, and pieces of literals, that are known again
 
 
-async def verdict_on(gate: SessionGate | None, command: Command, frame: Frame, selected: str) -> Verdict | None:
-    """What is to be done about a command that is about to run; None for what always happens.
+class Ruling:
+    """What one session asks.
 
     Args:
         gate: The session's gate; None asks nobody.
-        command: It.
-        frame: It, as it came.
-        selected: The selected mailbox's name, or "".
     """
-    if gate is None or not gate.armed:
+
+    def __init__(self, gate: SessionGate | None) -> None:
+        self._gate = gate
+        self._quiet: dict[Hashable, Stamp] = {}  # what no rule meant, and of which state of the rules this is true
+
+    async def verdict(self, command: Command, frame: Frame, selected: str) -> Verdict | None:
+        """What is to be done about a command that is about to run; None for what always happens.
+
+        Args:
+            command: It.
+            frame: It, as it came.
+            selected: The selected mailbox's name, or "".
+        """
+        gate = self._gate
+        if gate is None or not gate.armed:
+            return None
+        event, stamp = (
+            _event(frame, selected),
+            gate.stamp,
+        )  # before the asking: what changes meanwhile is asked about again
+        if event is not None and self._quiet.get(event) == stamp:
+            return None
+        verb, fields = verb_for(command), fields_for(command, selected)
+        if gate.heeds(verb, fields):
+            return await gate.ask(verb, **fields)
+        if event is not None:
+            self._note(event, stamp)
         return None
-    verb, fields = verb_for(command), partial(fields_for, command, selected)
-    if not gate.heeds(verb, fields, event=_event(frame, selected)):
-        return None
-    return await gate.ask(verb, **fields())
+
+    def heeds_piece(self, mailbox: str, message: int, sent: int, octets: int, size: int) -> bool:
+        """Whether any moment of a piece of a literal has to be asked about.
+
+        Args:
+            mailbox: The selected mailbox.
+            message: The message's number.
+            sent: Octets of the literal before the piece.
+            octets: The piece's.
+            size: The literal's.
+        """
+        gate, piece = self._gate, (mailbox, message, sent, octets, size)
+        if gate is None:
+            return False
+        stamp = gate.stamp
+        if self._quiet.get(piece) == stamp:
+            return False
+        fields: dict[str, Scalar] = {"mailbox": mailbox, "message": message, "octets": sent, "size": size}
+        for at in moments(sent, octets, size):
+            fields["octets"] = sent + at
+            if gate.heeds("message", fields):
+                return True
+        self._note(piece, stamp)
+        return False
+
+    def _note(self, event: Hashable, stamp: Stamp) -> None:
+        if len(self._quiet) >= _KNOWN:
+            self._quiet.clear()
+        self._quiet[event] = stamp
 
 
 def _event(frame: Frame, selected: str) -> Hashable:
@@ -46,44 +93,8 @@ def _event(frame: Frame, selected: str) -> Hashable:
     return frame.text.partition(b" ")[2], selected  # the tag is another one each time
 
 
-class Pieces:
-    """The pieces of literals that a session sends.
-
-    Args:
-        gate: The session's gate.
-    """
-
-    def __init__(self, gate: SessionGate) -> None:
-        self._gate = gate
-        self._quiet: dict[Hashable, Stamp] = {}
-
-    def heeds(self, mailbox: str, message: int, sent: int, octets: int, size: int) -> bool:
-        """Whether any moment of a piece has to be asked about.
-
-        Args:
-            mailbox: The selected mailbox.
-            message: The message's number.
-            sent: Octets of the literal before the piece.
-            octets: The piece's.
-            size: The literal's.
-        """
-        piece, gate = (mailbox, message, sent, octets, size), self._gate
-        stamp = gate.stamp  # before the asking: what changes meanwhile is asked about again
-        if self._quiet.get(piece) == stamp:
-            return False
-        fields: dict[str, Scalar] = {"mailbox": mailbox, "message": message, "octets": sent, "size": size}
-        for at in moments(sent, octets, size):
-            fields["octets"] = sent + at
-            if gate.heeds("message", fields):
-                return True
-        if len(self._quiet) >= _PIECES:
-            self._quiet.clear()
-        self._quiet[piece] = stamp
-        return False
-
-
 def moments(sent: int, octets: int, size: int) -> Iterator[int]:
-    """Behind how many octets of a piece the rules are asked; see `Pieces.heeds`."""
+    """Behind how many octets of a piece the rules are asked; see `Ruling.heeds_piece`."""
     at = 0
     while at < octets:
         yield at

@@ -22,7 +22,6 @@ from portyard.imap.core.grammar import tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax
 from portyard.imap.core.model import Authenticate, Command, Login, Request
 from portyard.imap.core.replies import Tagged, ruled_lines, ruled_refusal, status_line
-from portyard.imap.core.ruling import verdict_on
 from portyard.imap.core.running import Running, name_of
 from portyard.imap.core.state import BY_NAME, Happening, Machine, Phase
 
@@ -204,7 +203,7 @@ class ImapSession:
         elif isinstance(command, Login | Authenticate):
             verdict = None
         else:
-            verdict = await verdict_on(self._gate, command, gathered.frame, self._context.mailbox_name)
+            verdict = await self._context.ruling.verdict(command, gathered.frame, self._context.mailbox_name)
         async for effect in self._obey(verdict, verb_for(command), answer):
             yield effect
 

@@ -178,9 +178,8 @@ class _One:
             raise BrokenAnswerError from error
 
     async def _stream(self, runs: Sequence[_Run], size: int) -> AsyncIterator[Answer]:
-        gate, pieces, sent = self._context.gate, self._context.pieces, 0
-        if gate is None or not gate.asks("message"):
-            pieces = None
+        gate, ruling, sent = self._context.gate, self._context.ruling, 0
+        asked = gate is not None and gate.asks("message")
         for run in runs:
             for start in range(run.start, run.end, PIECE):
                 end = min(run.end, start + PIECE)
@@ -188,7 +187,7 @@ class _One:
                 if len(piece) != end - start:
                     raise EOFError(f"message {self._message.id} has {len(piece)} octets at {start}, not {end - start}")
                 told = 0  # octets of the piece that were handed on before something happened in its midst
-                if pieces is not None and pieces.heeds(self._view.name, self._index + 1, sent, len(piece), size):
+                if asked and ruling.heeds_piece(self._view.name, self._index + 1, sent, len(piece), size):
                     async for at, effect in self._interruptions(sent, len(piece), size):
                         if at > told:
                             yield _shown(piece[told:at], size)
