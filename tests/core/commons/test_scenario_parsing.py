@@ -205,3 +205,12 @@ def test_what_is_no_toml_rule(text: str) -> None:
 def test_what_is_no_json_rule(text: bytes) -> None:
     with pytest.raises(RuleError):
         parse_json(text)
+
+
+@pytest.mark.parametrize("values", [{"rules": [{"on": "imap.fetch"}]}, {"Rule": [1]}])
+def test_a_table_of_rules_by_a_wrong_name_hears_of_the_right_one(values: dict[str, object]) -> None:
+    with pytest.raises(RuleError, match="did you mean rule") as caught:
+        parse_json(json.dumps(values))
+    assert caught.value.allowed == "rule"
+    with pytest.raises(RuleError, match="did you mean where"):
+        parse_json(json.dumps({"on": "imap.fetch", "wher": [1], "then": {"hang_up": True}}))

@@ -67,7 +67,14 @@ def parse_json(text: str | bytes) -> tuple[Rule, ...]:
         values = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RuleError("", str(text[:80]), "a rule, or a list of rules", f"not JSON: {error}") from None
-    return _rules(values if isinstance(values, dict) and "rule" in values else {"rule": values})
+    return _rules(values if isinstance(values, dict) and _holds_rules(values) else {"rule": values})
+
+
+def _holds_rules(table: Mapping[str, Any]) -> bool:
+    """Whether a table is one of rules, if by a wrong name: `rules` wants to hear of `rule`, not of a rule's keys."""
+    return "rule" in table or (
+        table.keys().isdisjoint(_KEYS) and any(isinstance(each, list) for each in table.values())
+    )
 
 
 def make_rule(on: str, then: object, **fields: object) -> Rule:
