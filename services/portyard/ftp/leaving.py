@@ -15,7 +15,7 @@ from portyard.commons.gentle import Lingering
 
 LINGER_S = 10.0  # how long a client may take to notice that it isn't listened to any more
 LINGER_OCTETS = 64 << 20  # and what it may send meanwhile: one that never looks up gets the RST after all
-_CHUNK = 256 * 1024
+_SINK = bytearray(64 * 1024)  # one for all: nobody looks at what is in it
 
 
 class Leaving:
@@ -66,10 +66,10 @@ class _Leaver:
         await asyncio.wait([self._task])
 
     async def _drop(self) -> None:
-        loop, buffer, left = asyncio.get_running_loop(), bytearray(_CHUNK), LINGER_OCTETS
+        loop, left = asyncio.get_running_loop(), LINGER_OCTETS
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while left > 0 and (taken := await loop.sock_recv_into(self._sock, buffer)):
+                while left > 0 and (taken := await loop.sock_recv_into(self._sock, _SINK)):
                     left -= taken
                     await asyncio.sleep(0)  # what has come already is read without ever waiting: others want their turn
 
