@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portyard.commons.durations import parse_duration
+from portyard.commons.scenario import index, narrowing, tables
 from portyard.commons.scenario.actions import ACTIONS
 from portyard.commons.scenario.counting import chance, due
 from portyard.commons.scenario.engine import Gate
@@ -195,6 +197,68 @@ def test_a_session_is_asked_about_the_events_that_a_rule_means_and_no_others(
     for values in [*events, *events]:
         meant = any(rule.matches({**stays, **values}) for rule in rules)
         assert (narrowed is not None and narrowed.may_mean(values)) == meant
+
+
+ASKED = st.one_of(TEXT_PATTERNS, GLOBS, EXPRESSIONS, st.lists(st.one_of(GLOBS, EXPRESSIONS), min_size=1, max_size=3))
+EVENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "recipient": st.one_of(TEXTS, SHORT),
+        "sender": st.one_of(TEXTS, SHORT),
+        "size": st.one_of(st.integers(0, 10), st.just("1")),
+        "flag": st.booleans(),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "peer": TEXT_PATTERNS,
+                "recipient": ASKED,
+                "sender": ASKED,
+                "size": st.sampled_from([1, "<3", ">=1 <4", ">9", "1*"]),
+                "flag": st.booleans(),
+            },
+        ),
+        max_size=10,
+    ),
+    st.lists(st.fixed_dictionaries({"peer": TEXTS}), min_size=1, max_size=2),
+    st.lists(EVENT, min_size=1, max_size=8),
+    st.lists(st.integers(0, 15), max_size=40),
+    st.tuples(st.integers(1, 3), st.sampled_from([0, 256]), st.sampled_from([0, 32])),
+)
+def test_what_came_before_never_hides_a_rule(
+    wheres: list[dict[str, Any]],
+    sessions: list[dict[str, Any]],
+    events: list[dict[str, Any]],
+    order: list[int],
+    limits: tuple[int, int, int],
+) -> None:
+    """However little is remembered, and however the rules are filed, sessions that take turns are asked about the right events."""
+    rules = []
+    for where in wheres:
+        with contextlib.suppress(RuleError):
+            rule = make_rule("mail.rcpt", {"delay": 1}, where=where)
+            rules.append(CompiledRule(StoredRule(len(rules), "default", rule)))
+    remembered, glanced, small = limits
+    with (
+        patch.object(narrowing, "_EVENTS", remembered),
+        patch.object(narrowing, "_TURNS", remembered - 1),
+        patch.object(tables, "_REMEMBERED", remembered),
+        patch.object(tables, "_GLANCED", glanced),
+        patch.object(index, "_SMALL", small),
+        patch.object(index, "_PARTS", small),
+    ):
+        bucket = Bucket(rules)
+        for number in [*range(len(events)), *order]:
+            for stays in sessions:
+                values, left = events[number % len(events)], bucket.narrowed(stays)
+                wanted = any(rule.matches({**stays, **values}) for rule in rules)
+                assert (left is not None and left.may_mean(values)) == wanted
 
 
 @settings(max_examples=400)

@@ -453,6 +453,33 @@ def test_an_event_that_comes_again_is_looked_at_again_once_it_may_mean_something
     asyncio.run(main())
 
 
+def test_one_look_tells_that_none_of_several_verbs_is_meant() -> None:
+    async def main() -> None:
+        rules = refuse({"recipient": "eve@*"}), make_rule("mail.vrfy", Delay(1), where={"recipient": "bob@*"})
+        session = Talk(*rules).session()
+        both = ("rcpt", "vrfy")
+        assert session.heeds(both, TO_BOB)  # the rules aren't read yet
+        await session.ask("rcpt", **TO_BOB)
+        assert session.heeds(both, TO_BOB)
+        assert session.heeds(both, {"recipient": "eve@x.test"})
+        assert not session.heeds(both, {"recipient": "ann@x.test"})
+        assert not session.heeds(("rcpt", "connect"), TO_BOB)
+
+    asyncio.run(main())
+
+
+def test_magic_of_any_of_several_verbs_is_heard() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.book.magic.add("default")
+        session = talk.session()
+        await session.ask("rcpt", **TO_BOB)
+        assert session.heeds(("connect", "vrfy"), {"recipient": "bob+delay-1s@x.test"})
+        assert not session.heeds(("connect", "vrfy"), TO_BOB)
+
+    asyncio.run(main())
+
+
 def test_events_with_long_values_are_looked_at_each_time() -> None:
     async def main() -> None:
         session = Talk(refuse({"recipient": "*@slow.test"})).session()

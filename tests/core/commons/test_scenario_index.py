@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portyard.commons.scenario.index import Bucket, CompiledRule
+from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed
 from portyard.commons.scenario.literals import MOST_CHOICES, needs_of_glob, needs_of_regex
 from portyard.commons.scenario.model import StoredRule
-from portyard.commons.scenario.needles import Needles
+from portyard.commons.scenario.needles import Needles, any_of
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.patterns import Regex, fold, parse_pattern
 from portyard.commons.scenario.tables import Table
@@ -67,6 +67,7 @@ def test_too_many_choices_are_no_need() -> None:
 def test_needles_finds_every_word_and_no_other(words: set[str], text: str) -> None:
     bits = {word: 1 << place for place, word in enumerate(sorted(words))}
     assert Needles(bits).find(text) == sum(bit for word, bit in bits.items() if word in text)
+    assert (any_of(words)(text) is not None) == any(word in text for word in words)
 
 
 def test_nothing_is_folded_into_more_characters() -> None:
@@ -107,3 +108,105 @@ def test_what_stays_after_the_tables_is_held_against_every_condition() -> None:
 def test_an_expression_is_compiled_once() -> None:
     assert parse_pattern("/^a+$/") is parse_pattern("/^a+$/")
     assert parse_pattern(1) != parse_pattern(True)
+
+
+MANY = [f"{chr(ord('a') + number % 26)}{number}" for number in range(300)]
+
+
+@pytest.mark.parametrize("shape", ["{}", "{}*", "*{}", "*{}*", "/{}/", "/^{}$/i"])
+@pytest.mark.parametrize("texts", [["b"], ["ab", "b"], ["bob@x.test"], MANY, [*MANY, "c"]])
+def test_who_asks_for_a_value_is_never_overlooked_at_a_glance(shape: str, texts: list[str]) -> None:
+    patterns = [parse_pattern(shape.format(text)) for text in texts]
+    table = Table([(1 << place, [pattern]) for place, pattern in enumerate(patterns)])
+    for value in [
+        "",
+        "b",
+        "B",
+        "xb",
+        "bx",
+        "ab",
+        "a26",
+        "A26!",
+        "!a26",
+        "bob@x.test",
+        "x.test",
+        "c",
+        "\u017f",
+        "q" * 600,
+    ]:
+        for _ in range(2):
+            meant = any(pattern.matches(value) for pattern in patterns)
+            assert not (meant and (value == table.silent or table.is_silent(value)))
+    assert table.is_silent("?!")
+    assert table.silent == "?!"
+
+
+def test_an_expression_without_case_is_held_against_what_isnt_ascii() -> None:
+    table = Table([(1, [parse_pattern("/abc/i")])])
+    assert not table.is_silent("\u017f")
+    assert table.is_silent("s")
+
+
+def test_a_number_that_nobody_takes_stands_for_its_neighbours_and_no_flag() -> None:
+    table = Table([(1, [parse_pattern(">100")]), (2, [parse_pattern(7)])])
+    assert table.is_silent(20)
+    assert table.silent == 20
+    assert table.is_silent(99.5)
+    assert not table.is_silent(101)
+    assert not table.is_silent(7)
+    assert table.is_silent(True)
+    assert table.silent == 99.5
+    flags = Table([(1, [parse_pattern(True)]), (2, [parse_pattern(">3")])])
+    assert flags.is_silent(1)
+    assert flags.is_silent(False)
+    assert flags.silent is None
+    assert not flags.is_silent(True)
+    texts = Table([(1, [parse_pattern("1?")])])
+    assert texts.is_silent(2)
+    assert not texts.is_silent(12)
+    assert not Table([(1, [parse_pattern("*")])]).is_silent("x")
+
+
+def narrowed(*wheres: dict[str, object], peer: str = "127.0.0.1") -> Narrowed | None:
+    rules = [
+        CompiledRule(StoredRule(n, "default", make_rule("mail.rcpt", {"delay": 1}, where=where)))
+        for n, where in enumerate(wheres)
+    ]
+    return Bucket(rules).narrowed({"peer": peer})
+
+
+class Unasked(str):
+    """A value that isn't looked at."""
+
+    def isascii(self) -> bool:
+        raise AssertionError("looked at")
+
+
+def test_a_field_that_tells_all_is_the_only_one_looked_at() -> None:
+    looked: list[str] = []
+
+    class Fields(dict[str, object]):
+        def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+            looked.append(name)
+            return super().get(name, default)
+
+    asked = narrowed(*({"size": f">{n}", "sender": f"*{n}@x"} for n in range(9)), {"sender": "eve@*", "peer": "10.*"})
+    assert asked is not None
+    assert not asked.may_mean(Fields(size=5, sender="bob@x"))
+    assert looked == ["sender"]
+    assert asked.may_mean(Fields(size=5, sender="bob4@x"))
+
+
+def test_a_field_of_which_somebody_is_always_meant_is_looked_at_last() -> None:
+    asked = narrowed(*({"recipient": "*.test", "sender": f"*{n}@x"} for n in range(9)))
+    assert asked is not None
+    assert not asked.may_mean({"recipient": "a@x.test", "sender": "bob@x"})
+    assert not asked.may_mean({"recipient": Unasked(), "sender": "eve@x"})
+    assert asked.may_mean({"recipient": "a@x.test", "sender": "eve7@x"})
+
+
+def test_a_rule_that_asks_for_nothing_more_is_always_meant() -> None:
+    asked = narrowed({"peer": "127.*"}, {"sender": "bob"})
+    assert asked is not None
+    assert asked.may_mean({})
+    assert narrowed({"peer": "10.*"}) is None

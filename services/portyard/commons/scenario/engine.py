@@ -205,13 +205,16 @@ class Gate:
         """Whether it is known that there is no rule and no magic anywhere."""
         return not self._anything and self._generation() == self._seen
 
-    def narrowed(self, sandbox: str, room: str, verb: str, fields: Mapping[str, Scalar]) -> Known | None:
+    def narrowed(
+        self, sandbox: str, room: str, verb: str | tuple[str, ...], fields: Mapping[str, Scalar]
+    ) -> Known | None:
         """What is left to ask of such events where these fields stay as they are; None while the rules have to be read first."""
         known, generation = self._sets.get(sandbox), self._generation()
         if known is None or known[0] != generation:
             return None
         bucket = known[1].bucket(room, verb) or _EMPTY
-        magic = self._magic_field(room, verb) if known[2] else None
+        verbs = (verb,) if isinstance(verb, str) else verb
+        magic = next(filter(None, (self._magic_field(room, one) for one in verbs)), None) if known[2] else None
         return generation, bucket.narrowed(fields, magic)
 
     def _magic_field(self, room: str, verb: str) -> str | None:

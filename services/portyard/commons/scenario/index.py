@@ -91,14 +91,14 @@ class RuleSet:
         self.version = version
         self._rules = [CompiledRule(stored) for stored in rules]
         self._vocabularies = vocabularies
-        self._buckets: dict[tuple[str, str], Bucket | None] = {}
+        self._buckets: dict[tuple[str, str | tuple[str, ...]], Bucket | None] = {}
         self._bytes: dict[str, bool] = {}
 
     def __len__(self) -> int:
         return len(self._rules)
 
-    def bucket(self, room: str, verb: str) -> Bucket | None:
-        """The rules for a verb; None where there is none."""
+    def bucket(self, room: str, verb: str | tuple[str, ...]) -> Bucket | None:
+        """The rules for a verb, or for any of several; None where there is none."""
         key = (room, verb)
         try:
             return self._buckets[key]
@@ -123,16 +123,16 @@ class RuleSet:
 
         return any(asks_for_bytes(rule.rule) for rule in self._rules if covers(rule.rule.room, room))
 
-    def _collect(self, room: str, verb: str) -> Bucket | None:
+    def _collect(self, room: str, verb: str | tuple[str, ...]) -> Bucket | None:
         if not self._rules:
             return None
         from portyard.commons.scenario.checking import covers, honours
 
+        verbs, vocabulary = (verb,) if isinstance(verb, str) else verb, self._vocabularies.get(room)
         found = [
             rule
             for rule in self._rules
             if covers(rule.rule.room, room)
-            and covers(rule.rule.verb, verb)
-            and honours(rule.rule, self._vocabularies.get(room), verb)
+            and any(covers(rule.rule.verb, one) and honours(rule.rule, vocabulary, one) for one in verbs)
         ]
         return Bucket(found) if found else None

@@ -7,9 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from portyard.commons.scenario.compiled import CompiledRule
 from portyard.commons.scenario.memory import Memory
 from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.patterns import Range
 from portyard.commons.scenario.tables import Table
 
 _EVENTS = 512  # of alike sessions and one verb, of which it is known whether any rule means them
+_TURNS = (
+    8  # times that another field is put first, because of the one before it somebody was meant and nothing came of that
+)
 _LONGEST_KNOWN = 512  # characters of a value of such an event: a header may hold a megabyte
 
 
@@ -21,19 +25,23 @@ class Index:
 
     Attributes:
         everybody: The bits of all.
-        owners: By field, the bits of those who ask for it; who is asked for by most comes first.
+        owners: By field, the bits of those who ask for it; the one that most ask for comes first.
+        numbers: Fields that are asked for as numbers.
     """
 
-    __slots__ = ("_rules", "_tables", "everybody", "owners")
+    __slots__ = ("_rules", "_tables", "everybody", "numbers", "owners")
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self._rules = rules
         self._tables: dict[str, Table] = {}
         self.everybody = (1 << len(rules)) - 1
+        self.numbers: set[str] = set()
         owners: dict[str, int] = {}
         for place, rule in enumerate(rules):
-            for name in rule.conditions:
+            for name, patterns in rule.conditions.items():
                 owners[name] = owners.get(name, 0) | 1 << place
+                if any(isinstance(pattern, Range) for pattern in patterns):
+                    self.numbers.add(name)
         self.owners = dict(sorted(owners.items(), key=lambda item: -item[1].bit_count()))
 
     def table(self, name: str) -> Table:
@@ -82,7 +90,7 @@ class Narrowed:
         magic: The field in which magic words are looked for, or None.
     """
 
-    __slots__ = ("_always", "_enough", "_index", "_known", "_left", "_magic", "_names", "_stays")
+    __slots__ = ("_always", "_enough", "_index", "_known", "_left", "_magic", "_names", "_stays", "_turns")
 
     def __init__(self, index: Index, left: int, known: Collection[str], magic: str | None) -> None:
         self._index = index
@@ -91,14 +99,20 @@ class Narrowed:
         self._magic = magic
         self._names = _covering(index, left, known)
         self._known: Memory[tuple[Scalar | None, ...], bool] = Memory(_EVENTS)
+        self._turns = _TURNS
         self._enough: list[tuple[str, Table]] = []
-        for name in self._names:
-            if left:
-                self._enough.append((name, index.table(name)))
-                left &= ~index.owners[name]
-        self._always = left != 0  # somebody asks for nothing more
-        if self._always:
-            self._enough.clear()
+        self._always = False  # somebody asks for nothing more
+        self._begin_with(self._names)
+
+    def _begin_with(self, names: Iterable[str]) -> None:
+        """Choose the fields that are enough to know of where nobody means their values."""
+        left, enough = self._left, []
+        for name in names:
+            if left & self._index.owners[name]:
+                enough.append((name, self._index.table(name)))
+                left &= ~self._index.owners[name]
+        self._always = left != 0
+        self._enough = [] if self._always else enough
 
     def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
         """Whether a rule means an event with these fields, or magic may."""
@@ -125,23 +139,31 @@ class Narrowed:
         for name, value in zip(self._names, event, strict=True):
             table, owners = self._index.table(name), self._index.owners[name]
             if value is not None and value != table.silent and not table.is_silent(value):
-                loud.append((table, value, owners))
+                loud.append((name, value, owners))
                 continue
             left &= ~owners
             if not left:
+                self._put_last([name for name, _, _ in loud])
                 return False
-        for table, value, owners in loud:
+        for name, value, owners in loud:
             if left & owners:
-                left &= ~owners | table.find(value)
+                left &= ~owners | self._index.table(name).find(value)
         return any(rule.matches(fields, self._stays) for rule, _ in self._index.each(left))
+
+    def _put_last(self, loud: Collection[str]) -> None:
+        """Without these fields it was known as well: from now on others are asked first, a few times at most."""
+        if self._turns:
+            self._turns -= 1
+            self._begin_with([*(name for name in self._names if name not in loud), *loud])
 
 
 def _covering(index: Index, left: int, known: Collection[str]) -> list[str]:
     """The fields that rules which are left ask for; each next the one that most rules ask for which ask for none before it."""
+    # Of numbers, many are meant by somebody: `size > 1000` takes them all.
     asked = [(name, owners & left) for name, owners in index.owners.items() if name not in known and owners & left]
     names = []
     while asked:
-        best = max(asked, key=lambda item: (item[1] & left).bit_count())
+        best = max(asked, key=lambda item: ((item[1] & left).bit_count(), item[0] not in index.numbers))
         asked.remove(best)
         names.append(best[0])
         left &= ~best[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _END = ""  # the letter behind a word's last
 
 Trie = dict[str, Any]
+Finds = Callable[[str], re.Match[str] | None]
 
 
 class Needles:
@@ -16,35 +17,36 @@ class Needles:
 
     Args:
         words: The bits of each; no word is empty.
-
-    Attributes:
-        first: Finds the first of them in a text, or None; None where there is no word.
     """
 
-    __slots__ = ("_each", "_expression", "_words", "first")
+    __slots__ = ("_any", "_bits", "_each", "words")
 
     def __init__(self, words: Mapping[str, int]) -> None:
-        self._words = words
-        self._expression = _expression(_trie(words)) if words else ""
-        self.first: Callable[[str], object] | None = re.compile(self._expression).search if words else None
-        self._each: tuple[Callable[[str], list[str]], Mapping[str, int]] | None = None
+        self.words = words
+        self._any: Finds | None = None
+        self._each: Callable[[str, int], list[str]] | None = None
+        # Where several words begin the longest is found: it stands for those that it begins with.
+        self._bits = {word: _with_beginnings(word, words) for word in words}
 
     def find(self, text: str) -> int:
         """The bits of all words that a text holds."""
-        if self.first is None or self.first(text) is None:
+        if not self.words:
             return 0
-        each, bits = self._each or self._finder()
+        if self._any is None or self._each is None:  # made when they are wanted: mostly `any_of` tells all
+            self._any = any_of(self.words)
+            self._each = re.compile(f"(?=({_expression(_trie(self.words))}))").findall
+        first = self._any(text)
+        if first is None:
+            return 0
         found = 0
-        for word in each(text):
-            found |= bits[word]
+        for word in self._each(text, first.start()):
+            found |= self._bits[word]
         return found
 
-    def _finder(self) -> tuple[Callable[[str], list[str]], Mapping[str, int]]:
-        """Finds every word; made when the first is found, since a second expression takes as long to make as the first."""
-        # Where several words begin the longest is found: it stands for those that it begins with.
-        bits = {word: _with_beginnings(word, self._words) for word in self._words}
-        self._each = re.compile(f"(?=({self._expression}))").findall, bits
-        return self._each
+
+def any_of(words: Iterable[str]) -> Finds:
+    """Finds where the first of some words begins in a text."""
+    return re.compile(_expression(_trie(words), shortest=True) or r"(?!)").search
 
 
 def _with_beginnings(word: str, words: Mapping[str, int]) -> int:
@@ -54,7 +56,7 @@ def _with_beginnings(word: str, words: Mapping[str, int]) -> int:
     return bits
 
 
-def _trie(words: Mapping[str, int]) -> Trie:
+def _trie(words: Iterable[str]) -> Trie:
     root: Trie = {}
     for word in words:
         node = root
@@ -64,12 +66,14 @@ def _trie(words: Mapping[str, int]) -> Trie:
     return root
 
 
-def _expression(node: Trie) -> str:
-    """What follows at a node; letters with the same rest are one class."""
+def _expression(node: Trie, *, shortest: bool = False) -> str:
+    """What follows at a node; letters with the same rest are one class. Of words that begin alike the shortest or the longest is found."""
+    if shortest and _END in node:
+        return ""
     rests: dict[str, list[str]] = {}
     for letter, inner in node.items():
         if letter != _END:
-            rests.setdefault(_expression(inner), []).append(letter)
+            rests.setdefault(_expression(inner, shortest=shortest), []).append(letter)
     choices = [_letters(letters) + rest for rest, letters in rests.items()]
     if not choices:
         return ""

@@ -60,8 +60,10 @@ class SessionGate:
         self._port = port
         self._internal = internal
         self._ended = False
-        self._narrowed: dict[tuple[str, str, str], Known] = {}
-        self._quiet: dict[str, tuple[Hashable, Stamp]] = {}  # the last event of a verb that no rule means
+        self._narrowed: dict[tuple[str, str | tuple[str, ...], str], Known] = {}
+        self._quiet: dict[
+            str | tuple[str, ...], tuple[Hashable, Stamp]
+        ] = {}  # the last event of a verb that no rule means
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
@@ -89,7 +91,7 @@ class SessionGate:
 
     def heeds(
         self,
-        verb: str,
+        verb: str | tuple[str, ...],
         fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
         sandbox: str | None = None,
         event: Hashable = None,
@@ -97,7 +99,8 @@ class SessionGate:
         """Whether such an event has to be asked about; mostly it is known at once that it hasn't.
 
         Args:
-            verb: Of the room's vocabulary.
+            verb: Of the room's vocabulary; or several that follow each other with the same fields, where one look tells of all that none
+                of them has to be asked about (else each is looked at by itself). One of them at most has a magic field.
             fields: The verb's own fields, or what makes them: called only where some rule may look at them.
             sandbox: The event's alone (a recipient's); the session's when None.
             event: All that decides about the verb's fields (a line as it came), by which the last one of the verb is known when it
@@ -132,7 +135,7 @@ class SessionGate:
         self._ended = True
         self._narrowed.clear()
 
-    def _left(self, sandbox: str, verb: str) -> Known | None:
+    def _left(self, sandbox: str, verb: str | tuple[str, ...]) -> Known | None:
         """What is left to ask of a verb; None while the rules have to be read first."""
         key, gate = (sandbox, verb, self.account), self._gate
         left = self._narrowed.get(key)

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 
 from portyard.commons.scenario.memory import Memory
 from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.needles import Needles
+from portyard.commons.scenario.needles import Needles, any_of
 from portyard.commons.scenario.numbers import Bounds
 from portyard.commons.scenario.patterns import Flag, Glob, Pattern, Range, Regex, Shape, fold, text_of
 
 _REMEMBERED = 1024  # values whose answer is known
 _LONGEST_REMEMBERED = 512  # characters
 _WORD = 16  # characters at most, by which a pattern is filed
+_GLANCED = 256  # texts, and beginnings, and ends, that are sought together with what may stand anywhere: to prepare it takes time
+_TELLING = 3  # characters of such a one, without which it would be found everywhere
 _LENGTHS = 6  # different lengths of beginnings, and of ends, that are looked up one by one
 
 
@@ -29,11 +31,14 @@ class Table:
         patterns: The owner's bit, and the patterns of which it needs one.
 
     Attributes:
-        silent: The last text that was found to be meant by nobody: clients mostly repeat themselves, field by field.
+        silent: The last value that was found to be meant by nobody, nor is any that equals it: clients mostly repeat themselves, field
+            by field.
     """
 
     __slots__ = (
         "_any",
+        "_apart",
+        "_bare",
         "_closer",
         "_exact",
         "_first",
@@ -65,15 +70,31 @@ class Table:
                 case _:
                     self._texts.add(bit, pattern)
         self._texts.file()
-        self._exact, self._first = self._texts.exact, self._texts.words.first
-        self._least, self._heads = self._texts.prefixes.least, self._texts.prefixes.heads
-        self._last = self._texts.suffixes.least or 1
-        self._tails = frozenset(tail[::-1] for tail in self._texts.suffixes.heads)
+        self._glance()
         self._closer = bool(self._any or self._texts.alone)
         self._numbers = Bounds(ranges)
         self._gap = (math.inf, -math.inf)  # numbers between these are meant by nobody
         self._known: Memory[str, int] = Memory(_REMEMBERED)
-        self.silent: str | None = None
+        self._bare = self._texts.empty and not any(self._flags.values())  # nobody asks but for numbers
+        self.silent: Scalar | None = None
+
+    def _glance(self) -> None:
+        """Make ready what `is_silent` looks at."""
+        texts = self._texts
+        told, families = set(texts.words.words), [texts.exact, texts.prefixes.words, texts.suffixes.words]
+        seldom = [
+            family if len(family) > _GLANCED or any(len(word) < _TELLING for word in family) else {}
+            for family in families
+        ]
+        for family, turned, rest in zip(families, (False, False, True), seldom, strict=True):
+            if not rest:
+                told.update(word[:_WORD][::-1] if turned else word[:_WORD] for word in family)
+        self._first = any_of(told) if told else None
+        self._exact, beginnings, ends = seldom
+        self._apart = any(seldom)
+        self._least, self._last = min(map(len, beginnings), default=0), min(map(len, ends), default=1)
+        self._heads = frozenset(word[: self._least] for word in beginnings)
+        self._tails = frozenset(word[: self._last][::-1] for word in ends)
 
     def is_silent(self, value: Scalar) -> bool:
         """Whether nobody is meant by a value; False, too, where that would have to be looked for more closely.
@@ -88,23 +109,30 @@ class Table:
             return False
         else:
             folded = fold(value)
-        if folded in self._exact or folded[: self._least] in self._heads or folded[-self._last :] in self._tails:
-            return False
         first = self._first
-        if (first is not None and first(folded) is not None) or (self._closer and self.find(value)):
+        if first is not None and first(folded) is not None:
+            return False
+        if self._apart and (
+            folded in self._exact or folded[: self._least] in self._heads or folded[-self._last :] in self._tails
+        ):
+            return False
+        if self._closer and self.find(value):
             return False
         if len(value) <= _LONGEST_REMEMBERED:
             self.silent = value
         return True
 
     def _is_gap(self, value: bool | float) -> bool:
+        if isinstance(value, bool):
+            return not self.find(value)
         low, high = self._gap
-        if low < value < high and not isinstance(value, bool):
-            return True
-        if self.find(value):
-            return False
-        if not isinstance(value, bool) and self._texts.empty:
+        if not low < value < high:
+            if self.find(value):
+                return False
+            if not self._bare:  # somebody asks for a flag or text, and True equals 1
+                return True
             self._gap = self._numbers.around(value)
+        self.silent = value
         return True
 
     def find(self, value: Scalar) -> int:
@@ -212,26 +240,19 @@ class _Beginnings:
 
     Args:
         words: The bits of each; no word is empty.
-
-    Attributes:
-        least: The shortest word's length; 0 where there is none.
-        heads: All words, cut to that length.
     """
 
-    __slots__ = ("_lengths", "_words", "heads", "least")
+    __slots__ = ("_lengths", "words")
 
     def __init__(self, words: dict[str, int]) -> None:
-        self._words = words
+        self.words = words
         self._lengths = sorted({len(word) for word in words})
-        self.least = self._lengths[0] if words else 0
-        self.heads = frozenset(word[: self.least] for word in words)
 
     def find(self, text: str) -> int:
         """The bits of the words that a text begins with."""
         found = 0
-        if text[: self.least] in self.heads:  # mostly it isn't, and no other length has to be looked at
-            for length in self._lengths:
-                found |= self._words.get(text[:length], 0)
+        for length in self._lengths:
+            found |= self.words.get(text[:length], 0)
         return found
 
 
