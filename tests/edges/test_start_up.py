@@ -45,6 +45,28 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str, told: st
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('capturee = "any"', "capturee = 'any': no such setting; did you mean capture?; known are state, listen"),
+        (
+            "[limits]\nmesage = 1",
+            "limits.mesage = 1: no such setting; did you mean message?; known are message, recipients",
+        ),
+        (
+            '[[accounts]]\nadress = "x"',
+            "accounts[0].adress = 'x': no such setting; did you mean address?; known are address",
+        ),
+        ('[log.room]\nimap = "x"', "log.room = {'imap': 'x'}: no such setting; did you mean rooms?"),
+    ],
+)
+def test_an_unknown_setting_of_a_file_is_named_with_what_is_known(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "portyard.toml").write_text(text)
+    done = portyard("serve", "pop3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
     ("value", "told"),
     [
         ("imap=gmial", "personas.imap = 'gmial': imap has no persona of this name; did you mean gmail?"),

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from portyard.commons.hints import did_you_mean
+
 MEGABYTE = 1 << 20
 ENVIRONMENT_PREFIX = "PORTYARD_"
 
@@ -212,6 +214,7 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         values[key] = value
 
 
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 _CHOICES = re.compile(r"matching regex '\^\(([a-z|]+)\)\$'")
 
 
@@ -219,14 +222,30 @@ def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
     """Msgspec tells what was expected and the path; the value is looked up so that the line is complete."""
     text, _, path = str(error).partition(" - at `$")
     keys = path.rstrip("`").strip(".")
-    if not keys:
-        return text
+    if unknown := _UNKNOWN.search(text):
+        return _unknown(f"{keys}.{unknown[1]}" if keys else unknown[1], values)
+    found = _found(keys, values)
+    if choices := _CHOICES.search(text):
+        text = f"expected {' or '.join(choices[1].split('|'))}"
+    return f"{keys} = {found!r}: {text[0].lower()}{text[1:]}"
+
+
+def _found(keys: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - as TOML reads it
+    """What stands under a path such as `accounts[0].address`; nothing where the path leads nowhere."""
     found: Any = values
     for part in keys.replace("[", ".[").split("."):
         if isinstance(found, dict):
             found = found.get(part, "")
         elif isinstance(found, list) and part.startswith("["):
             found = found[int(part[1:-1])]
-    if choices := _CHOICES.search(text):
-        text = f"expected {' or '.join(choices[1].split('|'))}"
-    return f"{keys} = {found!r}: {text[0].lower()}{text[1:]}"
+    return found
+
+
+def _unknown(keys: str, values: dict[str, Any]) -> str:
+    """A key that nobody knows, with its value and the keys of the table that it stands in."""
+    head, _, name = keys.rpartition(".")
+    tables: dict[str, Any] = {"": Settings, "accounts": AccountSeed, **NESTED}
+    known = tables[head.partition("[")[0]].__struct_fields__
+    return (
+        f"{keys} = {_found(keys, values)!r}: no such setting{did_you_mean(name, known)}; known are {', '.join(known)}"
+    )
