@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from portyard.smtp.core.session import Session
 
 _FIELD: Final = re.compile(rb"subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
+_PLAIN: Final = b"\nSubject:"
+_NEAR: Final = 4096  # octets in which it is looked for
 
 
 async def content(session: Session, block: DotBlock) -> Answer:
@@ -151,13 +153,15 @@ def subject_of(octets: bytes) -> str:
 
 def _plain_subject(octets: bytes) -> bytes | None:
     """The field's value where it stands as in nearly every message; found without a copy of the header. None where it may be another."""
-    name = octets.find(b"\nSubject:", 0, max(0, octets.find(b"\r\n\r\n")))
-    if name < 0 or octets.startswith(b"\r\n") or b"subject" in octets[:name].lower():
+    name = octets.find(_PLAIN, 0, _NEAR)
+    before = octets[: max(0, name)].lower()
+    if name < 0 or b"subject" in before or b"\r\n\r" in before or before.startswith(b"\r\n"):
         return None
-    start = name + len(b"\nSubject:")
+    start = name + len(_PLAIN)
     end = octets.find(b"\r\n", start)
-    value = octets[start:end]
-    return None if octets[end + 2] in b" \t" or b"\n" in value or b"\r" in value else value
+    value, next_ = octets[start:end], octets[end + 2 : end + 3]
+    folded = next_ in (b" ", b"\t")
+    return None if end < 0 or folded or b"\n" in value or b"\r" in value else value
 
 
 def _subject_field(header: bytes) -> re.Match[bytes] | None:

@@ -64,10 +64,12 @@ def _mail(session: Session, command: Command, octets: bytes) -> Awaitable[Answer
     return _command(session, command, octets) if hop is None else _handed_on(session, command, hop, octets)
 
 
-async def _handed_on(session: Session, command: Command, hop: model.Hop, octets: bytes) -> Answer:
+async def _handed_on(session: Session, command: model.Mail, hop: model.Hop, octets: bytes) -> Answer:
     """MAIL from a testbed peer."""
     context, fields = session.context, partial(fields_of, command, None)
     context.trust()
+    if command.parameters[-1].keyword == KEYWORD:  # no field tells of it, and it is another one each time
+        octets = octets[: octets.rfind(b" ")]
     stands = await context.door.stands(model.Taker(hop.sandbox, hop.generation))
     if not stands or not gate_of(context).heeds("mail", fields, hop.sandbox, octets):
         return await session.answer(command)
@@ -76,8 +78,10 @@ async def _handed_on(session: Session, command: Command, hop: model.Hop, octets:
 
 def _hop(context: Context, command: model.Mail) -> model.Hop | None:
     """What a testbed peer proves with the command."""
-    claims = (parameter.value or "" for parameter in command.parameters if parameter.keyword == KEYWORD)
-    return next((hop for claim in claims if (hop := parse_hop(claim, context.secret))), None)
+    for parameter in command.parameters:
+        if parameter.keyword == KEYWORD and (hop := parse_hop(parameter.value or "", context.secret)) is not None:
+            return hop
+    return None
 
 
 async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
