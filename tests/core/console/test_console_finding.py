@@ -21,6 +21,12 @@ from portyard.console.core.finding import MOST, links, visible
         ("http://t.test", "<A HREF='http://h.test'>", ["http://h.test", "http://t.test"]),
         ("ftp://x.test javascript:alert(1)", '<a href="javascript:alert(1)">', []),
         (None, None, []),
+        (
+            None,
+            '<p>Or <b>http://e.test/plain?a=1&amp;b=2</b>.</p><a href="https://d.test/long">https://d.test/…</a> https://f.test/',
+            ["http://e.test/plain?a=1&b=2", "https://d.test/long", "https://f.test/"],
+        ),
+        (None, "<style>@import url(https://x.test/)</style><a>https://no.test/anchor</a>", ["https://no.test/anchor"]),
     ],
 )
 def test_links(text: str | None, html: str | None, found: list[str]) -> None:

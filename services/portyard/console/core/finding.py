@@ -61,20 +61,28 @@ class _Reader(HTMLParser):
         self.links: list[str] = []
         self.text: list[str] = []
         self._hidden = 0
+        self._pressed = False  # within a link, whose words may shorten where it leads
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden += tag in self._HIDDEN
         if tag in self._BREAKS:
             self.text.append("\n")
         if tag in ("a", "area"):
-            self.links += [value.strip() for name, value in attrs if name == "href" and value]
+            leads = [value.strip() for name, value in attrs if name == "href" and value]
+            self._pressed = tag == "a" and bool(leads)
+            self.links += leads
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._HIDDEN and self._hidden:
             self._hidden -= 1
+        if tag == "a":
+            self._pressed = False
         if tag in self._BREAKS:
             self.text.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.text.append(data)
+        if self._hidden:
+            return
+        self.text.append(data)
+        if not self._pressed:  # readers make links of these
+            self.links += [_trimmed(match[0]) for match in URL.finditer(data)]
