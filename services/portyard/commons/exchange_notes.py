@@ -19,7 +19,8 @@ SECRET_FIELDS = frozenset(
         "x-csrf-token",
     }
 )
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # multidict has strings of its own
+as_json = msgspec.json.Encoder(enc_hook=str).encode  # multidict has strings of its own
+"""A value of an event as JSON."""
 _SHOWN_CHARACTERS = 2000  # of one value in the journal
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
 # Credentials in a URL's query or fragment (RFC 6750 §2.3, RFC 6749 §2.3.1, §4.1.2, §4.2.2, §4.3.2, §6); a short code is no grant.
@@ -45,18 +46,13 @@ class ToldFields:
         """Their pairs as JSON, secrets blanked."""
         now = tuple(fields)
         if now != self._fields:
-            self._fields, self._told = now, told_fields(now)
+            self._fields, self._told = now, msgspec.Raw(as_json(blanked(now)))
         return self._told
-
-
-def told_fields(fields: Iterable[tuple[str, str]]) -> msgspec.Raw:
-    """The same of one message alone."""
-    return msgspec.Raw(_encode(blanked(fields)))
 
 
 def as_fields(**fields: object) -> bytes:
     """An event's fields as JSON, to be noted as often as they are the same."""
-    return _encode(fields)
+    return as_json(fields)
 
 
 def blanked(fields: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -15,10 +15,11 @@ from aiohttp import web
 from yarl import URL
 
 from portyard.commons.card import TlsMode
-from portyard.commons.exchange import House, HungUpError, Rest, RuledWriter, ruled
+from portyard.commons.exchange import House, Rest, ruled
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
 from portyard.commons.exchange_quiet import Quiet
+from portyard.commons.exchange_writer import HungUpError, RuledWriter
 from portyard.commons.gentle import GentleTransport, kept, see_off
 from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
@@ -26,6 +27,7 @@ from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, Hostin
 from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of, refusal_of
 from portyard.commons.naming import MARKS, UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.scenario.model import Scalar
 from portyard.commons.yard import Connection
 
 SERVER = "Portyard"
@@ -74,6 +76,7 @@ class HostedProtocol(web.RequestHandler):
         self.heads = HeadNotes()
         self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
         self.quiet = Quiet(connection.gate)
+        self.described: tuple[object, dict[str, Scalar]] = (None, {})
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False

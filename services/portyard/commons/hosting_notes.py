@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiohttp import web
-from msgspec import Raw
 
-from portyard.commons.exchange_notes import ToldFields, as_fields, shown, told_fields
+from portyard.commons.exchange_notes import ToldFields, as_fields, as_json, blanked, shown
 from portyard.commons.yard import Connection
 
 
@@ -16,25 +15,23 @@ class HeadNotes:
 
     Attributes:
         asked: What the last request's is made of.
-        text: Its line.
-        request: It; empty until it comes again.
+        request: It.
         answered: The last response's octets.
         response: It.
         fields: The header fields of the last request, as they came.
-        received: The same as they are told.
+        received: The same as they are told, behind its line.
         sent: The last response's.
     """
 
-    __slots__ = ("answered", "asked", "fields", "received", "request", "response", "sent", "text")
+    __slots__ = ("answered", "asked", "fields", "received", "request", "response", "sent")
 
     def __init__(self) -> None:
         self.asked: object = None
-        self.text = ""
         self.request = b""
         self.answered: bytes | None = None
         self.response = b""
         self.fields: object = None
-        self.received = Raw(b"[]")
+        self.received = b""
         self.sent = ToldFields()
 
 
@@ -42,17 +39,14 @@ def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequ
     """Note a request's line, with the prefix that its path was stripped of, and its header fields."""
     message = request._message
     asked = (prefix, message.path, message.method, message.version, message.raw_headers)
-    if asked == notes.asked:
-        if not notes.request:
-            notes.request = as_fields(text=notes.text, headers=notes.received)
-        connection.log.told("command", notes.request)
-        return
-    if message.raw_headers != notes.fields:
-        notes.fields, notes.received = message.raw_headers, told_fields(request.headers.items())
-    version = message.version
-    text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
-    notes.asked, notes.text, notes.request = asked, text, b""
-    connection.log.event("command", text=text, headers=notes.received)
+    if asked != notes.asked:
+        if message.raw_headers != notes.fields:
+            notes.fields = message.raw_headers
+            notes.received = b',"headers":%b}' % as_json(blanked(request.headers.items()))
+        version = message.version
+        text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
+        notes.asked, notes.request = asked, b'{"text":' + as_json(text) + notes.received
+    connection.log.told("command", notes.request)
 
 
 def note_response(

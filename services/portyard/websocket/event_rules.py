@@ -11,7 +11,7 @@ import msgspec
 import socketio
 from socketio.exceptions import ConnectionRefusedError as RefusedError
 
-from portyard.commons.exchange import begin
+from portyard.commons.exchange_writer import begin
 from portyard.commons.hosting import HostedProtocol, hosted
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.model import Scalar, Verdict

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from aiohttp import web
 
-from portyard.commons.exchange import NOTHING, HungUpError, begin, head_of
+from portyard.commons.exchange import head_of
 from portyard.commons.exchange_answers import refusal, stub
+from portyard.commons.exchange_writer import NOTHING, HungUpError, begin
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
-from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.engine import SessionGate, Stamp
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.websocket.core.handshake import tokens
 from portyard.websocket.core.outbox import Message
@@ -55,7 +56,12 @@ class SocketRules:
 
     def __init__(self, request: web.Request) -> None:
         self._protocol = hosted(request)
+        self._gate = self._protocol.connection.gate
         self._path = request.path
+        self._calm: tuple[Message | None, Stamp | None] = (
+            None,
+            None,
+        )  # the last message that no rule means, and as of when
 
     async def ask(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict, its wait and its faults done with; None for what always happens. Silence never returns.
@@ -70,32 +76,47 @@ class SocketRules:
 
     async def judge(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict of which nothing is done yet."""
-        gate = self._protocol.connection.gate
+        gate = self._gate
         if gate is None or not gate.heeds(verb, fields := {"path": self._path, **fields}):
             return None
         return await gate.ask(verb, **fields)
 
-    def ask_about(self, verb: str, message: Message) -> Awaitable[Verdict | None]:
-        """As `ask`, of a message; without a coroutine where nothing is to be done."""
-        if not self._heeds(verb, message, lambda gate: gate.heeds(verb, self._fields(message))):
+    def hear(self, message: Message) -> Awaitable[Verdict | None]:
+        """As `ask`, of a message that came; without a coroutine where nothing is to be done.
+
+        What comes is mostly sent again, so that both are looked at together.
+        """
+        gate = self._gate
+        if gate is None or not gate.armed or self._is_calm(gate, message):
             return NOTHING
-        return self._obey_about(verb, self._fields(message))
+        fields = self._fields(message)
+        stamp = gate.stamp  # before the look: a change in between is looked at again
+        if gate.heeds("message", fields):
+            return self._obey_about("message", fields)
+        if len(message) <= SHOWN_CHARACTERS and not self._minds(gate, message, fields):
+            self._calm = message, stamp
+        return NOTHING
+
+    def ask_to_send(self, message: Message) -> Awaitable[Verdict | None]:
+        """As `ask`, of a message that is to be sent."""
+        return self._obey_about("send", self._fields(message))
 
     def minds(self, message: Message) -> bool:
         """Whether a rule may mean that a message is sent, as a whole or in fragments."""
+        gate = self._gate
+        if gate is None or not gate.armed or self._is_calm(gate, message):
+            return False
+        return self._minds(gate, message, self._fields(message))
 
-        def look(gate: SessionGate) -> bool:
-            if gate.heeds("send", self._fields(message)):
-                return True
-            return gate.asks("fragment") and gate.heeds("fragment", self.fragment_fields(message))
+    def _is_calm(self, gate: SessionGate, message: Message) -> bool:
+        """Whether it is known that no rule means a message, neither that it came nor that it is sent."""
+        calm, stamp = self._calm
+        return message == calm and stamp == gate.stamp
 
-        return self._heeds("sending", message, look)
-
-    def _heeds(self, kind: str, message: Message, look: Callable[[SessionGate], bool]) -> bool:
-        if len(message) <= SHOWN_CHARACTERS:
-            return self._protocol.quiet.heeds(kind, message, look)
-        gate = self._protocol.connection.gate  # what is so long isn't kept to be compared with the next
-        return gate is not None and gate.armed and look(gate)
+    def _minds(self, gate: SessionGate, message: Message, fields: dict[str, Scalar]) -> bool:
+        return gate.heeds("send", fields) or gate.heeds(
+            "fragment", lambda: {"octets": octets_in(message) // 2, **fields}
+        )
 
     def _fields(self, message: Message) -> dict[str, Scalar]:
         if isinstance(message, str):
@@ -104,10 +125,10 @@ class SocketRules:
 
     def fragment_fields(self, message: Message) -> dict[str, Scalar]:
         """What rules are told of a message whose first half was sent."""
-        return {"octets": len(octets_of(message)) // 2, **self._fields(message)}
+        return {"octets": octets_in(message) // 2, **self._fields(message)}
 
     async def _obey_about(self, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
-        gate = self._protocol.connection.gate
+        gate = self._gate
         verdict = await gate.ask(verb, **fields) if gate is not None else None
         if verdict is not None:
             await self.begin(verb, verdict)
@@ -143,3 +164,8 @@ class SocketRules:
 def octets_of(message: Message) -> bytes:
     """A message's payload."""
     return message.encode() if isinstance(message, str) else message
+
+
+def octets_in(message: Message) -> int:
+    """How many octets a message's payload has."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())

@@ -59,7 +59,7 @@ class Socket:
         """Each message until the close, as the rules let it through."""
         while not self._ended and (message := await self._next()) is not None:
             self._lie = None
-            verdict = await self._rules.ask_about("message", message)
+            verdict = await self._rules.hear(message)
             if verdict is None:
                 yield message
                 continue
@@ -143,7 +143,7 @@ class Socket:
         if not self._rules.minds(message):
             await self._send(message)
             return
-        verdict = await self._rules.ask_about("send", message)
+        verdict = await self._rules.ask_to_send(message)
         if verdict is not None:
             if not await self._obey(verdict):
                 return
