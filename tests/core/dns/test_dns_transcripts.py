@@ -9,7 +9,7 @@ import pytest
 
 from portyard.dns.core import transcripts
 from portyard.dns.core.grammar import parse, print_message
-from portyard.dns.core.model import Edns, Message, Rcode
+from portyard.dns.core.model import Address, Edns, Message, Rcode, Record, Type
 from portyard.dns.core.presentation import query_of, query_text, reply_lines
 from portyard.dns.core.transcripts import KEPT, LONGEST, asked_text, reply_text
 from portyard.dns.core.zones import View
@@ -70,4 +70,8 @@ def test_few_are_remembered_and_no_long_ones() -> None:
     assert len(transcripts._asked) == 3
     long = Message(1, response=True, edns=Edns(1232, options=((10, bytes(LONGEST)),)))
     assert reply_text(print_message(long), long).startswith("NOERROR")
+    assert transcripts._replied == {}
+    wordy = Message(1, response=True, answers=(Record((b"x" * 63, b"test"), Type.A, 60, Address(bytes(4))),) * 16)
+    assert len(print_message(wordy)) < LONGEST // 2
+    reply_text(print_message(wordy), wordy)
     assert transcripts._replied == {}

@@ -12,8 +12,8 @@ from portyard.dns.core.presentation import query_text, reply_lines
 
 KEPT: Final = 512
 """Texts of either kind; with more, all are forgotten."""
-LONGEST: Final = 512
-"""Octets of a message whose text is remembered: what is longer is rarely the same again."""
+LONGEST: Final = 1024
+"""Octets of a message and letters of its text, together, that are remembered: what is longer is rarely the same again."""
 _ID: Final = 2
 
 _asked: dict[bytes, str] = {}
@@ -53,7 +53,7 @@ def reply_text(octets: bytes, reply: Message) -> str:
 
 
 def _keep(texts: dict[bytes, str], what: bytes, text: str) -> None:
-    if len(what) <= LONGEST:
+    if len(what) + len(text) <= LONGEST:
         if len(texts) >= KEPT:
             texts.clear()
         texts[what] = text
