@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from portyard.commons.events import Event, Line, Literal
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, FlagChange
-from portyard.imap.core import model
+from portyard.imap.core import model, search_keys
 from portyard.imap.core.decoding import Finder, PartDecoder, header_text
 from portyard.imap.core.framing import ImapFraming, SkipLiteral, TakeLiteral, literal_at_end
-from portyard.imap.core.grammar import parse_command, print_command, tag_of, verb_of, wire
+from portyard.imap.core.grammar import parse_command, tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax, Cursor, Frame, print_date_time, print_sequence_set
 from portyard.imap.core.names import decode_name, encode_name, matches
+from portyard.imap.core.printing import print_command, wire
 from portyard.imap.core.replies import compact_set, nstring
 from portyard.imap.core.transcript import shown
 
@@ -58,22 +59,22 @@ attributes = st.sampled_from(model.FetchItem) | st.builds(
     model.BodySection, sections, st.booleans(), st.none() | st.tuples(sizes, st.integers(1, 2**63 - 1))
 )
 leaves = st.one_of(
-    st.just(model.AllKey()),
-    st.builds(model.FlagKey, st.sampled_from(SYSTEM_FLAGS) | atoms, st.booleans()),
-    st.builds(model.RecentKey, st.sampled_from(["NEW", "OLD", "RECENT"])),
-    st.builds(model.HeaderKey, (octets | st.sampled_from([b"FROM", b"X-A"])).map(bytes.upper), octets),
-    st.builds(model.BodyKey, octets),
-    st.builds(model.TextKey, octets),
-    st.builds(model.DateKey, st.sampled_from(["BEFORE", "ON", "SINCE"]), days, st.booleans()),
-    st.builds(model.SizeKey, st.booleans(), sizes),
-    st.builds(model.SequenceKey, sets, st.booleans()),
+    st.just(search_keys.AllKey()),
+    st.builds(search_keys.FlagKey, st.sampled_from(SYSTEM_FLAGS) | atoms, st.booleans()),
+    st.builds(search_keys.RecentKey, st.sampled_from(["NEW", "OLD", "RECENT"])),
+    st.builds(search_keys.HeaderKey, (octets | st.sampled_from([b"FROM", b"X-A"])).map(bytes.upper), octets),
+    st.builds(search_keys.BodyKey, octets),
+    st.builds(search_keys.TextKey, octets),
+    st.builds(search_keys.DateKey, st.sampled_from(["BEFORE", "ON", "SINCE"]), days, st.booleans()),
+    st.builds(search_keys.SizeKey, st.booleans(), sizes),
+    st.builds(search_keys.SequenceKey, sets, st.booleans()),
 )
 keys = st.recursive(
     leaves,
     lambda inner: (
-        st.builds(model.NotKey, inner)
-        | st.builds(model.OrKey, inner, inner)
-        | st.builds(model.AndKey, st.lists(inner, min_size=1, max_size=3).map(tuple))
+        st.builds(search_keys.NotKey, inner)
+        | st.builds(search_keys.OrKey, inner, inner)
+        | st.builds(search_keys.AndKey, st.lists(inner, min_size=1, max_size=3).map(tuple))
     ),
     max_leaves=6,
 )

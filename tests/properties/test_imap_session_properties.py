@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portyard.commons.effects import Abort, Close, Effect, Note, Send
 from portyard.commons.yard import Yard
 from portyard.imap.core import model
-from portyard.imap.core.grammar import print_command, wire
+from portyard.imap.core.printing import print_command, wire
 from tests.properties.test_imap_grammar_properties import commands
 from tests.support.imap import core
 from tests.support.talks import CorePeer

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from portyard.smtp.spool import Letter, Queued
+from portyard.smtp.spooled import Letter, Queued
 
 IN_HAND: Final = 2000
 """Messages in hand at once; those beyond wait in the spool alone."""

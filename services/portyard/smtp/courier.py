@@ -12,7 +12,7 @@ from portyard.smtp.core.model import PeerError, Reply, reply
 from portyard.smtp.core.roles.addressing import RELAYING_DENIED
 from portyard.smtp.outlet import Address, Destination
 from portyard.smtp.resolver import RefusedError, Resolver
-from portyard.smtp.spool import Queued
+from portyard.smtp.spooled import Queued
 
 SMTP_PORT: Final = 25  # RFC 5321 §4.5.4.2
 OUTSIDE: Final = reply(550, "5.7.1", "the domain's server is outside the testbed and not in relay_allow")

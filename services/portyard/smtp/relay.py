@@ -24,7 +24,8 @@ from portyard.smtp.core.hop import print_hop
 from portyard.smtp.core.model import Hop, Reply
 from portyard.smtp.courier import NEXT_DOWN, Courier, Route
 from portyard.smtp.outlet import Destination, Outlets, UnreachableError
-from portyard.smtp.spool import Letter, Queued, SqlSpool, State, Turn, Verdict
+from portyard.smtp.spool import SqlSpool
+from portyard.smtp.spooled import Letter, Queued, State, Turn, Verdict
 
 TICK_S: Final = 0.05
 """Seconds after which another process' commit and the clocks are looked at: memory reads."""

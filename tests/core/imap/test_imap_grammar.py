@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from portyard.commons.mailstore.model import FlagChange
-from portyard.imap.core import model
+from portyard.imap.core import model, search_keys
 from portyard.imap.core.grammar import parse_command, tag_of, verb_of
 from portyard.imap.core.lexing import BadSyntax, Frame
 
@@ -73,8 +73,8 @@ PEEKED = model.BodySection(model.Section((), "HEADER.FIELDS", (b"a", b"b")), pee
         (b'a select "InBox"', model.Select("INBOX")),
         (b"a uid fetch 1 flags", model.Fetch(FIRST, (model.FetchItem.FLAGS,), uid=True)),
         (b"a fetch 1 body.peek[header.fields (a b)]<0.5>", model.Fetch(FIRST, (PEEKED,))),
-        (b"a search sentsince 1-feb-2026", model.Search((model.DateKey("SINCE", date(2026, 2, 1), True),))),
-        (b'a search before "01-FEB-2026"', model.Search((model.DateKey("BEFORE", date(2026, 2, 1), False),))),
+        (b"a search sentsince 1-feb-2026", model.Search((search_keys.DateKey("SINCE", date(2026, 2, 1), True),))),
+        (b'a search before "01-FEB-2026"', model.Search((search_keys.DateKey("BEFORE", date(2026, 2, 1), False),))),
         (b'a list "" %', model.List("", "%")),
         (b"a store 1 -flags \\seen x", model.Store(FIRST, FlagChange.REMOVE, ("\\Seen", "x"))),
     ],

@@ -12,7 +12,8 @@ from portyard.commons.mailstore.structure import Part, Structure
 from portyard.imap.core.context import Context
 from portyard.imap.core.decoding import Finder, PartDecoder, header_text
 from portyard.imap.core.giving_way import give_way
-from portyard.imap.core.model import (
+from portyard.imap.core.reading import PIECE, structure_of
+from portyard.imap.core.search_keys import (
     AllKey,
     AndKey,
     BodyKey,
@@ -27,7 +28,6 @@ from portyard.imap.core.model import (
     SizeKey,
     TextKey,
 )
-from portyard.imap.core.reading import PIECE, structure_of
 from portyard.imap.core.view import View
 
 

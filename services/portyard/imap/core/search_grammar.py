@@ -14,7 +14,8 @@ from portyard.imap.core.lexing import (
     print_date,
     print_sequence_set,
 )
-from portyard.imap.core.model import (
+from portyard.imap.core.model import Search
+from portyard.imap.core.search_keys import (
     AllKey,
     AndKey,
     BodyKey,
@@ -24,7 +25,6 @@ from portyard.imap.core.model import (
     NotKey,
     OrKey,
     RecentKey,
-    Search,
     SearchKey,
     SequenceKey,
     SizeKey,

@@ -8,18 +8,9 @@ from portyard.imap.core.context import Answer, Context
 from portyard.imap.core.decoding import known_charset
 from portyard.imap.core.giving_way import give_way
 from portyard.imap.core.matching import Candidate, Query, cost, known
-from portyard.imap.core.model import (
-    AndKey,
-    BodyKey,
-    HeaderKey,
-    NotKey,
-    OrKey,
-    Search,
-    SearchKey,
-    SequenceKey,
-    TextKey,
-)
+from portyard.imap.core.model import Search
 from portyard.imap.core.replies import Refusal, Tagged
+from portyard.imap.core.search_keys import AndKey, BodyKey, HeaderKey, NotKey, OrKey, SearchKey, SequenceKey, TextKey
 from portyard.imap.core.view import View
 
 SLICE = 200  # messages looked at between two breaths
