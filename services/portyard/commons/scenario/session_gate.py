@@ -11,7 +11,8 @@ from portyard.commons.scenario.narrowing import Narrowed
 if TYPE_CHECKING:
     from portyard.commons.scenario.engine import Gate
 
-_VERBS = 256  # of one session, of which it is known what is left to ask
+_TURNS = 64  # sandboxes and accounts of one session, of whose verbs it is known what is left to ask
+_VERBS = 256  # of each of them
 
 Known = tuple[int, Narrowed | None]
 """What is left to ask, and the generation of which this is true."""
@@ -42,6 +43,10 @@ class SessionGate:
         "_role",
         "_room",
         "_session",
+        "_turn",
+        "_verbs",
+        "_who",
+        "_within",
         "account",
         "persona",
         "recipe",
@@ -60,7 +65,9 @@ class SessionGate:
         self._port = port
         self._internal = internal
         self._ended = False
-        self._narrowed: dict[tuple[str, str | tuple[str, ...], str], Known] = {}
+        self._narrowed: dict[tuple[str, str], dict[str | tuple[str, ...], Narrowed | None]] = {}
+        self._turn, self._within, self._who = -1, "", ""  # the generation, sandbox and account that `_verbs` is of
+        self._verbs: dict[str | tuple[str, ...], Narrowed | None] = {}
         self._quiet: dict[
             str | tuple[str, ...], tuple[Hashable, Stamp]
         ] = {}  # the last event of a verb that no rule means
@@ -116,12 +123,15 @@ class SessionGate:
             last = self._quiet.get(verb)
             if last is not None and last[0] == event and last[1] == (generation, sandbox, account):
                 return False
-        left = self._narrowed.get((sandbox, verb, account))
-        if left is None or left[0] != generation:
+        if generation != self._turn or sandbox != self._within or account != self._who:
+            self._turn_to(generation, sandbox, account)
+        try:
+            narrowed = self._verbs[verb]
+        except KeyError:
             left = self._left(sandbox, verb)
             if left is None:
                 return True
-        narrowed = left[1]
+            narrowed = left[1]
         if narrowed is None:
             return False
         if narrowed.may_mean(fields() if callable(fields) else fields):
@@ -134,21 +144,30 @@ class SessionGate:
         """The connection is gone: what its room still does spends no more rules, which are there for those who can see them act."""
         self._ended = True
         self._narrowed.clear()
+        self._verbs = {}
+
+    def _turn_to(self, generation: int, sandbox: str, account: str) -> None:
+        """Have at hand what is left to ask of each verb of this sandbox, by this account."""
+        if generation != self._turn or len(self._narrowed) >= _TURNS:
+            self._narrowed.clear()
+        self._turn, self._within, self._who = generation, sandbox, account
+        self._verbs = self._narrowed.setdefault((sandbox, account), {})
 
     def _left(self, sandbox: str, verb: str | tuple[str, ...]) -> Known | None:
         """What is left to ask of a verb; None while the rules have to be read first."""
-        key, gate = (sandbox, verb, self.account), self._gate
-        left = self._narrowed.get(key)
-        if left is not None and left[0] == gate._generation():
-            return left
+        gate, generation = self._gate, self._generation()
         if self._ended or gate.idle:
             return _NOTHING_LEFT
+        if generation != self._turn or sandbox != self._within or self.account != self._who:
+            self._turn_to(generation, sandbox, self.account)
+        if verb in self._verbs:
+            return generation, self._verbs[verb]
         stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
         left = gate.narrowed(sandbox, self._room, verb, stays)
-        if left is not None:
-            if len(self._narrowed) >= _VERBS:
-                self._narrowed.clear()
-            self._narrowed[key] = left
+        if left is not None and left[0] == generation:
+            if len(self._verbs) >= _VERBS:
+                self._verbs.clear()
+            self._verbs[verb] = left[1]
         return left
 
     def trust(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from portyard.commons.scenario.memory import Memory
 from portyard.commons.scenario.model import Scalar
@@ -40,16 +40,11 @@ class Table:
         "_apart",
         "_bare",
         "_closer",
-        "_exact",
         "_first",
         "_flags",
         "_gap",
-        "_heads",
         "_known",
-        "_last",
-        "_least",
         "_numbers",
-        "_tails",
         "_texts",
         "silent",
     )
@@ -70,6 +65,7 @@ class Table:
                 case _:
                     self._texts.add(bit, pattern)
         self._texts.file()
+        self._apart: tuple[Mapping[str, int], int, frozenset[str], int, frozenset[str]] | None = None
         self._glance()
         self._closer = bool(self._any or self._texts.alone)
         self._numbers = Bounds(ranges)
@@ -90,11 +86,11 @@ class Table:
             if not rest:
                 told.update(word[:_WORD][::-1] if turned else word[:_WORD] for word in family)
         self._first = any_of(told) if told else None
-        self._exact, beginnings, ends = seldom
-        self._apart = any(seldom)
-        self._least, self._last = min(map(len, beginnings), default=0), min(map(len, ends), default=1)
-        self._heads = frozenset(word[: self._least] for word in beginnings)
-        self._tails = frozenset(word[: self._last][::-1] for word in ends)
+        if any(seldom):
+            exact, beginnings, ends = seldom
+            least, last = min(map(len, beginnings), default=0), min(map(len, ends), default=1)
+            heads, tails = {word[:least] for word in beginnings}, {word[:last][::-1] for word in ends}
+            self._apart = exact, least, frozenset(heads), last, frozenset(tails)
 
     def is_silent(self, value: Scalar) -> bool:
         """Whether nobody is meant by a value; False, too, where that would have to be looked for more closely.
@@ -112,10 +108,10 @@ class Table:
         first = self._first
         if first is not None and first(folded) is not None:
             return False
-        if self._apart and (
-            folded in self._exact or folded[: self._least] in self._heads or folded[-self._last :] in self._tails
-        ):
-            return False
+        if self._apart is not None:
+            exact, least, heads, last, tails = self._apart
+            if folded in exact or folded[:least] in heads or folded[-last:] in tails:
+                return False
         if self._closer and self.find(value):
             return False
         if len(value) <= _LONGEST_REMEMBERED:
