@@ -31,7 +31,6 @@ from portyard.commons.scenario.actions import (
     Silence,
     kind_of,
 )
-from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import Pattern, parse_pattern
 
@@ -131,7 +130,7 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     gate.account = ""  # each request brings its own credentials
     message = request._message
     asked = (message.method, message.path, message.raw_headers)
-    if not protocol.quiet.heeds("request", asked, lambda gate: _heeds(gate, request, house)):
+    if not gate.heeds(house.verbs, lambda: house.describe(request)[1], None, asked):
         return await within(request)
     verb, fields = house.describe(request)
     verdict = await gate.ask(verb, **fields)
@@ -143,13 +142,6 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     if verdict.hang_up:
         response.force_close()
     return response
-
-
-def _heeds(gate: SessionGate, request: web.Request, house: House) -> bool:
-    if not any(map(gate.asks, house.verbs)):
-        return False
-    verb, fields = house.describe(request)
-    return gate.heeds(verb, fields)
 
 
 async def _obeyed(

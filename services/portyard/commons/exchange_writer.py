@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from portyard.commons.hosting import HostedProtocol
 
 PIECE = 1024  # octets of a body between two questions, while a rule may mean them
+_ANSWER = ("response", "headers", "body")
 
 
 class HungUpError(ConnectionResetError):
@@ -107,18 +108,14 @@ class RuledWriter(StreamWriter):
 
     def _may_be_meant(self) -> bool:
         """Whether a rule may mean this answer's head or, where the whole body is one short piece, its body."""
-        if self._request is None:
+        gate, request = self.host.connection.gate, self._request
+        if gate is None or request is None:
             return False
-        message, quiet = self._request._message, self.host.quiet
-        if quiet.heeds("answer", (message.method, message.path, self._status), self._look):
-            return True
-        self._quiet = quiet.stamp
-        return False
-
-    def _look(self, gate: SessionGate) -> bool:
-        assert self._request is not None
-        fields = self._fields(self._request, 0)
-        return gate.heeds("response", fields) or gate.heeds("headers", fields) or gate.heeds("body", fields)
+        self._quiet, message = gate.stamp, request._message
+        answer = message.method, message.path, self._status
+        if gate.heeds(_ANSWER, lambda: self._fields(request, 0), None, answer):
+            self._quiet = None
+        return self._quiet is None
 
     async def _before_head(self, verdict: Verdict) -> None:
         await begin(self.host, "response", verdict)

@@ -18,7 +18,6 @@ from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, Rest, ruled
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
-from portyard.commons.exchange_quiet import Quiet
 from portyard.commons.exchange_writer import HungUpError, RuledWriter
 from portyard.commons.gentle import GentleTransport, kept, see_off
 from portyard.commons.hosting_bodies import BodyNotes
@@ -75,7 +74,6 @@ class HostedProtocol(web.RequestHandler):
         self.logins: set[str] = set()
         self.heads = HeadNotes()
         self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
-        self.quiet = Quiet(connection.gate)
         self.described: tuple[object, dict[str, Scalar]] = (None, {})
         self.sandbox = DEFAULT
         self.rest: Rest | None = None

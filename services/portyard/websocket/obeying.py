@@ -11,7 +11,6 @@ from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.exchange_writer import NOTHING, HungUpError, begin
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
-from portyard.commons.scenario.engine import SessionGate, Stamp
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.websocket.core.handshake import tokens
 from portyard.websocket.core.outbox import Message
@@ -19,6 +18,8 @@ from portyard.websocket.core.verbs import SHOWN_CHARACTERS
 
 FIELDS = web.RequestKey("fields", dict)
 """Header fields of the 101 that a rule wants to be others."""
+_SENT = ("send", "fragment")
+_MESSAGE = ("message", *_SENT)
 
 
 def describe(request: web.Request) -> tuple[str, dict[str, Scalar]]:
@@ -58,10 +59,6 @@ class SocketRules:
         self._protocol = hosted(request)
         self._gate = self._protocol.connection.gate
         self._path = request.path
-        self._calm: tuple[Message | None, Stamp | None] = (
-            None,
-            None,
-        )  # the last message that no rule means, and as of when
 
     async def ask(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict, its wait and its faults done with; None for what always happens. Silence never returns.
@@ -82,20 +79,8 @@ class SocketRules:
         return await gate.ask(verb, **fields)
 
     def hear(self, message: Message) -> Awaitable[Verdict | None]:
-        """As `ask`, of a message that came; without a coroutine where nothing is to be done.
-
-        What comes is mostly sent again, so that both are looked at together.
-        """
-        gate = self._gate
-        if gate is None or not gate.armed or self._is_calm(gate, message):
-            return NOTHING
-        fields = self._fields(message)
-        stamp = gate.stamp  # before the look: a change in between is looked at again
-        if gate.heeds("message", fields):
-            return self._obey_about("message", fields)
-        if len(message) <= SHOWN_CHARACTERS and not self._minds(gate, message, fields):
-            self._calm = message, stamp
-        return NOTHING
+        """As `ask`, of a message that came; without a coroutine where nothing is to be done."""
+        return self._obey_about("message", self._fields(message)) if self._may_mean(message) else NOTHING
 
     def ask_to_send(self, message: Message) -> Awaitable[Verdict | None]:
         """As `ask`, of a message that is to be sent."""
@@ -104,19 +89,14 @@ class SocketRules:
     def minds(self, message: Message) -> bool:
         """Whether a rule may mean that a message is sent, as a whole or in fragments."""
         gate = self._gate
-        if gate is None or not gate.armed or self._is_calm(gate, message):
-            return False
-        return self._minds(gate, message, self._fields(message))
+        return self._may_mean(message) and (gate is None or gate.heeds(_SENT, self.fragment_fields(message)))
 
-    def _is_calm(self, gate: SessionGate, message: Message) -> bool:
-        """Whether it is known that no rule means a message, neither that it came nor that it is sent."""
-        calm, stamp = self._calm
-        return message == calm and stamp == gate.stamp
-
-    def _minds(self, gate: SessionGate, message: Message, fields: dict[str, Scalar]) -> bool:
-        return gate.heeds("send", fields) or gate.heeds(
-            "fragment", lambda: {"octets": octets_in(message) // 2, **fields}
-        )
+    def _may_mean(self, message: Message) -> bool:
+        """Whether a rule may mean a message, when it comes or when it is sent: mostly what comes is sent again."""
+        event = (
+            message if len(message) <= SHOWN_CHARACTERS else None
+        )  # what is so long isn't kept to be compared with the next
+        return self._gate is not None and self._gate.heeds(_MESSAGE, lambda: self.fragment_fields(message), None, event)
 
     def _fields(self, message: Message) -> dict[str, Scalar]:
         if isinstance(message, str):
