@@ -33,6 +33,7 @@ from tests.support.asyncio_tests import LOOPS, run
 from tests.support.yard import Served, open_yard, serve
 
 LIMIT_S = 20.0
+SMALL = 4096  # octets: fewer than there are answers
 MUCH = 1_000_000  # octets: more than the kernel's buffers and ours take together
 
 
@@ -78,6 +79,7 @@ STOPPED = {
     **ROOMS,
     "ftp": Room("ftp", "ftps", b"AUTH TLS\r\n", b"", b"QUIT\r\n", b"221 ", b"NOOP\r\n", b"421 ", b"421 "),
 }
+TALKATIVE = {name: room for name, room in ROOMS.items() if name != "pop3"}  # which soon has enough of errors
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 WAYS = ("plain", *(f"{how} {version}" for how in ("implicit", "upgraded") for version in VERSIONS))
 
@@ -88,11 +90,15 @@ async def served(state: Path, **changes: object) -> AsyncIterator[Served]:
         yield running
 
 
-def client_of(running: Served, room: Room, way: str) -> socket.socket:
-    """A client that was greeted, with TLS below where the way says so."""
+def client_of(running: Served, room: Room, way: str, buffer: int = 0) -> socket.socket:
+    """A client that was greeted, with TLS below where the way says so; `buffer` is how much may lie unread with it, in octets."""
     how, _, version = way.partition(" ")
     port = running.port(room.implicit if how == "implicit" else room.plain)
-    sock = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+    sock = socket.socket()
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.settimeout(LIMIT_S)
+    sock.connect(("127.0.0.1", port))
     context = running.client_context()
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
@@ -182,6 +188,48 @@ def test_a_client_in_the_midst_of_sending_reads_that_the_service_stops(
             client = asyncio.ensure_future(asyncio.to_thread(go_on_and_read, sock, begun))
             await asyncio.to_thread(begun.wait, LIMIT_S)
         assert (await client).splitlines()[-1].startswith(room.parting)
+
+    run(go(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("way", ["plain", "implicit 1.3"])
+@pytest.mark.parametrize("room", TALKATIVE.values(), ids=TALKATIVE)
+def test_a_service_that_stops_waits_for_a_client_that_sends_and_has_yet_to_read(
+    room: Room, way: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is said lies unread with the kernel when the service lets go; a reset would take it away."""
+    if way.startswith("implicit") and not room.implicit:
+        way = "plain"
+    begun, gone, let_go = threading.Event(), threading.Event(), Lingering.let_go
+
+    def told(lingering: Lingering) -> None:
+        holds = len(lingering) > 0
+        let_go(lingering)
+        if holds:
+            gone.set()
+
+    monkeypatch.setattr(Lingering, "let_go", told)
+
+    def go_on_and_read(sock: socket.socket) -> bytes:
+        with sock:
+            sock.sendall(room.more * 2000)
+            line_of(sock)
+            begun.set()
+            end = time.monotonic() + LIMIT_S
+            while not gone.is_set() and time.monotonic() < end:
+                sock.sendall(room.more)
+            for _ in range(10):
+                sock.sendall(room.more)  # to nobody, where nobody saw it off
+            return rest_of(sock)
+
+    async def go() -> None:
+        async with served(tmp_path) as running:
+            sock = await asyncio.to_thread(client_of, running, room, way, SMALL)
+            client = asyncio.ensure_future(asyncio.to_thread(go_on_and_read, sock))
+            await asyncio.to_thread(begun.wait, LIMIT_S)
+        assert (await client).splitlines()[-1].startswith(room.parting)
+        assert gone.is_set()
 
     run(go(), loop)
 
