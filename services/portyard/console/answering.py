@@ -33,7 +33,13 @@ def query_of(pairs: Iterable[tuple[str, str]], route: Route) -> msgspec.Struct:
     for key, given in values.items():
         if len(given) > 1:
             raise ProblemError(HTTPStatus.BAD_REQUEST, f"{key} is given twice", key=key, value=given)
-    return converted({key: given[0] for key, given in values.items()}, route.query, strict=False)
+    query = converted({key: given[0] for key, given in values.items()}, route.query, strict=False)
+    for field in msgspec.structs.fields(query):  # a client's "null" would ask for everything
+        if field.encode_name in values and getattr(query, field.name) is None:
+            key, (value,) = field.encode_name, values[field.encode_name]
+            detail, allowed = f"{key}: {value} is no value of a parameter", "a value, or the parameter left out"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key=key, value=value, allowed=allowed)
+    return query
 
 
 def body_of(octets: bytes, route: Route) -> msgspec.Struct | None:

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from portyard.console.shapes import Endpoint, SessionId
+from portyard.commons.journal.model import KINDS
+from portyard.console.shapes import Endpoint, Room, SessionId
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=63, description="A label of a host name.")]
+Kind = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(KINDS)})]
 Capture = Literal["any", "own"]
 Timeout = Annotated[float, msgspec.Meta(ge=0, le=300, description="Seconds; a wait has a bound.")]
 
@@ -239,8 +241,8 @@ class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
         since: At this moment or later (RFC 3339).
     """
 
-    room: str | None = None
-    kind: str | None = None
+    room: Room | None = None
+    kind: Kind | None = None
     session: SessionId | None = None
     text: str | None = None
     since: Moment | None = None
@@ -275,7 +277,7 @@ class ExportSomeQuery(ExportQuery, forbid_unknown_fields=True):
         limit: The newest so many.
     """
 
-    room: str | None = None
+    room: Room | None = None
     session: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
 

@@ -7,8 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from portyard.rooms import ROOMS
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="How many at most.")]
+# Held against the rooms by whoever is asked, so that a refusal names them and the nearest.
+Room = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(ROOMS)})]
 SessionId = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9a-f]{24}$", description="A session's id: 24 hexadecimal digits.")
 ]
@@ -271,6 +275,6 @@ class WaitQuery(Filter, forbid_unknown_fields=True, rename={"from_": "from"}, kw
 class SessionsQuery(msgspec.Struct, forbid_unknown_fields=True):
     """A page of sessions; `before` is the id of the last page's last one."""
 
-    room: str | None = None
+    room: Room | None = None
     limit: Limit = 100
     before: SessionId | None = None

@@ -170,3 +170,13 @@ def test_the_description_holds(served: Served, name: str, mode: GenerationMode) 
 
     with requests.Session() as session:
         judge()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("list_sessions", "room"), ("list_events", "room"), ("list_events", "kind"), ("export_sessions", "room")],
+)
+def test_words_of_a_closed_list_are_told(name: str, parameter: str) -> None:
+    """So that a generated client offers them."""
+    told = {each["name"]: each["schema"] for each in OPERATIONS[name].definition.raw["parameters"]}[parameter]
+    assert {"room": "imap", "kind": "fault"}[parameter] in told["enum"]
