@@ -106,7 +106,7 @@ class Table:
         else:
             folded = fold(value)
         first = self._first
-        if first is not None and first(folded) is not None:
+        if first is not None and first(folded):
             return False
         if self._apart is not None:
             exact, least, heads, last, tails = self._apart
