@@ -28,6 +28,7 @@ from portyard.pop3.core.telling import fields_of, verb_of
 
 RECENT = "recent:"  # before a login name, where the quirks know it
 _SECRETIVE = frozenset({b"PASS", b"APOP", b"AUTH"})  # with these a secret comes
+_OPEN = frozenset({b"STAT", b"LIST", b"RETR", b"TOP ", b"UIDL", b"DELE", b"NOOP"})  # with these none, most often
 
 
 class Held(Protocol):
@@ -78,7 +79,7 @@ class Session:
         self.machine = Machine()
         self.tls = tls
         self.name: str | None = None
-        self._before = b""  # the last command's word, as the transcript saw it
+        self._before = b""  # the last command's word, as the transcript saw it; those of `_OPEN` go unseen
         self.mechanism: Mechanism | None = None
         self.mechanism_name = ""
         self.maildrop: Maildrop | None = None
@@ -143,6 +144,8 @@ class Session:
             return f"«{type(event).__name__}»"
         if self.mechanism is not None:
             return blank(len(event.data))
+        if self._before != b"AUTH" and event.data[:4] in _OPEN:
+            return event.data
         word, before = event.data.lstrip()[:4].upper(), self._before
         self._before = word
         if word not in _SECRETIVE:
