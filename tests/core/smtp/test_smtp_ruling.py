@@ -115,6 +115,21 @@ def test_the_same_transaction_to_another_sandbox_is_asked_about(tmp_path: Path, 
     in_yard(tmp_path, test)
 
 
+@pytest.mark.parametrize("verb", ["data", "receiving", "content"])
+@pytest.mark.parametrize("sandbox", ["default", "t1"])
+def test_a_transaction_of_two_sandboxes_is_asked_about_in_both(tmp_path: Path, verb: str, sandbox: str) -> None:
+    of, others = {"default": (ALICE, ("u@t1.test", "v@t1.test")), "t1": ("u@t1.test", (ALICE, BOB))}[sandbox]
+
+    async def test(yard: Yard) -> None:
+        await rule(yard, verb, {"hang_up": True}, {"sender": "s@b.test"}, sandbox)
+        peer = await greeted(yard)
+        for _ in range(3):
+            assert (await sent(peer, "s@b.test", *others)).startswith("250")
+        assert await sent(peer, "s@b.test", of, others[0]) == ""
+
+    in_yard(tmp_path, test)
+
+
 @pytest.mark.parametrize(
     ("where", "recipients", "subject"),
     [
@@ -145,13 +160,11 @@ def test_a_hop_s_mail_is_known_by_all_but_its_proof(tmp_path: Path, line: str) -
         await rule(yard, "mail", REFUSE, {"role": "mda", "size": ">100"})
         peer = await greeted(yard, "mda")
 
-        def hop(number: int) -> str:
-            return f"{KEYWORD}={print_hop(Hop(f'id{number}', 'default', sandbox.generation), yard.secret)}"
-
-        for number in range(3):
-            small = line.replace("200", "20").format(hop=hop(number))
+        proof = print_hop(Hop("one", "default", sandbox.generation), yard.secret)
+        for _ in range(3):
+            small = line.replace("SIZE=200", "SIZE=20").format(hop=f"{KEYWORD}={proof}")
             assert (await said(peer, small)).startswith("250")
             await said(peer, "RSET")
-        assert await said(peer, line.format(hop=hop(4))) == "451 4.7.1 ruled"
+        assert await said(peer, line.format(hop=f"{KEYWORD}={proof}")) == "451 4.7.1 ruled"
 
     in_yard(tmp_path, test)
