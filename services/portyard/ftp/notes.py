@@ -83,14 +83,11 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
 
     # The journal
 
-    def note_command(self, line: bytes, text: str, verb: str) -> None:
-        """A command came: its octets, the same as text, and its verb in capitals."""
+    def note_command(self, text: str, verb: str) -> None:
+        """A command came; its verb is in capitals."""
         # a blank before or behind the verb makes it a syntax error, with a secret in it all the same
         plain = verb.isalpha() and verb not in SECRET_VERBS
-        if plain and len(text) == len(line):  # ASCII, and no Telnet
-            self._note_line(line)
-        else:
-            self.pen.command(printable(text) if plain else shown(text))
+        self.pen.command(printable(text) if plain else shown(text))
 
     def note_handshake(self, channel: str, fields: dict[str, object], seconds: float) -> None:
         """A handshake is done, so long after TLS was turned to.

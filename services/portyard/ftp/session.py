@@ -19,7 +19,8 @@ from portyard.commons.scenario.personas import worn
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.quirks import OURS, Quirks
-from portyard.ftp.core.replies import UndecodableError, decode, printable
+from portyard.ftp.core.replies import SECRET_VERBS, UndecodableError, decode, printable
+from portyard.ftp.core.verbs import COMMANDS
 from portyard.ftp.data import Passive
 from portyard.ftp.handshakes import Handshakes
 from portyard.ftp.hosted import RetryError
@@ -37,6 +38,7 @@ BANNER = "Portyard FTP ready"
 # Obeyed while a transfer runs (RFC 959 §4.1.3: ABOR and STAT may be sent during a transfer).
 _DURING_TRANSFER = frozenset({b"ABOR", b"STAT"})
 _TELNET = re.compile(rb"\xff[\xf0-\xfa]")
+_SHOWN = COMMANDS - SECRET_VERBS  # there is no secret in such a line
 
 _logger = logging.getLogger("portyard.ftp")
 
@@ -222,7 +224,10 @@ class Session(Handshakes):
             return
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
-        self.note_command(line, text, verb)
+        if verb in _SHOWN and len(text) == len(line):  # ASCII, and no Telnet
+            self._note_line(line)  # here, since a call more would cost as much as the noting
+        else:
+            self.note_command(text, verb)
         self.dispatch(text, verb, argument)
 
     def dispatch(self, text: str, verb: str, argument: str) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.model import RuleError
@@ -37,6 +41,13 @@ def test_verbs(command: str, verb: str) -> None:
 def test_fields(line: str, folder: str, fields: dict[str, object]) -> None:
     command, _, argument = line.partition(" ")
     assert fields_of(verb_of(command), command, argument, folder, 7) == fields
+
+
+@given(folder=st.lists(st.text("ab.", min_size=1)), named=st.text("ab./ ", max_size=12))
+def test_a_path_has_no_dots_left(folder: list[str], named: str) -> None:
+    here = posixpath.normpath("/" + "/".join(folder))
+    meant = posixpath.normpath(posixpath.join("/", here, named))
+    assert fields_of("size", "SIZE", named, here, 0) == {"path": meant}
 
 
 def test_no_secret_is_a_field() -> None:

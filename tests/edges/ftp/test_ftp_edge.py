@@ -325,3 +325,25 @@ def test_closing_the_room_says_so(tmp_path: Path) -> None:
             await peer.close()
 
     run(go())
+
+
+def test_the_journal_tells_commands_and_replies_as_text(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await ftp.logged_in()
+            for line in (
+                b"noop\r\n",
+                b"\xff\xf4\xff\xf2NOOP\r\n",
+                "MKD caf\xe9\r\n".encode(),
+                b"FROB x\r\n",
+                b"MKD \xe9\r\n",
+            ):
+                await client.ask(line)
+            said = [str(event.fields["text"]) for event in await ftp.events("command")][2:]
+            assert said == ["noop", "NOOP", "MKD caf\xe9", "FROB x", "MKD \\udce9"]
+            told = [str(event.fields["text"]) for event in await ftp.events("reply")][2:]
+            assert told[:2] == ["200 OK.", "200 OK."]
+            assert told[2] == '257 "/caf\xe9" directory created.'
+            assert [reply[:3] for reply in told[3:]] == ["500", "501"]
+
+    run(go())

@@ -568,3 +568,28 @@ def test_faults_of_bytes_from_the_start(tmp_path: Path) -> None:
             assert await client.fetch("NLST") == b""
 
     run(go())
+
+
+def test_a_repeated_line_is_asked_about_again_when_it_means_something_else(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            root = await ftp.root()
+            for folder in ("/d", "/d/d"):
+                root.mkdir(folder)
+            await ftp.rule("cwd", where={"path": "/d/d/*"}, refuse="550 too deep")
+            await ftp.rule("noop", where={"account": "bob*"}, refuse="450 not bob")
+            await ftp.rule("type", where={"argument": "E"}, refuse="504 no EBCDIC")
+            client = await ftp.logged_in()
+            assert [(await client.ask("CWD d"))[:3] for _ in range(2)] == ["250", "250"]
+            assert await client.ask("CWD d") == "550 too deep"  # /d/d/d
+            assert [(await client.ask("CWD /d"))[:3] for _ in range(2)] == ["250", "250"]
+            assert [(await client.ask("TYPE I"))[:3] for _ in range(2)] == ["200", "200"]
+            assert await client.ask("TYPE E") == "504 no EBCDIC"
+            await ftp.rule("type", refuse="450 later")
+            assert await client.ask("TYPE I") == "450 later"
+            assert [await client.ask("NOOP") for _ in range(2)] == ["200 OK.", "200 OK."]
+            await client.ask("USER bob")
+            await client.ask("PASS bob-secret")
+            assert await client.ask("NOOP") == "450 not bob"
+
+    run(go())

@@ -160,6 +160,8 @@ VOCABULARY = Vocabulary(
 
 _OTHER_NAMES = {"XCWD": "cwd", "XCUP": "cdup", "XMKD": "mkd", "XPWD": "pwd", "XRMD": "rmd"}
 _VERBS = {name.upper(): name for name in _COMMANDS if name != "unknown"} | _OTHER_NAMES
+COMMANDS = frozenset(_VERBS)
+"""Those that are served, in capitals."""
 
 SELF_CONTAINED = frozenset(name for name, verb in _COMMANDS.items() if not verb.fields.keys() & {"path", "offset"})
 """The verbs whose fields follow from the line alone, wherever one is."""
