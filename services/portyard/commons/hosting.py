@@ -237,8 +237,8 @@ class HostedProtocol(web.RequestHandler):
         """Note a response's head, which goes out as these octets."""
         if self.journalled:
             self.bodies.received()
-            self.bodies.coded = "Content-Encoding" in headers
-            note_response(self.connection, self.heads, status_line, headers, octets)
+            if note_response(self.connection, self.heads, status_line, headers, octets):
+                self.bodies.coded = "Content-Encoding" in headers
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""

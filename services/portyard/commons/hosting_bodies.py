@@ -82,25 +82,21 @@ class BodyNotes:
             chunk: It.
             fields: The names of the request's header fields.
         """
-        if chunk and not self._octets and not self.coded and len(chunk) <= self._limit:
-            self._note_whole(chunk)
-            return
-        self.sent(chunk)
-        self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in fields))
-
-    def _note_whole(self, body: bytes) -> None:
-        """Note a response's body that went out in one piece; it is made ready to be told again once it is."""
-        if body == self._last:
+        octets = len(chunk)
+        if self._octets or self.coded or not 0 < octets <= self._limit:
+            self.sent(chunk)
+            self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in fields))
+        elif chunk != self._last:
+            body = self._last = bytes(chunk)
+            self._last_told = b""
+            if masked(body) is body:
+                self._note(body)
+            else:
+                self._log.event("data", **_fields("out", octets, body))
+        else:  # once it comes again it is made ready to be told as often as it does
             if not self._last_told:
-                self._last_told = as_fields(**_fields("out", len(body), self._last))
+                self._last_told = as_fields(**_fields("out", octets, self._last))
             self._log.told("data", self._last_told)
-            return
-        body = self._last = bytes(body)
-        self._last_told = b""
-        if masked(body) is body:
-            self._note(body)
-        else:
-            self._log.event("data", **_fields("out", len(body), body))
 
     def close(self) -> None:
         """The connection ended: what is left is noted."""

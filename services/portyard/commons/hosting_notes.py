@@ -55,11 +55,13 @@ def note_response(
     status_line: str,
     headers: Mapping[str, str],
     octets: bytes | None,
-) -> None:
-    """Note a response whose head goes out as these octets."""
-    if octets is None or octets != notes.answered:
+) -> bool:
+    """Note a response whose head goes out as these octets; whether it is another than the last one's."""
+    differs = octets is None or octets != notes.answered
+    if differs:
         length = headers.get("Content-Length", "")
         body = int(length) if length.isascii() and length.isdecimal() else None
         notes.response = as_fields(text=status_line, headers=notes.sent.told(headers.items()), octets=body)
         notes.answered = octets
     connection.log.told("reply", notes.response)
+    return differs

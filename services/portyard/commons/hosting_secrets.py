@@ -10,20 +10,19 @@ import re
 from typing import Final
 
 _SIGNS: Final = (
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "authorization",
-    "cookie",
-    "key",
-    "assertion",
-    "code",
-    "bearer ",
-    "basic ",
-    "@",
+    ("k", ("token", "cookie", "key")),
+    ("w", ("passw", "pwd")),
+    ("z", ("authorization",)),
+    ("@", ("://",)),
+    ("passp", ()),
+    ("secret", ()),
+    ("assertion", ()),
+    ("code", ()),
+    ("bearer ", ()),
+    ("basic ", ()),
 )
-"""One of them is in whatever holds a secret that is known here: most bodies hold none, and cost no more than this look."""
+"""One of them is in whatever holds a secret that is known here, with one of those that stand behind it if there are any: most bodies hold
+none, and cost no more than this look. For a letter that is rare the look takes a third of the time that it takes for a word."""
 _WORD: Final = (
     rb"(?:passw(?:or)?d(?:[_-]?(?:\d|confirm(?:ation)?|again|repeat))?|pwd|passphrase|secret|token|authorization|cookies?"
     rb"|api[_-]?key|client_assertion)"
@@ -54,15 +53,22 @@ _ALL: Final = (_JSON, _PART, _ELEMENT, _LINE, _FORM, _USERINFO, _SCHEME)
 
 def masked(octets: bytes) -> bytes:
     """A body's beginning with the secrets in it blanked."""
-    low = octets.lower().decode("latin-1")  # a string is asked for another in half the time
-    for sign in _SIGNS:
-        if sign in low:
-            break
-    else:
+    if not _is_suspicious(octets.lower().decode("latin-1")):  # a string is asked for another in half the time
         return octets
     for pattern in _ALL:
         octets = pattern.sub(_blank, octets)
     return octets
+
+
+def _is_suspicious(text: str) -> bool:
+    for sign, words in _SIGNS:
+        if sign in text:
+            if not words:
+                return True
+            for word in words:
+                if word in text:
+                    return True
+    return False
 
 
 def _blank(found: re.Match[bytes]) -> bytes:
