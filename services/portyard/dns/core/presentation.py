@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -211,13 +211,13 @@ def query_of(text: str, number: int = 0) -> Message:
 def query_text(message: Message) -> str:
     """A query as a transcript shows it."""
     opcode = "" if message.opcode == Opcode.QUERY else _OPCODES.get(message.opcode, f"OPCODE{message.opcode}") + " "
-    asked = " ".join(map(_question_text, message.questions)) or "(no question)"
-    return opcode + "".join((asked, *(f" +{flag}" for flag in _flag_words(message))))
+    asked = " ".join([_question_text(question) for question in message.questions]) or "(no question)"
+    return f"{opcode}{asked}{_flags_text(message, ' +')}"
 
 
 def reply_lines(message: Message) -> list[str]:
     """A reply as a transcript shows it: the outcome, then a line for each record."""
-    lines = [" ".join((_RCODES.get(message.rcode) or f"RCODE{message.rcode}", *_flag_words(message)))]
+    lines = [f"{_RCODES.get(message.rcode) or f'RCODE{message.rcode}'}{_flags_text(message, ' ')}"]
     for section, records in zip(_SECTIONS, (message.answers, message.authority, message.additional), strict=True):
         for record in records:
             lines.append(f"{section} {record_text(record)}")
@@ -283,18 +283,22 @@ def _question_text(question: Question) -> str:
     return f"{type_text(question.type)} {name_text(question.name)}{klass}"
 
 
-def _flag_words(message: Message) -> Sequence[str]:
-    words = _words_of(_flags(message))
+def _flags_text(message: Message, before: str) -> str:
+    """Its flags and what it says of EDNS, with something before each."""
+    text = _words_text(_flags(message), before)
     edns = message.edns
-    if edns is None:
-        return words
-    version = (f"version={edns.version}",) * (edns.version > 0)
-    return *words, f"edns={edns.payload}", *version, *("do",) * edns.dnssec_ok
+    if edns is not None:
+        text += f"{before}edns={edns.payload}"
+        if edns.version > 0:
+            text += f"{before}version={edns.version}"
+        if edns.dnssec_ok:
+            text += f"{before}do"
+    return text
 
 
 @lru_cache
-def _words_of(flags: tuple[bool, ...]) -> Sequence[str]:
-    return tuple(word for word, on in zip(_FLAGS, flags, strict=True) if on)
+def _words_text(flags: tuple[bool, ...], before: str) -> str:
+    return "".join(before + word for word, on in zip(_FLAGS, flags, strict=True) if on)
 
 
 def _query_flags(words: list[str]) -> dict[str, str]:
