@@ -99,6 +99,8 @@ class Table:
         """
         if not isinstance(value, str):
             return self._is_gap(value)
+        if len(value) > _LONGEST_REMEMBERED:  # what stands at its beginning or end isn't sought in all of it
+            return not self.find(value)
         if value.isascii():
             folded = value.lower()
         elif self._texts.folding:
@@ -114,8 +116,7 @@ class Table:
                 return False
         if self._closer and self.find(value):
             return False
-        if len(value) <= _LONGEST_REMEMBERED:
-            self.silent = value
+        self.silent = value
         return True
 
     def _is_gap(self, value: bool | float) -> bool:
