@@ -80,8 +80,7 @@ class Room:
             leaving.append(kept_socket(session.socket))
             session.close()
         self.ioloop.close()
-        await see_off(leaving)
-        await self.leaving.close()
+        await asyncio.gather(see_off(leaving), self.leaving.close())
         await self.wire.close()
 
     def good_terms(self) -> Terms:
