@@ -81,6 +81,7 @@ class _NoBodies:
     """Stands for the notes of bodies (hosting_bodies.BodyNotes)."""
 
     coded = False
+    content = None
 
     def asked(self, content: object) -> None:
         """Nothing is kept of a request's body."""

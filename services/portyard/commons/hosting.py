@@ -189,8 +189,9 @@ class HostedProtocol(web.RequestHandler):
 
     async def _exchange(self, request: Any) -> web.StreamResponse:  # noqa: ANN401 - a web.Request, by the application's factory
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
+        prefix = prefix_of(request)
         if self.journalled:
-            note_request(self.connection, self.heads, request, prefix_of(request))
+            note_request(self.connection, self.heads, request, prefix)
             if request.can_read_body:
                 self.bodies.asked(request.content)
             self.connection.log.part()
@@ -200,7 +201,7 @@ class HostedProtocol(web.RequestHandler):
                 return no_tunnel(request)
             if self._house is None:
                 return await self._within(request)
-            return await self._housed(request, self._house)
+            return await self._housed(request, self._house, prefix)
         except BROKEN_BODY as error:
             refusal = web.Response(
                 status=400, text=f"400: the body breaks its framing or its coding: {reason_of(error, None)}\n"
@@ -208,9 +209,9 @@ class HostedProtocol(web.RequestHandler):
             refusal.force_close()  # where the next request would begin isn't known
             return refusal
 
-    async def _housed(self, request: web.Request, house: House) -> web.StreamResponse:
+    async def _housed(self, request: web.Request, house: House, prefix: str) -> web.StreamResponse:
         """Find a request's sandbox, and deal with it as the rules want it."""
-        headers, prefix, login = request.headers, prefix_of(request), house.login(request)
+        headers, login = request.headers, house.login(request)
         if prefix or login is not None or may_name(headers):
             try:
                 self.join(await house.naming.sandbox_of(headers, prefix, login, self._home, self.connection.home))
@@ -236,7 +237,8 @@ class HostedProtocol(web.RequestHandler):
     ) -> None:
         """Note a response's head, which goes out as these octets."""
         if self.journalled:
-            self.bodies.received()
+            if self.bodies.content is not None:
+                self.bodies.received()
             if note_response(self.connection, self.heads, status_line, headers, octets):
                 self.bodies.coded = "Content-Encoding" in headers
 

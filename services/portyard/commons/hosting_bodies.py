@@ -28,15 +28,16 @@ class BodyNotes:
 
     Attributes:
         coded: Whether the response's content is coded (RFC 9110 §8.4), so that a secret in it can't be seen.
+        content: Of the request whose body isn't noted yet.
     """
 
-    __slots__ = ("_content", "_heard", "_kept", "_last", "_last_told", "_limit", "_log", "_note", "_octets", "coded")
+    __slots__ = ("_heard", "_kept", "_last", "_last_told", "_limit", "_log", "_note", "_octets", "coded", "content")
 
     def __init__(self, log: SessionLog, limit: int) -> None:
         self._log = log
         self._note = log.noter(_SENT)
         self._limit = limit
-        self._content: StreamReader | None = None  # of the request whose body isn't noted yet
+        self.content: StreamReader | None = None
         self._heard = b""  # its first octets
         self._kept = b""  # those of the response
         self._octets = 0  # of the response's body so far
@@ -48,7 +49,7 @@ class BodyNotes:
 
     def asked(self, content: StreamReader) -> None:
         """A request comes with a body, some of which may be there already."""
-        self._content = content
+        self.content = content
         self._heard = b""
         if self._limit:
             for piece in content._buffer:
@@ -63,7 +64,7 @@ class BodyNotes:
 
     def received(self) -> None:
         """Note what came of the request's body, before its answer."""
-        content, self._content = self._content, None
+        content, self.content = self.content, None
         if content is not None and (octets := content.total_bytes):
             self._log.told("data", as_fields(**_fields("in", octets, self._heard)))
 

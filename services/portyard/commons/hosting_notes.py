@@ -14,7 +14,7 @@ class HeadNotes:
     """The last heads of one connection as its journal tells them.
 
     Attributes:
-        asked: What the last request's is made of.
+        asked: What the last request's line is made of.
         request: It.
         answered: The last response's octets.
         response: It.
@@ -38,11 +38,11 @@ class HeadNotes:
 def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str) -> None:
     """Note a request's line, with the prefix that its path was stripped of, and its header fields."""
     message = request._message
-    asked = (prefix, message.path, message.method, message.version, message.raw_headers)
+    if message.raw_headers != notes.fields:
+        notes.fields, notes.asked = message.raw_headers, None
+        notes.received = b',"headers":%b}' % as_json(blanked(request.headers.items()))
+    asked = message.path, prefix, message.method, message.version
     if asked != notes.asked:
-        if message.raw_headers != notes.fields:
-            notes.fields = message.raw_headers
-            notes.received = b',"headers":%b}' % as_json(blanked(request.headers.items()))
         version = message.version
         text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
         notes.asked, notes.request = asked, b'{"text":' + as_json(text) + notes.received
