@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from unittest.mock import patch
 
 from hypothesis import example, given
@@ -28,6 +29,7 @@ PIECES = (
     b"=?utf-8?q?=C3=A9?=",
     b"\xff",
 )
+NEVER = re.compile(rb"(?!)")
 MESSAGE = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
 
 
@@ -35,14 +37,21 @@ MESSAGE = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
 @example(b"To: y\r\n\r\nSubject: of the body\r\n\r\n")
 @example(b"To: y\r\nSubject: one\r\n two\r\n\r\n")
 @example(b"To: y\r\nSUBJECT: first\r\nSubject: second\r\n\r\n")
+@example(b"To: y\r\nsubject: first\r\nSubject: second\r\n\r\n")
+@example(b"To: y\nsubject: first\r\nSubject: second\r\n\r\n")
 @example(b"To: y\r\nSubject: with no end")
 @example(b"To: y\r\nSubject: at the end\r\n")
 @example(b"To: y\r\nSubject: bare\nhalf\r\n\r\n")
 @example(b"To: y\r\nSubject: bare\rhalf\r\n\r\n")
+@example(b"To: y\r\n folded\r\nSubject: behind\r\n\r\n")
 @example(b"To: " + b"y" * 5000 + b"\r\nSubject: far\r\n\r\n")
+@example(b"To: " + b"y" * 4076 + b"\r\nSubject: x\r\n on the edge\r\n\r\n")
+@example(b"To: " + b"y" * 4077 + b"\r\nSubject: x\r\n on the edge\r\n\r\n")
+@example(b"To: " + b"y" * 4078 + b"\r\nSubject: x\r\n on the edge\r\n\r\n")
+@example(b"To: y\nSubject: behind a bare one\r\n\r\n")
 @given(MESSAGE)
 def test_a_subject_is_the_same_however_it_is_found(octets: bytes) -> None:
-    with patch.object(ruled_content, "_plain_subject", return_value=None):
+    with patch.object(ruled_content, "_PLAIN", NEVER):
         slowly = subject_of(octets)
     assert subject_of(octets) == slowly
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from portyard.smtp.core.session import Session
 
 _FIELD: Final = re.compile(rb"subject[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
-_PLAIN: Final = b"\nSubject:"
+# The same where it stands as in nearly every message: in one line, behind lines that aren't empty and begin with another letter.
+_PLAIN: Final = re.compile(rb"(?:[^\r\nSs][^\r\n]*+\r\n)*+Subject:([^\r\n]*+)\r\n(?![ \t])")
 _NEAR: Final = 4096  # octets in which it is looked for
 
 
@@ -138,30 +139,18 @@ def _fields(going: Transaction, sandbox: str, block: DotBlock) -> dict[str, Scal
 
 def subject_of(octets: bytes) -> str:
     """The message's Subject, unfolded and decoded as far as it can be (RFC 2047); "" where there is none."""
-    value = _plain_subject(octets)
-    if value is None:
-        found = _subject_field(trace.header_of(octets))
-        if found is None:
-            return ""
-        value = found[1]
-    text = value.decode("utf-8", "replace").replace("\r\n", "").strip()
+    plain = _PLAIN.match(octets, 0, _NEAR)
+    if plain is not None and plain.end() == _NEAR:  # what follows isn't seen
+        plain = None
+    found = plain or _subject_field(trace.header_of(octets))
+    if found is None:
+        return ""
+    text = found[1].decode("utf-8", "replace")
+    text = text.strip() if plain else text.replace("\r\n", "").strip()
     try:
         return str(make_header(decode_header(text))) if "=?" in text else text
     except (HeaderParseError, LookupError, UnicodeDecodeError, ValueError):
         return text
-
-
-def _plain_subject(octets: bytes) -> bytes | None:
-    """The field's value where it stands as in nearly every message; found without a copy of the header. None where it may be another."""
-    name = octets.find(_PLAIN, 0, _NEAR)
-    before = octets[: max(0, name)].lower()
-    if name < 0 or b"subject" in before or b"\r\n\r" in before or before.startswith(b"\r\n"):
-        return None
-    start = name + len(_PLAIN)
-    end = octets.find(b"\r\n", start)
-    value, next_ = octets[start:end], octets[end + 2 : end + 3]
-    folded = next_ in (b" ", b"\t")
-    return None if end < 0 or folded or b"\n" in value or b"\r" in value else value
 
 
 def _subject_field(header: bytes) -> re.Match[bytes] | None:
