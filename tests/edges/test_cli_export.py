@@ -122,7 +122,7 @@ def export(testbed: Running, cwd: Path, *words: str, status: int = 0) -> subproc
 def test_a_talk(testbed: Running, console: Console, tmp_path: Path) -> None:
     sessions = [each["id"] for each in console.get("sessions", room="pop3")]
     talk = export(testbed, tmp_path, *sessions).stdout
-    assert talk.startswith("room: pop3\n")
+    assert talk.startswith("room: pop3  port: pop3s  account: alice@portyard.test\n")
     assert "C: RETR 1\nS: +OK" in talk
     assert export(testbed, tmp_path, "last", "--room", "pop3").stdout == talk
 
