@@ -17,8 +17,8 @@ def verb_of(command: Command) -> str:
 def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Scalar]:
     """The command's fields."""
     match command:  # first what every message has
-        case model.Rcpt(path):
-            return {**sender_of(transaction), "recipient": print_mailbox(path)}
+        case model.Rcpt():
+            return recipient_of(command, transaction)
         case model.Data():
             return {**sender_of(transaction), "recipients": len(transaction.recipients) if transaction else 0}
         case model.Mail(path, ()):
@@ -36,6 +36,12 @@ def fields_of(command: Command, transaction: Transaction | None) -> dict[str, Sc
         case model.Vrfy(string) | model.Expn(string):
             return {"string": string}
     return {}
+
+
+def recipient_of(command: model.Rcpt, transaction: Transaction | None) -> dict[str, Scalar]:
+    """RCPT's fields."""
+    sender = print_mailbox(transaction.reverse_path) if transaction else ""
+    return {"sender": sender, "recipient": print_mailbox(command.forward_path)}
 
 
 def sender_of(transaction: Transaction | None) -> dict[str, Scalar]:

@@ -21,7 +21,7 @@ from portyard.commons.scenario.vocabulary import Scalar
 from portyard.smtp.core import model
 from portyard.smtp.core.commands import security, transaction
 from portyard.smtp.core.context import Context
-from portyard.smtp.core.fields import fields_of, verb_of
+from portyard.smtp.core.fields import fields_of, recipient_of, verb_of
 from portyard.smtp.core.hop import KEYWORD, parse_hop
 from portyard.smtp.core.model import Command, PeerError, Recipient
 from portyard.smtp.core.state import Phase
@@ -89,7 +89,7 @@ async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
     assert isinstance(command, model.Rcpt)
     context = session.context
     sandbox = await transaction.named(context, command)
-    fields = partial(fields_of, command, context.transaction)
+    fields = partial(recipient_of, command, context.transaction)
     if sandbox is None or not gate_of(context).heeds("rcpt", fields, sandbox, (octets, *_from(context))):
         return await session.answer(command)  # which joins the sandbox
     context.join(sandbox)

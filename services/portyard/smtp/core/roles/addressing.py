@@ -20,12 +20,6 @@ async def complete(sandboxes: Sandboxes, mailbox: Mailbox, sandbox: str) -> Mail
     return Mailbox(mailbox.local_part, home.domains[0] if home and home.domains else "localhost")
 
 
-async def owner_of(sandboxes: Sandboxes, domain: str) -> str | None:
-    """The name of the sandbox that a domain belongs to."""
-    owner = await sandboxes.owner(domain.lower())
-    return None if owner is None else owner.name
-
-
 async def stands(sandboxes: Sandboxes, taker: Taker) -> bool:
     """Whether a sandbox is there and wasn't reset since."""
     found = await sandboxes.get(taker.sandbox)

@@ -9,7 +9,7 @@ from portyard.commons.clock import Clocks
 from portyard.commons.sandbox.model import DEFAULT, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Peer, Reply, Taker, Transaction, reply
-from portyard.smtp.core.roles.addressing import owner_of, stands
+from portyard.smtp.core.roles.addressing import stands
 from portyard.smtp.core.stores import Arrival, Spool
 
 
@@ -23,7 +23,8 @@ class Agent:
 
     async def owner(self, domain: str) -> str | None:
         """See Door."""
-        return await owner_of(self._sandboxes, domain)
+        owner = await self._sandboxes.owner(domain.lower())
+        return None if owner is None else owner.name
 
     async def stands(self, taker: Taker) -> bool:
         """See Door."""
