@@ -80,8 +80,8 @@ class Index:
 class Narrowed:
     """What is left to ask about the events of one session.
 
-    Mostly nobody means a field's value, and then nobody means the event who asks for that field. So that no bits have to be counted, it is
-    known beforehand which fields come to an end for everybody.
+    Mostly no rule means a field's value, and then none that asks for this field means the event. So that no bits have to be joined, it is
+    known beforehand with which fields every rule is ruled out.
 
     Args:
         index: Of the rules.
@@ -105,7 +105,7 @@ class Narrowed:
         self._begin_with(self._names)
 
     def _begin_with(self, names: Iterable[str]) -> None:
-        """Choose the fields that are enough to know of where nobody means their values."""
+        """Take fields until every rule asks for one of them: where none of their values is meant, no rule means the event."""
         left, enough = self._left, []
         for name in names:
             if left & self._index.owners[name]:
