@@ -93,9 +93,8 @@ class SocketRules:
 
     def _may_mean(self, message: Message) -> bool:
         """Whether a rule may mean a message, when it comes or when it is sent: mostly what comes is sent again."""
-        event = (
-            message if len(message) <= SHOWN_CHARACTERS else None
-        )  # what is so long isn't kept to be compared with the next
+        # What is so long isn't kept to be compared with the next.
+        event = message if len(message) <= SHOWN_CHARACTERS else None
         return self._gate is not None and self._gate.heeds(_MESSAGE, lambda: self.fragment_fields(message), None, event)
 
     def _fields(self, message: Message) -> dict[str, Scalar]:
@@ -105,7 +104,9 @@ class SocketRules:
 
     def fragment_fields(self, message: Message) -> dict[str, Scalar]:
         """What rules are told of a message whose first half was sent."""
-        return {"octets": octets_in(message) // 2, **self._fields(message)}
+        fields = self._fields(message)
+        fields["octets"] = octets_in(message) // 2
+        return fields
 
     async def _obey_about(self, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         gate = self._gate
