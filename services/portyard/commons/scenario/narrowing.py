@@ -121,24 +121,25 @@ class Narrowed:
         for name, table in self._enough:
             value = fields.get(name)
             if value is not None and value != table.silent and not table.is_silent(value):
-                return self._weigh(fields)
+                return self._weigh(fields, name)
         return self._always
 
-    def _weigh(self, fields: Mapping[str, Scalar]) -> bool:
+    def _weigh(self, fields: Mapping[str, Scalar], meant: str) -> bool:
+        """Look more closely, since somebody may mean this field's value."""
         event = tuple(map(fields.get, self._names))  # a field's values are of one kind, so that 1 and True never meet
         known = self._known.get(event)
         if known is None:
-            known = self._look(event, fields)
+            known = self._look(event, fields, meant)
             if not any(isinstance(value, str) and len(value) > _LONGEST_KNOWN for value in event):
                 self._known.put(event, known)
         return known
 
-    def _look(self, event: Iterable[Scalar | None], fields: Mapping[str, Scalar]) -> bool:
+    def _look(self, event: Iterable[Scalar | None], fields: Mapping[str, Scalar], meant: str) -> bool:
         """Ask every field; first those that nobody means, since that takes least."""
         left, loud = self._left, []
         for name, value in zip(self._names, event, strict=True):
             table, owners = self._index.table(name), self._index.owners[name]
-            if value is not None and value != table.silent and not table.is_silent(value):
+            if value is not None and (name == meant or (value != table.silent and not table.is_silent(value))):
                 loud.append((name, value, owners))
                 continue
             left &= ~owners

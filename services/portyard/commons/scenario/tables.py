@@ -136,9 +136,9 @@ class Table:
         """The bits of all who may be meant by a value."""
         if not isinstance(value, str):
             return self._any | self._find_other(value)
-        if len(value) > _LONGEST_REMEMBERED:
+        if not self._texts.alone or len(value) > _LONGEST_REMEMBERED:
             return self._any | self._texts.search(value)
-        known = self._known.get(value)
+        known = self._known.get(value)  # patterns that have to be tried one by one take long
         if known is None:
             known = self._any | self._texts.search(value)
             self._known.put(value, known)
