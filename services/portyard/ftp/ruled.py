@@ -294,6 +294,9 @@ class Ruled(Scripted):
         if verdict.refuse is not None:
             asking.refuse_handshake(alert_of(verdict.refuse))
             return None
+        if verdict.hang_up:
+            asking.handle_tls_failed(OSError("hung up, as a rule wants it"))
+            return None
         if verdict.recipe is not None:
             return await self.terms_of(verdict.recipe, asking)
         return await super().choose_terms(channel, server_name, asking)

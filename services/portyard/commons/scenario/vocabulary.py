@@ -165,9 +165,9 @@ STEPS = frozenset({"say", "silence", "delay", "hang_up", "respond", "reset"})
 ANY_TEXT = Form(r"(?s).*", "any text")
 
 HANDSHAKE = Verb(
-    "A ClientHello came; `refuse` names the alert that is sent.",
+    "A ClientHello came; `refuse` names the alert that is sent, `hang_up` sends none.",
     {"server_name": Field("The name that the client asks for (SNI).")},
-    frozenset({"tls", "refuse", "delay", "silence"}),
+    frozenset({"tls", "refuse", "delay", "silence", "hang_up"}),
     forms={
         "refuse": Form("(?i:" + "|".join(name.replace("_", "[_-]") for name in REFUSALS) + ")", ", ".join(REFUSALS))
     },

@@ -18,7 +18,7 @@ from portyard.commons.tls.alerts import Alert, Failure, alert_name, alert_record
 from portyard.commons.tls.engine import Engine
 from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.commons.tls.outgoing import READ_SIZE, SCRATCH, STAGES, Outgoing, Phase
-from portyard.commons.tls.terms import Choice, Choose, Limits, OnEvent, Plaintext, Refused, Terms, ignore_events
+from portyard.commons.tls.terms import Choice, Choose, HungUp, Limits, OnEvent, Plaintext, Refused, Terms, ignore_events
 from portyard.commons.tls.transport import TlsTransport
 
 Attach = Callable[[asyncio.Transport], asyncio.BaseProtocol]
@@ -177,6 +177,9 @@ class TlsConnection(Outgoing):
     def _choice_failed(self, error: Exception) -> None:
         if isinstance(error, Refused):
             self._refuse(error.alert, f"refused: {error}")
+            return
+        if isinstance(error, HungUp):
+            self._fail(tls_error("hung up"), Failure("hung up by a rule", None, None))
             return
         self._report("Choosing a TLS context failed", error)
         self._refuse(Alert.INTERNAL_ERROR, "our own error")

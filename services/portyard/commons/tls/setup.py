@@ -16,7 +16,7 @@ from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.layer import serve_tls, upgrade_client, upgrade_server
 from portyard.commons.tls.recipes import GOOD, RECIPES, Manner, recipe_for_host
-from portyard.commons.tls.terms import Choice, Choose, Plaintext, Refused, Terms
+from portyard.commons.tls.terms import Choice, Choose, HungUp, Plaintext, Refused, Terms
 from portyard.commons.yard import Connection
 
 MOST_NAMES = 1000  # on the leaf: a ClientHello may name any sandbox, and each takes two
@@ -170,6 +170,8 @@ class TlsSetup:
                 await stall()
             if verdict.refuse is not None:
                 raise Refused(alert_of(verdict.refuse))
+            if verdict.hang_up:
+                raise HungUp
             recipe = verdict.recipe or recipe
         return await self._answer(connection, recipe)
 

@@ -58,6 +58,10 @@ class Refused(Exception):
         self.alert = alert
 
 
+class HungUp(Exception):
+    """Raised by a chooser to close without a word in the midst of the handshake."""
+
+
 Choice = ssl.SSLContext | Terms | Plaintext
 Choose = Callable[[ClientHello], Choice | Awaitable[Choice]]
 """Asked once per handshake, before a TLS object exists. May be a coroutine function: one that never returns is a handshake that stalls."""
