@@ -11,6 +11,9 @@ import pytest
 
 from portyard.commons.journal.export_octets import Piece
 from portyard.commons.journal.export_pcapng import SEGMENT, Dialogue, endpoint, pcapng
+from portyard.commons.journal.export_sessions import dialogue as of_session
+from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.rooms import cards
 
 START = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 CLIENT, SERVER = (IPv4Address("127.0.0.1"), 54321), (IPv4Address("127.0.0.1"), 25)
@@ -232,3 +235,26 @@ def test_sessions_are_merged_by_time() -> None:
 )
 def test_endpoints(text: str, expected: tuple[object, int]) -> None:
     assert endpoint(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("last", "closer"),
+    [
+        (("closed", {"reason": "peer closed"}), "client"),
+        (("closed", {"reason": "hung up by a rule"}), "server"),
+        (("closed", {"reason": "reset by a rule"}), "reset"),
+        (("fault", {"does": ["reset"], "direction": "down", "octets": 5}), "reset"),
+        (
+            ("fault", {"verb": "rcpt", "rule": "1", "does": ["reset"]}),
+            "client",
+        ),  # asked for, and the client left before it fired
+        (("fault", {"does": ["half_close"], "direction": "down", "octets": 5}), "client"),
+    ],
+)
+def test_who_broke_a_session_off(last: tuple[str, dict[str, object]], closer: str) -> None:
+    record = SessionRecord("1", "smtp", "mta", "default", "127.0.0.1:5", START, None, None)
+    told = [("opened", {"port": "smtp"}), last] + (
+        [("closed", {"reason": "peer closed"})] if last[0] != "closed" else []
+    )
+    events = [JournalEvent(seq, START, kind, fields) for seq, (kind, fields) in enumerate(told, 1)]
+    assert of_session(record, events, cards()).closer == closer

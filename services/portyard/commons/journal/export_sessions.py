@@ -15,6 +15,7 @@ from portyard.commons.card import Card, Port, TlsMode
 from portyard.commons.journal.export_octets import Recode, pieces
 from portyard.commons.journal.export_pcapng import Dialogue, endpoint, pcapng
 from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.wire.reset import Reset
 
 _OPENED = {"port": "", "peer": "127.0.0.1:49152", "local": "127.0.0.1:0"}
 
@@ -42,7 +43,7 @@ def dialogue(record: SessionRecord, events: Sequence[JournalEvent], cards: Seque
         opened_at=record.opened_at,
         pieces=tuple(pieces(events, _recode(record.room, transport))),
         closed_at=closed.at if closed else None,
-        closer=_closer(str(closed.fields.get("reason", ""))) if closed else "client",
+        closer=_closer(str(closed.fields.get("reason", "")), events) if closed else "client",
         title=f"Portyard's journal: session {record.id} of {record.service}, sandbox {record.sandbox}; "
         f"it took place at {opened['port'] or 'a port'} {opened['local']}",
     )
@@ -56,10 +57,15 @@ def _plain_port(service: str, port: str, cards: Sequence[Card]) -> tuple[int, st
     return (plain[0].known or plain[0].inside if plain else 0), transport
 
 
-def _closer(reason: str) -> str:
-    if reason == "aborted by us" or "reset" in reason:
+def _closer(reason: str, events: Sequence[JournalEvent]) -> str:
+    if reason == "aborted by us" or "reset" in reason or any(map(_is_reset, events)):
         return "reset"
     return "client" if reason in ("", "peer closed") else "server"
+
+
+def _is_reset(event: JournalEvent) -> bool:
+    """Whether the wire broke the connection off here; where an event has a verb, that was only asked for."""
+    return event.kind == "fault" and "verb" not in event.fields and event.fields.get("does") == [Reset.name]
 
 
 def _recode(room: str, transport: str) -> Recode | None:
