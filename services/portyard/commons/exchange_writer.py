@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from portyard.commons.hosting import HostedProtocol
 
 PIECE = 1024  # octets of a body between two questions, while a rule may mean them
+HUNG_UP = "hung up by a rule"  # why the connection was closed, for the journal
 _ANSWER = ("response", "headers", "body")
 
 
@@ -29,7 +30,7 @@ class HungUpError(ConnectionResetError):
     """A rule ended the connection in the midst of an exchange."""
 
     def __init__(self) -> None:
-        super().__init__("hung up by a rule")
+        super().__init__(HUNG_UP)
 
 
 async def begin(protocol: HostedProtocol, verb: str, verdict: Verdict) -> None:
@@ -52,6 +53,7 @@ async def interrupt(protocol: HostedProtocol, verb: str, verdict: Verdict) -> No
     if verdict.silence:
         await protocol.hush()
     if verdict.hang_up:
+        protocol.reason = protocol.reason or HUNG_UP  # aiohttp takes the error for the peer's going
         raise HungUpError
 
 

@@ -18,7 +18,7 @@ from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, Rest, ruled
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
-from portyard.commons.exchange_writer import HungUpError, RuledWriter
+from portyard.commons.exchange_writer import HUNG_UP, HungUpError, RuledWriter
 from portyard.commons.gentle import GentleTransport, kept, see_off
 from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
@@ -78,6 +78,7 @@ class HostedProtocol(web.RequestHandler):
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False
+        self.reason = ""
         self.gentle: GentleTransport | None = None
         self._app = app
         self._house = house
@@ -118,6 +119,8 @@ class HostedProtocol(web.RequestHandler):
         """The peer sends no more; what it asked for as a whole is still answered."""
         assert self.gentle is not None
         self.gentle.peer_ended = True
+        if not self.gentle.lingering:
+            self.reason = "peer closed"
         if self.gentle.lingering or self.hushed or self._parser is None or self._parser._payload_parser is not None:
             return False  # the last answer is out, none is to come, or half a body was in
         return not self._upgraded and self._answered < self._request_count
@@ -157,7 +160,7 @@ class HostedProtocol(web.RequestHandler):
             self.gentle.ended()
         if self.journalled:
             self.bodies.close()
-        self.connection.log.close("" if exc is None else type(exc).__name__)
+        self.connection.log.close(self.reason or ("" if exc is None else type(exc).__name__))
 
     def authenticated(self, account: str, mechanism: str) -> None:
         """Note a login once per connection, since every request carries it again."""
@@ -202,6 +205,9 @@ class HostedProtocol(web.RequestHandler):
             if self._house is None:
                 return await self._within(request)
             return await self._housed(request, self._house, prefix)
+        except HungUpError:
+            self.reason = self.reason or HUNG_UP
+            raise
         except BROKEN_BODY as error:
             refusal = web.Response(
                 status=400, text=f"400: the body breaks its framing or its coding: {reason_of(error, None)}\n"

@@ -176,6 +176,7 @@ class FramedProtocol(HostedProtocol):
         if self._payload_parser is None or self.gentle.lingering or self.hushed:
             return super().eof_received()
         self.gentle.peer_ended = True
+        self.reason = "peer closed"
         self._payload_parser.feed_eof()
         return True
 
