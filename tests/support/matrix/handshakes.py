@@ -11,16 +11,20 @@ from tests.support.matrix.place import DELAY_S, Cell, Client, Delayed, Place
 NAME = "localhost"
 
 
-def handshake_cells(room: str, port: str, actions: tuple[str, ...]) -> Iterator[Cell]:
+ACTIONS = ("tls", "refuse", "delay", "silence", "hang_up")
+
+
+def handshake_cells(room: str, port: str) -> Iterator[Cell]:
     """A room's cells at `tls`, and `connect` with a certificate."""
     views = {
         "tls": ("expired", is_expired),
         "refuse": ("access_denied", is_denied),
         "delay": (DELAY_S, is_late),
         "silence": (True, is_silent),
+        "hang_up": (True, is_hung_up),
     }
     yield Cell(room, "connect", "tls", {"tls": "expired"}, partial(is_expired, port))
-    for action in actions:
+    for action in ACTIONS:
         then, see = views[action]
         yield Cell(room, "tls", action, {action: then}, partial(see, port))
 
@@ -71,3 +75,9 @@ def is_silent(port: str, place: Place) -> None:
         client.say(hello())
         place.acted()
         client.is_quiet()  # a half-close would end the handshake before the rule is asked
+
+
+def is_hung_up(port: str, place: Place) -> None:
+    with Client(place.connect(port)) as client:
+        client.say(hello())
+        assert client.rest() == b"", "an alert came, or more"

@@ -66,7 +66,6 @@ class Dialect:
         say: A lie.
         wire: A rule's text as it is heard.
         again: What is asked afterwards to see that the session goes on, and how its answer begins.
-        tls: What it announces at the verb `tls`.
     """
 
     room: str
@@ -77,14 +76,13 @@ class Dialect:
     say: str
     wire: Callable[[str], bytes]
     again: tuple[bytes, bytes]
-    tls: tuple[str, ...] = ("tls", "refuse", "delay", "silence")
 
 
 def cells(dialect: Dialect, scenes: Mapping[str, Scene]) -> Iterator[Cell]:
     """Every cell of a room; `connect` and `greeting` are there already, and `tls` where there is a port for it."""
     yield from _early(dialect)
     if dialect.secure:
-        yield from handshake_cells(dialect.room, dialect.secure, dialect.tls)
+        yield from handshake_cells(dialect.room, dialect.secure)
     for verb, scene in scenes.items():
         for action in scene.actions:
             then, see = _views(dialect, scene)[action]

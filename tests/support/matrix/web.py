@@ -24,7 +24,7 @@ View = tuple[object, Callable[[Place], None]]
 def http(place: Place) -> Iterator[Cell]:
     """HTTP's cells."""
     place.account("m-http")
-    yield from handshake_cells("http", "https", ("tls", "refuse", "delay", "silence"))
+    yield from handshake_cells("http", "https")
     yield from _exchanges("http", "connect", "http", GET, _HEAD + rb".{5000}")
     yield from _exchanges("http", "request", "http", GET, _HEAD + rb".{5000}", _answers("http", GET))
     yield from _exchanges("http", "upload", "http", PUT, rb"HTTP/1\.1 20[14] ")
@@ -123,7 +123,7 @@ LONG = "tide " * 40
 
 def websocket(_: Place) -> Iterator[Cell]:
     """WebSocket's cells."""
-    yield from handshake_cells("websocket", "wss", ("tls", "refuse", "delay", "silence"))
+    yield from handshake_cells("websocket", "wss")
     yield from _exchanges("websocket", "connect", "ws", ECHO, SWITCHED)
     yield from _exchanges("websocket", "request", "ws", INDEX, _HEAD, _answers("ws", INDEX))
     upgrades = _answers("ws", ECHO) | {"say": ("parrot", _is_parrot)}
