@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -64,6 +65,27 @@ def test_an_unknown_setting_of_a_file_is_named_with_what_is_known(text: str, tol
     done = portyard("serve", "pop3", cwd=tmp_path)
     assert done.returncode == 2
     assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '[[accounts]]\npassword = "hush"',
+            "accounts[0] = {'password': «secret»}: object missing required field `address`",
+        ),
+        ('[[accounts]]\naddress = "a@b.test"\npassword = 417', "accounts[0].password = «secret»: expected `str`"),
+        ('[[accounts]]\naddress = "a@b.test"\npasswort = "hush"', "accounts[0].passwort = «secret»: no such setting"),
+        ('token = "hush hush"', "token = «secret»: expected `str` matching"),
+        ('[[accounts]]\naddress = "ab"', "accounts[0].address = 'ab': expected `str` matching"),
+    ],
+)
+def test_a_wrong_setting_shows_no_secret(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "portyard.toml").write_text(text)
+    done = portyard("serve", "pop3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in the_line(done.stderr)
+    assert not {"hush", "417"} & set(re.findall(r"\w+", done.stderr))
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,7 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
 
 
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_SECRET = re.compile("pass|token|secret", re.IGNORECASE)  # what a key that is only misspelt is for, too
 _CHOICES = re.compile(r"matching regex '\^\(([a-z|]+)\)\$'")
 
 
@@ -227,7 +228,14 @@ def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
     found = _found(keys, values)
     if choices := _CHOICES.search(text):
         text = f"expected {' or '.join(choices[1].split('|'))}"
-    return f"{keys} = {found!r}: {text[0].lower()}{text[1:]}"
+    return f"{keys} = {_shown(keys, found)}: {text[0].lower()}{text[1:]}"
+
+
+def _shown(keys: str, value: object) -> str:
+    """A value as a message tells it: no password, nor what is in a table beside one."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name!r}: {_shown(name, each)}" for name, each in value.items()) + "}"
+    return "«secret»" if _SECRET.search(keys.rpartition(".")[2]) else repr(value)
 
 
 def _found(keys: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - as TOML reads it
@@ -246,6 +254,4 @@ def _unknown(keys: str, values: dict[str, Any]) -> str:
     head, _, name = keys.rpartition(".")
     tables: dict[str, Any] = {"": Settings, "accounts": AccountSeed, **NESTED}
     known = tables[head.partition("[")[0]].__struct_fields__
-    return (
-        f"{keys} = {_found(keys, values)!r}: no such setting{did_you_mean(name, known)}; known are {', '.join(known)}"
-    )
+    return f"{keys} = {_shown(keys, _found(keys, values))}: no such setting{did_you_mean(name, known)}; known are {', '.join(known)}"
