@@ -168,6 +168,16 @@ def test_internal_peers_are_seen_only_by_rules_with_a_role() -> None:
         assert await session.ask("rcpt", **TO_BOB) is not None
         session.trust()
         assert await session.ask("rcpt", **TO_BOB) is None
+        assert not session.asks("rcpt"), "a rule without a role can't mean it, and isn't looked at"
+
+        hop = Talk(refuse(name="outside"), refuse({"role": "mta"}, name="hop")).session()
+        told = await hop.ask("rcpt", **TO_BOB)
+        assert told is not None
+        assert told.rule == "outside"
+        hop.trust()
+        told = await hop.ask("rcpt", **TO_BOB)
+        assert told is not None
+        assert told.rule == "hop"
 
     asyncio.run(main())
 

@@ -206,7 +206,7 @@ class Gate:
         return not self._anything and self._generation() == self._seen
 
     def narrowed(
-        self, sandbox: str, room: str, verb: str | tuple[str, ...], fields: Mapping[str, Scalar]
+        self, sandbox: str, room: str, verb: str | tuple[str, ...], fields: Mapping[str, Scalar], *, internal: bool
     ) -> Known | None:
         """What is left to ask of such events where these fields stay as they are; None while the rules have to be read first."""
         known, generation = self._sets.get(sandbox), self._generation()
@@ -215,7 +215,7 @@ class Gate:
         bucket = known[1].bucket(room, verb) or _EMPTY
         verbs = (verb,) if isinstance(verb, str) else verb
         magic = next(filter(None, (self._magic_field(room, one) for one in verbs)), None) if known[2] else None
-        return generation, bucket.narrowed(fields, magic)
+        return generation, bucket.narrowed(fields, None if internal else magic, internal=internal)
 
     def _magic_field(self, room: str, verb: str) -> str | None:
         vocabulary = self.vocabularies.get(room)

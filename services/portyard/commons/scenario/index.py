@@ -38,27 +38,30 @@ class Bucket:
         """The rules that match, in their order."""
         return [rule for rule, _ in self._index.each(self._index.left(values)) if rule.matches(values)]
 
-    def narrowed(self, known: Mapping[str, Scalar], magic: str | None = None) -> Narrowed | None:
+    def narrowed(
+        self, known: Mapping[str, Scalar], magic: str | None = None, *, internal: bool = False
+    ) -> Narrowed | None:
         """See `_narrow`; sessions that are alike have the same."""
-        key = (magic, *known.items())
+        key = (internal, magic, *known.items())
         try:
             return self._narrowed[key]
         except KeyError:
             if len(self._narrowed) >= _SESSIONS:
                 self._narrowed.clear()
-            narrowed = self._narrowed[key] = self._narrow(known, magic)
+            narrowed = self._narrowed[key] = self._narrow(known, magic, internal)
             return narrowed
 
-    def _narrow(self, known: Mapping[str, Scalar], magic: str | None) -> Narrowed | None:
+    def _narrow(self, known: Mapping[str, Scalar], magic: str | None, internal: bool) -> Narrowed | None:
         """What is left to ask where some fields stay as they are; None where no rule, and no magic, can mean anything.
 
         Args:
             known: These fields' values.
             magic: The field in which magic words are looked for.
+            internal: The peer is another service of the testbed, whom only rules that name a role see.
         """
         left = self._index.left(known, known)
         for rule, bit in self._index.each(left):  # a table lets some through that don't match
-            if not rule.may_match(known):
+            if (internal and not rule.inside) or not rule.may_match(known):
                 left ^= bit
         if not left and magic is None:
             return None

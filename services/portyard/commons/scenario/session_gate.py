@@ -163,7 +163,7 @@ class SessionGate:
         if verb in self._verbs:
             return generation, self._verbs[verb]
         stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
-        left = gate.narrowed(sandbox, self._room, verb, stays)
+        left = gate.narrowed(sandbox, self._room, verb, stays, internal=self._internal)
         if left is not None and left[0] == generation:
             if len(self._verbs) >= _VERBS:
                 self._verbs.clear()
@@ -173,6 +173,9 @@ class SessionGate:
     def trust(self) -> None:
         """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
         self._internal = True
+        self._narrowed.clear()
+        self._turn_to(self._turn, self._within, self._who)
+        self._quiet.clear()
 
     async def ask(self, verb: str, /, **fields: Scalar) -> Verdict | None:
         """What is to be done about something that the session is about to do; None for what always happens.
