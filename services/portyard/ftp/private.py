@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any
 
 from portyard.commons.tls.hello import ClientHello
@@ -54,6 +55,8 @@ class Data(TlsChannel, WatchedData):
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came: the control connection's certificate is shown, unless a rule wants another."""
         channel = self.cmd_channel
+        if self.relay is not None:
+            self.relay.hold_up()
         if hello is not None:
             channel.note_hello("data", hello, self.tls_seconds)
         if hello is not None and channel.armed:
@@ -72,6 +75,11 @@ class Data(TlsChannel, WatchedData):
             terms = room.fresh_terms(terms.recipe)
         self.begin_handshake(terms.context, close_notify=RECIPES[terms.recipe].close_notify)
 
+    def _handshake(self) -> None:
+        super()._handshake()
+        if self.handshaking and self.relay is not None and isinstance(self.socket, ssl.SSLSocket):
+            self.relay.admit_record()  # one at a time: behind the handshake's last record the upload begins
+
     def handle_tls_established(self) -> None:
         """The handshake is done; whether it resumed a session may matter."""
         self._patience.cancel()
@@ -83,6 +91,9 @@ class Data(TlsChannel, WatchedData):
         elif channel.armed:
             self.hold()
             channel.room.yard.spawn(self._judge_session(reused))
+        elif self.relay is not None:
+            self.hold()
+            self.release()  # what waited for the handshake
 
     async def _judge_session(self, reused: bool) -> None:
         if await self.judge("data_tls", reused=reused):

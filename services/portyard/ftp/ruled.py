@@ -113,6 +113,8 @@ class Ruled(Scripted):
 
     async def _ask_command(self, text: str, command: str, argument: str) -> None:
         await self._join_claimed(command, argument)
+        if self._closed:  # by a rule at the data connection, while this waited
+            return
         folder = self.fs.cwd if self.authenticated else "/"
         verb = verb_of(command)
         fields = self._fields_of(verb, command, argument)
@@ -216,13 +218,18 @@ class Ruled(Scripted):
         )  # the relay's alone: the library closes an active connection's twice
         client.setblocking(False)
         try:
-            relay = self.room.wire.put_in(client, client.getpeername(), faults_of(faults))
+            relay = self.room.wire.put_in(
+                client, client.getpeername(), faults_of(faults), note=self._note_fault, held=True
+            )
         except OSError as error:  # out of descriptors
             self.note_error(f"no relay for a data connection: {error.strerror}")
             return Data(client, self)
         data = Data(relay.sock, self)
-        data.relay = relay
+        data.bring(relay, faults)
         return data
+
+    def _note_fault(self, fault: str, direction: str, octets: int) -> None:
+        self.pen.event("fault", does=[fault], direction=direction, octets=octets, channel="data")
 
     def take_data(self, acceptor: Passive, sock: socket.socket, address: tuple[Any, ...]) -> None:
         """The client's data connection came."""
@@ -232,7 +239,11 @@ class Ruled(Scripted):
             super().take_data(acceptor, sock, address)
 
     async def _ask_passive(self, acceptor: Passive, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        verdict = await self._ask_data("passive")
+        try:
+            verdict = await self._ask_data("passive")
+        except asyncio.CancelledError:  # the service closes
+            sock.close()
+            raise
         wanted = not self._closed and self._dtp_acceptor is acceptor
         if not wanted:
             sock.close()

@@ -6,8 +6,12 @@ A transfer that no rule can mean is never watched, and goes at its full speed.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
+from portyard.commons.scenario.actions import Action, Corrupt, CutAfter, HalfClose, Reset
 from portyard.commons.scenario.model import Scalar
 from portyard.commons.unready import tell_unready
 from portyard.commons.wire.obey import faults_of
@@ -16,6 +20,7 @@ from portyard.ftp.data import CHUNK, PlainData
 
 PIECE = 4096  # octets that are sent or read between two questions
 UNASKED = 1 << 62
+_ONE_WAY = (CutAfter, Reset, HalfClose, Corrupt)  # unless a rule says `up` they mean `down`
 
 
 class WatchedData(PlainData):
@@ -26,6 +31,7 @@ class WatchedData(PlainData):
     """
 
     handshaking = False
+    tls_requested = False
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
         self.relay: Relay | None = None
@@ -34,6 +40,7 @@ class WatchedData(PlainData):
         self._opened = False
         self._completed = False
         self._permitted = 0
+        self._early: list[Action] = []  # faults from before it was known which way the data goes
         super().__init__(sock, cmd_channel)
 
     # A transfer begins
@@ -41,14 +48,21 @@ class WatchedData(PlainData):
     def push_with_producer(self, producer: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
         """Begin a download or a listing."""
         self._phases = self.cmd_channel.phases
+        self._let_up()
         super().push_with_producer(producer)
 
     def enable_receiving(self, type: str, cmd: str) -> None:  # noqa: A002 - pyftpdlib's name
         """Begin an upload."""
         super().enable_receiving(type, cmd)
         self._phases = self.cmd_channel.phases
-        if self._phases and not self.handshaking:
+        if self.relay is not None:
+            self._arm(self.relay, _follow_upload(self._early))
+        if self.handshaking:
+            return
+        if self._phases:
             self._hold()
+        else:
+            self._let_up()
 
     def use_sendfile(self) -> bool:
         """Not where pieces are asked about."""
@@ -118,6 +132,8 @@ class WatchedData(PlainData):
         self._holds -= 1
         if self._holds or self._closed or not self._initialized:
             return
+        if not self._phases or not self.receive:
+            self._let_up()
         if self.receive:
             self.modify_ioloop_events(self.ioloop.READ)
             self.ioloop._call(self, self.handle_read_event)
@@ -139,7 +155,33 @@ class WatchedData(PlainData):
             self._permitted = PIECE
             if not await self.judge("data", **self._fields()):
                 return
+        if self._permitted == UNASKED or self.tls_requested or self.relay is None:
+            self._let_up()
+        else:
+            self.relay.admit(PIECE)  # so that a fault at the next piece meets all that follows
         self.release()
+
+    def _let_up(self) -> None:
+        """What rules have to say is known: the relay holds the client's octets no longer."""
+        if self.relay is not None and not self.handshaking:
+            self.relay.let_up()
+
+    def bring(self, relay: Relay, faults: Iterable[Action]) -> None:
+        """Have it know its relay, which holds what the client sends.
+
+        Args:
+            relay: It.
+            faults: What is armed on it already.
+        """
+        self.relay = relay
+        self._early += _one_way(faults)
+        if self.handshaking:  # a ClientHello may come; who sent it waits for an answer
+            relay.let_up()
+
+    @staticmethod
+    def _arm(relay: Relay, faults: Iterable[Action]) -> None:
+        for direction, fault in faults_of(faults):
+            relay.arm(fault, direction)
 
     def _fields(self) -> dict[str, Scalar]:
         return {
@@ -158,9 +200,11 @@ class WatchedData(PlainData):
             return True
         if self.relay is None:
             tell_unready(self.cmd_channel.pen, verdict.faults)
+        elif self._initialized:
+            self._arm(self.relay, _follow_upload(verdict.faults) if self.receive else verdict.faults)
         else:
-            for direction, fault in faults_of(verdict.faults):
-                self.relay.arm(fault, direction)
+            self._early += _one_way(verdict.faults)
+            self._arm(self.relay, verdict.faults)
         if verdict.refuse is not None:
             self.decline(verdict.refuse)
         if verdict.say is not None:
@@ -193,3 +237,12 @@ class WatchedData(PlainData):
         self.transfer_finished = False
         self._resp = ()
         self.close()
+
+
+def _follow_upload(faults: Iterable[Action]) -> list[Action]:
+    """What faults mean on an upload: those of one direction go with the data, for down there is nothing that they could strike."""
+    return [replace(fault, direction="up") if isinstance(fault, _ONE_WAY) else fault for fault in faults]
+
+
+def _one_way(faults: Iterable[Action]) -> list[Action]:
+    return [fault for fault in faults if isinstance(fault, _ONE_WAY) and fault.direction == "down"]

@@ -248,6 +248,7 @@ def test_endpoints(text: str, expected: tuple[object, int]) -> None:
             ("fault", {"verb": "rcpt", "rule": "1", "does": ["reset"]}),
             "client",
         ),  # asked for, and the client left before it fired
+        (("fault", {"does": ["reset"], "direction": "up", "octets": 5, "channel": "data"}), "client"),
         (("fault", {"does": ["half_close"], "direction": "down", "octets": 5}), "client"),
     ],
 )

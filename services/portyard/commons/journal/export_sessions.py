@@ -65,7 +65,9 @@ def _closer(reason: str, events: Sequence[JournalEvent]) -> str:
 
 def _is_reset(event: JournalEvent) -> bool:
     """Whether the wire broke the connection off here; where an event has a verb, that was only asked for."""
-    return event.kind == "fault" and "verb" not in event.fields and event.fields.get("does") == [Reset.name]
+    fields = event.fields
+    elsewhere = "verb" in fields or fields.get("channel") == "data"  # FTP's data connection isn't the session's
+    return event.kind == "fault" and not elsewhere and fields.get("does") == [Reset.name]
 
 
 def _recode(room: str, transport: str) -> Recode | None:

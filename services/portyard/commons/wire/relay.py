@@ -77,6 +77,26 @@ class Relay:
             if not self._ending:
                 way.start()
 
+    def hold_up(self) -> None:
+        """Carry nothing more up until `let_up`, but what `admit` and `admit_record` let pass."""
+        self._up.hold()
+
+    def admit(self, octets: int) -> None:
+        """Carry so many octets more up, where that is held."""
+        if self._up.intake is not None:
+            self._up.intake.admit(octets)
+            self._up.mind_intake()
+
+    def admit_record(self) -> None:
+        """Carry the next TLS record up, where that is held and no other is under way."""
+        if self._up.intake is not None:
+            self._up.intake.admit_record()
+            self._up.mind_intake()
+
+    def let_up(self) -> None:
+        """Carry everything up from now on."""
+        self._up.let_go()
+
     def arm(self, fault: Fault, *directions: Direction) -> None:
         """Put a fault behind those that are armed already.
 
@@ -142,6 +162,8 @@ class Relay:
     def input_ended(self, way: Way) -> None:
         """See Owner."""
         self._other(way).wary = True
+        if way is self._down:  # nobody is left to let anything pass
+            self.let_up()
         probe(way.source)
         if self._winding_up and way is self._down:
             self._wind_up_now()

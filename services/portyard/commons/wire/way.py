@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from portyard.commons.wire.chain import Chain
+from portyard.commons.wire.intake import Intake
 from portyard.commons.wire.sockets import end_writing, is_gone
 from portyard.commons.wire.units import FOREVER, Direction, End, Fault, How, Piece, Unit
 
@@ -52,6 +53,7 @@ class Way:
         input_over: The source's end (or loss) was read.
         over: The target was told the end, or is lost; whatever is still read is dropped.
         stuck: What comes next never will.
+        intake: What may be read while it is held; None where everything may.
         wary: The target has ended its own direction, and may have closed altogether: it would answer octets by a RST.
     """
 
@@ -66,12 +68,14 @@ class Way:
         "_reading",
         "_scratch",
         "_sent_at",
+        "_started",
         "_timer",
         "_unit",
         "_writing",
         "carried",
         "direction",
         "input_over",
+        "intake",
         "over",
         "source",
         "stuck",
@@ -87,6 +91,7 @@ class Way:
         self.target = target
         self.carried = 0
         self.input_over = self.over = self.stuck = self.wary = False
+        self.intake: Intake | None = None
         self._owner = owner
         self._scratch = memoryview(scratch)
         self._loop = asyncio.get_running_loop()
@@ -96,12 +101,13 @@ class Way:
         self._sent_at = 0.0
         self._octets = 0  # read and not yet sent
         self._timer: asyncio.Handle | None = None
-        self._reading = self._writing = self._closed = self._lost = False
+        self._started = self._reading = self._writing = self._closed = self._lost = False
 
     # What the relay asks.
 
     def start(self) -> None:
         """Begin to read."""
+        self._started = True
         self._mind_reading()
 
     def arm(self, fault: Fault, rng: random.Random) -> None:
@@ -141,8 +147,24 @@ class Way:
         self._mind_writing(wanted=False)
         self._mind_reading()
 
+    def hold(self) -> None:
+        """Read nothing, not even the end, but what `intake` admits; what the source sends meanwhile waits in the kernel."""
+        self.intake = Intake()
+        self.mind_intake()
+
+    def let_go(self) -> None:
+        """Hold no longer."""
+        self.intake = None
+        self.mind_intake()
+
+    def mind_intake(self) -> None:
+        """To be called when `intake` admits more."""
+        if self._started:
+            self._mind_reading()
+
     def source_lost(self) -> None:
         """The source's peer is gone: carry what it said, then a RST."""
+        self.intake = None
         self._lost = True  # a failed write has taken the error away, and reading meets a plain end
         while not (self.input_over or self._closed) and self._read_once():
             pass
@@ -169,8 +191,12 @@ class Way:
     def _full(self) -> bool:
         return self._octets >= (DELAYED_WAITING if self._chain else PLAIN_WAITING)
 
+    @property
+    def _held(self) -> bool:
+        return self.intake is not None and not self.intake.wanted
+
     def _mind_reading(self) -> None:
-        wanted = not (self._closed or self.input_over) and (self.over or not self._full)
+        wanted = not (self._closed or self.input_over) and (self.over or not (self._full or self._held))
         if wanted and not self._reading:
             self._loop.add_reader(self.source, self._readable)
         elif self._reading and not wanted:
@@ -184,7 +210,7 @@ class Way:
     def _read_once(self) -> bool:
         """False where there is nothing to be read."""
         try:
-            size = self.source.recv_into(self._scratch)
+            size = self.source.recv_into(self._scratch, self._readable_octets())
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:  # ECONNRESET, or the line is dead (ETIMEDOUT, EHOSTUNREACH)
@@ -193,9 +219,16 @@ class Way:
         if not size:
             self._take_end(How.RESET if self._lost else How.FIN)
             return False
+        if self.intake is not None and not self.over:
+            self.intake.took(self._scratch[:size])
+            self._mind_reading()
         if not self.over:
             self._take(self._scratch[:size])
         return not self._closed
+
+    def _readable_octets(self) -> int:
+        """How many one call may read; 0 for as many as there is room for."""
+        return 0 if self.intake is None or self.over else min(self.intake.wanted, len(self._scratch))
 
     def _take(self, data: memoryview) -> None:
         if not (self._chain or self._queue or self._unit):

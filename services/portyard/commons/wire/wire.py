@@ -47,6 +47,7 @@ class Wire:
         *,
         rng: random.Random | None = None,
         note: Note | None = None,
+        held: bool = False,
     ) -> Relay:
         """Put a relay between an accepted connection and its room.
 
@@ -56,6 +57,7 @@ class Wire:
             faults: What is armed at once; more can be armed later by `Relay.arm`.
             rng: The faults' chance, where it isn't to be this object's.
             note: Told of faults that end something.
+            held: Whether nothing is carried up until `Relay.let_up`.
 
         Returns:
             The relay; its `sock` is what the room is to be given.
@@ -68,6 +70,8 @@ class Wire:
         relay = Relay(client, near, far, rng, self._scratch, self._forget, note)
         self._relays.add(relay)
         self._mind_timer()
+        if held:
+            relay.hold_up()
         for direction, fault in faults:
             relay.arm(fault, direction)
         relay.start()
