@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from portyard.commons.wire.relay import Relay
 from portyard.commons.wire.wire import Wire
+from portyard.ftp.ruled import Ruled
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import LIMIT_S, Client, Ftp, Pipe, open_ftp
 
@@ -192,21 +192,25 @@ def test_no_relay_outlives_its_session(tmp_path: Path, monkeypatch: pytest.Monke
     run(go())
 
 
-def test_a_command_that_waits_while_a_rule_hangs_up_at_the_data_connection(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_command_whose_connection_a_rule_hangs_up_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = Ruled._join_claimed
+
+    async def meanwhile(session: Ruled, command: str, argument: str) -> None:
+        await before(session, command, argument)
+        if command == "STOR":
+            session.hang_up()  # as a rule at the data connection does, whose task comes between
+
+    monkeypatch.setattr(Ruled, "_join_claimed", meanwhile)
+
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
-            await ftp.rule("data_connect", hang_up=True)
-            await ftp.rule("noop", delay="1ms")
-            for _ in range(8):
-                client = await ftp.logged_in()
-                port = await client.passive()
-                await client.say("NOOP")
-                with socket.create_connection(("127.0.0.1", port)):
-                    await client.say(b"STOR q\r\n" * 3)
-                    while await client.reply():
-                        pass
+            await ftp.rule("data_connect", delay="1ms")
+            client = await ftp.logged_in()
+            await client.data()
+            assert await client.ask(b"STOR q\r\n" * 3) == ""
+            assert [event.fields["verb"] for event in await ftp.events("fault")] in ([], ["data_connect"])
 
     with caplog.at_level(logging.WARNING):
         run(go())
