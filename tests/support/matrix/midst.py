@@ -203,6 +203,7 @@ MOMENTS: Mapping[str, tuple[Moment, ...]] = {
         Spoken("ftp", "noop", "ftp", _FTP, b"NOOP\r\n", _line(rb"200 "), (b"PWD\r\n", rb"257 ")),
         Download(),
         Upload(),
+        Upload(verb="transfer"),
     ),
     "ssh": (Run(),),
     "http": (

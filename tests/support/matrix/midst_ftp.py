@@ -35,7 +35,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Upload:
-    """What is sent from `data_connect` on."""
+    """What is sent, with a fault from `data_connect` on, or from `transfer`."""
 
     room: str = "ftp"
     verb: str = "data_connect"
