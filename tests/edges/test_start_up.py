@@ -18,6 +18,14 @@ def the_line(text: str) -> str:
     return line
 
 
+def refusal(folder: Path, settings: str) -> str:
+    """What is said of a portyard.toml that can't be used."""
+    (folder / "portyard.toml").write_text(settings)
+    done = portyard("serve", "pop3", cwd=folder)
+    assert done.returncode == 2
+    return the_line(done.stderr)
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
@@ -61,10 +69,7 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str, told: st
     ],
 )
 def test_an_unknown_setting_of_a_file_is_named_with_what_is_known(text: str, told: str, tmp_path: Path) -> None:
-    (tmp_path / "portyard.toml").write_text(text)
-    done = portyard("serve", "pop3", cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in the_line(done.stderr)
+    assert told in refusal(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +86,9 @@ def test_an_unknown_setting_of_a_file_is_named_with_what_is_known(text: str, tol
     ],
 )
 def test_a_wrong_setting_shows_no_secret(text: str, told: str, tmp_path: Path) -> None:
-    (tmp_path / "portyard.toml").write_text(text)
-    done = portyard("serve", "pop3", cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in the_line(done.stderr)
-    assert not {"hush", "417"} & set(re.findall(r"\w+", done.stderr))
+    line = refusal(tmp_path, text)
+    assert told in line
+    assert not {"hush", "417"} & set(re.findall(r"\w+", line))
 
 
 @pytest.mark.parametrize(
@@ -126,10 +129,7 @@ def test_a_wrong_certificate_is_named(value: str, told: str, tmp_path: Path) -> 
     ],
 )
 def test_a_wrong_file_is_named(toml: str, told: str, tmp_path: Path) -> None:
-    (tmp_path / "portyard.toml").write_text(toml)
-    done = portyard("serve", "pop3", cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in the_line(done.stderr)
+    assert told in refusal(tmp_path, toml)
 
 
 def test_a_room_that_is_not_there_is_named(tmp_path: Path) -> None:
