@@ -144,6 +144,7 @@ def test_a_certificate_that_nobody_vouches_for(testbed: Testbed) -> None:
         ("room: pop3  start: transaction\nC: NOOP\n", "start: transaction: a client can't bring that about"),
         ("room: pop3\nC: NOOP\nstore: INBOX has 1\n", "line 3: a client can't play store"),
         ("room: pop3\nC: <silence>\n", "line 2: a client can't play <silence>"),
+        ("room: ftp\nC: USER a\nC: epsv\n", "line 3: epsv: what goes over FTP's data connections isn't played"),
         ("room: pop3\nhello\n", "talk:2: neither a header nor a step: 'hello'"),
         ("room: pop3\nC: PASS $password\n", "[$]password isn't bound yet"),
         ("room: imap\nC: a NOOP\n", "room: imap: this is pop3"),

@@ -22,6 +22,8 @@ TIMEOUT_S: Final = 10.0  # for one line
 _SHOWN: Final = 30  # lines of the conversation in a failure
 _INSIDE: Final = (Step.STORE, Step.DELIVER, Step.RULE)  # what is seen or done behind a server's back
 
+_DATA: Final = ("EPRT", "EPSV", "PASV", "PORT")  # open one (RFC 959 §4.1.2, RFC 2428)
+
 Said = Callable[[str, str], None]
 """Is told each line: whose it is, such as `C` or `2 S`, and its text."""
 
@@ -70,6 +72,8 @@ def read(talk: Talk | Path | str) -> Talk:
             raise TalkError(
                 f"line {line.number}: a client can't play {line.text if line.text == SILENCE else line.step}"
             )
+        if talk.room == "ftp" and line.step is Step.CLIENT and line.text.partition(" ")[0].upper() in _DATA:
+            raise TalkError(f"line {line.number}: {line.text}: what goes over FTP's data connections isn't played")
     return talk
 
 
