@@ -354,6 +354,9 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
         (("--refuse", "451 x"), "give --on"),
         ((), "give a file or --on"),
         (("--on", "smtp.rcpt", "--then", "{"), "--then isn't JSON"),
+        (("--on", "smtp.rcpt", "--then", '{"delay": 1, "delay": 2}'), "--then: delay is given twice"),
+        (("twice.json",), "twice.json: rule[0].on is given twice"),
+        (("twice.toml",), "twice.toml: rule[0].on is given twice (line 3)"),
         (("--on", "smtp.rcpt", "--where", "recipient", "--hang-up"), "expected FIELD=PATTERN"),
         (("--on", "smtp.rcpt", "--times", "-1", "--hang-up"), "times"),
         (("--on", "smtp.rcpt"), "then"),
@@ -364,6 +367,8 @@ def test_rules_are_set_by_files(run: Run, url: str, tmp_path: Path) -> None:
 )
 def test_a_wrong_rule_is_told_in_a_line(words: tuple[str, ...], told: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("= 3")
+    (tmp_path / "twice.json").write_text('[{"on": "smtp.rcpt", "on": "smtp.data", "then": {"delay": 1}}]')
+    (tmp_path / "twice.toml").write_text("[[rule]]\non = 'smtp.rcpt'\non = 'smtp.data'\nthen = { delay = 1 }\n")
     assert told in the_line(run("rules", "create", *words, status=1).stderr)
     assert json.loads(run("rules", "--json").stdout) == []
 

@@ -125,6 +125,7 @@ def test_a_wrong_certificate_is_named(value: str, told: str, tmp_path: Path) -> 
         ("port_offset = [1]", "port_offset = [1]: expected `int`"),
         ("colour = 'red'", "colour"),
         ("= 3", "not TOML"),
+        ("port_offset = 1\n[log]\nlevel = 'info'\nlevel = 'debug'", "log.level is given twice (line 4)"),
         ("[[accounts]]\naddress = 'nobody'\npassword = 'x'", "accounts"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from portyard.cli import completion
 from portyard.cli.engines import CommandError
 from portyard.cli.link import CREATE, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
+from portyard.commons.given_twice import GivenTwiceError, read_json, twice_in_toml
 from portyard.testing.control import segment
 
 app = typer.Typer(
@@ -90,11 +90,16 @@ def _path(room: str, name: str) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    text = ""
     try:
         text = file.read_text()
-        values = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+        values = read_json(text) if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}") from None
+    except GivenTwiceError as error:
+        raise CommandError(f"{file}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise CommandError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{file}: not {'JSON' if file.suffix == '.json' else 'TOML'}: {error}") from None
     if not isinstance(values, dict):

@@ -28,6 +28,7 @@ from portyard.cli.link import (
     named,
 )
 from portyard.cli.screen import errors, printable, say, table, write_json
+from portyard.commons.given_twice import GivenTwiceError, read_json, twice_in_toml
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -230,8 +231,10 @@ def _rule(
     done: Any = {name: value for name, value in actions.items() if value is not None}
     if then is not None:
         try:
-            more = json.loads(then)
-        except ValueError as error:
+            more = read_json(then)
+        except GivenTwiceError as error:
+            raise CommandError(f"--then: {error}") from None
+        except (ValueError, RecursionError) as error:
             raise CommandError(f"--then isn't JSON: {error}") from None
         done = {**done, **more} if isinstance(more, dict) else more
     fields: dict[str, str] = {}
@@ -249,15 +252,17 @@ def _read(file: str) -> Any:  # noqa: ANN401 - JSON values
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
         if file.endswith(".json") or text.lstrip()[:1] == "{":
-            return json.loads(text)
+            return read_json(text, "rule")
         return tomllib.loads(text)
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CommandError(f"{file}: not UTF-8: {error.reason}") from None
     except tomllib.TOMLDecodeError as error:
-        raise CommandError(f"{file}: not TOML: {error}") from None
-    except ValueError as error:
+        raise CommandError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
+    except GivenTwiceError as error:
+        raise CommandError(f"{file}: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{file}: not JSON: {error}") from None
 
 

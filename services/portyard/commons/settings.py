@@ -178,14 +178,18 @@ def passive_range(offset: int) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(path.read_text())
+        text = path.read_text()
+        return tomllib.loads(text)
     except OSError as error:
         raise SettingError(
             f"{path}: {error.strerror}; give the settings file's path or remove PORTYARD_CONFIG"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path}: not TOML: {error}") from None
+        from portyard.commons.given_twice import twice_in_toml  # not in front of every start
+
+        raise SettingError(f"{path}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
 
 
 # What PORTYARD_* names mean to the command line and the scripts, not to the processes.

@@ -5,15 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
-
 from portyard.commons.card import Card
+from portyard.commons.given_twice import twice_in_toml
 from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.personas import Persona, PersonaError, Wardrobe, from_toml
 from portyard.commons.yard import Yard
 from portyard.console import forms
 from portyard.console.calls import JSON, Call, Route
-from portyard.console.problems import ProblemError, explained
+from portyard.console.problems import ProblemError, explained, json_of, twice
 from portyard.rooms import cards
 
 TOML = "application/toml"
@@ -80,12 +79,12 @@ def _values(body: bytes, media_type: str) -> dict[str, Any]:
     try:
         if media_type in _TOMLS:
             return from_toml(body.decode())
-        values = msgspec.json.decode(body)
+        values = json_of(body, "a JSON object")
     except UnicodeDecodeError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"not UTF-8: {error.reason}", key="body", allowed="UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"not JSON: {error}", key="body", allowed="a JSON object") from None
     except PersonaError as error:
+        if found := twice_in_toml(body.decode()):
+            raise twice(found) from None
         raise ProblemError(HTTPStatus.BAD_REQUEST, error.reason, key="body", allowed=error.allowed) from None
     if not isinstance(values, dict):
         raise ProblemError(

@@ -11,6 +11,7 @@ import msgspec
 
 from portyard.commons.allowed import allowed_at
 from portyard.commons.clock import ClockError
+from portyard.commons.given_twice import ONCE, GivenTwiceError, read_json
 from portyard.commons.hints import did_you_mean
 from portyard.commons.sandbox.model import DomainTakenError, NoSuchSandboxError, SandboxError, SandboxTakenError
 from portyard.commons.scenario.model import RuleError
@@ -50,15 +51,42 @@ def decoded(body: bytes, kind: type[T]) -> T:
     """A JSON body as a struct.
 
     Raises:
-        ProblemError: 400 for what isn't a JSON object, or as `converted`.
+        ProblemError: 400 for what isn't a JSON object, or has a key twice, or as `converted`.
+    """
+    values = json_of(body or b"null", "a JSON object")
+    if not isinstance(values, dict):
+        detail, allowed = "the body isn't a JSON object", "a JSON object"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body", allowed=allowed)
+    return converted(values, kind, strict=True)
+
+
+def json_of(body: bytes, allowed: str, root: str = "") -> Any:  # noqa: ANN401 - JSON values
+    """What a JSON body says.
+
+    Args:
+        body: The body.
+        allowed: What it should have been.
+        root: What a list is called in a problem's key.
+
+    Raises:
+        ProblemError: 400, it isn't JSON, or an object in it has a key twice.
     """
     try:
-        values = msgspec.json.decode(body or b"null")
-    except msgspec.DecodeError as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body isn't JSON: {error}", allowed="a JSON object") from None
-    if not isinstance(values, dict):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "the body isn't a JSON object", allowed="a JSON object")
-    return converted(values, kind, strict=True)
+        values = msgspec.json.decode(body)
+        read_json(body, root)
+    except GivenTwiceError as error:
+        raise twice(error) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, f"the body isn't JSON: {error}", key="body", allowed=allowed
+        ) from None
+    return values
+
+
+def twice(error: GivenTwiceError) -> ProblemError:
+    """Which key stands twice, as a problem."""
+    fields = {"value": error.values} if error.values else {}
+    return ProblemError(HTTPStatus.BAD_REQUEST, str(error), key=error.key, allowed=ONCE, **fields)
 
 
 def explained(error: SandboxError | RuleError | ClockError) -> ProblemError:

@@ -8,8 +8,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
-
+from portyard.commons.given_twice import twice_in_toml
 from portyard.commons.leasing.keeper import leased_rooms
 from portyard.commons.leasing.store import SqlLeases
 from portyard.commons.sandbox.model import DEFAULT
@@ -25,7 +24,7 @@ from portyard.console.calls import JSON, Call, Route
 from portyard.console.core.unseen import EARLY, published
 from portyard.console.leases import leasable
 from portyard.console.personas import names_by_room
-from portyard.console.problems import ProblemError
+from portyard.console.problems import ProblemError, json_of, twice
 from portyard.rooms import cards
 
 TOML = "application/toml"
@@ -182,15 +181,17 @@ def _parsed(body: bytes, media_type: str) -> tuple[tuple[Rule, ...], bool]:
     try:
         if media_type in _TOMLS:
             return parse_toml(body.decode()), False
+        values = json_of(body, "a rule, or a list of rules", "rule")
         rules = parse_json(body)
     except UnicodeDecodeError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"not UTF-8: {error.reason}", key="body", allowed="UTF-8") from None
     except RuleError as error:
         if not error.key:
+            if media_type in _TOMLS and (found := twice_in_toml(body.decode())):
+                raise twice(found) from None
             detail = error.reason
             raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body", allowed=error.allowed) from None
         raise
-    values = msgspec.json.decode(body)
     return rules, isinstance(values, dict) and "rule" not in values
 
 

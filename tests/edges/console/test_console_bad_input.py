@@ -241,6 +241,93 @@ def test_everything_else(tmp_path: Path, method: str, path: str, body: object, s
     run(main())
 
 
+JSON = {"Content-Type": "application/json"}
+WITH_JSON = [route for route in ROUTES if route.body is not None or "application/json" in route.reads]
+TWICE_CASES = [  # operation, body, and what the problem names
+    ("POST sandboxes", '{"name": "a", "name": "t3"}', "name", ["a", "t3"]),
+    ("PATCH sandboxes/t1", '{"magic": false, "magic": true}', "magic", [False, True]),
+    ("POST sandboxes/t1/accounts", '{"name": "u1", "name": "u2"}', "name", ["u1", "u2"]),
+    ("POST sandboxes/t1/clock", '{"advance": "1h", "advance": "2h"}', "advance", ["1h", "2h"]),
+    ("POST sandboxes/t1/leases", '{"service": "mta", "service": "imap"}', "service", ["mta", "imap"]),
+    (
+        "POST sandboxes/t1/records",
+        '{"name": "a.t1.test", "type": "A", "type": "TXT", "values": ["x"]}',
+        "type",
+        ["A", "TXT"],
+    ),
+    ("PUT sandboxes/t1/records/a.t1.test/TXT", '{"values": ["x"], "values": ["x"]}', "values", [["x"], ["x"]]),
+    ("PUT personas/imap/mine", '{"summary": "x", "limits": {"line": 1, "line": 2}}', "limits.line", [1, 2]),
+    ("POST " + RULES, '{"on": "pop3.stat", "then": {"delay": 1, "delay": 2}}', "then.delay", [1, 2]),
+    (
+        "POST " + RULES,
+        '[{"on": "pop3.stat", "then": {"delay": 1}, "times": 1, "times": 2}]',
+        "rule[0].times",
+        [1, 2],
+    ),
+    (
+        "POST " + RULES,
+        '{"rule": [{"on": "pop3.stat", "on": "pop3.stat", "then": {"delay": 1}}]}',
+        "rule[0].on",
+        ["pop3.stat", "pop3.stat"],
+    ),
+    ("PUT " + RULES + "/standing", '{"on": "pop3.stat", "then": {"delay": 1}, "on": "pop3.retr"}', "on", None),
+]
+
+
+def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+    """In each body of the API that is JSON: neither the first nor the last wins."""
+    assert len({operation for operation, *_ in TWICE_CASES}) == len(WITH_JSON)  # another operation wants its case
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await furnished(client)
+            for operation, body, key, values in TWICE_CASES:
+                method, path = operation.split(" ")
+                problem = await client.problem(method, path, 400, data=body.encode(), headers=JSON)
+                assert problem["key"] == key
+                assert problem["detail"] == f"{key} is given twice"
+                assert problem["allowed"] == "each key once"
+                assert values is None or problem["value"] == values
+            assert await whole_state(client) == before
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "told"),
+    [
+        ("[[rule]]\non = 'pop3.stat'\ntimes = 1\ntimes = 2\nthen = { delay = 1 }", "rule[0].times", "(line 4)"),
+        ("[[rule]]\non = 'pop3.stat'\nthen = { delay = 1, delay = 2 }", "delay", "(line 3)"),
+        ("[[rule]]\non = 'a.b'\n[rule.then]\ndelay = 1\n[rule.then]\ndelay = 2", "rule.then", "(line 5)"),
+    ],
+)
+def test_a_key_that_stands_twice_in_toml(tmp_path: Path, text: str, key: str, told: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await furnished(client)
+            for method, path in (("POST", RULES), ("PUT", f"{RULES}/standing"), ("PUT", "personas/imap/mine")):
+                problem = await client.problem(method, path, 400, data=text.encode(), headers=TOML)
+                assert (problem["key"], problem["detail"]) == (key, f"{key} is given twice {told}")
+                assert problem["allowed"] == "each key once"
+            assert await whole_state(client) == before
+
+    run(main())
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"name":' * 100_000, b'{"name": "\xff"}', b"{", b"\xef\xbb\xbf{}"])
+@pytest.mark.parametrize("path", ["sandboxes", RULES])
+def test_what_is_no_json(tmp_path: Path, path: str, body: bytes) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await furnished(client)
+            problem = await client.problem("POST", path, 400, data=body, headers=JSON)
+            assert problem["key"] == "body"
+            assert "isn't JSON" in problem["detail"]
+            assert await whole_state(client) == before
+
+    run(main())
+
+
 # Every query parameter of every operation that can be malformed, with values that are.
 QUERY_CASES = {
     "sandboxes/t1/sessions": {
