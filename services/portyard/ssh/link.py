@@ -64,6 +64,7 @@ class Link(Ruled):
         self.sessions: set[Session] = set()
         self.method = ""
         self._detail: dict[str, object] = {}
+        self._acceptable: dict[str, object] = {}
         self._tries = 0
         self._asked = 0
         self.prompts = Prompts(self)
@@ -168,8 +169,9 @@ class Link(Ruled):
         digest = base64.b64encode(hashlib.sha256(key_data).digest()).decode().rstrip("=")
         self._detail = {"key": f"SHA256:{digest}"}
         good = self.account is not None and await super().validate_public_key(username, key_data, msg, signature)
-        if good and not msg:
-            self._note_auth("acceptable")  # RFC 4252 §7: the client only asked
+        if good and self._detail != self._acceptable:  # RFC 4252 §7: it may ask first, or sign at once
+            self._acceptable = self._detail
+            self._note_auth("acceptable")
         return good
 
     async def check_password(self, username: str, password: str) -> bool:
@@ -192,8 +194,6 @@ class Link(Ruled):
         """Somebody logged in."""
         assert self.account is not None
         self._welcomed = True
-        if self._detail:
-            self._note_auth("accepted")
         self.join(self.account.sandbox)
         self.pen.authenticated(self.account.address, self.method)
         if self.gate is not None:
@@ -210,9 +210,8 @@ class Link(Ruled):
         return sandbox.name if sandbox is not None else None
 
     def _note_auth(self, outcome: str) -> None:
-        fields = {"method": self.method, "user": printable(self._username), "outcome": outcome, **self._detail}
-        shown = " ".join(str(value) for value in fields.values())
-        self.pen.event("auth", text=shown, **fields)
+        login = printable(self._username)
+        self.pen.event("auth", login=login, mechanism=self.method, outcome=outcome, **self._detail)
 
     # Channels (RFC 4254 §5.1)
 

@@ -102,7 +102,7 @@ def test_a_stranger_is_refused_and_journalled(tmp_path: Path) -> None:
             with pytest.raises(asyncssh.PermissionDenied):
                 await connect(room, username="nobody@portyard.test")
             events = await events_of(room.yard)
-            assert any(event.fields.get("user") == "nobody@portyard.test" for event in events)
+            assert any(event.fields.get("login") == "nobody@portyard.test" for event in events)
 
     run(main())
 
@@ -152,6 +152,30 @@ def test_too_many_tries(tmp_path: Path) -> None:
     run(main())
 
 
+def logins(events: list[Any]) -> list[dict[str, object]]:
+    return [dict(event.fields) for event in events if event.kind == "auth"]
+
+
+def test_a_login_is_told_once(tmp_path: Path) -> None:
+    """Each step of it in one event, nothing twice in it, and the end of it as in every room."""
+
+    async def main() -> None:
+        async with served(tmp_path) as room:
+            with pytest.raises(asyncssh.PermissionDenied):
+                await connect(room, password="wrong", preferred_auth="password")
+            none = {"login": "alice", "mechanism": "none", "outcome": "refused"}
+            assert logins(await events_of(room.yard)) == [
+                none,
+                {"login": "alice", "mechanism": "password", "outcome": "refused", "secret": "«secret, 5 bytes»"},
+            ]
+            for mechanism in ("password", "keyboard-interactive"):
+                async with connect(room, preferred_auth=mechanism):
+                    pass
+                assert logins(await events_of(room.yard)) == [none, {"account": USER, "mechanism": mechanism}]
+
+    run(main())
+
+
 def test_an_authorized_keys_file_with_options(tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path) as room:
@@ -163,8 +187,15 @@ def test_an_authorized_keys_file_with_options(tmp_path: Path) -> None:
             async with connect(room, client_keys=[key], password=None) as client:
                 assert (await client.run("echo mine")).stdout == "forced: 1\n"
             events = await events_of(room.yard)
-            accepted = [event.fields for event in events if event.fields.get("outcome") == "accepted"]
-            assert [fields["key"] for fields in accepted] == [key.get_fingerprint()]
+            assert logins(events)[-2:] == [
+                {
+                    "login": "alice",
+                    "mechanism": "publickey",
+                    "outcome": "acceptable",
+                    "key": key.get_fingerprint(),
+                },
+                {"account": USER, "mechanism": "publickey"},
+            ]
 
     run(main())
 
