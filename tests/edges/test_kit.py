@@ -142,6 +142,59 @@ def test_the_transcript_is_in_a_failing_tests_report(pytester: pytest.Pytester) 
     result.stdout.fnmatch_lines(["*portyard transcript*", "C: MAIL FROM:<a@harbour.test>*"])
 
 
+def test_a_report_tells_which_rules_fired_and_hides_the_kits_own_lines(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import smtplib
+
+        def test_wrong_address(sandbox):
+            sandbox.smtp.refuse("451 4.7.1 later", on="rcpt", where={"recipient": "nobody@*"}, times=1)
+            with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=10) as client:
+                client.sendmail("a@harbour.test", [f"mira@{sandbox.domain}"], "Subject: x\\r\\n\\r\\n")
+            sandbox.mail.wait(subject="invoice", timeout=0.2)
+
+        def test_another_sandbox(sandbox):
+            assert not sandbox.rules(), "nothing was set"
+            raise AssertionError
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*NothingCameError: 1 message(s) with subject='invoice' didn't come within 0.2 s: 0 did",
+            "*portyard rules*",
+            'smtp.rcpt *recipient=\'nobody@[*]\'* → {"refuse": "451 4.7.1 later"}: fired 0×, matched 0×',
+            "*portyard transcript*",
+            "(no session joined this test's sandbox; *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*self._control.get(*")
+
+
+def test_a_fixture_that_fails_has_its_transcript(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import poplib
+        import pytest
+
+        @pytest.fixture
+        def maildrop(sandbox):
+            client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=10)
+            try:
+                client.user(f"mira@{sandbox.domain}")
+                client.pass_("wrong")
+            finally:
+                client.close()
+
+        def test_any(maildrop): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*portyard transcript*", "C: USER mira@*"])
+
+
 def test_a_testbed_that_does_not_answer_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_any(sandbox): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-url", "http://127.0.0.1:1")

@@ -131,8 +131,13 @@ class KitContract:
             async with aiohttp.ClientSession() as session, session.ws_connect(sandbox.websocket.url("/echo")) as socket:
                 await socket.send_str("ahoy")
                 assert (await socket.receive(LIMIT_S)).data == "ahoy"
+            secure, context = sandbox.websocket.url("/echo", tls=True), testbed.ssl_context()
+            async with aiohttp.ClientSession() as session, session.ws_connect(secure, ssl=context) as socket:
+                await socket.send_str("ahoy in secret")
+                assert (await socket.receive(LIMIT_S)).data == "ahoy in secret"
 
         run(main())
+        sandbox.events.wait(2, room="websocket", kind="closed", timeout=LIMIT_S)
         assert {session["room"] for session in sandbox.sessions()} == {"http", "websocket"}
 
     def test_names(self, sandbox: Sandbox) -> None:

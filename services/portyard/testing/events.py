@@ -35,9 +35,12 @@ class Events:
         Raises:
             NothingCameError: They didn't come in time; it lists the near misses.
         """
+        __tracebackhide__ = True  # the test's own line tells more
         answer = self._wait(count, timeout, filters)
         if not answer["satisfied"]:
-            raise NothingCameError(f"{count} event(s) with {filters}", answer["events"], answer["near_misses"])
+            given = ", ".join(f"{name}={value!r}" for name, value in filters.items())
+            wanted = f"{count} event(s) with {given or 'anything'}"
+            raise NothingCameError(wanted, answer["events"], answer["near_misses"], timeout)
         return list(answer["events"])
 
     def none(self, *, timeout: float = 1.0, **filters: str) -> None:
@@ -46,6 +49,7 @@ class Events:
         Raises:
             AssertionError: Something did.
         """
+        __tracebackhide__ = True  # the test's own line tells more
         answer = self._wait(0, timeout, filters)
         if not answer["satisfied"]:
             raise AssertionError(f"it happened: {answer['events']}")

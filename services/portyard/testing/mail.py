@@ -25,8 +25,10 @@ class NothingCameError(AssertionError):
         near_misses: What came and didn't fit, as the API tells it.
     """
 
-    def __init__(self, wanted: str, came: Sequence[object], near_misses: Sequence[dict[str, Any]]) -> None:
-        lines = [f"{wanted} didn't come: {len(came)} did"]
+    def __init__(
+        self, wanted: str, came: Sequence[object], near_misses: Sequence[dict[str, Any]], within_s: float
+    ) -> None:
+        lines = [f"{wanted} didn't come within {within_s:g} s: {len(came)} did"]
         lines += [f"  missed: {_shown(miss)}: {miss.get('because', '')}" for miss in near_misses]
         super().__init__("\n".join(lines))
         self.came = list(came)
@@ -142,6 +144,7 @@ class Mail:
         Raises:
             NothingCameError: Nothing fitted in time; it lists the near misses.
         """
+        __tracebackhide__ = True  # the test's own line tells more
         return self.wait_for(1, to=to, subject=subject, from_=from_, timeout=timeout)[0]
 
     def wait_for(
@@ -154,6 +157,7 @@ class Mail:
         timeout: float = DEFAULT_S,
     ) -> list[Message]:
         """So many messages that fit. See `wait`."""
+        __tracebackhide__ = True  # the test's own line tells more
         answer = self._control.get(
             f"{self._path}/wait",
             timeout_s=timeout or 0.0,  # without a bound the API refuses it, by its name
@@ -167,7 +171,8 @@ class Mail:
         if not answer["satisfied"]:
             asked = {"to": to, "subject": subject, "from": from_}
             given = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None)
-            raise NothingCameError(f"{count} message(s) with {given or 'anything'}", messages, answer["near_misses"])
+            wanted = f"{count} message(s) with {given or 'anything'}"
+            raise NothingCameError(wanted, messages, answer["near_misses"], timeout)
         return messages
 
     def none(
@@ -183,6 +188,7 @@ class Mail:
         Raises:
             AssertionError: Something did.
         """
+        __tracebackhide__ = True  # the test's own line tells more
         answer = self._control.get(
             f"{self._path}/wait",
             timeout_s=timeout or 0.0,

@@ -6,7 +6,9 @@ either one testbed is embedded, per worker.
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 _SANDBOX: pytest.StashKey[Sandbox] = pytest.StashKey()
 _TESTBED: pytest.StashKey[Testbed] = pytest.StashKey()
 _SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
+_NOBODY = (
+    "(no session joined this test's sandbox; one does by its login, its recipient's domain, the URL's /~name/ (http.url, websocket.url), "
+    "the Host field or TLS SNI)"
+)
 _WORD = "portyard_shared"  # what the controller tells its workers
 
 
@@ -134,13 +140,23 @@ def pytest_runtest_makereport(
         testbed.wait_until_open()
     report = yield
     own = item.stash.get(_SANDBOX, None)
-    if report.when == "call" and report.failed and own is not None:
-        report.sections.append(("portyard transcript", _transcript(own)))
+    if report.when != "teardown" and report.failed and own is not None and testbed is not None:
+        time.sleep(testbed.journal_lag_s)  # what was said last is there, too
+        report.sections += ((f"portyard {name}", text) for name, text in _told(own))
     return report
 
 
-def _transcript(own: Sandbox) -> str:
+def _told(own: Sandbox) -> Iterator[tuple[str, str]]:
     try:
-        return own.transcript() or "(no session joined this test's sandbox)"
+        yield "transcript", own.transcript() or _NOBODY
+        if rules := own.rules():
+            yield "rules", "\n".join(_rule(rule) for rule in rules)
     except Exception as error:  # the report of the test matters more than the transcript's
-        return f"(the transcript can't be had: {error})"
+        yield "transcript", f"(it can't be had: {error})"
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    """A rule and whether it ever fired: one that didn't is often why."""
+    where = "".join(f" {name}={value!r}" for name, value in (rule.get("where") or {}).items())
+    counted = f"fired {rule['hits']}×, matched {rule['matched']}×{', spent' if rule.get('spent') else ''}"
+    return f"{rule['on']}{where} → {json.dumps(rule['then'], ensure_ascii=False)}: {counted}"

@@ -130,7 +130,8 @@ class Service:
         Raises:
             LookupError: The service has none.
         """
-        implicit = [number for name, number in self.ports.items() if name.endswith("s") and name != "dns"]
+        # Such a port is called as the plain one is, and an s: https beside http. Not every name with an s is one: ws, beside wss.
+        implicit = [number for name, number in self.ports.items() if name.endswith("s") and name[:-1] in self.ports]
         if not implicit:
             raise LookupError(f"{self._room} has no port with TLS from the start")
         return implicit[0]

@@ -14,6 +14,9 @@ from typing import Any
 from portyard.testing.control import Control, segment
 from portyard.testing.sandbox import Sandbox
 
+JOURNAL_LAG_S = 0.25
+"""Other processes write their journal behind, at full load five times a second."""
+
 
 class Testbed:
     """Use `Testbed.embedded()`, `Testbed.container()` or `Testbed.connect(url)`, as a context manager or with `close()`.
@@ -21,6 +24,9 @@ class Testbed:
     Args:
         control: Its API.
         close: Stops what this object started.
+
+    Attributes:
+        journal_lag_s: So long after it happened an event may still be unreadable; no time where the testbed is in this process.
     """
 
     __test__ = False  # pytest would take it for a test class
@@ -28,6 +34,7 @@ class Testbed:
     def __init__(self, control: Control, close: Callable[[], None] = lambda: None) -> None:
         self.control = control
         self._stop = close
+        self.journal_lag_s = JOURNAL_LAG_S
         self._open: Callable[[float], object] = lambda timeout: None
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
@@ -61,6 +68,7 @@ class Testbed:
         control.near = running.ask
         testbed = cls(control, running.close)
         testbed._open = running.wait_until_open
+        testbed.journal_lag_s = 0.0
         return testbed
 
     @classmethod
