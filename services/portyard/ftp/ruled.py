@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.scenario.actions import (
@@ -22,7 +23,7 @@ from portyard.commons.yard import Connection
 from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
 from portyard.ftp.core.listing import strip_options
-from portyard.ftp.core.verbs import PHASES, SELF_CONTAINED, fields_of, verb_of
+from portyard.ftp.core.verbs import ALIKE, BARE, PHASES, SELF_CONTAINED, fields_of, path_field, verb_of
 from portyard.ftp.data import Passive
 from portyard.ftp.private import Data
 from portyard.ftp.scripted import HUNG_UP, Scripted
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
 _ALWAYS_ASKED = _CLAIMS | DATA_COMMANDS
 _NO_PHASES: frozenset[str] = frozenset()
+_NOTHING: dict[str, Scalar] = {}
 
 
 class Ruled(Scripted):
@@ -99,23 +101,32 @@ class Ruled(Scripted):
 
     def _heeds(self, gate: SessionGate, text: str, command: str, argument: str) -> bool:
         """Whether a command has to be asked about, which takes a task of its own."""
+        alike = ALIKE.get(command)
+        if alike is not None:
+            # Of one file several things are asked, and of one directory: then the second and third is known by the first.
+            named = ("/" if argument[:1] == "/" else self._folder(), argument)
+            path = partial(path_field, *named)
+            return gate.heeds(alike, path, None, named) and gate.heeds(verb_of(command), path)
+        if command in BARE:
+            return gate.heeds(BARE[command], _NOTHING)
         if command in _ALWAYS_ASKED:
             return True
         verb = verb_of(command)
-        # A line that will come again is known by itself; one that names another file each time isn't worth remembering.
-        comes_again = verb in SELF_CONTAINED or (verb == "cwd" and argument[:1] == "/")
-        return gate.heeds(verb, lambda: self._fields_of(verb, command, argument), event=text if comes_again else None)
+        fields = partial(self._fields_of, verb, command, argument)
+        return gate.heeds(verb, fields, None, text if verb in SELF_CONTAINED else None)
+
+    def _folder(self) -> str:
+        return self.fs.cwd if self.authenticated else "/"
 
     def _fields_of(self, verb: str, command: str, argument: str) -> dict[str, Scalar]:
-        folder = self.fs.cwd if self.authenticated else "/"
         named = strip_options(argument) if command in ("LIST", "NLST") else argument
-        return fields_of(verb, command, named, folder, self._restart_position)
+        return fields_of(verb, command, named, self._folder(), self._restart_position)
 
     async def _ask_command(self, text: str, command: str, argument: str) -> None:
         await self._join_claimed(command, argument)
         if self._closed:  # by a rule at the data connection, while this waited
             return
-        folder = self.fs.cwd if self.authenticated else "/"
+        folder = self._folder()
         verb = verb_of(command)
         fields = self._fields_of(verb, command, argument)
         verdict = await self.judged(verb, **fields)

@@ -12,7 +12,7 @@ from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.ftp.card import CARD
-from portyard.ftp.core.verbs import PHASES, VOCABULARY, fields_of, verb_of
+from portyard.ftp.core.verbs import ALIKE, BARE, PHASES, VOCABULARY, fields_of, path_field, verb_of
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,30 @@ def test_fields(line: str, folder: str, fields: dict[str, object]) -> None:
 @given(folder=st.lists(st.text("ab.", min_size=1)), named=st.text("ab./ ", max_size=12))
 def test_a_path_has_no_dots_left(folder: list[str], named: str) -> None:
     here = posixpath.normpath("/" + "/".join(folder))
-    meant = posixpath.normpath(posixpath.join("/", here, named))
+    meant = "/" + posixpath.normpath(posixpath.join("/", here, named)).lstrip(
+        "/"
+    )  # POSIX has paths that begin with two
     assert fields_of("size", "SIZE", named, here, 0) == {"path": meant}
+
+
+@pytest.mark.parametrize("command", ALIKE)
+@given(folder=st.sampled_from(["/", "/d"]), named=st.text("ab./ ", max_size=8))
+def test_those_that_are_alike_say_the_same(command: str, folder: str, named: str) -> None:
+    verb = verb_of(command)
+    assert verb in ALIKE[command]
+    assert VOCABULARY.verbs[verb].magic in (None, "path")
+    assert fields_of(verb, command, named, folder, 7) == path_field(folder, named)
+
+
+def test_of_some_there_is_nothing_to_tell() -> None:
+    for command, verb in BARE.items():
+        assert verb_of(command) == verb
+        assert fields_of(verb, command, "x", "/", 7) == {}
+    assert {verb_of(command) for command in BARE} == {
+        verb
+        for verb, declared in VOCABULARY.verbs.items()
+        if not declared.fields and verb not in ("connect", "greeting")
+    }
 
 
 def test_no_secret_is_a_field() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from portyard.ftp.core.verbs import VOCABULARY
+from portyard.commons.scenario.model import Scalar
+from portyard.ftp import ruled
+from portyard.ftp.core.verbs import VOCABULARY, path_field
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import LIMIT_S, PASSWORD, USER, Client, Ftp, Pipe, open_ftp
 
@@ -470,6 +472,11 @@ def test_magic_names(tmp_path: Path) -> None:
             assert (await client.ask("STOR a+452x1")).startswith("452 ")
             assert (await client.store("STOR a+452x1", b"x")).startswith("226")
             assert (await client.store("STOR plain+name", b"x")).startswith("226")
+            assert (await client.ask("MKD d+550")).startswith("550 ")
+            assert (await client.ask("DELE f+450")).startswith("450 ")
+            assert (await client.ask("RNFR f")).startswith("350 ")
+            assert (await client.ask("RNTO g+553")).startswith("553 ")
+            assert (await client.ask("SIZE f+450")).startswith("550 No such file")  # no magic there
             assert await client.ask("RETR g+hangup") == ""
             assert (await (await ftp.client()).ask("USER eve+430@portyard.test")).startswith("430 ")
 
@@ -591,5 +598,32 @@ def test_a_repeated_line_is_asked_about_again_when_it_means_something_else(tmp_p
             await client.ask("USER bob")
             await client.ask("PASS bob-secret")
             assert await client.ask("NOOP") == "450 not bob"
+
+    run(go())
+
+
+def test_what_was_asked_of_a_file_is_known_by_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved: list[tuple[str, str]] = []
+
+    def resolve(folder: str, named: str) -> dict[str, Scalar]:
+        resolved.append((folder, named))
+        return path_field(folder, named)
+
+    monkeypatch.setattr(ruled, "path_field", resolve)
+
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            (await ftp.root()).mkdir("/d")
+            await ftp.rule("mdtm", where={"path": "/e"}, refuse="550 not e")
+            await ftp.rule("dele", where={"path": "/d/f"}, refuse="550 not this f")
+            client = await logged_in(ftp)
+            assert [(await client.ask(line))[:3] for line in ("SIZE f", "MDTM f", "SIZE e")] == ["213", "213", "550"]
+            assert [await client.ask(line) for line in ("MDTM e", "MDTM //e")] == ["550 not e", "550 not e"]
+            assert (await client.ask("CWD d")).startswith("250")
+            assert (await client.ask("SIZE ../f")).startswith("213")
+            assert await client.ask("DELE f") == "550 not this f"
+            assert [(await client.ask(line))[:3] for line in ("DELE /f", "RMD /d")] == ["250", "250"]
+            assert resolved.count(("/", "f")) == 1  # nothing that is asked of a file may mean this one
+            assert resolved.count(("/", "e")) == 1 + 2  # something may, and of MDTM that is looked at by itself
 
     run(go())

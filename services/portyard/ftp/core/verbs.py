@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TYPE_CHECKING
 
 from portyard.commons.scenario.vocabulary import (
@@ -166,7 +165,15 @@ COMMANDS = frozenset(_VERBS)
 SELF_CONTAINED = frozenset(name for name, verb in _COMMANDS.items() if not verb.fields.keys() & {"path", "offset"})
 """The verbs whose fields follow from the line alone, wherever one is."""
 
-_STRAIGHT = re.compile(r"(?:/[^/.][^/]*)+")  # a path as it is when nothing has to be resolved any more
+# Clients ask several of these of one file, and of one directory. All have nothing but the path as a field, which is all of the argument,
+# and magic is looked for nowhere else.
+_FILE_VERBS = ("size", "mdtm", "mlst", "dele", "rnfr", "rnto")
+_FOLDER_VERBS = ("cwd", "mkd", "rmd")
+ALIKE = {name: verbs for verbs in (_FILE_VERBS, _FOLDER_VERBS) for name, verb in _VERBS.items() if verb in verbs}
+"""By command, the verbs about which a rule book can be asked at once: their events say the same."""
+
+BARE = {name: verb for name, verb in _VERBS.items() if not _COMMANDS[verb].fields}
+"""The verbs of the commands about which there is nothing to tell."""
 
 
 def verb_of(command: str) -> str:
@@ -188,7 +195,7 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
     if declared is _ARGUMENT:
         return {"argument": argument}
     if declared is _PATH:
-        return {"path": _absolute(folder, argument.partition(" ")[2] if verb == "mfmt" else argument)}
+        return path_field(folder, argument.partition(" ")[2] if verb == "mfmt" else argument)
     if not declared:
         return {}
     values: dict[str, Scalar] = {
@@ -199,13 +206,18 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
         "offset": offset,
     }
     if "path" in declared:
-        values["path"] = _absolute(folder, argument)
+        values |= path_field(folder, argument)
     return {name: values[name] for name in declared}
 
 
-def _absolute(folder: str, named: str) -> str:
-    """The path that is meant, without dots. What most clients name is one already, or one name in the current directory."""
+def path_field(folder: str, named: str) -> dict[str, Scalar]:
+    """The one field of the verbs in `ALIKE`: the path that is meant, without dots.
+
+    What most clients name is one already, or one name in the current directory.
+    """
     path = named if named[:1] == "/" else f"/{named}" if folder == "/" else f"{folder}/{named}"
-    if _STRAIGHT.fullmatch(path):
-        return path
-    return posixpath.normpath(posixpath.join("/", folder, named))
+    if "/." in path or "//" in path or path[-1] == "/":  # else nothing has to be resolved
+        path = "/" + posixpath.normpath(path).lstrip(
+            "/"
+        )  # POSIX keeps two at the beginning, of which our files know nothing
+    return {"path": path}
