@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.console.core.har import har
@@ -121,3 +126,71 @@ def test_bodies() -> None:
     assert other["response"]["content"] == {"size": 2, "mimeType": "image/png", "text": "AP8=", "encoding": "base64"}
     assert "postData" not in nothing["request"]
     assert nothing["response"]["content"] == {"size": 7, "mimeType": "x-unknown"}
+
+
+def packed(coding: str, octets: bytes, **more: object) -> dict[str, Any]:
+    (entry,) = archive(
+        "http",
+        command("GET / HTTP/1.1"),
+        reply("HTTP/1.1 200 OK", len(octets), ("Content-Encoding", coding), ("Content-Type", "text/plain")),
+        body("out", len(octets), base64=base64.b64encode(octets).decode(), **more),
+    )
+    response: dict[str, Any] = entry["response"]
+    return response
+
+
+@pytest.mark.parametrize(
+    ("coding", "octets"),
+    [
+        ("gzip", gzip.compress(b"tide " * 50)),
+        ("GZIP", gzip.compress(b"tide " * 50)),
+        ("deflate", zlib.compress(b"tide " * 50)),
+        ("deflate", zlib.compress(b"tide " * 50, wbits=-15)),
+    ],
+)
+def test_a_body_is_shown_without_its_coding(coding: str, octets: bytes) -> None:
+    response = packed(coding, octets)
+    assert response["content"] == {
+        "size": 250,
+        "mimeType": "text/plain",
+        "text": "tide " * 50,
+        "compression": 250 - len(octets),
+    }
+    assert response["bodySize"] == len(octets)
+
+
+def test_a_picture_in_gzip_stays_in_base64() -> None:
+    content = packed("gzip", gzip.compress(b"\xff\x00"))["content"]
+    assert (content["text"], content["encoding"], content["size"]) == ("/wA=", "base64", 2)
+
+
+def test_what_cannot_be_decoded_stays_as_it_came() -> None:
+    whole = gzip.compress(b"tide " * 50)
+    for response in (
+        packed("gzip", whole[:-3]),
+        packed("gzip", b"no gzip"),
+        packed("br", whole),
+        packed("gzip", whole + b"more"),
+        packed("gzip", whole[:20], unkept=len(whole) - 20),
+        packed("gzip", gzip.compress(b"0" * (17 << 20))),
+    ):
+        assert response["content"]["encoding"] == "base64"
+        assert response["content"]["size"] == response["bodySize"]
+
+
+def test_an_answer_to_head_has_no_body() -> None:
+    (entry,) = archive("http", command("HEAD / HTTP/1.1"), reply("HTTP/1.1 200 OK", 137))
+    assert (entry["response"]["bodySize"], entry["response"]["content"]["size"]) == (0, 0)
+
+
+def test_a_compressed_message_says_that_it_is_not_kept() -> None:
+    (entry,) = archive(
+        "websocket",
+        command("GET /echo HTTP/1.1"),
+        ("data", {"direction": "in", "opcode": "text", "octets": 13, "compressed": True, "text": "TEXT 13 compressed"}),
+        ("data", {"direction": "in", "opcode": "text", "octets": 0, "text": "TEXT 0"}),
+    )
+    first, second = entry["_webSocketMessages"]
+    assert first["data"] == ""
+    assert "kept" in first["_comment"]
+    assert "_comment" not in second

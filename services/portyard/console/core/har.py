@@ -5,8 +5,10 @@ The journal keeps heads and the beginnings of bodies, and secrets are blanked in
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -19,6 +21,12 @@ from portyard.commons.journal.model import JournalEvent, SessionRecord
 ROOMS = frozenset({"http", "websocket"})
 _UNKNOWN = -1  # HAR's word for a size or time that isn't known
 _SHOWN = re.compile(r"^[A-Z]+…? \d+(?: compressed)? ?")  # what stands before a frame's text in the journal's line
+_INFLATED = 16 << 20  # octets; a body that would be more stays as it came
+_CODINGS = {
+    "gzip": (47,),
+    "x-gzip": (47,),
+    "deflate": (47, -zlib.MAX_WBITS),
+}  # zlib's wbits; some send deflate without a head
 _OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 
 
@@ -45,6 +53,8 @@ def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> list[dic
                 _body(entries[-1], event)
             case "fault" if entries:
                 entries[-1]["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
+    for entry in entries:
+        _decode(entry["response"])
     return entries
 
 
@@ -85,6 +95,8 @@ def _answered(entry: dict[str, Any], event: JournalEvent) -> None:
     status, _, reason = rest.partition(" ")
     octets = event.fields.get("octets")
     size = octets if isinstance(octets, int) else _UNKNOWN
+    if entry["request"]["method"] == "HEAD":
+        size = 0  # RFC 9110 §9.3.2: its Content-Length is GET's
     number = int(status) if status.isascii() and status.isdecimal() else 0
     entry["response"] = _response(number, reason, version, _headers(event), size)
     entry["time"] = entry["timings"]["wait"] = max(0.0, _ms(entry, event))
@@ -109,6 +121,32 @@ def _body(entry: dict[str, Any], event: JournalEvent) -> None:
             entry["request"]["postData"] = _posted(entry["request"]["headers"], held)
     elif fields.get("part") == "body":
         entry["response"]["content"] |= {"size": octets} | held
+
+
+def _decode(response: dict[str, Any]) -> None:
+    """Show a whole body as HAR has it: without its content coding."""
+    content = response["content"]
+    coding = next((each["value"] for each in response["headers"] if each["name"].lower() == "content-encoding"), "")
+    if "comment" in content or content.get("encoding") != "base64":
+        return
+    for wbits in _CODINGS.get(coding.strip().lower(), ()):
+        inflating = zlib.decompressobj(wbits)
+        try:
+            octets = inflating.decompress(b64decode(content["text"]), _INFLATED)
+        except (zlib.error, binascii.Error):
+            continue
+        if inflating.eof and not inflating.unused_data:
+            content |= {"size": len(octets), "compression": len(octets) - response["bodySize"]} | _held(octets)
+            if content["encoding"] is None:
+                del content["encoding"]
+            return
+
+
+def _held(octets: bytes) -> dict[str, str | None]:
+    try:
+        return {"text": octets.decode(), "encoding": None}
+    except UnicodeDecodeError:
+        return {"text": b64encode(octets).decode(), "encoding": "base64"}
 
 
 def _posted(headers: list[dict[str, str]], held: dict[str, str]) -> dict[str, Any]:
@@ -138,6 +176,8 @@ def _message(entry: dict[str, Any], event: JournalEvent) -> None:
     elif opcode is not None:
         data = _SHOWN.sub("", str(fields.get("text", ""))) if opcode == 8 else content
         messages.append({"type": kind, "time": event.at.timestamp(), "opcode": opcode, "data": data})
+        if fields.get("compressed") and not data:
+            messages[-1]["_comment"] = "compressed: what it says isn't kept"
 
 
 def _joined(before: str, more: str, *, text: bool) -> str:
