@@ -20,9 +20,13 @@ def parse_duration(value: object) -> float:
         ValueError: It is neither, or not finite.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        try:
+            seconds = float(value)
+        except OverflowError:  # a whole number beyond what a float holds
+            seconds = math.inf
+        if not math.isfinite(seconds):
             raise ValueError(f"expected {ALLOWED}")
-        return float(value)
+        return seconds
     if not isinstance(value, str):
         raise ValueError(f"expected {ALLOWED}")
     text, at, seconds = value.strip(), 0, 0.0

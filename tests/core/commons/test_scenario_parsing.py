@@ -152,6 +152,12 @@ WRONG: list[tuple[dict[str, object], str, str]] = [
     ({"on": "a.b", "then": {"hang_up": True}, "times": 1.5}, "times", "float"),
     ({"on": "a.b", "then": {"hang_up": True}, "skip": -1}, "skip", ">= 0"),
     ({"on": "a.b", "then": {"hang_up": True}, "every": 0}, "every", ">= 1"),
+    ({"on": "a.b", "then": {"hang_up": True}, "times": 2**53}, "times", "<= 9007199254740991"),
+    ({"on": "a.b", "then": {"bandwidth": 10**400}}, "then.bandwidth", "<= 9007199254740991"),
+    ({"on": "a.b", "then": {"stall": {"after_octets": 10**400}}}, "then.stall.after_octets", "<= 9007199254740991"),
+    ({"on": "a.b", "then": {"delay": 10**400}}, "then.delay", "150ms"),
+    ({"on": "a.b", "then": {"hang_up": True}, "where": {"x": 10**400}}, "where.x", "too big"),
+    ({"on": "a.b", "then": {"hang_up": True}, "where": {"x": [1, -(10**400)]}}, "where.x", "too big"),
     ({"on": "a.b", "then": {"hang_up": True}, "chance": 1.1}, "chance", "<= 1"),
     ({"on": "a.b", "then": {"hang_up": True}, "chance": -0.1}, "chance", "> 0"),
     ({"on": "a.b", "then": {"hang_up": True}, "chance": 0}, "chance", "> 0"),
@@ -195,7 +201,12 @@ def test_a_set_is_refused_whole() -> None:
         parse_json(json.dumps([{}] * 10_001))
 
 
-@pytest.mark.parametrize("text", ["[[rule", "rule = 5", "x = 1", "[rule]\nx=1"])
+LONG = '[rule]\non = "a.b"\nthen = {delay = 1}\ntimes = '
+
+
+@pytest.mark.parametrize(
+    "text", ["[[rule", "rule = 5", "x = 1", "[rule]\nx=1", f"{LONG}1{'0' * 5000}", f"{LONG}0x{'f' * 5000}"]
+)
 def test_what_is_no_toml_rule(text: str) -> None:
     with pytest.raises(RuleError):
         parse_toml(text)

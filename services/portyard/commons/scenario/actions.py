@@ -15,8 +15,9 @@ from msgspec import Meta, Struct
 
 DAY_S = 86400.0
 Seconds = Annotated[float, Meta(ge=0, le=DAY_S, description='Seconds, or text such as "150ms", "2s", "1h30m".')]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+MOST = (1 << 53) - 1  # the greatest whole number that every reader of JSON keeps (RFC 8259 §6)
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Text = Annotated[str, Meta(min_length=1)]
 Direction = Literal["up", "down", "both"]
 Way = Literal["up", "down"]

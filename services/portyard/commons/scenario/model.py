@@ -14,10 +14,12 @@ from msgspec import Meta, Struct
 
 from portyard.commons.scenario.actions import (
     Action,
+    Count,
     Delay,
     HangUp,
     Kind,
     Persona,
+    Positive,
     Refuse,
     Respond,
     Say,
@@ -68,9 +70,9 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     then: tuple[Action, ...]
     name: str = ""
     where: dict[str, tuple[Scalar, ...]] = {}
-    times: Annotated[int, Meta(ge=1)] | None = None
-    skip: Annotated[int, Meta(ge=0)] = 0
-    every: Annotated[int, Meta(ge=1)] = 1
+    times: Positive | None = None
+    skip: Count = 0
+    every: Positive = 1
     chance: Annotated[float, Meta(gt=0, le=1)] = 1.0
     per: Scope | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -51,10 +52,11 @@ def parse_toml(text: str) -> tuple[Rule, ...]:
         RuleError: The text isn't TOML, or something in it is wrong; nothing of it is taken.
     """
     try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return _rules(tomllib.loads(text))
+    except RuleError:
+        raise
+    except (ValueError, RecursionError) as error:  # no TOML, or a number that Python won't read or show for its length
         raise RuleError("", text[:80], "TOML with [[rule]] tables", f"not TOML: {error}") from None
-    return _rules(values)
 
 
 def parse_json(text: str | bytes) -> tuple[Rule, ...]:
@@ -220,6 +222,8 @@ def _patterns(name: object, value: object, key: str) -> tuple[Any, ...]:
         except PatternError as error:
             allowed = 'a glob, "/regex/", a number or bounds such as ">=10 <20"'
             raise RuleError(key, one, allowed, str(error)) from None
+        except OverflowError:
+            raise RuleError(key, one, f"numbers up to {sys.float_info.max:g}", "this number is too big") from None
     return tuple(listed)
 
 
