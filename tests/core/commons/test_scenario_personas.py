@@ -21,6 +21,7 @@ from portyard.commons.scenario.personas import (
     shape_of,
     worn,
 )
+from portyard.commons.scenario.quirks import QuirkError
 from tests.support.rules import MemoryRules
 
 
@@ -38,6 +39,14 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialect: Literal["old", "new"] = "new"
     words: tuple[Literal["ONE", "TWO"], ...] = ("ONE",)
     limits: Limits = Limits()
+    folders: dict[Literal["old", "new"], Annotated[str, msgspec.Meta(min_length=1)]] = {}
+    marks: dict[Annotated[str, msgspec.Meta(max_length=3)], int] = {}
+
+    def __post_init__(self) -> None:
+        if len(set(self.folders.values())) < len(self.folders):
+            raise QuirkError("folders", "two have one name", "names that differ")
+        if "odd" in self.marks:
+            raise ValueError("marks.odd is none of ours")
 
 
 CARD = Card("post", (Service("in", "near", (), ""), Service("out", "far", (), "")), "", quirks=f"{__name__}:Quirks")
@@ -86,6 +95,13 @@ def test_what_a_persona_means() -> None:
         ({"name": 5}, "name", 5, "mine", "called otherwise"),
         ({"summary": "a\nb"}, "summary", "a\nb", "one line", "no summary"),
         ({"summary": 5}, "summary", 5, "one line", "no summary"),
+        ({"folders": {"odd": "x"}}, "folders.odd", "x", "old, new", "invalid enum"),
+        ({"folders": {"old": "x", "new": 5}}, "folders.new", 5, "str", "got `int`"),
+        ({"folders": {"old": "x", "new": ""}}, "folders.new", "", "length", "length"),
+        ({"folders": {"old": "x", "new": "x"}}, "folders", {"old": "x", "new": "x"}, "names that differ", "one name"),
+        ({"far": {"folders": {"old": "x", "new": "x"}}}, "far.folders", {"old": "x", "new": "x"}, "differ", "one name"),
+        ({"marks": {"a": 1, "long": 2}}, "marks.long", 2, "length <= 3", "length"),
+        ({"marks": {"odd": 1}}, "marks.odd", 1, "none of ours", "none of ours"),
     ],
 )
 def test_what_is_refused(

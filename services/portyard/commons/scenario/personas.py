@@ -27,24 +27,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from portyard.commons.allowed import allowed_at
 from portyard.commons.card import Card
 from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.engine import SessionGate
-from portyard.commons.scenario.model import RuleError
+from portyard.commons.scenario.shaping import PersonaError, converted
 
 FOLDER = "personas"
 MOST = 1000  # of a room that users may bring
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
 _NAMES = "1 to 63 small letters, digits, dots, hyphens and underscores, a letter or digit first and last"
-_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-_MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`")
 
 Q = TypeVar("Q", bound=msgspec.Struct)
-
-
-class PersonaError(RuleError):
-    """A persona is malformed, isn't there, or can't be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,7 @@ def make(card: Card, name: str, values: Mapping[str, Any], *, builtin: bool = Fa
         if not isinstance(own, dict):
             raise PersonaError(role, own, "a table", "this says what is otherwise in one role")
         _check(own, shape, role, _keys(shape))
-        quirks[role] = _converted(_merged(common, own), shape, role if own else "")
+        quirks[role] = converted(_merged(common, own), shape, role if own else "")
     return Persona(card.name, name, summary, builtin, dict(values), quirks)
 
 
@@ -136,7 +129,7 @@ def from_toml(text: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # Python won't read a number of thousands of digits
         raise PersonaError("", None, "TOML", f"not TOML: {error}") from None
 
 
@@ -341,30 +334,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         before = merged.get(key)
         merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _converted(values: Mapping[str, Any], shape: type[msgspec.Struct], at: str) -> msgspec.Struct:
-    try:
-        return msgspec.convert(values, shape)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-    if "matching regex" in text:
-        text = "it isn't of this form"
-    if missing := _MISSING.match(text):
-        path = f"{path.rstrip('`')}.{missing['key']}"
-        text = "it is missing"
-    steps = [name or number for name, number in _STEP.findall(path.rstrip("`"))]
-    key = ".".join([*([at] if at else []), *(step for step in steps if step != "...")])
-    expected = text.removeprefix("Expected ").partition(", got")[0].replace("`", "")
-    allowed = allowed_at(shape, steps) or expected
-    raise PersonaError(key, _found(values, steps), allowed, text[0].lower() + text[1:])
-
-
-def _found(values: Any, steps: list[str]) -> Any:  # noqa: ANN401 - what a user wrote
-    """What stood at a path."""
-    for step in steps:
-        if isinstance(values, dict):
-            values = values.get(step)
-        elif isinstance(values, list) and step.isdecimal() and int(step) < len(values):
-            values = values[int(step)]
-    return values

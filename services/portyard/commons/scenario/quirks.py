@@ -18,6 +18,20 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
+class QuirkError(ValueError):
+    """What a persona says in one place doesn't go with the rest; raised by a shape, for what no type can tell.
+
+    Attributes:
+        key: Which of the shape's keys.
+        allowed: What may stand there.
+    """
+
+    def __init__(self, key: str, reason: str, allowed: str) -> None:
+        super().__init__(reason)
+        self.key = key
+        self.allowed = allowed
+
+
 def worded(words: object, name: str, values: Mapping[str, Any], otherwise: str) -> str:
     """A reply in the persona's words where it has some for it, else in ours.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from portyard.commons.scenario.quirks import Count, Seconds, Words
+from portyard.commons.scenario.quirks import Count, QuirkError, Seconds, Words
 from portyard.imap.core.framing import LINE_LIMIT
 
 Capability = Literal[
@@ -146,27 +147,36 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold against each other what no type can.
 
         Raises:
-            ValueError: Two folders would meet, only one of the lists of capabilities is set, or IMAP4rev1 isn't in it.
+            QuirkError: Two folders would meet, only one of the lists of capabilities is set, or IMAP4rev1 isn't in it.
         """
-        names = list(self.folders.values())
-        if len({name.lower() for name in names}) < len(names):
-            raise ValueError("two folders have the same name")
-        if any(name.upper() == "INBOX" or "//" in f"/{name}/" for name in names):
-            raise ValueError("a folder's name is neither INBOX nor has it an empty level")
-        if any(name in get_args(Folder) and name != key for key, name in self.folders.items()):
-            raise ValueError("a folder takes another one's name")
-        if any(one.startswith(f"{other}/") for one in names for other in names):
-            raise ValueError("a folder's name lies below another's")
-        if (self.capabilities is None) is not (self.capabilities_later is None):
-            raise ValueError("capabilities and capabilities_later are set together")
-        if any(some is not None and "IMAP4rev1" not in some for some in (self.capabilities, self.capabilities_later)):
-            raise ValueError("IMAP4rev1 is always announced")  # RFC 3501 §6.1.1
+        _check_folders(self.folders)
+        lists = {"capabilities": self.capabilities, "capabilities_later": self.capabilities_later}
+        unset = [name for name, some in lists.items() if some is None]
+        if len(unset) == 1:
+            reason = "capabilities and capabilities_later are set together"
+            raise QuirkError(unset[0], reason, "both of them, or neither")
+        for name, some in lists.items():
+            if some is not None and "IMAP4rev1" not in some:
+                raise QuirkError(name, "IMAP4rev1 is always announced", "IMAP4rev1, and others")  # RFC 3501 §6.1.1
 
     def lacks(self, capability: str) -> bool:
         """Whether something is neither announced nor served."""
         if self.capabilities is None or self.capabilities_later is None:
             return False
         return capability not in self.capabilities and capability not in self.capabilities_later
+
+
+def _check_folders(folders: Mapping[Folder, str]) -> None:
+    names = list(folders.values())
+    if len({name.lower() for name in names}) < len(names):
+        raise QuirkError("folders", "two folders have the same name", "a name for each, not in capitals alone another")
+    if any(name.upper() == "INBOX" or "//" in f"/{name}/" for name in names):
+        reason = "a folder's name is neither INBOX nor has it an empty level"
+        raise QuirkError("folders", reason, "names such as Trash or Mail/Trash")
+    if any(name in get_args(Folder) and name != key for key, name in folders.items()):
+        raise QuirkError("folders", "a folder takes another one's name", "names that no other folder has by itself")
+    if any(one.startswith(f"{other}/") for one in names for other in names):
+        raise QuirkError("folders", "a folder's name lies below another's", "names side by side")
 
 
 NONE = Quirks()

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from portyard.commons.scenario.quirks import QuirkError
+
 Kex = Literal[
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -87,6 +89,16 @@ SftpExtension = Literal[
 ]
 
 
+Version = Annotated[
+    str,
+    Meta(
+        pattern=r"^([!-,.-~]+( [ -~]+)?)?\Z",
+        max_length=240,
+        description='What follows "SSH-2.0-": at most 240 printable characters, no hyphen before the first space.',
+    ),
+]
+
+
 class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     """What a persona may say of SSH. A list of algorithms is offered in its order (RFC 4253 §7.1); None is ours.
 
@@ -111,7 +123,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
             "Not allowed at this time" in place of a version until they are over; 0 for nothing. Counted by the listener's sandbox.
     """
 
-    version: Annotated[str, Meta(pattern=r"^([!-,.-~]+( [ -~]+)?)?\Z", max_length=240)] = ""
+    version: Version = ""
     kex: tuple[Kex, ...] | None = None
     kex_markers: tuple[Marker, ...] | None = None
     host_keys: tuple[HostKey, ...] | None = None
@@ -133,11 +145,11 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold lists against what a connection needs.
 
         Raises:
-            ValueError: A list of algorithms is empty, or logins are by nothing.
+            QuirkError: A list of algorithms is empty, or logins are by nothing.
         """
         for name in ("kex", "host_keys", "ciphers", "macs", "compressions", "methods"):
             if getattr(self, name) == ():
-                raise ValueError(f"{name} is empty, and no connection does without")
+                raise QuirkError(name, f"{name} is empty, and no connection does without", "one name at least")
 
 
 OURS = Quirks()
