@@ -30,7 +30,8 @@ import msgspec
 from portyard.commons.card import Card
 from portyard.commons.hints import did_you_mean
 from portyard.commons.scenario.engine import SessionGate
-from portyard.commons.scenario.shaping import PersonaError, converted
+from portyard.commons.scenario.shaping import PersonaError as PersonaError
+from portyard.commons.scenario.shaping import converted
 
 FOLDER = "personas"
 MOST = 1000  # of a room that users may bring
