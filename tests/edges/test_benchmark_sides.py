@@ -7,11 +7,12 @@ import http.client
 import json
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import unjournalled
+from benchmarks import sandboxes, unjournalled
 from benchmarks.driver import Driver
 from benchmarks.estimating import Slice
 from benchmarks.loads import LOADS, chosen, fill
@@ -19,6 +20,7 @@ from benchmarks.processes import BenchmarkError
 from benchmarks.rules import ask
 from benchmarks.slicing import Slicer, Steered
 from portyard.commons import hosting
+from portyard.testing.control import Control
 
 KEYS = ("lmtp", "smtp", "imap", "pop3", "http", "websocket", "ftp", "dns", "sftp")
 
@@ -111,3 +113,20 @@ def test_a_word_that_chooses_no_room_is_told() -> None:
     assert [load.key for load in chosen(["http", "exec"])] == ["http", "http-varied", "exec"]
     with pytest.raises(BenchmarkError, match="gopher"):
         chosen(["gopher"])
+
+
+def test_over_http_is_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[str] = []
+    asked = Control._connected
+
+    def counted(control: Control, method: str, path: str, *more: Any) -> tuple[int, bytes]:
+        connected.append(f"{method} {path}")
+        return asked(control, method, path, *more)
+
+    monkeypatch.setattr(Control, "_connected", counted)
+    monkeypatch.setattr(sandboxes, "WARM", 0)
+    lives = 3
+    sandboxes.measure(lives, tmp_path, lambda _: None)
+    assert connected.count("POST sandboxes") == lives
+    assert sum(each.endswith("/reset") for each in connected) == lives
+    assert sum(each.startswith("DELETE sandboxes/") for each in connected) == lives
