@@ -15,7 +15,7 @@ import asyncssh
 from asyncssh.constants import DISC_PROTOCOL_ERROR, OPEN_ADMINISTRATIVELY_PROHIBITED
 from asyncssh.packet import SSHPacket
 
-from portyard.commons.accounts.model import Account
+from portyard.commons.accounts.model import Account, why_ended
 from portyard.commons.accounts.sasl import blank
 from portyard.commons.yard import Connection, Yard
 from portyard.ssh.channel import Channel
@@ -198,6 +198,11 @@ class Link(Ruled):
         self.pen.authenticated(self.account.address, self.method)
         if self.gate is not None:
             self.gate.account = self.account.address
+
+    async def past(self) -> str:
+        """Why the files of who logged in aren't there any more, as a sentence; "" while they are."""
+        words = await why_ended(self.yard.accounts, self.account) if self.account is not None else ""
+        return words and f"the {words}"
 
     async def _sandbox_of(self, login: str) -> str | None:
         if self.account is not None:

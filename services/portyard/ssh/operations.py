@@ -80,6 +80,11 @@ def event_of(pkttype: int, packet: SSHPacket, path_of: PathOf) -> tuple[str, dic
     return None
 
 
+def names_a_path(pkttype: int) -> bool:
+    """Whether a request of this type looks for something by its path."""
+    return pkttype in _NAMED
+
+
 def flag_words(pflags: int) -> str:
     """How a file is opened (§6.3), in words."""
     return "+".join(word for bit, word in _FLAGS if pflags & bit)

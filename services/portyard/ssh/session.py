@@ -153,6 +153,10 @@ class Session(SSHServerStreamSession[Any]):
 
     async def _scp(self) -> None:
         stdin, stdout, stderr = self._streams()
+        if words := await self.link.past():
+            stderr.write(f"scp: {words}\n".encode())
+            self._exit(1)
+            return
         work = run_scp_server(self._make_files(told=False), self._command, stdin, stdout, stderr)
         if work is not None:
             await work
@@ -186,6 +190,7 @@ class Session(SSHServerStreamSession[Any]):
             shell.resize(*channel.get_terminal_size()[:2])
         clock = self._yard.clocks.of(self._account.sandbox)
         self._terminal = Terminal(shell, clock, self._pen, stdin, stdout, stdout if self._pty else stderr)
+        self._terminal.past = self.link.past
         if mute:
             self._terminal.before_output = _nothing
         elif self.link.armed:

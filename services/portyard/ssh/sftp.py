@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from asyncssh.constants import FXP_STATUS
+from asyncssh.constants import FX_NO_SUCH_FILE, FXP_STATUS
 from asyncssh.packet import SSHPacket, String, UInt32
 from asyncssh.sftp import (
     MAX_SFTP_PACKET_LEN,
@@ -26,8 +26,10 @@ from portyard.ssh import extensions
 from portyard.ssh.core.verbs import Status, parse_status
 from portyard.ssh.files import Files
 from portyard.ssh.handles import HANDLES, handle_of
-from portyard.ssh.operations import event_of
-from portyard.ssh.ruled import Ruled
+from portyard.ssh.operations import event_of, names_a_path
+
+if TYPE_CHECKING:
+    from portyard.ssh.link import Link
 
 VERSION = 3  # what OpenSSH speaks, and so every client
 COPIED = 256 * 1024  # octets that copy-data moves at a time
@@ -43,7 +45,7 @@ class Handler(SFTPServerHandler):
         link: The connection.
     """
 
-    def __init__(self, files: Files, reader: Any, writer: Any, link: Ruled) -> None:  # noqa: ANN401 - asyncssh's streams
+    def __init__(self, files: Files, reader: Any, writer: Any, link: Link) -> None:  # noqa: ANN401 - asyncssh's streams
         super().__init__(files, reader, writer, VERSION)
         self.files = files
         self._link = link
@@ -68,6 +70,9 @@ class Handler(SFTPServerHandler):
             if verdict is not None:
                 await self._obey(verdict, pkttype, pktid, packet)
                 return
+        if names_a_path(pkttype) and (words := await self._link.past()):  # what is open stays so to its end
+            self._send_status(pktid, Status(FX_NO_SUCH_FILE, words))
+            return
         await super()._process_packet(pkttype, pktid, packet)
 
     async def _judged(self, pkttype: int, packet: SSHPacket) -> Verdict | None:

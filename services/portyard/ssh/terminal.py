@@ -62,6 +62,7 @@ class Terminal:
         self._current: asyncio.Task[Any] | None = None
         self._at_prompt = False
         self.before_output: Callable[[int], Awaitable[bool]] | None = None
+        self.past: Callable[[], Awaitable[str]] | None = None
         self._sent = 0
 
     def become_interactive(self, editor: Any) -> None:  # noqa: ANN401 - asyncssh's wrapper of a channel has no type of its own
@@ -115,7 +116,7 @@ class Terminal:
     async def run(self, command: str) -> int:
         """Run one command to its end (exec)."""
         try:
-            return await self._guard(self.shell.run(command, self))
+            return 1 if await self._is_past() else await self._guard(self.shell.run(command, self))
         except InterruptedByPeer:
             return INTERRUPTED
 
@@ -157,8 +158,18 @@ class Terminal:
             script = None
         if text.strip():
             self._pen.event("command", text=printable(text[:SHOWN].rstrip("\n")), request="line")
-        await self._guard(self.shell.run(text if script is None else script, self))
+        if await self._is_past():
+            self.shell.status, self.shell.ended = 1, True
+        else:
+            await self._guard(self.shell.run(text if script is None else script, self))
         return ""
+
+    async def _is_past(self) -> bool:
+        """Whether the account's files aren't there any more; the client is told."""
+        words = await self.past() if self.past is not None else ""
+        if words:
+            await self.write_error(f"sh: {words}\n".encode())
+        return bool(words)
 
     async def _guard(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Run work that ^C may end.

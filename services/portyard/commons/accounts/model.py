@@ -82,3 +82,18 @@ class Accounts(Protocol):
 
     async def delete(self, sandbox: str, address: str) -> bool:
         """Remove an account; True when there was one."""
+
+
+async def why_ended(accounts: Accounts, account: Account) -> str:
+    """Why somebody who logged in is nobody any more, as words for a kept session; "" while the account stands as it was.
+
+    Args:
+        accounts: Where it is looked for.
+        account: Who logged in.
+    """
+    found = await accounts.by_address(account.sandbox, account.address)
+    if found is not None and found.id == account.id:
+        return ""
+    if found is not None and found.generation != account.generation:
+        return "sandbox was reset since the login"
+    return "account was deleted"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from portyard.commons.accounts.model import Account, Accounts
+from portyard.commons.accounts.model import Account, Accounts, why_ended
 from portyard.commons.clock import Clocks
 from portyard.commons.effects import Effect
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, Mailstore, NoSuchMailboxError
@@ -230,6 +230,11 @@ class Context:
             return tuple(flags)
         lowered = {keyword.lower() for keyword in known}
         return tuple(flag for flag in flags if flag.startswith("\\") or flag.lower() in lowered)
+
+    async def why_ended(self) -> str:
+        """Why the account isn't there any more, as BYE says it; "" while it is."""
+        words = await why_ended(self.accounts, self.account) if self.account is not None else ""
+        return words.capitalize()
 
     async def news(self, *, expunges: bool, uid: bool = False) -> News:
         """The untagged lines for what others (and we) did to the selected mailbox since the client was last told.

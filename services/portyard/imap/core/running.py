@@ -87,7 +87,7 @@ class Running:
         except (Refusal, MailstoreError) as error:
             final = error.answer if isinstance(error, Refusal) else _store_refusal(error)
         except MailboxGoneError:
-            async for effect in self.bye("Mailbox was deleted"):  # RFC 2180 §3.3
+            async for effect in self.bye(await self._why_gone()):  # RFC 2180 §3.3
                 yield effect
             return
         except BrokenAnswerError as error:
@@ -130,8 +130,9 @@ class Running:
             silent = isinstance(request.command, Fetch | Store | Search) and not uid
             self._out += await self._context.news(expunges=not silent, uid=uid)
         except MailboxGoneError:
-            final = Tagged("NO", "Mailbox was deleted", "NONEXISTENT", (*final.then, Close()))
-            self._out += status_line("*", "BYE", "Mailbox was deleted")
+            words = await self._why_gone()
+            final = Tagged("NO", words, "NONEXISTENT", (*final.then, Close()))
+            self._out += status_line("*", "BYE", words)
             self._machine.happened(Happening.BYE)
         told = final.told if self.lie is None else self.lie
         if told is None:
@@ -171,11 +172,15 @@ class Running:
         try:
             news = await self._context.news(expunges=True)
         except MailboxGoneError:
-            async for effect in self.bye("Mailbox was deleted"):
+            async for effect in self.bye(await self._why_gone()):
                 yield effect
             return
         if news:
             yield Send(news)
+
+    async def _why_gone(self) -> str:
+        """Why the selected mailbox isn't there any more."""
+        return await self._context.why_ended() or "Mailbox was deleted"
 
     async def bye(self, text: str, code: str | None = None, *, name: str = "") -> AsyncIterator[Effect]:
         """The server ends the session (RFC 3501 §7.1.5)."""

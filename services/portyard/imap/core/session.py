@@ -152,8 +152,8 @@ class ImapSession:
             async for effect in self._complain(request.tag, Tagged("BAD", reason, name="state"), name_of(request)):
                 yield effect
             return
-        if not await self._may(request):
-            async for effect in self._running.bye("Account was deleted"):
+        if type(request.command) in BY_NAME and (words := await self._context.why_ended()):
+            async for effect in self._running.bye(words):
                 yield effect
             return
         self._running.request = request
@@ -164,12 +164,7 @@ class ImapSession:
         """Whether a command could be run; the account is looked for before its mailboxes are reached by name."""
         if not self._machine.allows(request.command):
             return False
-        if type(request.command) not in BY_NAME:
-            return True  # the selected mailbox tells its end by itself
-        account = self._context.account
-        assert account is not None, "the table lets only somebody who is logged in come here"
-        found = await self._context.accounts.by_address(account.sandbox, account.address)
-        return found is not None and found.id == account.id
+        return type(request.command) not in BY_NAME or not await self._context.why_ended()
 
     async def _complain(self, tag: str, answer: Tagged, command: str) -> AsyncIterator[Effect]:
         """Answer something that wasn't run."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from portyard.commons.accounts.model import Account, Accounts
+from portyard.commons.accounts.model import Account, Accounts, why_ended
 from portyard.commons.accounts.sasl import Mechanism, blank
 from portyard.commons.effects import Authenticated, Close, Effect, Joins, Pause, Send, StartTls
 from portyard.commons.events import Event, Gone, Line, Timeout, TlsStarted, TooLong
@@ -280,6 +280,10 @@ class Session:
         yield Authenticated(account.address, mechanism, account.sandbox)
         drop = self.maildrop
         yield self.ok("welcome", f"maildrop has {len(drop.messages)} messages", **drop.totals())
+
+    async def why_ended(self) -> str:
+        """Why the account isn't there any more; "" while it is, or nobody has logged in."""
+        return await why_ended(self.house.accounts, self.account) if self.account is not None else ""
 
     def _since(self, account: Account) -> datetime | None:
         """From when on a login that asks for recent messages sees all of them; None for one that doesn't ask."""

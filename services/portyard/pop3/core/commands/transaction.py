@@ -133,8 +133,10 @@ async def quit_(session: Session, command: Quit) -> AsyncIterator[Effect]:
     if drop is None:
         yield session.ok("goodbye", "Portyard POP3 signing off")
     else:
-        left, gone = len(drop.remaining()), len(drop.deleted)
-        yield session.ok("quit", f"Portyard POP3 signing off ({left} messages left)", messages=left, deleted=gone)
+        ended = await session.why_ended()
+        left, gone = 0 if ended else len(drop.remaining()), len(drop.deleted)
+        told = f"the {ended}" if ended else f"{left} messages left"
+        yield session.ok("quit", f"Portyard POP3 signing off ({told})", messages=left, deleted=gone)
     yield Close()
 
 
