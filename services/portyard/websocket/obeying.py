@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.exchange_writer import NOTHING, HungUpError, begin
 from portyard.commons.hosting import hosted
 from portyard.commons.scenario.actions import Respond
+from portyard.commons.scenario.glance import Glance
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.websocket.core.handshake import tokens
 from portyard.websocket.core.outbox import Message
@@ -59,6 +61,9 @@ class SocketRules:
         self._protocol = hosted(request)
         self._gate = self._protocol.connection.gate
         self._path = request.path
+        fields = partial(_fields_of_fragment, self._path)
+        gate = self._gate
+        self._glance = None if gate is None else Glance(gate, _MESSAGE, "text", self._path, fields)
 
     async def ask(self, verb: str, **fields: Scalar) -> Verdict | None:
         """A verdict, its wait and its faults done with; None for what always happens. Silence never returns.
@@ -93,20 +98,25 @@ class SocketRules:
 
     def _may_mean(self, message: Message) -> bool:
         """Whether a rule may mean a message, when it comes or when it is sent: mostly what comes is sent again."""
+        glance = self._glance
+        if glance is None:
+            return False
+        if not isinstance(message, str):
+            return glance.heeds(message, "", -1 - len(message))  # of octets rules see how many they are
+        if message.isascii():
+            text = message if len(message) <= SHOWN_CHARACTERS else message[:SHOWN_CHARACTERS]
+            return glance.heeds(message, text, len(message))
         # What is so long isn't kept to be compared with the next.
         event = message if len(message) <= SHOWN_CHARACTERS else None
-        return self._gate is not None and self._gate.heeds(_MESSAGE, lambda: self.fragment_fields(message), None, event)
+        gate = self._gate
+        return gate is not None and gate.heeds(_MESSAGE, partial(self.fragment_fields, message), None, event)
 
     def _fields(self, message: Message) -> dict[str, Scalar]:
-        if isinstance(message, str):
-            return {"path": self._path, "opcode": "text", "length": len(message), "text": message[:SHOWN_CHARACTERS]}
-        return {"path": self._path, "opcode": "binary", "length": len(message), "text": ""}
+        return _fields_of(self._path, message)
 
     def fragment_fields(self, message: Message) -> dict[str, Scalar]:
         """What rules are told of a message whose first half was sent."""
-        fields = self._fields(message)
-        fields["octets"] = octets_in(message) // 2
-        return fields
+        return _fields_of_fragment(self._path, message)
 
     async def _obey_about(self, verb: str, fields: dict[str, Scalar]) -> Verdict | None:
         gate = self._gate
@@ -140,6 +150,18 @@ class SocketRules:
     def arm(self, fault: object) -> None:
         """Put a fault of bytes on the connection."""
         self._protocol.connection.arm((fault,))
+
+
+def _fields_of(path: str, message: Message) -> dict[str, Scalar]:
+    if isinstance(message, str):
+        return {"path": path, "opcode": "text", "length": len(message), "text": message[:SHOWN_CHARACTERS]}
+    return {"path": path, "opcode": "binary", "length": len(message), "text": ""}
+
+
+def _fields_of_fragment(path: str, message: Message) -> dict[str, Scalar]:
+    fields = _fields_of(path, message)
+    fields["octets"] = octets_in(message) // 2
+    return fields
 
 
 def octets_of(message: Message) -> bytes:

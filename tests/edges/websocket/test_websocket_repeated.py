@@ -86,3 +86,47 @@ def test_a_rule_is_in_force_for_a_message_that_came_before(
                 assert (await place.hits())[1:] == [1] * (number + 1)
 
     run(go())
+
+
+def test_messages_that_never_came_are_held_against_every_rule(tmp_path: Path) -> None:
+    """Texts as long as others that nobody asked for, those of other lengths, those that aren't ASCII, and octets."""
+    wheres: tuple[dict[str, object], ...] = (
+        {"text": "*no*"},
+        {"text": "/^BAD/i"},
+        {"length": 7},
+        {"opcode": "binary", "length": 5},
+        {"text": "naïv?"},
+        {"path": "/room/*", "text": "quiet"},
+    )
+
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            for where in wheres:
+                await place.rule("websocket.message", {"say": "meant"}, where=where)
+            async with opened(place) as peer:
+                for text in (
+                    "hello",
+                    "a no b",
+                    "other",
+                    "no",
+                    "xxno!",
+                    "quiet",
+                    "badly",
+                    "quite",
+                    "1234567",
+                    "x" * 3000,
+                ):
+                    peer.text(text)
+                    meant = text in ("a no b", "no", "xxno!", "badly", "1234567")
+                    assert await peer.hears() == ("meant" if meant else text)
+                for text in ("naïve", "naïfs", "naïvs", "NAÏVE", "badïe", "ïïïïï"):
+                    peer.text(text)
+                    assert await peer.hears() == (text if text in ("naïfs", "ïïïïï") else "meant")
+                for octets in (b"no", b"four", b"fives", b"other", b"", b"sevenoc", b"four"):
+                    peer.send(BytesMessage(octets))
+                    event = await peer.next()
+                    assert event.data == ("meant" if len(octets) in (5, 7) else octets)
+                peer.text("")
+                assert await peer.hears() == ""
+
+    run(go())

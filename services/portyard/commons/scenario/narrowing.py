@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from portyard.commons.scenario.compiled import CompiledRule
 from portyard.commons.scenario.memory import Memory
@@ -11,6 +11,7 @@ from portyard.commons.scenario.patterns import Range
 from portyard.commons.scenario.tables import Table
 
 _EVENTS = 512  # of alike sessions and one verb, of which it is known whether any rule means them
+_GLANCES = 64  # paths, or whatever else stays, of which it is known apart what was seen of their events
 _TURNS = (
     8  # times that another field is put first, because of the one before it somebody was meant and nothing came of that
 )
@@ -90,7 +91,7 @@ class Narrowed:
         magic: The field in which magic words are looked for, or None.
     """
 
-    __slots__ = ("_always", "_enough", "_index", "_known", "_left", "_magic", "_names", "_stays", "_turns")
+    __slots__ = ("_always", "_enough", "_glances", "_index", "_known", "_left", "_magic", "_names", "_stays", "_turns")
 
     def __init__(self, index: Index, left: int, known: Collection[str], magic: str | None) -> None:
         self._index = index
@@ -99,6 +100,7 @@ class Narrowed:
         self._magic = magic
         self._names = _covering(index, left, known)
         self._known: Memory[tuple[Scalar | None, ...], bool] = Memory(_EVENTS)
+        self._glances: dict[Hashable, set[Hashable]] = {}
         self._turns = _TURNS
         self._enough: list[tuple[str, Table]] = []
         self._always = False  # somebody asks for nothing more
@@ -123,6 +125,27 @@ class Narrowed:
             if value is not None and value != table.silent and not table.is_silent(value):
                 return self._weigh(fields, name)
         return self._always
+
+    def glance(self, text: str, stays: Hashable) -> tuple[Table | None, set[Hashable]] | None:
+        """What sessions that are alike know together of events that mostly differ in one text; see `glance.Glance`.
+
+        Args:
+            text: The field's name.
+            stays: Other fields, as they are in all these events.
+
+        Returns:
+            The text's table, where anybody asks for it; and what else of such events was seen, none of which was meant. None where
+            magic is looked for, which no table knows.
+        """
+        if self._magic is not None:
+            return None
+        table = self._index.table(text) if text in self._index.owners else None
+        known = self._glances.get((text, stays))
+        if known is None:
+            if len(self._glances) >= _GLANCES:
+                self._glances.clear()
+            known = self._glances[text, stays] = set()
+        return table, known
 
     def _weigh(self, fields: Mapping[str, Scalar], meant: str) -> bool:
         """Look more closely, since somebody may mean this field's value."""

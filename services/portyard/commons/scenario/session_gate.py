@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 _TURNS = 64  # sandboxes and accounts of one session, of whose verbs it is known what is left to ask
 _VERBS = 256  # of each of them
 
+Verb = str | tuple[str, ...]
+"""A room's verb, or several that follow each other with the same fields."""
 Known = tuple[int, Narrowed | None]
 """What is left to ask, and the generation of which this is true."""
 _NOTHING_LEFT: Known = (-1, None)
+_Turn = tuple[dict[Verb, Narrowed | None], dict[Verb, Hashable]]
 Stamp = tuple[int, str, str]
 """The rules' generation, a session's sandbox and its account."""
 
@@ -36,7 +39,6 @@ class SessionGate:
         "_gate",
         "_generation",
         "_internal",
-        "_narrowed",
         "_peer",
         "_port",
         "_quiet",
@@ -44,6 +46,7 @@ class SessionGate:
         "_room",
         "_session",
         "_turn",
+        "_turns",
         "_verbs",
         "_who",
         "_within",
@@ -65,12 +68,10 @@ class SessionGate:
         self._port = port
         self._internal = internal
         self._ended = False
-        self._narrowed: dict[tuple[str, str], dict[str | tuple[str, ...], Narrowed | None]] = {}
-        self._turn, self._within, self._who = -1, "", ""  # the generation, sandbox and account that `_verbs` is of
-        self._verbs: dict[str | tuple[str, ...], Narrowed | None] = {}
-        self._quiet: dict[
-            str | tuple[str, ...], tuple[Hashable, Stamp]
-        ] = {}  # the last event of a verb that no rule means
+        self._turns: dict[tuple[str, str], _Turn] = {}
+        self._turn, self._within, self._who = -1, "", ""  # the generation, sandbox and account that the next two are of
+        self._verbs: dict[Verb, Narrowed | None] = {}
+        self._quiet: dict[Verb, Hashable] = {}  # the last event of a verb that no rule means
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
@@ -98,7 +99,7 @@ class SessionGate:
 
     def heeds(
         self,
-        verb: str | tuple[str, ...],
+        verb: Verb,
         fields: Mapping[str, Scalar] | Callable[[], Mapping[str, Scalar]],
         sandbox: str | None = None,
         event: Hashable = None,
@@ -119,12 +120,10 @@ class SessionGate:
         if sandbox is None:
             sandbox = self.sandbox
         account = self.account
-        if event is not None:
-            last = self._quiet.get(verb)
-            if last is not None and last[0] == event and last[1] == (generation, sandbox, account):
-                return False
         if generation != self._turn or sandbox != self._within or account != self._who:
             self._turn_to(generation, sandbox, account)
+        if event is not None and self._quiet.get(verb) == event:
+            return False
         try:
             narrowed = self._verbs[verb]
         except KeyError:
@@ -137,23 +136,34 @@ class SessionGate:
         if narrowed.may_mean(fields() if callable(fields) else fields):
             return True
         if event is not None:
-            self._quiet[verb] = event, (generation, sandbox, account)
+            self._quiet[verb] = event
         return False
 
     def end(self) -> None:
         """The connection is gone: what its room still does spends no more rules, which are there for those who can see them act."""
         self._ended = True
-        self._narrowed.clear()
-        self._verbs = {}
+        self._forget()
+
+    def trust(self) -> None:
+        """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
+        self._internal = True
+        self._forget()
+
+    def _forget(self) -> None:
+        self._turns.clear()
+        self._turn_to(self._turn, self._within, self._who)
 
     def _turn_to(self, generation: int, sandbox: str, account: str) -> None:
         """Have at hand what is left to ask of each verb of this sandbox, by this account."""
-        if generation != self._turn or len(self._narrowed) >= _TURNS:
-            self._narrowed.clear()
+        if generation != self._turn or len(self._turns) >= _TURNS:
+            self._turns.clear()
         self._turn, self._within, self._who = generation, sandbox, account
-        self._verbs = self._narrowed.setdefault((sandbox, account), {})
+        try:
+            self._verbs, self._quiet = self._turns[sandbox, account]
+        except KeyError:
+            self._verbs, self._quiet = self._turns[sandbox, account] = {}, {}
 
-    def _left(self, sandbox: str, verb: str | tuple[str, ...]) -> Known | None:
+    def _left(self, sandbox: str, verb: Verb) -> Known | None:
         """What is left to ask of a verb; None while the rules have to be read first."""
         gate, generation = self._gate, self._generation()
         if self._ended or gate.idle:
@@ -169,13 +179,6 @@ class SessionGate:
                 self._verbs.clear()
             self._verbs[verb] = left[1]
         return left
-
-    def trust(self) -> None:
-        """The peer proved to be another service of the testbed: from now on only rules with `where.role` see it."""
-        self._internal = True
-        self._narrowed.clear()
-        self._turn_to(self._turn, self._within, self._who)
-        self._quiet.clear()
 
     async def ask(self, verb: str, /, **fields: Scalar) -> Verdict | None:
         """What is to be done about something that the session is about to do; None for what always happens.
