@@ -13,7 +13,7 @@ import pytest
 
 from portyard.commons.accounts.model import Account
 from portyard.commons.filestore.disk import DiskFilestore, safe_name
-from portyard.commons.filestore.model import FileRoot, Filestore
+from portyard.commons.filestore.model import FileRoot, Filestore, accessed_at
 
 ALICE = Account(1, "default", "alice", "portyard.test", "x")
 BOB = Account(2, "default", "bob", "portyard.test", "x")
@@ -74,6 +74,38 @@ def test_every_mode_of_open_does_what_it_says(root: FileRoot) -> None:
     assert read(root, "f") == b""
     assert refusal(root.open, "/missing") == errno.ENOENT
     assert refusal(root.open, "/missing", "r+b") == errno.ENOENT
+
+
+def test_nothing_is_dated_by_being_read(root: FileRoot) -> None:
+    """The kernel would do it by the machine's clock, which may not be the sandbox's."""
+    root.mkdir("/d")
+    write(root, "/d/f")
+    for path in ("/d/f", "/d"):
+        root.utime(path, 1, 2)
+    read(root, "/d/f")
+    assert root.list("/d") == ["f"]
+    assert [name for name, _ in root.scan("/d")] == ["f"]
+    for path in ("/d/f", "/d"):
+        found = root.stat(path)
+        assert (accessed_at(found), found.st_mtime) == (1, 2)
+    root.symlink("f", "/d/link")
+    made = root.lstat("/d/link").st_mtime
+    read(root, "/d/link")
+    assert accessed_at(root.lstat("/d/link")) == made
+
+
+def test_somebody_elses_file_is_read_as_well(root: FileRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, "/f")
+    really = os.open
+
+    def stranger(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_NOATIME:  # open(2): EPERM, the caller isn't the owner
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", stranger)
+    assert read(root, "/f") == b"data"
+    assert root.list("/") == ["f"]
 
 
 def test_an_unknown_mode_is_refused(root: FileRoot) -> None:

@@ -221,12 +221,23 @@ def test_ssh_tells_and_dates_by_it(tmp_path: Path) -> None:
             await connection.run("echo redirected > made; echo teed | tee other; mkdir folder; cp made copy")
             second = f"{WHEN.timestamp():.0f}"
             assert (await connection.run("stat -c '%Y %Z' made")).stdout == f"{second} {second}\n"
+            await connection.run("ln -s made link; cat made link other; ls -R; tail -c 3 copy >> other")
+            names = "made other folder copy link ."
+            assert (await connection.run(f"stat -c %X {names}")).stdout == f"{second}\n" * 6
+            assert (await connection.run("stat -c %x made")).stdout.startswith("2030-01-02 03:04:05")
             async with connection.start_sftp_client() as sftp:
-                async with sftp.open("/written", "wb") as file:
+                async with sftp.open("/written", "wb+") as file:
                     await file.write(b"x" * 100_000)
                     assert (await file.stat()).mtime == WHEN.timestamp()
                     await file.utime((1, 2))
-                assert (await sftp.stat("/written")).mtime == 2  # what the client wants stays
+                    assert len(await file.read(10, 0)) == 10
+                for found in (await sftp.stat("/written"), await sftp.lstat("/written")):
+                    assert (found.atime, found.mtime) == (1, 2)  # what the client wants stays
+                assert (await connection.run("cat written | wc -c; stat -c '%X %Y' written")).stdout == "100000\n1 2\n"
+                await sftp.listdir("/folder")
+                await sftp.readlink("/link")
+                for name in names.split():
+                    assert (await sftp.lstat(f"/{name}")).atime == WHEN.timestamp(), name
                 await sftp.mkdir("/by-sftp")
                 names = ("made", "other", "folder", "copy", "by-sftp", ".")
                 assert {(await sftp.stat(f"/{name}")).mtime for name in names} == {WHEN.timestamp()}

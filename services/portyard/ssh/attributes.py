@@ -8,6 +8,8 @@ import stat
 import asyncssh
 from asyncssh.sftp import SFTPVFSAttrs
 
+from portyard.commons.filestore.model import accessed_at
+
 OWNER_ID = 1000  # what user and group number each account's files show
 VOLUME = 1 << 40  # octets that `df` shows; nothing is really set aside
 BLOCK = 4096
@@ -21,7 +23,7 @@ def attributes(found: os.stat_result) -> asyncssh.SFTPAttrs:
         uid=OWNER_ID,
         gid=OWNER_ID,
         permissions=found.st_mode,
-        atime=_seconds(found.st_atime),
+        atime=_seconds(accessed_at(found)),
         mtime=_seconds(found.st_mtime),
         nlink=found.st_nlink,
         type=_kind(found.st_mode),

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from portyard.commons.accounts.model import Account
-from portyard.commons.filestore.dating import Stamp, date_descriptor, date_entry, dated, undated
+from portyard.commons.filestore.dating import Stamp, date_descriptor, date_entry, dated, open_undated, undated
 from portyard.commons.filestore.draft import Draft, sweep
 from portyard.commons.filestore.walk import Place, find
 
@@ -108,11 +108,11 @@ class DiskRoot:
             # Looked at before it is opened, because opening a device or a FIFO already does something.
             before = _found(place)
             _demand_regular(before, path)
-            fd = os.open(
+            fd = open_undated(
                 place.name,
                 (flags & _ALLOWED_FLAGS) | _FORCED_FLAGS,
                 permissions & PERMISSION_BITS,
-                dir_fd=place.directory,
+                directory=place.directory,
             )
             if before is None:
                 date_entry(place.directory, ".", self._stamp)
@@ -256,7 +256,7 @@ class DiskRoot:
     def _directory(self, path: str) -> Iterator[int]:
         with find(self._folder, path, follow=True) as place:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(place.name, flags, dir_fd=place.directory)
+            fd = open_undated(place.name, flags, directory=place.directory)
         try:
             yield fd
         finally:

@@ -7,6 +7,7 @@ is followed inside the root only, and nothing names a file outside. Calls are sy
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
@@ -85,3 +86,11 @@ class Filestore(Protocol):
 
     def forget(self, account: Account) -> None:
         """Remove an account's root with all that is in it; another generation's root of the same address stays."""
+
+
+def accessed_at(found: os.stat_result) -> float:
+    """When a name was last accessed, in seconds since the epoch: as it was dated when it was made or written, or as somebody set it.
+
+    To be read doesn't date a file or a directory; to be followed would date a link, by the machine's clock.
+    """
+    return found.st_mtime if stat.S_ISLNK(found.st_mode) else found.st_atime

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from portyard.commons.filestore.model import accessed_at
 from portyard.ssh.core.process import Process, UsageError, encode
 from portyard.ssh.core.words import moment
 
@@ -128,10 +129,10 @@ def _facts(p: Process, name: str, entry: Any) -> dict[str, str]:  # noqa: ANN401
         "b": str(entry.st_blocks),
         "B": "512",
         "i": str(entry.st_ino),
-        "X": str(int(entry.st_atime)),
+        "X": str(int(accessed_at(entry))),
         "Y": str(int(entry.st_mtime)),
         "Z": str(int(entry.st_mtime)),  # st_ctime is of the kernel's own clock, not of the testbed's
-        "x": _moment(entry.st_atime),
+        "x": _moment(accessed_at(entry)),
         "y": _moment(entry.st_mtime),
         "z": _moment(entry.st_mtime),
         "%": "%",

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import AsyncGenerator
 
+from portyard.commons.filestore.model import accessed_at
 from portyard.ssh.core.process import PIECE, Process, UsageError, explain
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([-+=])([rwxX]*)\Z")
@@ -170,7 +171,7 @@ async def _copy(p: Process, source: str, target: str, *, keep: bool) -> None:
             await p.io.breathe()
     p.root.chmod(target, stat.S_IMODE(entry.st_mode))
     if keep:
-        p.root.utime(target, entry.st_atime, entry.st_mtime)
+        p.root.utime(target, accessed_at(entry), entry.st_mtime)
 
 
 async def ln(p: Process) -> Nothing:
