@@ -36,6 +36,7 @@ MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng"
 MOST_EVENTS = 300_000  # of a format that is made as a whole
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
+_RETURNED = re.compile(rb"return-path:[ \t]*<([^>\r\n]*)>", re.IGNORECASE)
 _BLANK = re.compile(r"\s")  # the sender on the line between messages is one word (RFC 4155, appendix A)
 _ENDINGS = re.compile(rb"\r\n|\r|\n")
 
@@ -155,10 +156,12 @@ async def _entry(call: Call, listed: shapes.Message) -> bytes:
         octets = b"".join([piece async for piece in contents.pieces(mail, message)])
     except MessageGoneError:
         return b""
-    sender = _BLANK.sub("_", listed.from_ or "MAILER-DAEMON").encode("ascii", "replace")
+    returned = _RETURNED.match(octets)  # where it was delivered; what a client appended has but its From
+    sender = returned[1].decode(errors="replace") if returned else listed.from_
+    sender_word = _BLANK.sub("_", sender or "MAILER-DAEMON").encode("ascii", "replace")
     date = listed.received_at.astimezone(UTC).strftime("%a %b %e %H:%M:%S %Y").encode()
     body = _QUOTED.sub(b">", _ENDINGS.sub(b"\n", octets))
-    return b"From %s %s\n%s%s\n" % (sender, date, body, b"" if body.endswith(b"\n") else b"\n")
+    return b"From %s %s\n%s%s\n" % (sender_word, date, body, b"" if body.endswith(b"\n") else b"\n")
 
 
 def _response(media_type: str, name: str) -> web.StreamResponse:

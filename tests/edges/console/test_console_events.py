@@ -365,6 +365,13 @@ def test_an_mbox_is_read_back(tmp_path: Path) -> None:
             with contextlib.closing(mailbox.mbox(path)) as box:
                 assert [message["subject"] for message in box] == ["two", "one"]
             assert b"\n>From here\n>>From there\nend\n" in path.read_bytes()
+            # RFC 4155's originator is the envelope's, where there was one.
+            await client.put(b"Return-Path: <env@y.test>\r\nFrom: a@x.test\r\nSubject: three\r\n\r\n")
+            await client.put(b"Return-Path: <>\r\nFrom: a@x.test\r\nSubject: four\r\n\r\n")
+            path.write_bytes(await client.raw("sandboxes/default/messages/export"))
+            with contextlib.closing(mailbox.mbox(path)) as box:
+                senders = {message["subject"]: message.get_from().split()[0] for message in box}
+            assert (senders["one"], senders["three"], senders["four"]) == ("a@x.test", "env@y.test", "MAILER-DAEMON")
             some = await client.raw("sandboxes/default/messages/export?to=bob")
             assert some.count(b"Subject:") == 1
 
