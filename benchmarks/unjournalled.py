@@ -7,7 +7,6 @@ journal, one with it is as it always is. Each seam stands here by its name, so t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from portyard.commons import conversation, hosting
@@ -17,7 +16,6 @@ from portyard.dns import edge as dns
 from portyard.dns.core import resolver
 from portyard.ftp.session import Session as FtpSession
 from portyard.ssh.files import Files
-from portyard.websocket import transport as websocket
 
 
 def install(is_off: Callable[[], bool]) -> None:
@@ -32,7 +30,6 @@ def install(is_off: Callable[[], bool]) -> None:
     _behind(hosting.HostedProtocol, _quiet_exchanges)
     _behind(FtpSession, _quiet_commands)
     _behind(Files, _quiet_files)
-    _behind(websocket.FramedProtocol, _quiet_frames)
     _quiet_queries(is_off)
 
 
@@ -45,10 +42,6 @@ def seams() -> list[tuple[object, str]]:
         (hosting, "BodyNotes"),
         (FtpSession, "note_command"),
         (FtpSession, "_note_reply"),
-        (websocket.FramedProtocol, "over"),
-        (websocket.FramedProtocol, "set_parser"),
-        (websocket.FrameTransport, "begin"),
-        (websocket.GatedReader, "feed_data"),
         (dns, "asked_text"),
         (resolver, "asked_text"),
         (resolver, "reply_text"),
@@ -111,33 +104,6 @@ def _quiet_commands(session: Any) -> None:  # noqa: ANN401
 def _quiet_files(files: Any) -> None:  # noqa: ANN401
     if isinstance(files._pen, UnheardLog):
         files._told = False
-
-
-def _quiet_frames(protocol: Any) -> None:  # noqa: ANN401
-    if isinstance(protocol.connection.log, UnheardLog):
-        protocol.over = lambda transport: _quiet_transport(websocket.FramedProtocol.over(protocol, transport))
-        protocol.set_parser = lambda *args, **named: _set_parser(protocol, *args, **named)
-
-
-def _quiet_transport(transport: websocket.FrameTransport) -> websocket.FrameTransport:
-    """Frames that go out are looked at for the journal alone."""
-    transport.begin = _nothing  # type: ignore[method-assign]
-    return transport
-
-
-def _set_parser(protocol: websocket.FramedProtocol, *args: Any, **named: Any) -> None:  # noqa: ANN401
-    websocket.FramedProtocol.set_parser(protocol, *args, **named)
-    gate: Any = getattr(protocol, "_payload_parser", None)
-    if not isinstance(gate, websocket.GatedReader):
-        raise TypeError("the reader of frames isn't where it was")
-    gate.feed_data = partial(_feed, gate)
-
-
-def _feed(gate: Any, data: bytes) -> tuple[bool, bytes]:  # noqa: ANN401
-    """As GatedReader.feed_data: what a client may not send is still refused."""
-    if gate._scanner.short(data) < 0:
-        return gate._feed(data)  # type: ignore[no-any-return]
-    return gate._pass_on(data)  # type: ignore[no-any-return]
 
 
 def _quiet_queries(is_off: Callable[[], bool]) -> None:

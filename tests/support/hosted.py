@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,21 @@ from portyard.commons.settings import Limits, Settings
 from portyard.commons.yard import Connection, Yard
 from tests.support.yard import Served as YardServed
 from tests.support.yard import open_yard, serve
+
+
+class FakeSheet:
+    """What a FakeLog is noted on: each event goes to it at once."""
+
+    def __init__(self, log: FakeLog) -> None:
+        self._log = log
+        self.noted: list[Any] = []
+        self.due = 0
+        self.moment = time.time_ns
+
+    def attend(self) -> None:
+        _, how, octets = self.noted
+        self.noted.clear()
+        self._log.noter(how)(octets)
 
 
 @dataclass
@@ -53,6 +69,9 @@ class FakeLog:
             self.event(kind, **fields)
 
         return note
+
+    def sheet(self) -> FakeSheet:
+        return FakeSheet(self)
 
     def command(self, text: str) -> None:
         self.event("command", text=text)

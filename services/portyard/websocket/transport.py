@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
@@ -18,10 +19,10 @@ from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting import HostedProtocol, hosted
 from portyard.commons.hosting_parser import HostingLimits
-from portyard.commons.journal.model import SessionLog
+from portyard.commons.journal.model import SessionLog, Sheet
 from portyard.commons.journal.pages import form
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import HEAD_OCTETS, MASKED, WHOLE_TEXT, FrameScanner
+from portyard.websocket.core.framing import HEAD_OCTETS, HEADER, MASKED, MASKED_HEADER, WHOLE_TEXT, FrameScanner
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -43,47 +44,29 @@ class FrameTransport(GentleTransport):
 
     def __init__(self, below: asyncio.Transport, linger_s: float, log: SessionLog, shown: int = HEAD_OCTETS) -> None:
         super().__init__(below, linger_s)
-        self._pass_on = below.write
         self.log = log
-        self._note_text = log.noter(_SENT_TEXT)
+        self.write: Callable[[bytes], None] = below.write
         self._note_binary = log.noter(_SENT_BINARY)
         self._shown = shown
-        self._scanner: FrameScanner | None = None
-        self.hushed = False  # what is written goes nowhere
 
     def begin(self) -> None:
         """What is written from now on is frames."""
-        self._scanner = FrameScanner(from_client=False, extended=True, shown=self._shown)
+        sheet = self.log.sheet()
+        if sheet is not None and self.write is not _nowhere:
+            scanner = FrameScanner(from_client=False, extended=True, shown=self._shown)
+            self.write = _teller(sheet, scanner, self._below.write, partial(self._look, scanner))
 
-    def write(self, data: bytes) -> None:
-        """Pass on, and note what frames end in it."""
-        if self.hushed:
-            return
-        self._pass_on(data)
-        scanner = self._scanner
-        if scanner is None:
-            return
-        length = len(data) - 2  # what most frames are is seen without a call
-        if (
-            scanner.fresh
-            and 0 <= length < scanner.most_short
-            and data[1] == length
-            and data[0] == WHOLE_TEXT
-            and type(data) is bytes
-        ):
-            self._note_text(data)
-        else:
-            self._look(scanner, bytes(data))
+    def hush(self) -> None:
+        """What is written goes nowhere."""
+        self.write = _nowhere
 
     def _look(self, scanner: FrameScanner, octets: bytes) -> None:
-        length = scanner.short(octets)
-        if length < 0:
+        """What isn't a short text."""
+        if scanner.short(octets) >= 0:
+            self._note_binary(octets)
+        else:
             for frame in scanner.feed(octets).frames:
                 self.log.told("data", told_frame("out", frame))
-        elif octets[0] == WHOLE_TEXT:
-            self._note_text(octets)
-        else:
-            self._note_binary(octets)
 
     def writelines(self, pieces: list[bytes]) -> None:
         """As `write`, for several pieces."""
@@ -113,24 +96,18 @@ class GatedReader:
         self._pass_on = reader.feed_data
         self._scanner = FrameScanner(from_client=True, extended=extended, shown=shown)
         self._log = log
-        self._note_text = log.noter(_CAME_TEXT)
         self._note_binary = log.noter(_CAME_BINARY)
         self._fail = fail
+        # Hands on what obeys the rules; (True, …) when the connection has failed.
+        self.feed_data = _gate(log.sheet(), self._scanner, self._pass_on, self._other)
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Hand on what obeys the rules; (True, …) when the connection has failed."""
-        scanner = self._scanner
-        length = len(data) - 6  # what most frames are is seen without a call
-        if scanner.fresh and 0 <= length < scanner.most_short and data[1] == length | MASKED and data[0] == WHOLE_TEXT:
-            self._note_text(data)  # masked as it came: who reads the journal unmasks it
-        elif (length := scanner.short(data)) < 0:
-            return self._feed(data)
-        elif data[0] == WHOLE_TEXT:
-            self._note_text(data)
-        else:
+    def _other(self, data: bytes) -> tuple[bool, bytes]:
+        """What isn't a short text."""
+        if self._scanner.short(data) >= 0:
             self._note_binary(data)
-        result: tuple[bool, bytes] = self._pass_on(data)
-        return result
+            result: tuple[bool, bytes] = self._pass_on(data)
+            return result
+        return self._feed(data)
 
     def _feed(self, data: bytes) -> tuple[bool, bytes]:
         scan = self._scanner.feed(data)
@@ -183,7 +160,7 @@ class FramedProtocol(HostedProtocol):
     async def hush(self) -> None:
         """Nothing that others send here comes out either; see HostedProtocol."""
         if self._frames is not None:
-            self._frames.hushed = True
+            self._frames.hush()
         await super().hush()
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:  # noqa: ANN401
@@ -195,6 +172,80 @@ class FramedProtocol(HostedProtocol):
 
     def _note_violation(self, violation: Violation) -> None:
         self.connection.log.event("error", text=f"1002: {violation.reason}")
+
+
+_Feed = Callable[[bytes], tuple[bool, bytes]]
+
+# What most frames are, a short text, is seen and noted without a call: at a busy echo each would cost as much as all that it does.
+
+
+def _teller(
+    sheet: Sheet, scanner: FrameScanner, pass_on: Callable[[bytes], None], other: Callable[[bytes], None]
+) -> Callable[[bytes], None]:
+    """What writes frames and notes them."""
+    noted, moment, most = sheet.noted, sheet.moment, scanner.most_short + HEADER
+
+    def write(data: bytes) -> None:
+        pass_on(data)
+        size = len(data)
+        if HEADER <= size < most and data[1] == size - HEADER and data[0] == WHOLE_TEXT and scanner.fresh:
+            noted.append(moment())
+            noted.append(_SENT_TEXT)
+            noted.append(data)
+            if len(noted) >= sheet.due:
+                sheet.attend()
+        else:
+            other(bytes(data))
+
+    return write
+
+
+def _gate(sheet: Sheet | None, scanner: FrameScanner, pass_on: _Feed, other: _Feed) -> _Feed:
+    """What notes frames that came in and hands them on."""
+    most = scanner.most_short + MASKED_HEADER
+    if sheet is None:
+        return _quiet_gate(scanner, pass_on, other)
+    noted, moment = sheet.noted, sheet.moment
+
+    def feed(data: bytes) -> tuple[bool, bytes]:
+        size = len(data)
+        if (
+            MASKED_HEADER <= size < most
+            and data[1] == size - MASKED_HEADER | MASKED
+            and data[0] == WHOLE_TEXT
+            and scanner.fresh
+        ):
+            noted.append(moment())
+            noted.append(_CAME_TEXT)
+            noted.append(data)  # masked as it came: who reads the journal unmasks it
+            if len(noted) >= sheet.due:
+                sheet.attend()
+            return pass_on(data)
+        return other(data)
+
+    return feed
+
+
+def _quiet_gate(scanner: FrameScanner, pass_on: _Feed, other: _Feed) -> _Feed:
+    """The same where nothing is kept: what a client may not send is refused still."""
+    most = scanner.most_short + MASKED_HEADER
+
+    def feed(data: bytes) -> tuple[bool, bytes]:
+        size = len(data)
+        if (
+            MASKED_HEADER <= size < most
+            and data[1] == size - MASKED_HEADER | MASKED
+            and data[0] == WHOLE_TEXT
+            and scanner.fresh
+        ):
+            return pass_on(data)
+        return other(data)
+
+    return feed
+
+
+def _nowhere(data: bytes) -> None:
+    pass
 
 
 def framed(request: web.BaseRequest) -> FramedProtocol:

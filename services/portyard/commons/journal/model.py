@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from portyard.commons.journal.visits import WHOLE, Span
 
@@ -79,6 +79,26 @@ class Tally:
     events: int
 
 
+class Sheet(Protocol):
+    """What a session's events are noted on, for whoever notes so often that a call of its pen costs too much.
+
+    An event is three values at the end of `noted`: `moment()`, the number of a form (`pages.form`), and the octets. Then, where `noted` has
+    come to be as long as `due`, `attend()` is called.
+
+    Attributes:
+        noted: Events that nobody has attended to.
+        due: How long it may become; another number after each `attend`.
+        moment: When something is noted.
+    """
+
+    noted: list[Any]
+    due: int
+    moment: Callable[[], int | str]
+
+    def attend(self) -> None:
+        """See that what was noted is written."""
+
+
 class SessionLog(Protocol):
     """One session's pen. Every call returns at once; the journal writes behind."""
 
@@ -94,6 +114,9 @@ class SessionLog(Protocol):
 
     def noter(self, form: int) -> Callable[[bytes], None]:
         """What notes octets that went over the wire, told in a form: see `pages.form`. Whoever reads them makes text of them."""
+
+    def sheet(self) -> Sheet | None:
+        """What it notes on, the same one always; None where nothing is kept."""
 
     def command(self, text: str | bytes) -> None:
         """Note a line that the client sent, as a transcript shows it; octets are shown as UTF-8."""

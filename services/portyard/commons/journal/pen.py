@@ -45,11 +45,13 @@ class Desk(Protocol):
 
 
 class Pen:
-    """One session's SessionLog.
+    """One session's SessionLog, and its Sheet.
 
     Attributes:
         record: What is known of the session since it was opened.
         noted: Events that aren't on a page, as `pages` has them.
+        due: With so many places in `noted` the pen is to be attended.
+        moment: When something is noted.
         hows: How the events of the page at hand are told.
         values: When and what they are.
         pages: Full ones that aren't written, each with the number of its events.
@@ -62,15 +64,15 @@ class Pen:
     __slots__ = (
         "_behind",
         "_desk",
-        "_due",
         "_first",
-        "_moment",
         "_on_close",
         "account",
         "closed_at",
         "counted",
+        "due",
         "hows",
         "local",
+        "moment",
         "noted",
         "pages",
         "port",
@@ -85,15 +87,15 @@ class Pen:
         self, desk: Desk, record: SessionRecord, local: str, port: str, closed: Callable[[], None] | None
     ) -> None:
         self._desk = desk
-        self._moment = desk.moment
+        self.moment = desk.moment
         self._on_close = closed
         self._behind = 0  # events that are on pages, or were
-        self._due = 0  # with so many places in `noted` it is to be attended
         self._first: dict[bytes, int] = {}  # where on the page long fields stand
         self.record = record
         self.local = local
         self.port = port
         self.noted: list[Any] = []
+        self.due = 0
         self.hows = bytearray()
         self.values = bytearray()
         self.pages: list[tuple[int, bytes]] = []
@@ -114,48 +116,62 @@ class Pen:
         """Events that aren't written."""
         return len(self.noted) // PLACES + len(self.hows) + sum(count for count, _ in self.pages)
 
-    # The five ways to note are one, written out: a call more would cost as much as the noting.
+    # The five ways to note are one, written out: a call more would cost as much as the noting, and so would a tuple.
 
     def event(self, kind: str, **fields: object) -> None:
         """See SessionLog."""
         how, what = FIELDS.get(kind, OTHER), as_json(fields)
         noted = self.noted
-        noted += (self._moment(), how, what if how != OTHER else b"%b\0%b" % (kind.encode(), what))
-        if len(noted) >= self._due:
-            self._attend()
+        noted.append(self.moment())
+        noted.append(how)
+        noted.append(what if how != OTHER else b"%b\0%b" % (kind.encode(), what))
+        if len(noted) >= self.due:
+            self.attend()
 
     def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
+        how, what = FIELDS[kind], fields if len(fields) < LONG else self._once(fields)
         noted = self.noted
-        noted += (self._moment(), FIELDS[kind], fields if len(fields) < LONG else self._once(fields))
-        if len(noted) >= self._due:
-            self._attend()
+        noted.append(self.moment())
+        noted.append(how)
+        noted.append(what)
+        if len(noted) >= self.due:
+            self.attend()
 
     def noter(self, form: int) -> Callable[[bytes], None]:
         """See SessionLog."""
-        noted, moment = self.noted, self._moment
+        noted, moment = self.noted, self.moment
 
         def note(octets: bytes) -> None:
-            nonlocal noted
-            noted += (moment(), form, octets)
-            if len(noted) >= self._due:
-                self._attend()
+            noted.append(moment())
+            noted.append(form)
+            noted.append(octets)
+            if len(noted) >= self.due:
+                self.attend()
 
         return note
+
+    def sheet(self) -> Pen:
+        """See SessionLog."""
+        return self
 
     def command(self, text: str | bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), _COMMAND, text)
-        if len(noted) >= self._due:
-            self._attend()
+        noted.append(self.moment())
+        noted.append(_COMMAND)
+        noted.append(text)
+        if len(noted) >= self.due:
+            self.attend()
 
     def reply(self, text: str | bytes) -> None:
         """See SessionLog."""
         noted = self.noted
-        noted += (self._moment(), _REPLY, text)
-        if len(noted) >= self._due:
-            self._attend()
+        noted.append(self.moment())
+        noted.append(_REPLY)
+        noted.append(text)
+        if len(noted) >= self.due:
+            self.attend()
 
     def part(self) -> None:
         """See SessionLog."""
@@ -190,7 +206,7 @@ class Pen:
             self._bind()
         pages, self.pages = self.pages, []
         self.stirred = False
-        self._due = 0
+        self.due = 0
         return pages
 
     def _once(self, fields: bytes) -> bytes | int:
@@ -201,8 +217,8 @@ class Pen:
         self._first[fields] = len(self.hows) + len(self.noted) // PLACES
         return fields
 
-    def _attend(self) -> None:
-        """See that what was noted is written, and put on the page when it has come to be enough."""
+    def attend(self) -> None:
+        """See Sheet: see that what was noted is written, and put on the page when it has come to be enough."""
         if len(self.noted) >= _LEAF_PLACES:
             if self._desk.takes(len(self.noted) // PLACES):
                 self._fold()
@@ -212,7 +228,7 @@ class Pen:
                 self.noted.clear()
                 events = len(self.hows)
                 self._first = {fields: number for fields, number in self._first.items() if number < events}
-        self._due = _LEAF_PLACES
+        self.due = _LEAF_PLACES
         if not self.stirred:
             self._desk.stir(self)
 

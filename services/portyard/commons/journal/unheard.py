@@ -27,6 +27,9 @@ class UnheardLog:
         """See SessionLog."""
         return _unheard
 
+    def sheet(self) -> None:
+        """See SessionLog."""
+
     def command(self, text: str | bytes) -> None:
         """See SessionLog."""
 

@@ -17,6 +17,10 @@ SHORT = 126
 """A payload is shorter where its frame's second octet tells its length (RFC 6455 §5.2)."""
 MASKED = 0x80
 """In the second octet of a client's frame."""
+HEADER = 2
+"""Octets of a server's short frame beside its payload."""
+MASKED_HEADER = 6
+"""The same of a client's, with the masking key."""
 _WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
 
 
@@ -69,7 +73,7 @@ class FrameScanner:
         self._in_message = False
         self.fresh = True
         self._mask = MASKED if from_client else 0
-        self._overhead = 6 if from_client else 2  # octets of a short frame beside its payload
+        self._overhead = MASKED_HEADER if from_client else HEADER
         self._shown = shown
         self.most_short = SHORT if shown >= SHORT else 0  # what is to be cut goes the long way
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
