@@ -300,6 +300,27 @@ def test_another_sandboxs_mail_in_the_spool(again: str, tmp_path: Path) -> None:
     run(go())
 
 
+def test_a_domain_that_finds_an_owner_while_a_rule_delays_its_recipient(tmp_path: Path) -> None:
+    """Who owns it is looked up once for the rules and the recipient, but not over time that a rule lets pass."""
+
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+            await yard.rules.add("default", parse_rule({"on": "smtp.rcpt", "then": {"delay": "0.3s"}}))
+
+            def send() -> None:
+                with smtplib.SMTP("127.0.0.1", served.port("smtp"), timeout=LIMIT_S) as client:
+                    client.sendmail("a@client.test", ["u@t9.test"], OCTETS)
+
+            sending = asyncio.create_task(asyncio.to_thread(send))
+            await obeyed(yard, "default")
+            await yard.sandboxes.create("t9")
+            await sending
+            assert len(await arrived(yard, "u@t9.test", 1)) == 1
+
+    run(go())
+
+
 def test_an_append_whose_literal_comes_late(tmp_path: Path) -> None:
     async def go() -> None:
         async with with_t1(tmp_path, IMAP) as served:

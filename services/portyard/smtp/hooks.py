@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from portyard.commons.sandbox.model import Sandbox
 from portyard.smtp.core.grammar import ReplyReader, print_mailbox
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction
 from portyard.smtp.core.stores import Door
@@ -35,7 +36,7 @@ class HookedDoor:
         self._door = door
         self._server = server
 
-    async def owner(self, domain: str) -> str | None:
+    async def owner(self, domain: str) -> Sandbox | None:
         """See Door."""
         return await self._door.owner(domain)
 

@@ -9,6 +9,7 @@ import pytest
 from portyard.commons.effects import Note, Send
 from portyard.commons.events import DotBlock, Event, Line, TooLong
 from portyard.commons.mailstore.model import StoreFullError
+from portyard.commons.sandbox.model import Sandbox
 from portyard.smtp.core.context import Context, Limits, Role
 from portyard.smtp.core.model import Mailbox, Peer, PeerError, Recipient, Reply, Taker, Transaction, reply
 from portyard.smtp.core.session import Session
@@ -22,7 +23,7 @@ class PlayedDoor:
         self.outcome: Sequence[Reply] | Exception = (reply(250, "2.0.0", "taken"),)
         self.joined: list[str] = []
 
-    async def owner(self, domain: str) -> str | None:
+    async def owner(self, domain: str) -> Sandbox | None:
         return None
 
     async def stands(self, taker: Taker) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.yard import Yard
 from tests.support.asyncio_tests import run
@@ -290,3 +291,39 @@ def test_magic_words_act_at_the_first_hop_alone(tmp_path: Path) -> None:
             await asyncio.to_thread(submit, served, "bob+550@portyard.test")
 
     through_the_chain(tmp_path, errand, magic=True)
+
+
+@pytest.mark.parametrize("role", ["mta", "mda"])
+def test_who_owns_a_recipient_is_asked_once(role: str, tmp_path: Path) -> None:
+    """To know whose rules are asked is to know who takes it."""
+    asked: list[str] = []
+
+    async def go() -> None:
+        async with chain(tmp_path, [role]) as served:
+            yard = served.yard
+            await rule(yard, "rcpt", {"refuse": "550 5.7.1 no"}, where={"recipient": "carol@*"})
+            look = yard.sandboxes.owner
+
+            async def counted(domain: str) -> Sandbox | None:
+                asked.append(domain)
+                return await look(domain)
+
+            yard.sandboxes.owner = counted  # type: ignore[method-assign]
+
+            def errand() -> None:
+                kind = smtplib.SMTP if role == "mta" else smtplib.LMTP
+                with kind("127.0.0.1", served.port(PORTS[role]), "client.test", timeout=PATIENCE_S) as client:
+                    client.ehlo()
+                    client.mail("a@client.test")
+                    for recipient in ("bob@Portyard.test", "bob@Portyard.test", "x@nobody.example", "carol@new.test"):
+                        asked.append(recipient)
+                        client.rcpt(recipient)
+                    assert asked == [
+                        *("bob@Portyard.test", "portyard.test") * 2,
+                        *("x@nobody.example", "nobody.example"),
+                        *("carol@new.test", "new.test"),
+                    ]
+
+            await asyncio.to_thread(errand)
+
+    run(go())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from portyard.commons.sandbox.model import DEFAULT
+from portyard.commons.sandbox.model import DEFAULT, Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +256,7 @@ class Transaction:
         recipients: Accepted so far, in order.
         refused: How many RCPTs were refused.
         id: The delivery id, the hop's or a new one.
+        looked: The domain of the recipient that is being named, and who owns it; None where nobody has looked, or not in this moment.
     """
 
     reverse_path: Mailbox
@@ -265,6 +266,7 @@ class Transaction:
     hop: Hop | None = None
     recipients: list[Recipient] = field(default_factory=list)
     refused: int = 0
+    looked: tuple[str, Sandbox | None] | None = None
 
 
 @dataclass(slots=True)

@@ -93,6 +93,8 @@ async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
     if sandbox is None or not gate_of(context).heeds("rcpt", fields, sandbox, (octets, *_from(context))):
         return await session.answer(command)  # which joins the sandbox
     context.join(sandbox)
+    if context.transaction is not None:
+        context.transaction.looked = None  # a rule may let time pass
 
     def refused(text: str) -> AsyncIterator[Effect]:
         if context.transaction is not None:

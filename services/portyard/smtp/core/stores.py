@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from portyard.commons.sandbox.model import Sandbox
 from portyard.smtp.core.model import Mailbox, Peer, Recipient, Reply, Taker, Transaction
 
 
@@ -44,7 +45,7 @@ class Spool(Protocol):
 class Door(Protocol):
     """What a role decides."""
 
-    async def owner(self, domain: str) -> str | None:
+    async def owner(self, domain: str) -> Sandbox | None:
         """The sandbox that a domain belongs to, known as soon as it is named; None where it is nobody's."""
 
     async def stands(self, taker: Taker) -> bool:

@@ -152,8 +152,11 @@ def _plain(text: str) -> Claim:
 async def _join(context: Context, name: str) -> None:
     """The sandbox of an account, or of its domain, or the one before a slash: the name is claimed before it is proved."""
     account = await context.accounts.find(name)
-    owner = account.sandbox if account else await context.door.owner(name.rpartition("@")[2])
+    if account is not None:
+        context.join(account.sandbox)
+        return
+    owner = await context.door.owner(name.rpartition("@")[2])
     if owner is None and "/" in name:
         owner = await context.door.owner(f"{name.partition('/')[0]}.test")  # which every sandbox owns
     if owner is not None:
-        context.join(owner)
+        context.join(owner.name)

@@ -51,6 +51,8 @@ async def rcpt(context: Context, command: model.Rcpt) -> Sequence[Effect]:
         await claimed(context, command)
         error.reply = about(error.reply, recipient=print_mailbox(command.forward_path))
         raise
+    finally:
+        transaction.looked = None
     transaction.recipients.append(recipient)
     address = print_mailbox(command.forward_path)
     if not recipient.late:
@@ -81,7 +83,11 @@ async def named(context: Context, command: model.Rcpt) -> str | None:
     elif context.role.lmtp and hop:
         sandbox = hop.sandbox
     else:
-        sandbox = await context.door.owner(command.forward_path.domain) or (hop.sandbox if hop else context.peer.home)
+        domain = command.forward_path.domain
+        owner = await context.door.owner(domain)
+        if transaction is not None:
+            transaction.looked = (domain, owner)
+        sandbox = owner.name if owner else hop.sandbox if hop else context.peer.home
     known = taker or (model.Taker(hop.sandbox, hop.generation) if hop and hop.sandbox == sandbox else None)
     return sandbox if known is None or await context.door.stands(known) else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from portyard.commons.accounts.model import Account, Accounts, AccountTakenError, ResetSinceError
 from portyard.commons.sandbox.model import Sandbox, Sandboxes
 from portyard.smtp.core.grammar import print_mailbox
-from portyard.smtp.core.model import Hop, Mailbox, PeerError, Recipient, Taker, reply
+from portyard.smtp.core.model import Mailbox, PeerError, Recipient, Taker, Transaction, reply
 
 RELAYING_DENIED = reply(550, "5.7.1", "relaying denied", name="relaying")
 UNKNOWN_USER = reply(550, "5.1.1", "no such user here", name="no_user")
@@ -26,13 +26,19 @@ async def stands(sandboxes: Sandboxes, taker: Taker) -> bool:
     return found is not None and found.generation == taker.generation
 
 
-async def take(sandboxes: Sandboxes, mailbox: Mailbox, hop: Hop | None, home: str) -> tuple[Sandbox, Recipient]:
+async def take(
+    sandboxes: Sandboxes, mailbox: Mailbox, transaction: Transaction, home: str
+) -> tuple[Sandbox, Recipient]:
     """The sandbox that takes mail for a completed address, owned or captured; `home` is whose listener it came to.
 
     Raises:
         PeerError: Nobody takes it: relaying is denied.
     """
-    owner = await sandboxes.owner(mailbox.domain.lower())
+    hop, looked = transaction.hop, transaction.looked
+    if looked is not None and looked[0] == mailbox.domain:
+        owner = looked[1]
+    else:
+        owner = await sandboxes.owner(mailbox.domain.lower())
     taker = owner or await sandboxes.get(hop.sandbox if hop else home)
     if taker is None or (owner is None and taker.capture != "any"):
         raise PeerError(RELAYING_DENIED)

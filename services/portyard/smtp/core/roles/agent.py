@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from portyard.commons.clock import Clocks
-from portyard.commons.sandbox.model import DEFAULT, Sandboxes
+from portyard.commons.sandbox.model import DEFAULT, Sandbox, Sandboxes
 from portyard.smtp.core import trace
 from portyard.smtp.core.model import Peer, Reply, Taker, Transaction, reply
 from portyard.smtp.core.roles.addressing import stands
@@ -21,10 +21,9 @@ class Agent:
         self._clocks = clocks
         self._host = host
 
-    async def owner(self, domain: str) -> str | None:
+    async def owner(self, domain: str) -> Sandbox | None:
         """See Door."""
-        owner = await self._sandboxes.owner(domain.lower())
-        return None if owner is None else owner.name
+        return await self._sandboxes.owner(domain.lower())
 
     async def stands(self, taker: Taker) -> bool:
         """See Door."""

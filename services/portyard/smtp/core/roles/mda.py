@@ -47,7 +47,7 @@ class Delivery(Agent):
             if sandbox is None or sandbox.generation != hop.generation:
                 return replace(recipient, late=True)  # accepted here, dropped at the end of data
         else:
-            sandbox, recipient = await take(self._sandboxes, address, None, peer.home)
+            sandbox, recipient = await take(self._sandboxes, address, transaction, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
         return recipient

@@ -30,7 +30,7 @@ class Exchange(Spooling):
             named = Recipient(address, taker.sandbox, taker.generation, late=not await self.stands(taker))
             if named.late:  # accepted here, dropped by the relay
                 return named
-        sandbox, recipient = await take(self._sandboxes, address, transaction.hop, peer.home)
+        sandbox, recipient = await take(self._sandboxes, address, transaction, peer.home)
         if not may_make(sandbox, address) and await known_account(self._accounts, sandbox.name, address) is None:
             raise PeerError(UNKNOWN_USER)
         if taker is not None and taker.sandbox == recipient.sandbox:  # which may be reset at any moment
