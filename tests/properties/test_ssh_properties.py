@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portyard.ssh.core.grammar import joined, parse_script, print_script
+from portyard.ssh.core.expression import BadPattern
+from portyard.ssh.core.grammar import parse_script, print_script
 from portyard.ssh.core.model import (
     AndOr,
     Assignment,
@@ -23,7 +24,8 @@ from portyard.ssh.core.model import (
     Simple,
     Word,
 )
-from portyard.ssh.core.pattern import BadPattern, Pattern
+from portyard.ssh.core.pattern import Pattern
+from portyard.ssh.core.tokens import joined
 from portyard.ssh.core.words import printable
 from tests.support.ssh_shell import Desk
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from portyard.ssh.core.pattern import PATTERN, BadPattern, Pattern
+from portyard.ssh.core.expression import BadPattern
+from portyard.ssh.core.pattern import PATTERN, Pattern
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Text to script and back. A subset of POSIX's shell language (XCU §2): what is left out is refused by name, never half understood.
 
-Left out: command substitution, arithmetic, functions, compound commands, background jobs, here-documents, `${NAME:-word}` and its like.
+How text is cut into tokens, `tokens.py` knows. Left out: command substitution, arithmetic, functions, compound commands, background jobs,
+here-documents, `${NAME:-word}` and its like.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from portyard.ssh.core.model import (
     AndOr,
@@ -22,18 +22,12 @@ from portyard.ssh.core.model import (
     Simple,
     Word,
 )
+from portyard.ssh.core.tokens import Operator, Token, cut, joined, unsupported
 
 SCRIPT_SIZE = 256 * 1024  # characters
 COMMANDS = 4096  # simple commands of one script
 STAGES = 32  # commands of one pipeline
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # XBD §3.235
-_BLANKS = " \t"
-# XCU §2.3: the longest operator wins.
-_OPERATORS = (
-    *("<<-", "<<", "<&", "<>", "<", ">>", ">|", ">&", ">"),
-    *("&&", "&", "||", "|", ";;", ";", "\n", "(", ")"),
-)
 _REDIRECTS = {"<": 0, ">": 1, ">>": 1, ">|": 1, ">&": 1}
 _UNSUPPORTED = {"<<": "here-documents", "<<-": "here-documents", "<&": "<&", "<>": "<>", "&": "background jobs"}
 # XCU §2.4; "!" is served, and "in" is reserved in a place only that isn't.
@@ -59,18 +53,6 @@ _RESERVED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    text: str
-    descriptor: int | None = None
-
-    def __str__(self) -> str:
-        return "newline" if self.text == "\n" else self.text
-
-
-_Token = Word | _Operator
-
-
 def parse_script(text: str) -> Script:
     """Read a script.
 
@@ -82,164 +64,13 @@ def parse_script(text: str) -> Script:
         raise BadSyntax("line too long")
     if "\0" in text:
         raise BadSyntax("syntax error: a NUL")
-    return _Parser(_Lexer(text).tokens()).script()
-
-
-class _Lexer:
-    """Cuts text into words and operators (XCU §2.3)."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def tokens(self) -> list[_Token]:
-        tokens: list[_Token] = []
-        while True:
-            self._skip()
-            if self._at >= len(self._text):
-                return tokens
-            operator = self._operator()
-            tokens.append(operator if operator is not None else self._word())
-
-    def _skip(self) -> None:
-        """Blanks, continued lines and comments."""
-        text = self._text
-        while self._at < len(text):
-            if text[self._at] in _BLANKS:
-                self._at += 1
-            elif text.startswith("\\\n", self._at):
-                self._at += 2
-                if self._at == len(text):
-                    raise Incomplete("syntax error: unexpected end of file")
-            elif text[self._at] == "#":
-                end = text.find("\n", self._at)
-                self._at = len(text) if end < 0 else end
-            else:
-                return
-
-    def _operator(self) -> _Operator | None:
-        descriptor = None
-        at = self._at
-        # XCU §2.7: a digit right before "<" or ">" is a descriptor
-        if self._text[at].isdecimal() and self._text[at + 1 : at + 2] in ("<", ">"):
-            descriptor = self._text[at]
-            at += 1
-        for operator in _OPERATORS:
-            if self._text.startswith(operator, at):
-                self._at = at + len(operator)
-                return _Operator(operator, None if descriptor is None else int(descriptor))
-        return None
-
-    def _word(self) -> Word:
-        parts: list[Part] = []
-        text = self._text
-        while self._at < len(text):
-            char = text[self._at]
-            if char == "'":
-                parts.append(self._single())
-            elif char == '"':
-                parts.extend(self._double())
-            elif char == "\\":
-                parts.extend(self._escape())
-            elif char == "$":
-                parts.append(self._dollar(quoted=False))
-            elif char == "`":
-                raise _unsupported("command substitution")
-            elif char in _BLANKS or char in "\n;&|<>()":
-                break
-            else:
-                parts.append(Literal(char))
-                self._at += 1
-        return Word(joined(parts))
-
-    def _single(self) -> Literal:
-        end = self._text.find("'", self._at + 1)
-        if end < 0:
-            raise Incomplete("syntax error: unexpected end of file while looking for matching `''")
-        text = self._text[self._at + 1 : end]
-        self._at = end + 1
-        return Literal(text, quoted=True)
-
-    def _double(self) -> list[Part]:
-        parts: list[Part] = []
-        text = self._text
-        self._at += 1
-        while self._at < len(text):
-            char = text[self._at]
-            if char == '"':
-                self._at += 1
-                return parts or [Literal("", quoted=True)]  # "" is a word too
-            if char == "$":
-                parts.append(self._dollar(quoted=True))
-            elif char == "`":
-                raise _unsupported("command substitution")
-            elif char == "\\" and text[self._at + 1 : self._at + 2] in ("$", "`", '"', "\\", "\n"):  # XCU §2.2.3
-                escaped = text[self._at + 1]
-                parts.append(Literal("" if escaped == "\n" else escaped, quoted=True))
-                self._at += 2
-            else:
-                parts.append(Literal(char, quoted=True))
-                self._at += 1
-        raise Incomplete("syntax error: unexpected end of file while looking for matching `\"'")
-
-    def _escape(self) -> list[Part]:
-        following = self._text[self._at + 1 : self._at + 2]
-        self._at += 2
-        if following == "\n":  # XCU §2.2.1: a line continued
-            if self._at >= len(self._text):
-                raise Incomplete("syntax error: unexpected end of file")
-            return []
-        return [Literal(following or "\\", quoted=True)]
-
-    def _dollar(self, *, quoted: bool) -> Part:
-        text, at = self._text, self._at + 1
-        following = text[at : at + 1]
-        if following == "(":
-            raise _unsupported("arithmetic" if text.startswith("((", at) else "command substitution")
-        if following == "{":
-            return self._braced(at + 1, quoted=quoted)
-        match = _NAME.match(text, at)
-        if match is not None:
-            self._at = match.end()
-            return Parameter(match[0], quoted)
-        if following and following in "?$#0":
-            self._at = at + 1
-            return Parameter(following, quoted)
-        if following and following in "@*!-123456789":
-            raise _unsupported(f"${following}")
-        self._at = at
-        return Literal("$", quoted=quoted)
-
-    def _braced(self, at: int, *, quoted: bool) -> Parameter:
-        match = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[?$#0])\}").match(self._text, at)
-        if match is None:
-            if "}" not in self._text[at:]:
-                raise Incomplete("syntax error: unexpected end of file while looking for matching `}'")
-            raise _unsupported("this kind of ${…}")
-        self._at = match.end()
-        return Parameter(match[1], quoted)
-
-
-def joined(parts: list[Part]) -> tuple[Part, ...]:
-    """Adjacent literals of equal quoting made one; empty ones dropped unless they were quoted: those make a word."""
-    result: list[Part] = []
-    for part in parts:
-        last = result[-1] if result else None
-        if isinstance(part, Literal) and isinstance(last, Literal) and last.quoted == part.quoted:
-            result[-1] = Literal(last.text + part.text, part.quoted)
-        elif isinstance(part, Parameter) or part.text or part.quoted:
-            result.append(part)
-    return tuple(result) or tuple(parts[:1])
-
-
-def _unsupported(what: str) -> BadSyntax:
-    return BadSyntax(f"syntax error: {what} is not supported here")
+    return _Parser(cut(text)).script()
 
 
 class _Parser:
     """Tokens to a script (XCU §2.10)."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self._commands = 0
@@ -288,14 +119,14 @@ class _Parser:
                     assignments.append(assignment)
                     continue
                 if not words and _bare(token) in _RESERVED:
-                    raise _unsupported(f"`{_bare(token)}'")
+                    raise unsupported(f"`{_bare(token)}'")
                 words.append(token)
             elif token.text in _REDIRECTS:
                 redirects.append(self._redirect(token))
             elif token.text in _UNSUPPORTED:
-                raise _unsupported(_UNSUPPORTED[token.text])
+                raise unsupported(_UNSUPPORTED[token.text])
             elif token.text == "(":
-                raise _unsupported("`('")
+                raise unsupported("`('")
             else:
                 break
         if not (assignments or words or redirects):
@@ -305,7 +136,7 @@ class _Parser:
             raise BadSyntax(f"more than {COMMANDS} commands")
         return Simple(tuple(assignments), tuple(words), tuple(redirects))
 
-    def _redirect(self, operator: _Operator) -> Redirect:
+    def _redirect(self, operator: Operator) -> Redirect:
         self._at += 1
         target = self._peek()
         if not isinstance(target, Word):
@@ -322,24 +153,24 @@ class _Parser:
         while self._take("\n") is not None:
             pass
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def _take(self, *texts: str) -> _Operator | None:
+    def _take(self, *texts: str) -> Operator | None:
         token = self._peek()
-        if isinstance(token, _Operator) and token.text in texts:
+        if isinstance(token, Operator) and token.text in texts:
             self._at += 1
             return token
         return None
 
-    def _unexpected(self, token: _Token | None) -> BadSyntax:
+    def _unexpected(self, token: Token | None) -> BadSyntax:
         if token is None:
             return Incomplete("syntax error: unexpected end of file")
-        shown = str(token) if isinstance(token, _Operator) else print_word(token)
+        shown = str(token) if isinstance(token, Operator) else print_word(token)
         return BadSyntax(f"syntax error near unexpected token `{shown}'")
 
 
-def _bare(token: _Token | None) -> str | None:
+def _bare(token: Token | None) -> str | None:
     """A word that is one unquoted literal, as text."""
     if isinstance(token, Word) and len(token.parts) == 1:
         part = token.parts[0]

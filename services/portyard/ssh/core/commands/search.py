@@ -6,7 +6,8 @@ import posixpath
 import stat
 from collections.abc import AsyncGenerator, Callable
 
-from portyard.ssh.core.pattern import BadPattern, Pattern
+from portyard.ssh.core.expression import BadPattern
+from portyard.ssh.core.pattern import Pattern
 from portyard.ssh.core.process import Gather, Process, UsageError, decode, encode, explain
 
 _Found = dict[str, str]
