@@ -40,7 +40,7 @@ async def dressed(ftp: Ftp, *, login: bool = True, **quirks: object) -> Client:
 
 
 def test_every_deviation_is_off_by_default_and_used_by_a_persona() -> None:
-    (vsftpd,) = builtins(CARD)
+    (vsftpd,) = [persona for persona in builtins(CARD) if persona.name == "vsftpd"]
     quirks = vsftpd.quirks["ftp"]
     assert isinstance(quirks, Quirks)
     unused = {field for field in Quirks.__struct_fields__ if getattr(quirks, field) == getattr(Quirks(), field)}

@@ -136,4 +136,6 @@ def limits_with(limits: Limits, quirks: Quirks) -> Limits:
 
 def role_with(role: Role, quirks: Quirks) -> Role:
     """The role of a connection, as the persona wants it."""
+    if quirks.lacks("STARTTLS") and role.starttls:
+        role = replace(role, starttls=False)
     return replace(role, require_tls=True) if quirks.require_tls and not role.require_tls else role

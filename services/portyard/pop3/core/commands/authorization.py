@@ -142,7 +142,7 @@ async def capa(session: Session, command: Capa) -> AsyncIterator[Effect]:
     names = CAPABILITIES if chosen is None else chosen
     expire = "EXPIRE 0" if session.quirks.retrieved_once else "EXPIRE NEVER"  # RFC 2449 §6.7
     told = {"EXPIRE": expire, "IMPLEMENTATION": "IMPLEMENTATION Portyard", "SASL": f"SASL {' '.join(MECHANISMS)}"}
-    absent = _unusable(session)
+    absent = _unusable(session) | set(session.quirks.missing)  # a command's capability has its name
     listing = "".join(f"{told.get(name, name)}\r\n" for name in names if name not in absent).encode()
     yield Send(session.ok("capa", "capabilities follow").data + listing + b".\r\n")
 
