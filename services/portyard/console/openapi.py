@@ -154,10 +154,17 @@ def _told(schema: dict[str, Any]) -> dict[str, Any]:
     text = schema.get("description", "")
     said = _attributes(text)
     properties = {
-        name: {"description": said[name], **field} if name in said else field
+        name: _typed({"description": said[name], **field} if name in said else field)
         for name, field in schema.get("properties", {}).items()
     }
     return {**schema, "description": text.partition("\n\n")[0].strip(), "properties": properties}
+
+
+def _typed(field: dict[str, Any]) -> dict[str, Any]:
+    """A field whose only value is true, told to be boolean: makers of clients want a type beside an enum."""
+    if field.get("enum") == [True]:
+        return {**field, "type": "boolean"}
+    return {**field, "anyOf": [_typed(way) for way in field["anyOf"]]} if "anyOf" in field else field
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

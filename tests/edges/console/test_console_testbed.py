@@ -179,6 +179,8 @@ def test_the_description_is_whole(tmp_path: Path) -> None:
             schemas = described["components"]["schemas"]
             for name in _references(described):
                 assert name in schemas
+            real = schemas["ClockChange"]["properties"]["real"]["anyOf"]
+            assert {"type": "boolean", "enum": [True]} in real
             for methods in described["paths"].values():
                 for operation in methods.values():
                     assert operation["description"]
