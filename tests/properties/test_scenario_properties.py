@@ -231,14 +231,14 @@ EVENT = st.fixed_dictionaries(
     st.lists(st.fixed_dictionaries({"peer": TEXTS}), min_size=1, max_size=2),
     st.lists(EVENT, min_size=1, max_size=8),
     st.lists(st.integers(0, 15), max_size=40),
-    st.tuples(st.integers(1, 3), st.sampled_from([0, 256]), st.sampled_from([0, 32])),
+    st.tuples(st.integers(1, 3), st.sampled_from([0, 256]), st.sampled_from([0, 32]), st.sampled_from([0, 2, 256])),
 )
 def test_what_came_before_never_hides_a_rule(
     wheres: list[dict[str, Any]],
     sessions: list[dict[str, Any]],
     events: list[dict[str, Any]],
     order: list[int],
-    limits: tuple[int, int, int],
+    limits: tuple[int, int, int, int],
 ) -> None:
     """However little is remembered, and however the rules are filed, sessions that take turns are asked about the right events."""
     rules = []
@@ -246,10 +246,12 @@ def test_what_came_before_never_hides_a_rule(
         with contextlib.suppress(RuleError):
             rule = make_rule("mail.rcpt", {"delay": 1}, where=where)
             rules.append(CompiledRule(StoredRule(len(rules), "default", rule)))
-    remembered, glanced, small = limits
+    remembered, glanced, small, few = limits
     with (
         patch.object(narrowing, "_EVENTS", remembered),
-        patch.object(narrowing, "_TURNS", remembered - 1),
+        patch.object(narrowing, "_TURNS", (remembered - 1) * 4),
+        patch.object(narrowing, "_FEW", few),
+        patch.object(narrowing, "_TABLES", remembered),
         patch.object(tables, "_REMEMBERED", remembered),
         patch.object(tables, "_GLANCED", glanced),
         patch.object(index, "_SMALL", small),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed
 from portyard.commons.scenario.literals import MOST_CHOICES, needs_of_glob, needs_of_regex
-from portyard.commons.scenario.model import StoredRule
+from portyard.commons.scenario.model import Scalar, StoredRule
 from portyard.commons.scenario.needles import Needles, any_of
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.patterns import Regex, fold, parse_pattern
@@ -203,6 +205,31 @@ def test_a_field_of_which_somebody_is_always_meant_is_looked_at_last() -> None:
     assert not asked.may_mean({"recipient": "a@x.test", "sender": "bob@x"})
     assert not asked.may_mean({"recipient": Unasked(), "sender": "eve@x"})
     assert asked.may_mean({"recipient": "a@x.test", "sender": "eve7@x"})
+
+
+def test_a_field_is_asked_only_for_rules_that_none_before_it_rules_out() -> None:
+    """What comes after a sender of whom no rule is told need not be looked at for the rules that want one."""
+    asked = narrowed(
+        *({"recipient": f"*{n}@*", "sender": f"*{n}@elsewhere"} for n in range(9)),
+        *({"sender": f"*list{n}@*"} for n in range(9)),
+        *({"recipient": f"*@slow{n}", "size": f">{n}"} for n in range(9)),
+    )
+    assert asked is not None
+    looked: list[dict[str, object]] = []
+    weigh = Narrowed._weigh
+
+    def counted(self: Narrowed, fields: Mapping[str, Scalar], meant: str) -> bool:
+        looked.append(dict(fields))
+        return weigh(self, fields, meant)
+
+    with patch.object(Narrowed, "_weigh", counted):
+        for number in range(20):
+            assert not asked.may_mean({"recipient": f"a{number}1@quiet", "sender": "me@here", "size": 5})
+        assert len(looked) == 1
+        assert asked.may_mean({"recipient": "a1@slow3", "sender": "me@here", "size": 5})
+        assert not asked.may_mean({"recipient": "a1@slow3", "sender": "me@here", "size": 3})
+        assert asked.may_mean({"recipient": "a1@quiet", "sender": "1@elsewhere", "size": 0})
+        assert asked.may_mean({"recipient": "a1@quiet", "sender": "list7@here", "size": 0})
 
 
 def test_a_rule_that_asks_for_nothing_more_is_always_meant() -> None:

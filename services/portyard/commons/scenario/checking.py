@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 
@@ -68,7 +69,19 @@ def check(
         raise RuleError(
             where, rule.per, "session or peer", f"at {rule.on} nobody has logged in, so that it would never fire"
         )
+    _check_account(rule, vocabularies, found, key)
     return frozenset(found)
+
+
+def _check_account(rule: Rule, vocabularies: Mapping[str, Vocabulary], found: Iterable[Place], key: str) -> None:
+    """Refuse to look for somebody where nobody logs in."""
+    patterns = rule.where.get("account", ())
+    if not patterns or any(parse_pattern(written).matches("") for written in patterns):
+        return
+    if not any(_has_accounts(rule, vocabularies[room], verb) for room, verb in found):
+        where = f"{key}.where.account" if key else "where.account"
+        reason = f"this can't match: at {rule.on} nobody has logged in"
+        raise RuleError(where, _shown(patterns), "verbs and roles at which somebody has, or /^$/ for nobody", reason)
 
 
 def _has_accounts(rule: Rule, vocabulary: Vocabulary, verb: str) -> bool:
@@ -232,11 +245,20 @@ def _check_number(written: Scalar, pattern: Pattern, field: Field, key: str) -> 
         return
     if not isinstance(found, Range):
         raise RuleError(key, written, 'a number, or bounds such as "<5" and ">=10 <20"', "this field is a number")
-    high = field.high
-    beyond = high is not None and (found.low > high or (found.low == high and not found.low_in))
-    if beyond or found.high < field.low or (found.high == field.low and not found.high_in):
-        allowed = f"from {field.low:g}" + (f" to {high:g}" if high is not None else " on")
+    low, high = max(field.low, _whole(found)[0]), min(math.inf if field.high is None else field.high, _whole(found)[1])
+    if low > high:
+        allowed = f"whole numbers from {field.low:g}" + (f" to {field.high:g}" if field.high is not None else " on")
         raise RuleError(key, written, allowed, "no value lies there")
+
+
+def _whole(bounds: Range) -> tuple[float, float]:
+    """The least and the greatest whole number between bounds; what rooms count is never between two."""
+    low, high = bounds.low, bounds.high
+    if math.isfinite(low):
+        low = math.floor(low) + 1 if not bounds.low_in else math.ceil(low)
+    if math.isfinite(high):
+        high = math.ceil(high) - 1 if not bounds.high_in else math.floor(high)
+    return low, high
 
 
 def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place: str) -> None:

@@ -89,7 +89,7 @@ class Glance(Generic[E]):
     def _learn(self, rest: Hashable) -> None:
         """Keep that an event with this rest is meant by nobody, for as long as the rules are the ones that were asked."""
         session = self._session
-        left = session._left(session.sandbox, self._verb)
+        left = session.left(self._verb)
         if left is None or left[0] < 0:
             return
         generation, narrowed = left

@@ -11,6 +11,8 @@ from portyard.commons.scenario.patterns import Range
 from portyard.commons.scenario.tables import Table
 
 _EVENTS = 512  # of alike sessions and one verb, of which it is known whether any rule means them
+_FEW = 256  # rules, of which a table of their own is soon made
+_TABLES = 64  # such tables
 _GLANCES = 64  # paths, or whatever else stays, of which it is known apart what was seen of their events
 _TURNS = (
     8  # times that another field is put first, because of the one before it somebody was meant and nothing came of that
@@ -30,11 +32,12 @@ class Index:
         numbers: Fields that are asked for as numbers.
     """
 
-    __slots__ = ("_rules", "_tables", "everybody", "numbers", "owners")
+    __slots__ = ("_few", "_rules", "_tables", "everybody", "numbers", "owners")
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self._rules = rules
         self._tables: dict[str, Table] = {}
+        self._few: dict[tuple[str, int], Table] = {}
         self.everybody = (1 << len(rules)) - 1
         self.numbers: set[str] = set()
         owners: dict[str, int] = {}
@@ -49,9 +52,23 @@ class Index:
         """A field's table; made when it is first wanted."""
         table = self._tables.get(name)
         if table is None:
-            conditions = ((1 << place, rule.conditions.get(name)) for place, rule in enumerate(self._rules))
-            table = self._tables[name] = Table((bit, patterns) for bit, patterns in conditions if patterns)
+            table = self._tables[name] = self._make(name, self.everybody)
         return table
+
+    def table_of(self, name: str, bits: int) -> Table:
+        """A field's table that tells of these rules, and of others where they are many; of fewer fewer values are meant."""
+        if bits.bit_count() > _FEW or not self.owners[name] & ~bits:
+            return self.table(name)
+        table = self._few.get((name, bits))
+        if table is None:
+            if len(self._few) >= _TABLES:
+                self._few.clear()
+            table = self._few[name, bits] = self._make(name, bits)
+        return table
+
+    def _make(self, name: str, bits: int) -> Table:
+        asking = self.each(self.owners.get(name, 0) & bits)
+        return Table((bit, rule.conditions[name]) for rule, bit in asking)
 
     def left(self, values: Mapping[str, Scalar], names: Iterable[str] | None = None) -> int:
         """The bits of the rules that may mean some values.
@@ -108,11 +125,13 @@ class Narrowed:
 
     def _begin_with(self, names: Iterable[str]) -> None:
         """Take fields until every rule asks for one of them: where none of their values is meant, no rule means the event."""
-        left, enough = self._left, []
+        index, left, enough = self._index, self._left, []
+        alone = left == index.everybody  # else others like this one would need tables of their own, too
         for name in names:
-            if left & self._index.owners[name]:
-                enough.append((name, self._index.table(name)))
-                left &= ~self._index.owners[name]
+            owners = index.owners[name]
+            if left & owners:
+                enough.append((name, index.table_of(name, left & owners) if alone else index.table(name)))
+                left &= ~owners
         self._always = left != 0
         self._enough = [] if self._always else enough
 
@@ -172,10 +191,16 @@ class Narrowed:
         for name, value, owners in loud:
             if left & owners:
                 left &= ~owners | self._index.table(name).find(value)
-        return any(rule.matches(fields, self._stays) for rule, _ in self._index.each(left))
+        if any(rule.matches(fields, self._stays) for rule, _ in self._index.each(left)):
+            return True
+        self._put_last([name for name, _, _ in loud])
+        return False
 
     def _put_last(self, loud: Collection[str]) -> None:
-        """Without these fields it was known as well: from now on others are asked first, a few times at most."""
+        """It was known without these fields, or with few of the rules that ask for them: from now on others are asked first.
+
+        A few times at most.
+        """
         if self._turns:
             self._turns -= 1
             self._begin_with([*(name for name in self._names if name not in loud), *loud])

@@ -18,10 +18,21 @@ Verb = str | tuple[str, ...]
 """A room's verb, or several that follow each other with the same fields."""
 Known = tuple[int, Narrowed | None]
 """What is left to ask, and the generation of which this is true."""
-_NOTHING_LEFT: Known = (-1, None)
-_Turn = tuple[dict[Verb, Narrowed | None], dict[Verb, Hashable]]
 Stamp = tuple[int, str, str]
 """The rules' generation, a session's sandbox and its account."""
+
+
+class _Left:
+    """What is left to ask of one verb, and the last of its events that no rule means."""
+
+    __slots__ = ("last", "narrowed")
+
+    def __init__(self, narrowed: Narrowed | None) -> None:
+        self.narrowed = narrowed
+        self.last: Hashable = None
+
+
+_NOTHING_LEFT = _Left(None)
 
 
 class SessionGate:
@@ -41,7 +52,6 @@ class SessionGate:
         "_internal",
         "_peer",
         "_port",
-        "_quiet",
         "_role",
         "_room",
         "_session",
@@ -68,10 +78,9 @@ class SessionGate:
         self._port = port
         self._internal = internal
         self._ended = False
-        self._turns: dict[tuple[str, str], _Turn] = {}
-        self._turn, self._within, self._who = -1, "", ""  # the generation, sandbox and account that the next two are of
-        self._verbs: dict[Verb, Narrowed | None] = {}
-        self._quiet: dict[Verb, Hashable] = {}  # the last event of a verb that no rule means
+        self._turns: dict[tuple[str, str], dict[Verb, _Left]] = {}
+        self._turn, self._within, self._who = -1, "", ""  # the generation, sandbox and account that `_verbs` is of
+        self._verbs: dict[Verb, _Left] = {}
         self.sandbox = sandbox
         self.account = ""
         self.recipe: str | None = None
@@ -94,8 +103,17 @@ class SessionGate:
             verb: Of the room's vocabulary.
             sandbox: The event's alone (a recipient's); the session's when None.
         """
-        left = self._left(self.sandbox if sandbox is None else sandbox, verb)
-        return left is None or left[1] is not None
+        found = self._find(self.sandbox if sandbox is None else sandbox, verb)
+        return found is None or found[1].narrowed is not None
+
+    def left(self, verb: Verb) -> Known | None:
+        """What is left to ask of a verb in the session's sandbox; None while the rules have to be read first.
+
+        Args:
+            verb: See `heeds`.
+        """
+        found = self._find(self.sandbox, verb)
+        return None if found is None else (found[0], found[1].narrowed)
 
     def heeds(
         self,
@@ -122,21 +140,20 @@ class SessionGate:
         account = self.account
         if generation != self._turn or sandbox != self._within or account != self._who:
             self._turn_to(generation, sandbox, account)
-        if event is not None and self._quiet.get(verb) == event:
-            return False
         try:
-            narrowed = self._verbs[verb]
+            left = self._verbs[verb]
         except KeyError:
-            left = self._left(sandbox, verb)
-            if left is None:
+            found = self._find(sandbox, verb)
+            if found is None:
                 return True
-            narrowed = left[1]
-        if narrowed is None:
+            left = found[1]
+        narrowed = left.narrowed
+        if narrowed is None or (event is not None and left.last == event):
             return False
         if narrowed.may_mean(fields() if callable(fields) else fields):
             return True
         if event is not None:
-            self._quiet[verb] = event
+            left.last = event
         return False
 
     def end(self) -> None:
@@ -158,27 +175,28 @@ class SessionGate:
         if generation != self._turn or len(self._turns) >= _TURNS:
             self._turns.clear()
         self._turn, self._within, self._who = generation, sandbox, account
-        try:
-            self._verbs, self._quiet = self._turns[sandbox, account]
-        except KeyError:
-            self._verbs, self._quiet = self._turns[sandbox, account] = {}, {}
+        self._verbs = self._turns.setdefault((sandbox, account), {})
 
-    def _left(self, sandbox: str, verb: Verb) -> Known | None:
-        """What is left to ask of a verb; None while the rules have to be read first."""
+    def _find(self, sandbox: str, verb: Verb) -> tuple[int, _Left] | None:
+        """What is left to ask of a verb, and the generation of which this is true; None while the rules have to be read first."""
         gate, generation = self._gate, self._generation()
         if self._ended or gate.idle:
-            return _NOTHING_LEFT
+            return -1, _NOTHING_LEFT
         if generation != self._turn or sandbox != self._within or self.account != self._who:
             self._turn_to(generation, sandbox, self.account)
-        if verb in self._verbs:
-            return generation, self._verbs[verb]
+        known = self._verbs.get(verb)
+        if known is not None:
+            return generation, known
         stays = {"role": self._role, "peer": self._peer, "account": self.account, "port": self._port}
-        left = gate.narrowed(sandbox, self._room, verb, stays, internal=self._internal)
-        if left is not None and left[0] == generation:
+        found = gate.narrowed(sandbox, self._room, verb, stays, internal=self._internal)
+        if found is None:
+            return None
+        left = _Left(found[1])
+        if found[0] == generation:
             if len(self._verbs) >= _VERBS:
                 self._verbs.clear()
-            self._verbs[verb] = left[1]
-        return left
+            self._verbs[verb] = left
+        return found[0], left
 
     async def ask(self, verb: str, /, **fields: Scalar) -> Verdict | None:
         """What is to be done about something that the session is about to do; None for what always happens.

@@ -136,6 +136,12 @@ MAILBOX = Form(
     "an address such as somebody@t1.test, a glob such as *@t1.test, or /a regular expression/",
 )
 """An address with an @ in it, or a glob of some."""
+
+HOST = Form(
+    r"[A-Za-z0-9._*?-]+", "a host name such as mail.t1.test, a glob such as *.t1.test, or /a regular expression/"
+)
+"""A host's name, or a glob of some; without brackets and port."""
+
 NOBODY_YET = frozenset({"connect", "greeting"})
 """The verbs at which nobody has logged in."""
 
@@ -166,7 +172,7 @@ ANY_TEXT = Form(r"(?s).*", "any text")
 
 HANDSHAKE = Verb(
     "A ClientHello came; `refuse` names the alert that is sent, `hang_up` sends none.",
-    {"server_name": Field("The name that the client asks for (SNI).")},
+    {"server_name": Field("The name that the client asks for (SNI).", form=HOST)},
     frozenset({"tls", "refuse", "delay", "silence", "hang_up"}),
     forms={
         "refuse": Form("(?i:" + "|".join(name.replace("_", "[_-]") for name in REFUSALS) + ")", ", ".join(REFUSALS))
