@@ -7,12 +7,23 @@ import pytest
 from portyard.commons.scenario.checking import BODY_LIMIT, check, check_persona, covers, honours
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import make_rule
-from portyard.commons.scenario.vocabulary import ANSWERS, CONNECT, FAULTS, Field, FieldKind, Verb, Vocabulary, by_room
+from portyard.commons.scenario.vocabulary import (
+    ANSWERS,
+    CONNECT,
+    FAULTS,
+    HANDSHAKE,
+    Field,
+    FieldKind,
+    Verb,
+    Vocabulary,
+    by_room,
+)
 
 MAIL = Vocabulary(
     "mail",
     {
         "connect": Verb("A connection comes.", actions=CONNECT | {"persona"}),
+        "tls": HANDSHAKE,
         "rcpt": Verb(
             "A recipient is named.",
             {
@@ -26,6 +37,7 @@ MAIL = Vocabulary(
         ),
     },
     roles=("msa", "mta"),
+    anonymous=frozenset({"mta"}),
 )
 WEB = Vocabulary(
     "web",
@@ -44,6 +56,11 @@ ROOMS = by_room([MAIL, WEB])
     [
         ("mail.rcpt", {"recipient": "*@x.test", "role": "mta"}, {"refuse": "550 $recipient"}, {("mail", "rcpt")}),
         ("mail.rcpt", {"size": [">5", "17", "*"], "tls": True, "body": "8bit*"}, {"delay": 1}, {("mail", "rcpt")}),
+        ("mail.rcpt", {"size": ">=2 <3"}, {"delay": 1}, {("mail", "rcpt")}),
+        ("mail.rcpt", {"size": [2.0, "<0.5", ">999.5"]}, {"delay": 1}, {("mail", "rcpt")}),
+        ("mail.rcpt", {"account": "*@x.test"}, {"delay": 1}, {("mail", "rcpt")}),
+        ("mail.connect", {"account": ["*@x.test", "/^$/"]}, {"reset": True}, {("mail", "connect")}),
+        ("mail.tls", {"server_name": "*.x?.test"}, {"tls": "wrong_host"}, {("mail", "tls")}),
         ("*.connect", {}, {"reset": True}, {("mail", "connect"), ("web", "connect")}),
         ("mail.*", {}, {"refuse": "550"}, {("mail", "rcpt")}),
         ("*", {"path": "/a/*"}, {"respond": {"status": 404}}, {("web", "request")}),
@@ -90,6 +107,25 @@ def test_what_may_be_an_address(peer: str) -> None:
         ("mail.rcpt", {"size": ">1000"}, {"refuse": "x"}, "where.size", "no value lies there"),
         ("mail.rcpt", {"size": "<0"}, {"refuse": "x"}, "where.size", "no value lies there"),
         ("mail.rcpt", {"size": -1}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"size": 1.5}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"size": ">2 <3"}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"size": ">999.5 <1000"}, {"refuse": "x"}, "where.size", "no value lies there"),
+        ("mail.rcpt", {"account": "*@x.test", "role": "mta"}, {"refuse": "x"}, "where.account", "nobody has logged in"),
+        ("mail.connect", {"account": "*@x.test"}, {"reset": True}, "where.account", "nobody has logged in"),
+        (
+            "mail.tls",
+            {"server_name": "mail x"},
+            {"tls": "expired"},
+            "where.server_name",
+            "no value of mail.tls matches",
+        ),
+        (
+            "mail.tls",
+            {"server_name": "x.test:25"},
+            {"tls": "expired"},
+            "where.server_name",
+            "no value of mail.tls matches",
+        ),
         ("mail.rcpt", {"tls": "yes"}, {"refuse": "x"}, "where.tls", "a flag"),
         ("mail.rcpt", {"body": "binary*"}, {"refuse": "x"}, "where.body", "no value of mail.rcpt matches"),
         *[

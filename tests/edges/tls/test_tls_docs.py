@@ -11,7 +11,7 @@ import pytest
 from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.tls.recipes import RECIPES
-from portyard.pop3.core.verbs import VOCABULARY
+from portyard.console.rules import vocabularies
 from tests.edges.tls.matrix import table
 
 TEXT = (Path(__file__).parents[3] / "docs" / "tls.md").read_text()
@@ -23,7 +23,7 @@ def test_the_table_is_true() -> None:
 
 @pytest.mark.parametrize("written", re.findall(r'^\{"on".*\}$', TEXT, re.MULTILINE))
 def test_an_example_is_a_rule(written: str) -> None:
-    assert check(parse_rule(json.loads(written)), {"pop3": VOCABULARY}, recipes=RECIPES)
+    assert check(parse_rule(json.loads(written)), vocabularies(), recipes=RECIPES)
 
 
 def test_there_are_examples() -> None:
