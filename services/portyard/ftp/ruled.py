@@ -16,6 +16,7 @@ from portyard.commons.scenario.actions import (
     action_name,
 )
 from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.glance import Glance
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.tls.descriptions import alert_of
 from portyard.commons.wire.obey import faults_of
@@ -23,7 +24,7 @@ from portyard.commons.yard import Connection
 from portyard.ftp.commands import DATA_COMMANDS
 from portyard.ftp.core.addresses import HostPort
 from portyard.ftp.core.listing import strip_options
-from portyard.ftp.core.verbs import ALIKE, BARE, PHASES, SELF_CONTAINED, fields_of, path_field, verb_of
+from portyard.ftp.core.verbs import BARE, NAMING, PATHS, PHASES, SELF_CONTAINED, fields_of, path_of, verb_of
 from portyard.ftp.data import Passive
 from portyard.ftp.private import Data
 from portyard.ftp.scripted import HUNG_UP, Scripted
@@ -55,6 +56,7 @@ class Ruled(Scripted):
         self._lie: Verdict | None = None
         self._faults: tuple[Action, ...] | None = None
         self._kept: list[socket.socket] = []
+        self._paths: Glance[str] | None = None  # where rules look at what commands name, once there is one
         super().__init__(room, connection, sock)
         if connection.unready is not None:
             connection.unready.reset = self._reset
@@ -101,12 +103,13 @@ class Ruled(Scripted):
 
     def _heeds(self, gate: SessionGate, text: str, command: str, argument: str) -> bool:
         """Whether a command has to be asked about, which takes a task of its own."""
-        alike = ALIKE.get(command)
-        if alike is not None:
-            # Of one file several things are asked, and of one directory: then the second and third is known by the first.
-            named = ("/" if argument[:1] == "/" else self._folder(), argument)
-            path = partial(path_field, *named)
-            return gate.heeds(alike, path, None, named) and gate.heeds(verb_of(command), path)
+        verb = NAMING.get(command)
+        if verb is not None:
+            path = path_of(self.fs.cwd if self.authenticated else "/", argument)
+            paths = self._paths
+            if paths is None:
+                paths = self._paths = Glance(gate, PATHS, "path", (), _path_field)
+            return paths.heeds(path, path, ()) and gate.heeds(verb, {"path": path})
         if command in BARE:
             return gate.heeds(BARE[command], _NOTHING)
         if command in _ALWAYS_ASKED:
@@ -322,3 +325,7 @@ class Ruled(Scripted):
         if verdict.recipe is not None:
             return await self.terms_of(verdict.recipe, asking)
         return await super().choose_terms(channel, server_name, asking)
+
+
+def _path_field(path: str) -> dict[str, Scalar]:
+    return {"path": path}

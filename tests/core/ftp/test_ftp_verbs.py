@@ -12,7 +12,7 @@ from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.ftp.card import CARD
-from portyard.ftp.core.verbs import ALIKE, BARE, PHASES, VOCABULARY, fields_of, path_field, verb_of
+from portyard.ftp.core.verbs import BARE, NAMING, PATHS, PHASES, VOCABULARY, fields_of, path_of, verb_of
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,14 @@ def test_a_path_has_no_dots_left(folder: list[str], named: str) -> None:
     assert fields_of("size", "SIZE", named, here, 0) == {"path": meant}
 
 
-@pytest.mark.parametrize("command", ALIKE)
+@pytest.mark.parametrize("command", NAMING)
 @given(folder=st.sampled_from(["/", "/d"]), named=st.text("ab./ ", max_size=8))
-def test_those_that_are_alike_say_the_same(command: str, folder: str, named: str) -> None:
+def test_some_say_nothing_but_a_path(command: str, folder: str, named: str) -> None:
     verb = verb_of(command)
-    assert verb in ALIKE[command]
+    assert NAMING[command] == verb
+    assert verb in PATHS
     assert VOCABULARY.verbs[verb].magic in (None, "path")
-    assert fields_of(verb, command, named, folder, 7) == path_field(folder, named)
+    assert fields_of(verb, command, named, folder, 7) == {"path": path_of(folder, named)}
 
 
 def test_of_some_there_is_nothing_to_tell() -> None:

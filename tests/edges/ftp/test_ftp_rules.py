@@ -13,7 +13,7 @@ import pytest
 
 from portyard.commons.scenario.model import Scalar
 from portyard.ftp import ruled
-from portyard.ftp.core.verbs import VOCABULARY, path_field
+from portyard.ftp.core.verbs import VOCABULARY
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import LIMIT_S, PASSWORD, USER, Client, Ftp, Pipe, open_ftp
 
@@ -602,14 +602,16 @@ def test_a_repeated_line_is_asked_about_again_when_it_means_something_else(tmp_p
     run(go())
 
 
-def test_what_was_asked_of_a_file_is_known_by_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolved: list[tuple[str, str]] = []
+def test_paths_that_nobody_means_are_known_without_their_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
 
-    def resolve(folder: str, named: str) -> dict[str, Scalar]:
-        resolved.append((folder, named))
-        return path_field(folder, named)
+    def look(path: str) -> dict[str, Scalar]:
+        looked_at.append(path)
+        return {"path": path}
 
-    monkeypatch.setattr(ruled, "path_field", resolve)
+    monkeypatch.setattr(ruled, "_path_field", look)
 
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
@@ -623,7 +625,6 @@ def test_what_was_asked_of_a_file_is_known_by_the_next_command(tmp_path: Path, m
             assert (await client.ask("SIZE ../f")).startswith("213")
             assert await client.ask("DELE f") == "550 not this f"
             assert [(await client.ask(line))[:3] for line in ("DELE /f", "RMD /d")] == ["250", "250"]
-            assert resolved.count(("/", "f")) == 1  # nothing that is asked of a file may mean this one
-            assert resolved.count(("/", "e")) == 1 + 2  # something may, and of MDTM that is looked at by itself
+            assert looked_at == ["/f", "/e", "/e", "/e", "/d/f"]  # by the first it is known that it takes a path
 
     run(go())

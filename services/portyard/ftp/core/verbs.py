@@ -165,12 +165,10 @@ COMMANDS = frozenset(_VERBS)
 SELF_CONTAINED = frozenset(name for name, verb in _COMMANDS.items() if not verb.fields.keys() & {"path", "offset"})
 """The verbs whose fields follow from the line alone, wherever one is."""
 
-# Clients ask several of these of one file, and of one directory. All have nothing but the path as a field, which is all of the argument,
-# and magic is looked for nowhere else.
-_FILE_VERBS = ("size", "mdtm", "mlst", "dele", "rnfr", "rnto")
-_FOLDER_VERBS = ("cwd", "mkd", "rmd")
-ALIKE = {name: verbs for verbs in (_FILE_VERBS, _FOLDER_VERBS) for name, verb in _VERBS.items() if verb in verbs}
-"""By command, the verbs about which a rule book can be asked at once: their events say the same."""
+PATHS = ("size", "mdtm", "mlst", "cwd", "mkd", "rmd", "dele", "rnfr", "rnto")
+"""Verbs whose events say nothing but a path, which is all of the argument; nor is magic looked for anywhere else in them."""
+NAMING = {name: verb for name, verb in _VERBS.items() if verb in PATHS}
+"""These verbs, by command."""
 
 BARE = {name: verb for name, verb in _VERBS.items() if not _COMMANDS[verb].fields}
 """The verbs of the commands about which there is nothing to tell."""
@@ -195,7 +193,7 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
     if declared is _ARGUMENT:
         return {"argument": argument}
     if declared is _PATH:
-        return path_field(folder, argument.partition(" ")[2] if verb == "mfmt" else argument)
+        return {"path": path_of(folder, argument.partition(" ")[2] if verb == "mfmt" else argument)}
     if not declared:
         return {}
     values: dict[str, Scalar] = {
@@ -206,18 +204,13 @@ def fields_of(verb: str, command: str, argument: str, folder: str, offset: int) 
         "offset": offset,
     }
     if "path" in declared:
-        values |= path_field(folder, argument)
+        values["path"] = path_of(folder, argument)
     return {name: values[name] for name in declared}
 
 
-def path_field(folder: str, named: str) -> dict[str, Scalar]:
-    """The one field of the verbs in `ALIKE`: the path that is meant, without dots.
-
-    What most clients name is one already, or one name in the current directory.
-    """
+def path_of(folder: str, named: str) -> str:
+    """The path that is meant, without dots. What most clients name is one already, or one name in the current directory."""
     path = named if named[:1] == "/" else f"/{named}" if folder == "/" else f"{folder}/{named}"
-    if "/." in path or "//" in path or path[-1] == "/":  # else nothing has to be resolved
-        path = "/" + posixpath.normpath(path).lstrip(
-            "/"
-        )  # POSIX keeps two at the beginning, of which our files know nothing
-    return {"path": path}
+    if path != "/" and ("/." in path or "//" in path or path[-1] == "/"):  # else nothing has to be resolved
+        return "/" + posixpath.normpath(path).lstrip("/")  # POSIX keeps two at the beginning: to our files they are one
+    return path
