@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -104,7 +105,9 @@ def explained(error: SandboxError | RuleError | ClockError) -> ProblemError:
 
 
 def _plain(value: object) -> object:
-    """The value as JSON can show it."""
+    """The value as JSON can show it: it has no inf and no nan, which TOML has."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     try:
         msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, UnicodeEncodeError):

@@ -314,6 +314,28 @@ def test_a_key_that_stands_twice_in_toml(tmp_path: Path, text: str, key: str, to
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "key", "value"),
+    [
+        (RULES, '[[rule]]\non = "smtp.mail"\nthen = {delay = 1}\nchance = nan', "rule[0].chance", "nan"),
+        (RULES, '[[rule]]\non = "smtp.mail"\nthen = {delay = -inf}', "rule[0].then.delay", "-inf"),
+        (RULES, '[[rule]]\non = "smtp.mail"\nthen = {delay = 1}\nwhere = {size = inf}', "rule[0].where.size", "inf"),
+        ("personas/imap/mine", "failed_login_delay_s = nan", "failed_login_delay_s", "nan"),
+        ("personas/imap/mine", "limits = {connections = inf}", "limits.connections", "inf"),
+    ],
+)
+def test_numbers_that_json_does_not_have(tmp_path: Path, path: str, text: str, key: str, value: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.ask("POST", "sandboxes", 201, {"name": "t1"})
+            method = "POST" if path == RULES else "PUT"
+            problem = await client.problem(method, path, 422, data=text.encode(), headers=TOML)
+            assert (problem["key"], problem["value"]) == (key, value)
+            assert problem["allowed"]
+
+    run(main())
+
+
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"name":' * 100_000, b'{"name": "\xff"}', b"{", b"\xef\xbb\xbf{}"])
 @pytest.mark.parametrize("path", ["sandboxes", RULES])
 def test_what_is_no_json(tmp_path: Path, path: str, body: bytes) -> None:
