@@ -245,6 +245,29 @@ def test_a_reset_reaches_a_room_that_a_stall_hides(loop: str) -> None:
 
 
 @loops
+@pytest.mark.parametrize("both", [True, False])
+def test_a_client_that_has_gone_behind_an_end_that_a_stall_hides(loop: str, both: bool) -> None:
+    """The end itself tells nobody: it may be half a close, behind which the client still waits for its answer."""
+
+    async def go() -> None:
+        async with line([("up", Stall()), *([("down", Stall())] if both else [])]) as wired:
+            await wired.client.send(b"never")
+            wired.client.end_writing()
+            await wired.room.send(b"ping")
+            if not both:
+                assert await wired.client.exactly(4) == b"ping"
+            while not wired.relay._up.input_over:
+                await asyncio.sleep(0)
+            assert not wired.relay.closed
+            assert wired.room.nothing_now()
+            wired.client.reset()
+            assert await wired.room.until_reset() == b""
+            await wired.over()
+
+    run(go(), loop)
+
+
+@loops
 def test_a_reset_behind_an_end_that_is_on_its_way(loop: str) -> None:
     async def go() -> None:
         async with line([("up", Latency(0.3))]) as wired:

@@ -128,7 +128,7 @@ class Relay:
         for way, other in ((self._up, self._down), (self._down, self._up)):
             if self._ending or not way.quiet or not is_gone(way.source):
                 continue
-            if not way.input_over:
+            if not way.input_over or way.stuck:  # behind an end that is never told
                 way.source_lost()
             elif way.over:
                 self.close()

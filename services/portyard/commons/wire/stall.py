@@ -14,6 +14,9 @@ from portyard.commons.wire.units import FOREVER, End, Flow, Unit, at_least
 class Stall:
     """A line that goes quiet behind its nth octet. Ends wait like octets; what waits is bounded, then the sender waits in TCP.
 
+    An end may be half a close, behind which its peer waits for an answer: nobody hears of it, and nothing is let go of. A peer that is gone
+    altogether is another matter: its RST overtakes what never comes.
+
     Attributes:
         after_octets: So many are carried first, exactly.
         for_s: It goes on after so many seconds; None for never.
