@@ -81,7 +81,7 @@ def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]
     return [
         {
             "on": on,
-            "where": {name: _peer(number) if name == "peer" else _pattern(kind, number)},
+            "where": {name: _peer(number) if name == "peer" else _pattern(name, kind, number)},
             "then": {"hang_up": True},
         }
         for number, (on, name, kind) in zip(range(count), places, strict=False)
@@ -93,10 +93,12 @@ def _peer(number: int) -> str:
     return (f"10.{high}.{low}.7", f"10.{high}.{low}.*", rf"/^10\.{high}\.{low}\./")[number % 3]
 
 
-def _pattern(kind: FieldKind, number: int) -> str | int:
+def _pattern(name: str, kind: FieldKind, number: int) -> str | int:
     if kind is FieldKind.NUMBER:
         return 1_000_000_000 + number if number % 2 else f">{1_000_000_000 + number}"
     text = _TEXTS[number % len(_TEXTS)](number)
+    if name == "server_name":
+        text = text.replace("@", "-")  # no host has one
     return f"/{text}" if kind is FieldKind.PATH and text[0] not in "/*" else text
 
 
