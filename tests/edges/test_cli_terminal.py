@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -41,7 +42,7 @@ def test_no_word_of_a_help_text_is_taken_for_markup() -> None:
 
 
 def on_a_terminal(*words: str, folder: Path, **environment: str) -> str:
-    """What a command writes to a terminal of 100 columns."""
+    """What a command writes to a terminal, of 100 columns where COLUMNS doesn't say otherwise."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
@@ -50,7 +51,7 @@ def on_a_terminal(*words: str, folder: Path, **environment: str) -> str:
             stdout=theirs,
             stderr=theirs,
             cwd=folder,
-            env=clean_environment(TERM="xterm-256color", COLUMNS="100", **environment),
+            env=clean_environment(**{"TERM": "xterm-256color", "COLUMNS": "100", **environment}),
         )
         os.close(theirs)
         said = b""
@@ -95,3 +96,8 @@ def test_tail_follows_in_colour_on_a_terminal_only(tmp_path: Path) -> None:
         listed = on_a_terminal("mail", folder=tmp_path, **asked)
         assert COLOUR.search(listed)
         assert "one@portyard.test" in listed
+
+        narrow = COLOUR.sub("", on_a_terminal("sessions", folder=tmp_path, COLUMNS="60", **asked))
+        ids = [each["id"] for each in json.loads(portyard("sessions", "--json", cwd=tmp_path, **asked).stdout)]
+        assert ids
+        assert all(each in narrow for each in ids)  # to be copied

@@ -52,7 +52,8 @@ def table(
     widths = [max([len(title), *(row[column].cell_len for row in cells)]) for column, title in enumerate(titles)]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
-        shown.add_column(title, no_wrap=title == giving, overflow="fold", justify="right" if title in right else "left")
+        whole = title in (giving, titles[0])  # a name or id in two pieces could be neither read nor copied
+        shown.add_column(title, no_wrap=whole, overflow="fold", justify="right" if title in right else "left")
     if giving:  # Rich would rather fold the others
         column = titles.index(giving)
         left = screen.width - GAP * (len(titles) - 1) - sum(widths) + widths[column]
