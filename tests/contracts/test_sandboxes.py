@@ -82,7 +82,22 @@ def test_a_sandbox_owns_its_domains_and_is_known_everywhere(engine: str, tmp_pat
         ),
         *(
             ({"name": "t2", "domains": (domain,)}, SandboxError, "domains")
-            for domain in ("", ".", "a b", "-a.test", "a..b", "x" * 64 + ".test", "a." * 130 + "b", "*.test", "ä.test")
+            for domain in (
+                "",
+                ".",
+                "a b",
+                "-a.test",
+                "a..b",
+                "x" * 64 + ".test",
+                "a." * 130 + "b",
+                "*.test",
+                "ä.test",
+                "127.0.0.1",
+                "mail.7",
+                "10",
+                "localhost",
+                "LOCALHOST.",
+            )
         ),
         ({"name": "t2", "domains": ("a.test",) * 1001}, SandboxError, "domains"),
         ({"name": "t2", "capture": "all"}, SandboxError, "capture"),

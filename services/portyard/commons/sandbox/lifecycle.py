@@ -24,7 +24,8 @@ from portyard.commons.tls.recipes import RECIPES
 COUNTER = "sandboxes"
 # Moved by reset and delete after COUNTER, in this order: who still holds the old generation then holds the old account numbers too.
 _FOLLOWERS = ("accounts", "clocks", "records", "journal")
-RESERVED = frozenset({DEFAULT, "localhost", "test", "example", "invalid"})
+LOCALHOST = "localhost"  # of requests that name no sandbox: a domain of this name would take them from all others
+RESERVED = frozenset({DEFAULT, LOCALHOST, "test", "example", "invalid"})
 CERTIFICATES = frozenset(name.replace("_", "-") for name in RECIPES)
 """Labels that ask for a certificate in front of any domain: a sandbox of such a name would show it on its own."""
 CAPTURES = ("any", "own")
@@ -211,6 +212,11 @@ def _domain(value: str) -> str:
     lowered = value.lower().removesuffix(".") if isinstance(value, str) else ""
     if len(lowered) > _HOST_LIMIT or not all(_LABEL.fullmatch(label) for label in lowered.split(".")):
         raise SandboxError("domains", value, "host names such as mail.example", "no host name")
+    if lowered.rpartition(".")[2].isdecimal():  # RFC 1123 §2.1: what ends in a number is no name, but an address
+        raise SandboxError("domains", value, "host names such as mail.example", "an address, which nobody owns")
+    if lowered == LOCALHOST:
+        reason = "whoever comes to an address of the testbed may call it so"
+        raise SandboxError("domains", value, "another name, such as mail.example", reason)
     return lowered
 
 
