@@ -9,20 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SIGNS: Final = (
-    ("k", ("token", "cookie", "key")),
-    ("w", ("passw", "pwd")),
-    ("z", ("authorization",)),
-    ("@", ("://",)),
-    ("passp", ()),
-    ("secret", ()),
-    ("assertion", ()),
-    ("code", ()),
-    ("bearer ", ()),
-    ("basic ", ()),
-)
-"""One of them is in whatever holds a secret that is known here, with one of those that stand behind it if there are any: most bodies hold
-none, and cost no more than this look. For a letter that is rare the look takes a third of the time that it takes for a word."""
 _WORD: Final = (
     rb"(?:passw(?:or)?d(?:[_-]?(?:\d|confirm(?:ation)?|again|repeat))?|pwd|passphrase|secret|token|authorization|cookies?"
     rb"|api[_-]?key|client_assertion)"
@@ -61,14 +47,20 @@ def masked(octets: bytes) -> bytes:
 
 
 def _is_suspicious(text: str) -> bool:
-    for sign, words in _SIGNS:
-        if sign in text:
-            if not words:
-                return True
-            for word in words:
-                if word in text:
-                    return True
-    return False
+    """Whether a text has in it what every secret has that is known here: most bodies haven't, and cost no more than this look.
+
+    Written out, and first a rare letter where words share one: to look for a letter takes a third of the time that a word takes.
+    """
+    return (
+        ("k" in text and ("token" in text or "cookie" in text or "key" in text))
+        or ("w" in text and ("passw" in text or "pwd" in text))
+        or ("z" in text and "authorization" in text)
+        or ("@" in text and "://" in text)
+        or ("ass" in text and ("passp" in text or "assertion" in text))
+        or ("b" in text and ("bearer " in text or "basic " in text))
+        or "secret" in text
+        or "code" in text
+    )
 
 
 def _blank(found: re.Match[bytes]) -> bytes:
