@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from portyard.commons.exchange_answers import Said, refusal, stub
+from portyard.commons.exchange_outlook import path_of
 from portyard.commons.exchange_writer import HungUpError, begin, interrupt, writer_of
 from portyard.commons.naming import Naming
 from portyard.commons.scenario.actions import (
@@ -80,12 +81,12 @@ def basic_user(headers: Mapping[str, str]) -> str:
 
 def head_of(request: web.Request) -> dict[str, Scalar]:
     """The fields of `exchange_words.HEAD` and `CONTENT`."""
-    protocol, target, came = cast("HostedProtocol", request._protocol), request.raw_path, request._message.raw_headers
+    protocol, target = cast("HostedProtocol", request._protocol), request._message.path
     known, fields = protocol.described
-    if known != came:
-        protocol.described = came, fields = came, _described(request.headers)
+    if known is not protocol.came:
+        protocol.described = protocol.came, fields = protocol.came, _described(request.headers)
     query = target.partition("#")[0].partition("?")[2] if "?" in target else ""
-    return {"method": request.method, "path": request.path, "query": query, **fields}
+    return {"method": request._method, "path": path_of(request), "query": query, **fields}
 
 
 def _described(headers: Mapping[str, str]) -> dict[str, Scalar]:
@@ -121,17 +122,14 @@ class Rest:
 async def ruled(protocol: HostedProtocol, request: web.Request, house: House, within: Handle) -> web.StreamResponse:
     """The answer to a request as the rules want it; `within` is the true one."""
     rest, protocol.rest = protocol.rest, None
-    if rest is not None and rest.pattern.matches(f"{request.method} {request.raw_path}"):
-        await protocol.resolve(request)
-        return await play(protocol, request, rest.steps)
+    if rest is not None:
+        if rest.pattern.matches(f"{request.method} {request.raw_path}"):
+            await protocol.resolve(request)
+            return await play(protocol, request, rest.steps)
+        if protocol.outlook is None or not protocol.outlook.minds(request, protocol.came):
+            return await within(request)
     gate = protocol.connection.gate
-    if gate is None:
-        return await within(request)
-    gate.account = ""  # each request brings its own credentials
-    message = request._message
-    asked = (message.method, message.path, message.raw_headers)
-    if not gate.heeds(house.verbs, lambda: house.describe(request)[1], None, asked):
-        return await within(request)
+    assert gate is not None
     verb, fields = house.describe(request)
     verdict = await gate.ask(verb, **fields)
     if verdict is None:

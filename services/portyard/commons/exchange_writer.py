@@ -14,8 +14,9 @@ from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from portyard.commons.exchange_answers import refusal, stub
+from portyard.commons.exchange_outlook import ANSWER, path_of
 from portyard.commons.scenario.actions import action_name
-from portyard.commons.scenario.engine import SessionGate, Stamp
+from portyard.commons.scenario.engine import Stamp
 from portyard.commons.scenario.model import Scalar, Verdict
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 PIECE = 1024  # octets of a body between two questions, while a rule may mean them
 HUNG_UP = "hung up by a rule"  # why the connection was closed, for the journal
-_ANSWER = ("response", "headers", "body")
 
 
 class HungUpError(ConnectionResetError):
@@ -92,7 +92,7 @@ class RuledWriter(StreamWriter):
 
     async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
         """Send the head, unless a rule wants something else; it may leave together with the first of the body."""
-        self._status = int(status_line.split(" ", 2)[1])
+        self._status = int(status_line[9:12])  # "HTTP/1.1 200 OK"
         if self.lie is not None:
             return
         armed = self.asking and self._may_be_meant()
@@ -110,12 +110,18 @@ class RuledWriter(StreamWriter):
 
     def _may_be_meant(self) -> bool:
         """Whether a rule may mean this answer's head or, where the whole body is one short piece, its body."""
-        gate, request = self.host.connection.gate, self._request
-        if gate is None or request is None:
+        gate, outlook, request = self.host.connection.gate, self.host.outlook, self._request
+        if gate is None or request is None or outlook is None:
+            return False
+        foreseen, expected, outlook.status = outlook.foreseen, outlook.status, self._status
+        if foreseen is not None and expected == self._status and foreseen == gate.stamp:
+            self._quiet = foreseen
+            return False
+        if not gate.armed:
             return False
         self._quiet, message = gate.stamp, request._message
         answer = message.method, message.path, self._status
-        if gate.heeds(_ANSWER, lambda: self._fields(request, 0), None, answer):
+        if gate.heeds(ANSWER, lambda: self._fields(request, 0), None, answer):
             self._quiet = None
         return self._quiet is None
 
@@ -141,7 +147,7 @@ class RuledWriter(StreamWriter):
         return gate.ask(verb, **fields) if gate.heeds(verb, fields) else NOTHING
 
     def _fields(self, request: web.BaseRequest, octets: int | None) -> dict[str, Scalar]:
-        fields: dict[str, Scalar] = {"method": request.method, "path": request.path, "status": self._status}
+        fields: dict[str, Scalar] = {"method": request.method, "path": path_of(request), "status": self._status}
         if octets is not None:
             fields["octets"] = octets
         return fields
@@ -174,28 +180,29 @@ class RuledWriter(StreamWriter):
         """Send the last of the body; to be awaited."""
         if self.lie is not None:
             return _nothing()
-        gate = self.host.connection.gate
-        if chunk and self.asking and gate is not None and gate.armed and self._minds(gate, len(chunk)):
+        if chunk and self.asking and self._minds(len(chunk)):
             return self._end_in_pieces(chunk)
-        self._ended(chunk)
+        if self._request is not None:
+            self.host.bodies.ended(chunk, self._request)
         return super().write_eof(chunk)
 
-    def _ended(self, chunk: bytes) -> None:
-        """Note that the body is complete."""
-        if self._request is not None:
-            self.host.bodies.ended(chunk, self._request.headers)
-
-    def _minds(self, gate: SessionGate, octets: int) -> bool:
+    def _minds(self, octets: int) -> bool:
         """Whether the last of a body has to go in pieces that rules are asked about; where it is one piece they are asked at once."""
+        gate, quiet = self.host.connection.gate, self._quiet
+        if gate is None:
+            return False
+        if quiet is not None and octets <= PIECE and not self._sent and quiet == gate.stamp:
+            return False
+        if not gate.armed:
+            return False
         if octets > PIECE or self._request is None:
             return gate.asks("body")
-        if not self._sent and self._quiet is not None and self._quiet == gate.stamp:
-            return False
         return gate.heeds("body", self._fields(self._request, self._sent))
 
     async def _end_in_pieces(self, chunk: bytes) -> None:
         await self._write_pieces(memoryview(chunk))
-        self._ended(b"")
+        assert self._request is not None
+        self.host.bodies.ended(b"", self._request)
         await super().write_eof()
 
     def set_eof(self) -> None:

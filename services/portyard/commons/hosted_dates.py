@@ -8,7 +8,7 @@ from email.utils import formatdate
 from aiohttp import hdrs, web
 
 from portyard.commons.clocks import SqlClocks
-from portyard.commons.hosting import hosted
+from portyard.commons.hosted_requests import hosted
 
 
 def dating(clocks: SqlClocks) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

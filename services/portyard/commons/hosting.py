@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
-from portyard.commons.card import TlsMode
 from portyard.commons.exchange import House, Rest, ruled
 from portyard.commons.exchange_answers import unknown
 from portyard.commons.exchange_notes import told_error
+from portyard.commons.exchange_outlook import Outlook
 from portyard.commons.exchange_writer import HUNG_UP, HungUpError, RuledWriter
 from portyard.commons.gentle import GentleTransport, kept, see_off
+from portyard.commons.hosted_requests import SERVER, before_response, hosted, is_secure, prefix_of
 from portyard.commons.hosting_bodies import BodyNotes
-from portyard.commons.hosting_notes import HeadNotes, note_request, note_response
+from portyard.commons.hosting_notes import HeadNotes, note_request, tell_response
 from portyard.commons.hosting_parser import DEFAULT_LIMITS, FIRST_OCTETS, HostingLimits, careful_parser
 from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of, refusal_of
 from portyard.commons.naming import MARKS, UnknownSandboxError, may_name, split_prefix
@@ -29,7 +31,8 @@ from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.model import Scalar
 from portyard.commons.yard import Connection
 
-SERVER = "Portyard"
+__all__ = ["DEFAULT_LIMITS", "HostedProtocol", "Hosting", "hosted", "is_secure"]
+
 LOGGER = logging.getLogger("portyard.hosting")
 
 
@@ -43,6 +46,11 @@ class HostedProtocol(web.RequestHandler):
         journalled: Whether requests and responses are noted in the log.
         app: The application.
         house: What rules and sandboxes mean to the room; None for one that obeys none and is in none.
+
+    Attributes:
+        came: The header fields of the last request, the same object for as long as they are the same.
+        described: What they tell to rules, and the fields of which that is true.
+        outlook: What rules may mean of its exchanges.
     """
 
     def __init__(
@@ -74,7 +82,10 @@ class HostedProtocol(web.RequestHandler):
         self.logins: set[str] = set()
         self.heads = HeadNotes()
         self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
+        self.came: tuple[tuple[bytes, bytes], ...] = ()
         self.described: tuple[object, dict[str, Scalar]] = (None, {})
+        gate = connection.gate
+        self.outlook = None if gate is None or house is None else Outlook(gate, house.verbs, house.describe)
         self.sandbox = DEFAULT
         self.rest: Rest | None = None
         self.hushed = False
@@ -83,6 +94,7 @@ class HostedProtocol(web.RequestHandler):
         self._app = app
         self._house = house
         self._home = DEFAULT  # the sandbox of requests that name none
+        self._settled = ""  # the sandbox that the last request was in
         assert self._request_handler is not None
         assert self._request_factory is not None
         self._within = self._request_handler
@@ -134,6 +146,7 @@ class HostedProtocol(web.RequestHandler):
             finished = await super().finish_response(request, resp, start_time)
             if isinstance(writer, RuledWriter) and writer.lie is not None:
                 writer.another()  # the truth went into this one, which wrote nothing
+                writer.lie.headers.setdefault("Server", SERVER)  # no application is asked where there was no request
                 finished = await super().finish_response(request, writer.lie, start_time)
             return finished
         finally:
@@ -170,9 +183,15 @@ class HostedProtocol(web.RequestHandler):
         if self.connection.gate is not None:
             self.connection.gate.account = account
 
+    def _part(self) -> None:
+        """Note that what was noted last, a request, may be in another sandbox than what was before."""
+        if self.journalled:
+            self.connection.log.part()
+
     def join(self, sandbox: str) -> None:
         """Note which sandbox the requests are in, when it changes."""
         self.connection.log.join(sandbox)
+        self._settled = sandbox
         if sandbox != self.sandbox:
             self.sandbox = sandbox
             if self.connection.gate is not None:
@@ -185,6 +204,10 @@ class HostedProtocol(web.RequestHandler):
             target, prefix = split_prefix(message.path)
             path, query = target.partition("#")[0].partition("?")[0], message.url.raw_query_string
             message = message._replace(path=target, url=URL.build(path=path, query_string=query, encoded=True))
+        if message.raw_headers != self.came:
+            self.came = message.raw_headers
+        if self.outlook is not None:
+            self.outlook.foreseen = None
         ruled_writer = RuledWriter(self, writer.loop)
         request = self._make_request(message, payload, protocol, ruled_writer, task)
         ruled_writer.begin(request, prefix)
@@ -194,15 +217,16 @@ class HostedProtocol(web.RequestHandler):
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         prefix = prefix_of(request)
         if self.journalled:
-            note_request(self.connection, self.heads, request, prefix)
-            if request.can_read_body:
+            note_request(self.connection, self.heads, request, prefix, self.came)
+            if request._payload is not EMPTY_PAYLOAD and request.can_read_body:
                 self.bodies.asked(request.content)
-            self.connection.log.part()
         try:
             if request.method == "CONNECT":
+                self._part()
                 await self.resolve(request)
                 return no_tunnel(request)
             if self._house is None:
+                self._part()
                 return await self._within(request)
             return await self._housed(request, self._house, prefix)
         except HungUpError:
@@ -219,6 +243,7 @@ class HostedProtocol(web.RequestHandler):
         """Find a request's sandbox, and deal with it as the rules want it."""
         headers, login = request.headers, house.login(request)
         if prefix or login is not None or may_name(headers):
+            self._part()
             try:
                 self.join(await house.naming.sandbox_of(headers, prefix, login, self._home, self.connection.home))
             except UnknownSandboxError as error:
@@ -226,9 +251,10 @@ class HostedProtocol(web.RequestHandler):
                 await self.resolve(request)
                 return unknown(error)
         else:
+            if self._settled != self._home:  # else nothing is parted: it goes on where it was
+                self._part()
             self.join(self._home)
-        gate = self.connection.gate
-        if self.rest is None and (gate is None or not gate.armed):
+        if self.rest is None and (self.outlook is None or not self.outlook.minds(request, self.came)):
             return await self._within(request)
         return await ruled(self, request, house, self._within)
 
@@ -245,8 +271,11 @@ class HostedProtocol(web.RequestHandler):
         if self.journalled:
             if self.bodies.content is not None:
                 self.bodies.received()
-            if note_response(self.connection, self.heads, status_line, headers, octets):
+            heads = self.heads
+            if octets is None or octets != heads.answered:
+                tell_response(heads, status_line, headers, octets)
                 self.bodies.coded = "Content-Encoding" in headers
+            self.connection.log.told("reply", heads.response)
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""
@@ -312,7 +341,7 @@ class Hosting:
         self._journalled = journalled
         self._protocol_class = protocol_class
         self._protocols: WeakSet[HostedProtocol] = WeakSet()
-        app.on_response_prepare.append(_before_response)
+        app.on_response_prepare.append(before_response)
         # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=limits.grace_s)
 
@@ -354,52 +383,3 @@ class Hosting:
         for transport in leaving:
             transport.abort()
         await see_off(socks)
-
-
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def hosted(request: web.BaseRequest) -> HostedProtocol:
-    """The protocol object that a request came by."""
-    protocol = request.protocol
-    assert isinstance(protocol, HostedProtocol)
-    return protocol
-
-
-def connection_of(request: web.BaseRequest) -> Connection:
-    """The connection that a request came by."""
-    return hosted(request).connection
-
-
-EXACT = web.RequestKey("exact", bool)
-"""Set in a request whose Location is to stay as it is."""
-
-
-def prefix_of(request: web.BaseRequest) -> str:
-    """The prefix of the path that named a request's sandbox, or ""."""
-    writer = request._payload_writer
-    return writer.prefix if isinstance(writer, RuledWriter) else ""
-
-
-def target_of(request: web.BaseRequest) -> str:
-    """The request's target as it was sent."""
-    return prefix_of(request) + request._message.path
-
-
-def scheme_of(request: web.BaseRequest, plain: str, secure: str) -> str:
-    """Which of two scheme names a request came by."""
-    return secure if is_secure(request) else plain
-
-
-def is_secure(request: web.BaseRequest) -> bool:
-    """Whether TLS is below the request's connection."""
-    return connection_of(request).port.tls is TlsMode.IMPLICIT or request.secure
-
-
-async def _before_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    response.headers["Server"] = SERVER
-    prefix = prefix_of(request)
-    if prefix and request.get(EXACT) is None:
-        location = response.headers.get("Location", "")
-        if location.startswith("/") and not location.startswith("//"):
-            response.headers["Location"] = prefix + location  # where it leads is in the same sandbox

@@ -6,9 +6,9 @@ a request's body is fed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol, cast
 
+from aiohttp import web
 from aiohttp.streams import StreamReader
 
 from portyard.commons.exchange_notes import SECRET_FIELDS, as_fields
@@ -76,17 +76,17 @@ class BodyNotes:
             self._kept += bytes(chunk[:room])
         self._octets += len(chunk)
 
-    def ended(self, chunk: bytes, fields: Iterable[str]) -> None:
+    def ended(self, chunk: bytes, request: web.BaseRequest) -> None:
         """The last of the response's body goes out.
 
         Args:
             chunk: It.
-            fields: The names of the request's header fields.
+            request: What it answers.
         """
         octets = len(chunk)
         if self._octets or self.coded or not 0 < octets <= self._limit:
             self.sent(chunk)
-            self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in fields))
+            self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in request.headers))
         elif chunk != self._last:
             body = self._last = bytes(chunk)
             self._last_told = b""

@@ -21,9 +21,11 @@ class HeadNotes:
         fields: The header fields of the last request, as they came.
         received: The same as they are told, behind its line.
         sent: The last response's.
+        version: The last request's.
+        behind: How its line ends.
     """
 
-    __slots__ = ("answered", "asked", "fields", "received", "request", "response", "sent")
+    __slots__ = ("answered", "asked", "behind", "fields", "received", "request", "response", "sent", "version")
 
     def __init__(self) -> None:
         self.asked: object = None
@@ -33,35 +35,29 @@ class HeadNotes:
         self.fields: object = None
         self.received = b""
         self.sent = ToldFields()
+        self.version: object = None
+        self.behind = ""
 
 
-def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str) -> None:
-    """Note a request's line, with the prefix that its path was stripped of, and its header fields."""
+def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str, came: object) -> None:
+    """Note a request's line, with the prefix that its path was stripped of, and its header fields: others whenever `came` is another."""
     message = request._message
-    if message.raw_headers != notes.fields:
-        notes.fields, notes.asked = message.raw_headers, None
+    if came is not notes.fields:
+        notes.fields, notes.asked = came, None
         notes.received = b',"headers":%b}' % as_json(blanked(request.headers.items()))
     asked = message.path, prefix, message.method, message.version
     if asked != notes.asked:
-        version = message.version
-        text = f"{message.method} {shown(prefix + message.path)} HTTP/{version.major}.{version.minor}"
-        notes.asked, notes.request = asked, b'{"text":' + as_json(text) + notes.received
+        target, prefix, method, version = asked
+        if version != notes.version:
+            notes.version, notes.behind = version, f" HTTP/{version.major}.{version.minor}"
+        line = as_json(f"{method} {shown(prefix + target)}{notes.behind}")
+        notes.asked, notes.request = asked, b'{"text":%b%b' % (line, notes.received)
     connection.log.told("command", notes.request)
 
 
-def note_response(
-    connection: Connection,
-    notes: HeadNotes,
-    status_line: str,
-    headers: Mapping[str, str],
-    octets: bytes | None,
-) -> bool:
-    """Note a response whose head goes out as these octets; whether it is another than the last one's."""
-    differs = octets is None or octets != notes.answered
-    if differs:
-        length = headers.get("Content-Length", "")
-        body = int(length) if length.isascii() and length.isdecimal() else None
-        notes.response = as_fields(text=status_line, headers=notes.sent.told(headers.items()), octets=body)
-        notes.answered = octets
-    connection.log.told("reply", notes.response)
-    return differs
+def tell_response(notes: HeadNotes, status_line: str, headers: Mapping[str, str], octets: bytes | None) -> None:
+    """Make ready to note a response whose head, which goes out as these octets, is another than the last one's."""
+    length = headers.get("Content-Length", "")
+    body = int(length) if length.isascii() and length.isdecimal() else None
+    notes.response = as_fields(text=status_line, headers=notes.sent.told(headers.items()), octets=body)
+    notes.answered = octets

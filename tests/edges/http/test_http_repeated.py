@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -103,6 +104,70 @@ def test_a_rule_is_in_force_for_an_answer_that_was_given_before(tmp_path: Path, 
             with pytest.raises(asyncio.IncompleteReadError):
                 await ask("/get")
             assert (await place.hits())[1:] == [1], cut
+
+    run(go())
+
+
+NEVER_SEEN = [
+    ("http.request", {"path": "/anything/*7"}, "/anything/7"),
+    ("http.request", {"query": "n=7"}, "/anything/1?n=7"),
+    ("http.request", {"path": "/anything/a b"}, "/anything/a%20b"),
+    ("http.request", {"method": "GET", "path": "/anything/7"}, "/anything/7#x"),
+    ("http.response", {"path": "/anything/*7"}, "/anything/7"),
+    ("http.response", {"status": "404"}, "/status/404"),
+    ("http.headers", {"path": "/anything/*7"}, "/anything/7"),
+    ("http.body", {"path": "/anything/*7", "octets": 0}, "/anything/7"),
+]
+
+
+@pytest.mark.parametrize(("on", "where", "meant"), NEVER_SEEN)
+def test_a_path_that_never_came_before_is_held_against_the_rules(
+    tmp_path: Path, on: str, where: dict[str, str | int], meant: str
+) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place, kept(place) as ask:
+            await place.rule(on, {"hang_up": True}, where=where)
+            for number in (1, 2, 3, 4):
+                assert await ask(f"/anything/{number}") == 200
+            assert await place.hits() == [0]
+            with pytest.raises(asyncio.IncompleteReadError):
+                await ask(meant)
+            assert await place.hits() == [1]
+
+    run(go())
+
+
+def test_what_was_foreseen_of_a_request_says_nothing_of_the_next_that_cant_be_read(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            await place.rule("http.response", {"say": "418"}, where={"path": "/"})
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            for target in ("/status/400", "/anything/1", "/status/400", "/status/400"):
+                writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            writer.write(b"what?\r\n\r\n")
+            told = await reader.read()
+            writer.close()
+            assert re.findall(rb"HTTP/1.\d (\d+)", told) == [b"400", b"200", b"400", b"400", b"418"]
+            assert set(re.findall(rb"Server: (.+)\r\n", told)) == {b"Portyard"}
+
+    run(go())
+
+
+def test_what_a_kept_connection_said_before_a_reset_is_shown_no_more(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place, kept(place) as ask:
+            yard = place.place.yard
+            await ask("/get?1")
+            await ask("/get?2")
+            await yard.sandboxes.reset("default")
+            await ask("/get?3")
+            await ask("/get?4")
+            await yard.journal.flush()
+            (session,) = await yard.journal.sessions("default", room="http")
+            found = await yard.journal.events(session.id, 0, session.shown)
+            texts = [str(event.fields["text"]) for event in found if event.kind == "command"]
+            assert texts == ["GET /get?3 HTTP/1.1", "GET /get?4 HTTP/1.1"]
+            assert [event.kind for event in found][:2] == ["opened", "command"]
 
     run(go())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from portyard.commons.hosting import target_of
+from portyard.commons.hosted_requests import target_of
 from portyard.http.core.credentials import parse_basic, parse_bearer, same
 from portyard.http.core.digest import Attempt, Outcome, Protection, challenge, judge, parse_credentials, protection_of
 from portyard.http.core.mirror import flat_args

@@ -6,7 +6,7 @@ import uuid
 
 from aiohttp import web
 
-from portyard.commons.hosting import hosted
+from portyard.commons.hosted_requests import hosted
 from portyard.http.core.conditions import EntityTag, Validators, Verdict, evaluate, format_date
 from portyard.http.core.mirror import title
 from portyard.http.routes.common import ROOM, Group, Route, bad_request, count, get, json_answer, json_octets

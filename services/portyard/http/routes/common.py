@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from portyard.commons.hosting import connection_of, prefix_of, scheme_of
+from portyard.commons.hosted_requests import connection_of, prefix_of, scheme_of
 from portyard.commons.yard import Yard
 from portyard.http.core.digest import NonceBook
 from portyard.http.core.mirror import Body, Mirrored, form_of, grouped, json_safe

@@ -7,7 +7,7 @@ from http.cookies import CookieError
 
 from aiohttp import web
 
-from portyard.commons.hosting import is_secure
+from portyard.commons.hosted_requests import is_secure
 from portyard.http.core.mirror import args_of, cookies_of
 from portyard.http.routes.common import Group, bad_request, cookies_below, get, json_answer, query_of
 from portyard.http.routes.statuses import moved

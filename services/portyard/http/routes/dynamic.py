@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from aiohttp import web
 
-from portyard.commons.hosting import prefix_of
+from portyard.commons.hosted_requests import prefix_of
 from portyard.http.core.conditions import EntityTag, Validators, range_applies
 from portyard.http.core.mirror import Body, flat_args, mirror
 from portyard.http.core.pacing import alphabet, drip, in_chunks, seeded_bytes

@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 from portyard.commons.accounts.model import Account
 from portyard.commons.exchange import uploaded
 from portyard.commons.filestore.model import FileRoot
-from portyard.commons.hosting import connection_of, hosted
+from portyard.commons.hosted_requests import connection_of, hosted
 from portyard.http.core.conditions import Validators, Verdict, evaluate, format_date, range_applies
 from portyard.http.core.credentials import parse_basic
 from portyard.http.core.filepath import (

@@ -7,7 +7,7 @@ from html import escape
 
 from aiohttp import web
 
-from portyard.commons.hosting import prefix_of
+from portyard.commons.hosted_requests import prefix_of
 from portyard.http.routes.common import Group, Handle, get, json_answer, text_answer
 
 _BRACES = re.compile(r"\{(\w+)(?::[^}]*)?\}")  # a path's variables in aiohttp's notation

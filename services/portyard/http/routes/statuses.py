@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from portyard.commons.hosting import EXACT, prefix_of
+from portyard.commons.hosted_requests import EXACT, prefix_of
 from portyard.http.core.mirror import flat_args
 from portyard.http.core.status import BadStatusError, StatusAnswer, answer_of, choose, parse_codes
 from portyard.http.routes.common import ANY, ROOM, Group, Route, bad_request, base_of, count, get, query_of
