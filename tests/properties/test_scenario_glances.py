@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -232,13 +233,22 @@ def test_where_there_is_no_rule_no_fields_are_made() -> None:
     asyncio.run(main())
 
 
-def test_magic_is_seen_in_texts_that_nobody_asks_for() -> None:
+@pytest.mark.parametrize("where", [{}, {"recipient": "eve"}, {"text": "eve"}])
+@pytest.mark.parametrize("varies", ["text", "size"])
+def test_magic_is_seen_wherever_it_stands(where: dict[str, Any], varies: str) -> None:
+    """In the text that differs, and in what else there is of an event."""
+
     async def main() -> None:
-        session, book = gate_over({"text": "eve"})
+        session, book = gate_over(*[where] * bool(where))
         book.magic.add("default")
-        looked = Glance(session, "say", "text", None, lambda text: {"text": text})
+
+        def fields(text: str) -> dict[str, Any]:
+            return {"text": text, "size": "x"}
+
+        looked = Glance(session, "say", varies, None, fields)
         await session.ask("say", text="")
-        for text in ("bob", "bob+delay-1s", "ann"):
-            assert looked.heeds(text, text, "") == ("+" in text)
+        for text in ("bob", "bob+delay-1s", "ann", "ann+delay-1s", "joe", "bob"):
+            for _ in range(2):
+                assert looked.heeds(text, fields(text)[varies], "" if varies == "text" else text) == ("+" in text)
 
     asyncio.run(main())

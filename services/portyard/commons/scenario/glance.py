@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.narrowing import Index, Narrowed
+from portyard.commons.scenario.narrowing import MAGIC, Index, Narrowed
 from portyard.commons.scenario.session_gate import SessionGate, Verb
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Glance(Generic[E]):
 
     Args:
         gate: The session's.
-        verb: See `SessionGate.heeds`; none of them has a magic field.
+        verb: See `SessionGate.heeds`.
         text: The field that mostly differs.
         stays: Fields that are as they are in all these events.
         fields: Makes an event's fields.
@@ -37,6 +37,7 @@ class Glance(Generic[E]):
     __slots__ = (
         "_fields",
         "_generation",
+        "_magic",
         "_name",
         "_rests",
         "_session",
@@ -60,6 +61,7 @@ class Glance(Generic[E]):
         self._turn, self._within, self._who = -1, "", ""  # of which the next two are true
         self._table: Table | None = None  # of the text; None where nobody asks for it
         self._rests = _NOTHING_SEEN
+        self._magic = False  # it is looked for in the text
 
     def heeds(self, event: E, text: str, rest: Hashable) -> bool:
         """Whether an event has to be asked about.
@@ -77,7 +79,7 @@ class Glance(Generic[E]):
             and session.account == self._who
         ):
             table = self._table
-            if table is None or text == table.silent or table.is_silent(text):
+            if (table is None or text == table.silent or table.is_silent(text)) and not (self._magic and MAGIC in text):
                 return False
         elif session._gate.idle:
             return False
@@ -93,10 +95,7 @@ class Glance(Generic[E]):
         if left is None or left[0] < 0:
             return
         generation, narrowed = left
-        glance = (narrowed or _NO_RULES).glance(self._name, self._stays)
-        if glance is None:
-            return
-        self._table, self._rests = glance
+        self._table, self._rests, self._magic = (narrowed or _NO_RULES).glance(self._name, self._stays)
         self._turn, self._within, self._who = generation, session.sandbox, session.account
         if len(self._rests) >= _RESTS:
             self._rests.clear()

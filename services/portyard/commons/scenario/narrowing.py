@@ -10,6 +10,7 @@ from portyard.commons.scenario.model import Scalar
 from portyard.commons.scenario.patterns import Range
 from portyard.commons.scenario.tables import Table
 
+MAGIC = "+"  # without it no text holds magic words
 _EVENTS = 512  # of alike sessions and one verb, of which it is known whether any rule means them
 _FEW = 256  # rules, of which a table of their own is soon made
 _TABLES = 64  # such tables
@@ -137,7 +138,7 @@ class Narrowed:
 
     def may_mean(self, fields: Mapping[str, Scalar]) -> bool:
         """Whether a rule means an event with these fields, or magic may."""
-        if self._magic is not None and "+" in str(fields.get(self._magic, "")):
+        if self._magic is not None and MAGIC in str(fields.get(self._magic, "")):
             return True
         for name, table in self._enough:
             value = fields.get(name)
@@ -145,7 +146,7 @@ class Narrowed:
                 return self._weigh(fields, name)
         return self._always
 
-    def glance(self, text: str, stays: Hashable) -> tuple[Table | None, set[Hashable]] | None:
+    def glance(self, text: str, stays: Hashable) -> tuple[Table | None, set[Hashable], bool]:
         """What sessions that are alike know together of events that mostly differ in one text; see `glance.Glance`.
 
         Args:
@@ -153,18 +154,16 @@ class Narrowed:
             stays: Other fields, as they are in all these events.
 
         Returns:
-            The text's table, where anybody asks for it; and what else of such events was seen, none of which was meant. None where
-            magic is looked for, which no table knows.
+            The text's table, where anybody asks for it; what else of such events was seen, none of which was meant; and whether magic,
+            which no table knows, is looked for in the text.
         """
-        if self._magic is not None:
-            return None
         table = self._index.table(text) if text in self._index.owners else None
         known = self._glances.get((text, stays))
         if known is None:
             if len(self._glances) >= _GLANCES:
                 self._glances.clear()
             known = self._glances[text, stays] = set()
-        return table, known
+        return table, known, text == self._magic
 
     def _weigh(self, fields: Mapping[str, Scalar], meant: str) -> bool:
         """Look more closely, since somebody may mean this field's value."""
