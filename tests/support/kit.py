@@ -168,6 +168,13 @@ class KitContract:
         assert caught.value.code == 503
         caught.value.close()
 
+    def test_a_stubs_rule_has_what_every_rule_has(self, sandbox: Sandbox) -> None:
+        fields = {"name": "later", "skip": 1, "every": 2, "times": 3, "per": "session", "where": {"method": "PUT"}}
+        sandbox.http.respond(on="request", status=503, **fields)
+        (told,) = sandbox.rules()
+        assert {name: told[name] for name in fields} == fields
+        assert told["then"] == {"respond": {"status": 503}}
+
     def test_a_lease_hears_faults_before_any_name(self, sandbox: Sandbox, testbed: Testbed, mira: Account) -> None:
         common = sandbox.imap.port
         sandbox.imap.refuse("* BYE overloaded", on="greeting", times=1)

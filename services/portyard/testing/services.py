@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from portyard.testing.sandbox import Account
 
 WEB = {"http": "http", "websocket": "ws"}
+RULE_FIELDS = frozenset({"name", "where", "times", "skip", "every", "chance", "per"})
 EARLY = ("connect", "greeting", "tls")
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
 
@@ -216,9 +217,10 @@ class Service:
         """The connection is closed instead of an answer."""
         return self.rule(on, {"hang_up": True}, **more)
 
-    def respond(self, *, on: str, where: dict[str, Any] | None = None, times: int | None = None, **parts: Any) -> Rule:  # noqa: ANN401
-        """A stub's whole answer: `status`, `headers`, `body`, `stderr`, as the room knows them."""
-        return self.rule(on, {"respond": parts}, where=where or {}, times=times)
+    def respond(self, *, on: str, where: dict[str, Any] | None = None, times: int | None = None, **more: Any) -> Rule:  # noqa: ANN401
+        """A stub's whole answer: `status`, `headers`, `body`, `stderr`, as the room knows them; the rest is the rule's own."""
+        parts = {name: more.pop(name) for name in tuple(more) if name not in RULE_FIELDS}
+        return self.rule(on, {"respond": parts}, where=where or {}, times=times, **more)
 
     def script(self, *steps: dict[str, Any], on: str, **more: Any) -> Rule:  # noqa: ANN401
         """These steps instead of the room's own words: `{"send": …}`, `{"expect": …}`, `{"delay": …}`, `{"hang_up": True}` and the like."""
