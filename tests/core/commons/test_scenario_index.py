@@ -143,6 +143,16 @@ def test_who_asks_for_a_value_is_never_overlooked_at_a_glance(shape: str, texts:
     assert table.silent == "?!"
 
 
+def test_a_long_text_is_known_when_it_comes_again_and_a_very_long_one_isnt_kept() -> None:
+    table = Table([(1, [parse_pattern("*slow*")])])
+    assert table.is_silent("q" * 4096)
+    assert table.silent == "q" * 4096
+    assert table.is_silent("p" * 4097)
+    assert table.silent == "q" * 4096
+    assert not table.is_silent("q" * 4092 + "slow")
+    assert table.silent == "q" * 4096
+
+
 def test_an_expression_without_case_is_held_against_what_isnt_ascii() -> None:
     table = Table([(1, [parse_pattern("/abc/i")])])
     assert not table.is_silent("\u017f")

@@ -18,6 +18,7 @@ from portyard.commons.scenario.patterns import Flag, Glob, Pattern, Range, Regex
 
 _REMEMBERED = 1024  # values whose answer is known
 _LONGEST_REMEMBERED = 512  # characters
+_LONGEST_KEPT = 4096  # characters of one that is known to be the last: a header may hold a megabyte
 _WORD = 16  # characters at most, by which a pattern is filed
 _GLANCED = 256  # texts, and beginnings, and ends, that are sought together with what may stand anywhere: to prepare it takes time
 _TELLING = 3  # characters of such a one, without which it would be found everywhere
@@ -99,8 +100,8 @@ class Table:
         """
         if not isinstance(value, str):
             return self._is_gap(value)
-        if len(value) > _LONGEST_REMEMBERED:  # what stands at its beginning or end isn't sought in all of it
-            return not self.find(value)
+        if len(value) > _LONGEST_REMEMBERED:
+            return self._is_long_silent(value)
         if value.isascii():
             folded = value.lower()
         elif self._texts.folding:
@@ -117,6 +118,14 @@ class Table:
         if self._closer and self.find(value):
             return False
         self.silent = value
+        return True
+
+    def _is_long_silent(self, value: str) -> bool:
+        """As `is_silent`: what stands at a long text's beginning or end isn't sought in all of it."""
+        if self.find(value):
+            return False
+        if len(value) <= _LONGEST_KEPT:
+            self.silent = value
         return True
 
     def _is_gap(self, value: bool | float) -> bool:
