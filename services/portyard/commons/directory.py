@@ -89,6 +89,19 @@ class Directory:
             os.close(lock)
             self._announced()
 
+    def forget_the_dead(self) -> None:
+        """Take away what killed processes have announced: nobody serves it. To be called when a process begins."""
+        dead = [path for path in self._folder.glob("*.json") if not self.alive(path.stem)]
+        for path in dead:
+            path.unlink(missing_ok=True)
+        if dead:
+            self._announced()
+
+    @property
+    def mine(self) -> frozenset[str]:
+        """The services that this process has announced."""
+        return frozenset(self._held)
+
     def alive(self, service: str) -> bool:
         """Whether some process serves it now. A killed process lets go of its lock, so a stale file doesn't count."""
         if service in self._held:

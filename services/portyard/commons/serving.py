@@ -142,6 +142,7 @@ class Serving:
         self._tell()
 
     def _tell(self) -> None:
+        self.yard.directory.forget_the_dead()
         for service in self._services():
             mine = [endpoint for endpoint in self.endpoints if endpoint.service == service.name]
             self.yard.directory.announce(service, mine)

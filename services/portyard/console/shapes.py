@@ -41,7 +41,7 @@ class ServiceHealth(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """Whether everything is up."""
+    """Whether everything is up that was asked for."""
 
     ready: bool
     services: list[ServiceHealth]

@@ -12,6 +12,7 @@ from portyard.commons.directory import entry_fields
 from portyard.commons.importing import imported
 from portyard.console import forms, personas, shapes
 from portyard.console.calls import Answer, Call, Route
+from portyard.console.card import CARD
 from portyard.console.problems import ProblemError
 from portyard.rooms import cards
 
@@ -25,9 +26,16 @@ _HOST_KEYS = "ssh/known_hosts"  # in the state directory, written by the room th
 
 
 async def health(call: Call) -> shapes.Health:
-    """Whether every service is up."""
-    alive = call.desk.yard.directory.alive
-    services = [shapes.ServiceHealth(s.name, alive(s.name)) for card in cards() for s in card.services]
+    """Whether every service is up that was asked for.
+
+    Beside its own process's services the console knows of those that others have announced in the state directory. One that is alone in its
+    process has a container of its own: it waits for all of the house, for others may not have begun yet.
+    """
+    directory = call.desk.yard.directory
+    names = [service.name for card in cards() for service in card.services]
+    if not directory.mine <= {service.name for service in CARD.services}:
+        names = [name for name in names if name in directory.mine or directory.of(name)]
+    services = [shapes.ServiceHealth(name, directory.alive(name)) for name in names]
     return shapes.Health(all(service.ready for service in services), services)
 
 
@@ -114,7 +122,7 @@ def _saved(name: str) -> dict[str, str]:
 
 
 ROUTES = (
-    Route("GET", "/health", health, "Whether every service is up", shapes.Health, also=(503,)),
+    Route("GET", "/health", health, "Whether every service is up that was asked for", shapes.Health, also=(503,)),
     Route(
         "GET", "/endpoints", endpoints, "Every port, as the host and as other services reach it", list[shapes.Endpoint]
     ),

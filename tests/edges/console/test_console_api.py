@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
 import ssl
 from datetime import datetime
 from functools import partial
@@ -12,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.database.generations import Generations
+from portyard.commons.directory import Directory
 from portyard.commons.mailstore.model import FlagChange
 from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.sandbox.sql import put
 from portyard.console.calls import Route
 from portyard.console.routes import ROUTES
+from portyard.dns.card import CARD as DNS
+from portyard.imap.card import CARD as IMAP
+from portyard.pop3.card import CARD as POP3
 from tests.support.asyncio_tests import run
-from tests.support.console import RICH, console
+from tests.support.console import RICH, Console, console
 
 
 def test_health_and_endpoints(tmp_path: Path) -> None:
@@ -33,6 +39,35 @@ def test_health_and_endpoints(tmp_path: Path) -> None:
             (endpoint,) = await client.get("endpoints")
             assert (endpoint["port"], endpoint["host"]) == ("console", "127.0.0.1")
             assert endpoint["host_number"] == client.served.port("console")
+
+    run(main())
+
+
+async def told(client: Console, status: int) -> dict[str, bool]:
+    health = await client.get("health", status)
+    assert health["ready"] is (status == 200)
+    return {service["name"]: service["ready"] for service in health["services"]}
+
+
+def test_health_is_of_what_was_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path, DNS, POP3) as client:
+            mine = {"dns": True, "pop3": True, "console": True}
+            assert await told(client, 200) == mine
+            other = Directory(
+                tmp_path / "endpoints", Generations(tmp_path / "generations")
+            )  # as another process has it
+            (imap,) = IMAP.services
+            ports = list(client.yard.directory.of("pop3"))
+            other.announce(imap, ports)
+            assert await told(client, 200) == mine | {"imap": True}
+            other.withdraw(imap)
+            assert await told(client, 200) == mine
+            other.announce(imap, ports)
+            os.close(other._held["imap"])  # it was killed
+            assert await told(client, 503) == mine | {"imap": False}
+            client.yard.directory.forget_the_dead()  # as the next process does that begins
+            assert await told(client, 200) == mine
 
     run(main())
 
@@ -261,10 +296,10 @@ def test_flags_show(tmp_path: Path) -> None:
         ("GET", "sandboxes/default/sessions/x", None, 404, "id", "x"),
         ("GET", "sandboxes/default/sessions/x/talk", None, 404, "id", "x"),
         ("DELETE", "sandboxes/default/accounts/nobody@portyard.test", None, 404, "address", "nobody@portyard.test"),
-        ("POST", "sandboxes/default/accounts", b"", 400, None, None),
-        ("POST", "sandboxes/default/accounts", b"{", 400, None, None),
-        ("POST", "sandboxes/default/accounts", b"[1]", 400, None, None),
-        ("POST", "sandboxes/default/accounts", b"\xff", 400, None, None),
+        ("POST", "sandboxes/default/accounts", b"", 400, "body", None),
+        ("POST", "sandboxes/default/accounts", b"{", 400, "body", None),
+        ("POST", "sandboxes/default/accounts", b"[1]", 400, "body", None),
+        ("POST", "sandboxes/default/accounts", b"\xff", 400, "body", None),
         ("POST", "sandboxes/default/accounts", b"{}", 400, "name", None),
         ("POST", "sandboxes/default/accounts", b'{"name": 5}', 422, "name", 5),
         ("POST", "sandboxes/default/accounts", b'{"name": "a b"}', 422, "name", "a b"),
