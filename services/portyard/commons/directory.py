@@ -91,11 +91,21 @@ class Directory:
 
     def forget_the_dead(self) -> None:
         """Take away what killed processes have announced: nobody serves it. To be called when a process begins."""
-        dead = [path for path in self._folder.glob("*.json") if not self.alive(path.stem)]
-        for path in dead:
-            path.unlink(missing_ok=True)
-        if dead:
+        stale = [path for path in self._folder.glob("*.json") if path.stem not in self._held]
+        if any([self._bury(path) for path in stale]):
             self._announced()
+
+    def _bury(self, path: Path) -> bool:
+        """Take a file away unless somebody lives whose it is; who begins to meanwhile waits for the lock, and writes another."""
+        lock = os.open(self._lock(path.stem), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
 
     @property
     def mine(self) -> frozenset[str]:

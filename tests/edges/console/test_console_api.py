@@ -61,6 +61,8 @@ def test_health_is_of_what_was_asked_for(tmp_path: Path) -> None:
             ports = list(client.yard.directory.of("pop3"))
             other.announce(imap, ports)
             assert await told(client, 200) == mine | {"imap": True}
+            client.yard.directory.forget_the_dead()
+            assert await told(client, 200) == mine | {"imap": True}
             other.withdraw(imap)
             assert await told(client, 200) == mine
             other.announce(imap, ports)
