@@ -92,16 +92,19 @@ class Directory:
     def forget_the_dead(self) -> None:
         """Take away what killed processes have announced: nobody serves it. To be called when a process begins."""
         stale = [path for path in self._folder.glob("*.json") if path.stem not in self._held]
-        if any([self._bury(path) for path in stale]):
+        if sum(self._bury(path) for path in stale):
             self._announced()
 
     def _bury(self, path: Path) -> bool:
         """Take a file away unless somebody lives whose it is; who begins to meanwhile waits for the lock, and writes another."""
-        lock = os.open(self._lock(path.stem), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(self._lock(path.stem), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError:  # another user's
+            return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
-        except BlockingIOError:
+        except OSError:
             return False
         finally:
             os.close(lock)
