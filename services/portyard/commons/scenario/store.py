@@ -265,14 +265,23 @@ def _claim(work: Transaction, stored: StoredRule, identity: str, scope: str, hit
         return Claim(fires=False, spent=True, count=0)
     matched, hits, ordinal = (*rows[0], 0) if not scope else _count_scope(work, stored.id, scope)
     times = stored.rule.times
-    left = times is None or hits < times
-    fires = left and due(stored.rule, matched, chance(seed, identity, ordinal, matched))
+    if times is not None and hits >= times:  # spent, of which this process hears only now: it doesn't count
+        _uncount(work, stored.id, scope)
+        return Claim(fires=False, spent=True, count=matched)
+    fires = due(stored.rule, matched, chance(seed, identity, ordinal, matched))
     if fires:
         work.execute("UPDATE rules SET hits = hits + 1, last_session = ?, last_at = ? WHERE id = ?", (*hit, stored.id))
         if scope:
             sql = "UPDATE rule_scopes SET hits = hits + 1 WHERE rule_id = ? AND scope = ?"
             work.execute(sql, (stored.id, scope))
     return Claim(fires, spent=times is not None and hits + fires >= times, count=matched)
+
+
+def _uncount(work: Transaction, rule_id: int, scope: str) -> None:
+    work.execute("UPDATE rules SET matched = matched - 1 WHERE id = ?", (rule_id,))
+    if scope:
+        sql = "UPDATE rule_scopes SET matched = matched - 1 WHERE rule_id = ? AND scope = ?"
+        work.execute(sql, (rule_id, scope))
 
 
 def _count_scope(work: Transaction, rule_id: int, scope: str) -> tuple[int, int, int]:
