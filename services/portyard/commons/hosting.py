@@ -80,7 +80,7 @@ class HostedProtocol(web.RequestHandler):
         self.connection = connection
         self.journalled = journalled
         self.logins: set[str] = set()
-        self.heads = HeadNotes()
+        self.heads = HeadNotes(connection.log)
         self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
         self.came: tuple[tuple[bytes, bytes], ...] = ()
         self.described: tuple[object, dict[str, Scalar]] = (None, {})
@@ -217,7 +217,7 @@ class HostedProtocol(web.RequestHandler):
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         prefix = prefix_of(request)
         if self.journalled:
-            note_request(self.connection, self.heads, request, prefix, self.came)
+            note_request(self.heads, request, prefix, self.came)
             if request._payload is not EMPTY_PAYLOAD and request.can_read_body:
                 self.bodies.asked(request.content)
         try:
@@ -275,7 +275,7 @@ class HostedProtocol(web.RequestHandler):
             if octets is None or octets != heads.answered:
                 tell_response(heads, status_line, headers, octets)
                 self.bodies.coded = "Content-Encoding" in headers
-            self.connection.log.told("reply", heads.response)
+            heads.tell("reply", heads.response)
 
     def log_exception(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - as logging takes them
         """Log a failure of ours; a body that breaks its own framing or coding was answered and isn't one."""

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from portyard.commons.exchange_notes import ToldFields, as_fields, as_json, blanked, shown
-from portyard.commons.yard import Connection
+from portyard.commons.journal.model import SessionLog
 
 
 class HeadNotes:
     """The last heads of one connection as its journal tells them.
 
+    Args:
+        log: The session's pen.
+
     Attributes:
+        tell: Notes fields that are JSON.
         asked: What the last request's line is made of.
         request: It.
         answered: The last response's octets.
@@ -25,9 +29,10 @@ class HeadNotes:
         behind: How its line ends.
     """
 
-    __slots__ = ("answered", "asked", "behind", "fields", "received", "request", "response", "sent", "version")
+    __slots__ = ("answered", "asked", "behind", "fields", "received", "request", "response", "sent", "tell", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, log: SessionLog) -> None:
+        self.tell = log.told
         self.asked: object = None
         self.request = b""
         self.answered: bytes | None = None
@@ -39,7 +44,7 @@ class HeadNotes:
         self.behind = ""
 
 
-def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequest, prefix: str, came: object) -> None:
+def note_request(notes: HeadNotes, request: web.BaseRequest, prefix: str, came: object) -> None:
     """Note a request's line, with the prefix that its path was stripped of, and its header fields: others whenever `came` is another."""
     message = request._message
     if came is not notes.fields:
@@ -52,7 +57,7 @@ def note_request(connection: Connection, notes: HeadNotes, request: web.BaseRequ
             notes.version, notes.behind = version, f" HTTP/{version.major}.{version.minor}"
         line = as_json(f"{method} {shown(prefix + target)}{notes.behind}")
         notes.asked, notes.request = asked, b'{"text":%b%b' % (line, notes.received)
-    connection.log.told("command", notes.request)
+    notes.tell("command", notes.request)
 
 
 def tell_response(notes: HeadNotes, status_line: str, headers: Mapping[str, str], octets: bytes | None) -> None:

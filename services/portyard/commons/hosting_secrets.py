@@ -56,8 +56,9 @@ def _is_suspicious(text: str) -> bool:
         or ("w" in text and ("passw" in text or "pwd" in text))
         or ("z" in text and "authorization" in text)
         or ("@" in text and "://" in text)
-        or ("ass" in text and ("passp" in text or "assertion" in text))
         or ("b" in text and ("bearer " in text or "basic " in text))
+        or "passp" in text
+        or "assertion" in text
         or "secret" in text
         or "code" in text
     )
