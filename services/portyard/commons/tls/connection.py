@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final, cast
@@ -76,7 +77,7 @@ class TlsConnection(Outgoing):
         self.plain = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         self._scratch = SCRATCH.cipher
-        self._started = self._loop.time()
+        self._started = time.monotonic()
         self._arm(self._limits.handshake_s, self._handshake_timed_out)
         if self._engine is not None:
             self._phase = Phase.HANDSHAKE
@@ -95,7 +96,10 @@ class TlsConnection(Outgoing):
         if self._phase is Phase.OPEN:
             self._fed().feed(data)
             self._deliver()
-        elif self._phase is Phase.HANDSHAKE:
+            return
+        if self._flights is not None:
+            self._flights.passed("in", len(data), self._seconds())
+        if self._phase is Phase.HANDSHAKE:
             self._fed().feed(data)
             self._handshake_step()
         elif self._phase is Phase.HELLO:
@@ -222,7 +226,10 @@ class TlsConnection(Outgoing):
         except ssl.SSLError as error:
             self._broken(error)
             return
-        self._flush()
+        if sent := engine.take():
+            self.plain.write(sent)
+            if self._flights is not None:
+                self._flights.passed("out", len(sent), self._seconds())
         if done:
             self._open()
 
@@ -230,7 +237,9 @@ class TlsConnection(Outgoing):
         self._phase = Phase.OPEN
         self._disarm()
         agreed = self._fed().agreed(self._server_name)
-        self._on_event("handshake", **asdict(agreed), seconds=self._seconds())
+        flights, self._flights = self._flights, None
+        told = flights.told() if flights is not None else None
+        self._on_event("handshake", **asdict(agreed), seconds=self._seconds(), flights=told)
         transport = TlsTransport(self, self._loop)
         self.set_app(self._attach(transport))
         if self.opened is not None and not self.opened.done():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
@@ -17,6 +18,7 @@ from typing import Final, cast
 
 from portyard.commons.tls.alerts import Failure
 from portyard.commons.tls.engine import Engine
+from portyard.commons.tls.flights import Flights
 from portyard.commons.tls.terms import Limits, OnEvent, Terms, ignore_events
 from portyard.commons.tls.transport import TlsTransport
 
@@ -61,6 +63,7 @@ class Outgoing(asyncio.BufferedProtocol):
         "_engine",
         "_error",
         "_fin",
+        "_flights",
         "_input_ended",
         "_last_size",
         "_limits",
@@ -89,6 +92,7 @@ class Outgoing(asyncio.BufferedProtocol):
         self._terms: Terms | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
+        self._flights: Flights | None = Flights()  # until the handshake is done
         self.opened: asyncio.Future[TlsTransport] | None = None
         self._backlog: deque[memoryview] | None = None  # made when the peer is slow: most connections never need one
         self._backlog_size = self._drained = self._last_size = 0
@@ -304,6 +308,8 @@ class Outgoing(asyncio.BufferedProtocol):
 
     def _tell_failed(self, error: Exception, failure: Failure, stage: str, **more: object) -> None:
         self._error = error
+        if self._flights is not None:
+            more["flights"] = self._flights.told()
         self._on_event("failed", stage=stage, **failure._asdict(), seconds=self._seconds(), **more)
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -342,7 +348,7 @@ class Outgoing(asyncio.BufferedProtocol):
         return self._engine
 
     def _seconds(self) -> float:
-        return self._loop.time() - self._started
+        return time.monotonic() - self._started  # the loop's own time may be as coarse as a millisecond
 
     def _arm(self, delay_s: float, call: Callable[[], None]) -> None:
         self._disarm()
