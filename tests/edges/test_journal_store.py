@@ -258,6 +258,23 @@ def test_what_killed_processes_left_open_goes_last(tmp_path: Path, monkeypatch: 
     run(go())
 
 
+@pytest.mark.parametrize(("events", "octets"), [(1000, 1 << 30), (1 << 30, 1 << 20)])
+def test_small_bounds_hold(tmp_path: Path, events: int, octets: int) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path, events=events, octets=octets) as journal:
+            for _ in range(40):
+                pen = opened(journal)
+                for _ in range(100):
+                    pen.command("x" * 1000)
+                pen.close()
+                await journal.flush()
+            kept = [await journal.events(record.id) for record in await journal.sessions("default", limit=1000)]
+            assert 0 < sum(map(len, kept)) < min(1.5 * events, 1.5 * octets / 1000)
+            assert (await journal.tallies())[0].events >= 40  # whatever is dropped
+
+    run(go())
+
+
 def test_octets_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "PRUNE_OCTETS", 5000)
 

@@ -26,6 +26,7 @@ LOADED_RATE: Final = 2000  # events a second from which on they do
 HURRY_S: Final = 0.002  # how long the end of a session may
 PRUNE_EVENTS: Final = 20_000  # written between two looks at the bounds
 PRUNE_OCTETS: Final = 16 << 20  # and no more octets than these
+PRUNE_SHARE: Final = 4  # nor more than a fourth of a bound, so that small bounds hold, too
 QUEUE_LIMIT: Final = 200_000  # events that may wait for a slow disk; what would be more is dropped and counted
 _GROUPS: Final = (64, 16, 4, 1)  # rows of one statement: few numbers, so that each is prepared once
 
@@ -129,7 +130,10 @@ class WriteBehind:
                 _logger.warning("the journal dropped %s events: the disk is too slow", self._dropped)
                 self._dropped = 0
             await self._database.write(self._job())
-            if self._events_since >= PRUNE_EVENTS or self._octets_since >= PRUNE_OCTETS:
+            most_events, most_octets = self._bounds
+            if self._events_since >= min(PRUNE_EVENTS, most_events // PRUNE_SHARE) or (
+                self._octets_since >= min(PRUNE_OCTETS, most_octets // PRUNE_SHARE)
+            ):
                 self._events_since = self._octets_since = 0
                 await self._database.write(self._prune)
         except Exception:
