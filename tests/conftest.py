@@ -1,12 +1,17 @@
-"""How the suite is spread over workers: the containers' tests share one set of containers, so one worker runs them all."""
+"""How the suite is run: which tests share a worker, and that no property is held against a wall clock."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
-CONTAINERS = "tests/containers/"
+CONTAINERS = "tests/containers/"  # its tests share one set of containers, so one worker runs them all
+
+# A busy machine may take any time for an example; all else stays as the profile has it that hypothesis chose.
+settings.register_profile("unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(optionalhook=True)
