@@ -75,6 +75,15 @@ def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:
         sandbox.events.wait(room="smtp", kind="transfer", timeout=0.2)
 
 
+def test_an_event_tells_where_it_was_and_whose(sandbox: Sandbox) -> None:
+    send(sandbox, "x")
+    sandbox.mail.wait(subject="x")
+    waited, listed = sandbox.events.wait(room="smtp", kind="command"), sandbox.events.all(room="smtp")
+    (session,) = sandbox.sessions(room="smtp")
+    for event in waited + listed:
+        assert (event["session"], event["sandbox"], event["peer"]) == (session["id"], sandbox.name, session["peer"])
+
+
 def test_a_wait_without_a_bound_is_refused_by_name(sandbox: Sandbox) -> None:
     for wait in (sandbox.mail.wait, sandbox.mail.none, sandbox.events.wait, sandbox.events.none):
         with pytest.raises(ControlError, match="timeout is missing"):

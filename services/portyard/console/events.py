@@ -178,6 +178,8 @@ def _event(record: SessionRecord, event: JournalEvent) -> forms.Event:
         record.id,
         record.room,
         record.service,
+        record.sandbox,
+        record.peer,
         event.seq,
         event.at,
         event.kind,

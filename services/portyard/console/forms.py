@@ -203,6 +203,8 @@ class Event(msgspec.Struct):
 
     Attributes:
         id: Where it stands: the session's id and the number in it.
+        sandbox: Of those in which it shows, the one that was asked for.
+        peer: The session's client, "127.0.0.1:54321".
         fields: Its own fields; `text` is a line as a transcript shows it, secrets blanked.
     """
 
@@ -210,6 +212,8 @@ class Event(msgspec.Struct):
     session: str
     room: str
     service: str
+    sandbox: str
+    peer: str
     seq: int
     at: Moment
     kind: str

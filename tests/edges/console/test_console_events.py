@@ -16,7 +16,7 @@ import pytest
 
 from portyard.http.card import CARD as HTTP
 from tests.support.asyncio_tests import run
-from tests.support.console import console, speak
+from tests.support.console import Console, console, speak
 from tests.support.yard import open_yard
 
 EVENTS = "sandboxes/default/events"
@@ -39,7 +39,8 @@ def test_oldest_first_by_filter_and_page(tmp_path: Path) -> None:
             said = texts(listed)
             assert sorted(said) == ["STAT", "USER alice", "a1 LOGIN alice «secret, 12 bytes»"]
             assert said.index("USER alice") < said.index("STAT")
-            assert {"id", "session", "room", "service", "seq", "at", "kind", "fields"} == listed[0].keys()
+            names = {"id", "session", "room", "service", "sandbox", "peer", "seq", "at", "kind", "fields"}
+            assert names == listed[0].keys()
             assert {e["session"] for e in await client.get(f"{EVENTS}?room=imap")} == {second.id}
             assert texts(await client.get(f"{EVENTS}?kind=command&session={first.id}")) == ["USER alice", "STAT"]
             assert texts(await client.get(f"{EVENTS}?text=stat")) == ["STAT"]
@@ -246,6 +247,62 @@ def test_a_follower_whose_last_event_is_gone_goes_on_with_what_came_since(tmp_pa
                 assert texts(await sse(response, 2)) == ["SINCE", "NOW"]
             async with client.http.get(url, headers={"Last-Event-ID": "nonsense"}) as response:
                 assert response.status == 422
+
+    run(main())
+
+
+async def every_way(client: Console, sandbox: str, session: str) -> dict[str, list[dict[str, Any]]]:
+    """A session's commands as each way of asking for events tells them."""
+    path = f"sandboxes/{sandbox}"
+    asked = f"kind=command&session={session}"
+    missed = await client.get(f"{path}/events/wait?{asked}&text=nowhere&timeout=0")
+    found = {
+        "list": await client.get(f"{path}/events?{asked}"),
+        "wait": (await client.get(f"{path}/events/wait?{asked}&timeout=60"))["events"],
+        "near misses": missed["near_misses"],
+        "lines": [json.loads(line) for line in (await client.raw(f"{path}/events.jsonl?{asked}")).splitlines()],
+    }
+    for export in (f"{path}/sessions/{session}/export?format=jsonl", f"{path}/export?format=jsonl&session={session}"):
+        found[export] = [json.loads(line) for line in (await client.raw(export)).splitlines()]
+    stream = f"{client.api}/{path}/events/stream?{asked}&since=2020-01-01T00:00:00Z"
+    async with client.http.get(stream) as response:
+        found["server-sent"] = await sse(response, 1)
+    async with client.http.ws_connect(stream) as socket:
+        found["WebSocket"] = [json.loads(await socket.receive_str())]
+    return found
+
+
+def test_each_event_tells_its_sandbox_and_peer(tmp_path: Path) -> None:
+    """In each way of asking; the sandbox is the one that is asked, for a session may be in several."""
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for name in ("t1", "t2"):
+                await client.ask("POST", "sandboxes", 201, {"name": name})
+            log = client.yard.journal.open_session(
+                room="smtp", service="mta", peer="192.0.2.7:4711", local="127.0.0.1:25", port="smtp"
+            )
+            log.command("EHLO laptop")
+            log.join("t1")
+            log.join("t2", also=True)
+            log.close()
+            for sandbox in ("t1", "t2"):
+                for way, events in (await every_way(client, sandbox, log.id)).items():
+                    told = {(event["sandbox"], event["peer"]) for event in events}
+                    assert told == {(sandbox, "192.0.2.7:4711")}, way
+
+    run(main())
+
+
+def test_who_follows_is_told_sandbox_and_peer_of_what_comes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.ask("POST", "sandboxes", 201, {"name": "t1"})
+            async with client.http.get(f"{client.api}/sandboxes/t1/events/stream?kind=command") as response:
+                speak(client, "pop3", "NOOP", sandbox="t1")
+                (event,) = await sse(response, 1)
+            (session,) = await client.get("sandboxes/t1/sessions")
+            assert (event["sandbox"], event["peer"]) == ("t1", session["peer"])
 
     run(main())
 
