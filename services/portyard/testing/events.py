@@ -13,8 +13,8 @@ LIMIT = 10_000
 class Events:
     """A sandbox's events, each a dict.
 
-    An event has `room`, `service`, `session`, `sandbox`, `peer` ("127.0.0.1:54321"), `kind` ("auth", "command", "fault" …), `at`, `id`, `seq`
-    (its place in the session) and its own `fields`.
+    An event has `room`, `service`, `session`, `sandbox`, `peer` ("127.0.0.1:54321"), `kind` ("auth", "command", "fault" …), `at`, `id`,
+    `seq` (its place in the session) and its own `fields`.
 
     Filters are `room`, `kind`, `session`, `text` and `since`; a text is a part, a glob, or `/a regular expression/`.
 
