@@ -54,6 +54,23 @@ CODES: list[tuple[str, str, list[str]]] = [
     ("Backup codes", "1. 12345678\n2. 23456789", ["12345678", "23456789"]),
     ("Log in", "Your code is 918 273 645", ["918273645"]),
     ("Code", "Verification code\n\n918273\n\nOrder number\n\n778899", ["918273"]),
+    # In gaps and pairs
+    ("Your code", "8 3 4 1 9 2", ["834192"]),
+    ("Your code", "8-3-4-1-9-2", ["834192"]),
+    ("Hello", "Your code is 8 3 4 1 9 2.", ["834192"]),
+    ("Hello", "8 3 4 1 is your code", ["8341"]),
+    ("Your code", "Hi\n\n  8  3  4  1  9  2  \n\nBye" + FOOT, ["834192"]),
+    ("Your code", "99-88-77", ["998877"]),
+    ("Your code", "Item 1\n\n8 3 4 1 9 2", ["834192"]),
+    ("Your code", "123 456" + FOOT, ["123456"]),
+    ("Your code", "123  456", ["123456"]),
+    ("Your code", "123\u2009456" + SIGNATURE, ["123456"]),
+    ("Your code", "123 - 456", ["123456"]),
+    ("Your code", "123\u2011456", ["123456"]),
+    ("Hello", "Your code: 99-88-77-66", ["99887766"]),
+    ("Hello", "Your code: 12-11-24", ["121124"]),
+    ("Hello", "Your code is 1 2 3 4.", ["1234"]),
+    ("Hello", "Your code:\n8\n3\n4\n1\n9\n2\n", ["834192"]),
     # German
     ("Bestätigungscode", "Dein Code lautet 998877", ["998877"]),
     ("Anmeldung", "Ihr Sicherheitscode für die Anmeldung bei Hafen lautet 998877." + SIGNATURE, ["998877"]),
@@ -176,6 +193,31 @@ NONE = [
         "https://x.test/code/123456?code=99887766",
     ),
     *(
+        "on 12-11-24",
+        "24-11-12",
+        "11-24-12",
+        "22 33 44 55",
+        "Tlf. 22 33 44 55",
+        "Ring 22-33-44-55",
+        "01-23-45-67-89",
+        "Tel. 0 8 0 0 1 2 3 4 5 6",
+        "0 8 0 0 1 2 3 4 5 6",
+        "+49 3 0 1 2 3 4 5",
+        "1 299 000 kr",
+        "12 345 678",
+        "€ 8 3 4 1",
+        "8 3 4 1 €",
+        "1 2 3 4 5",
+        "1 2 3 4 5 6 7 8 9 10",
+        "5 4 3 2 1",
+        "2 0 2 4 1 1 1 2",
+        "2\n1\n4\n1",
+        "Order 8 3 4 1 9 2",
+        "Order number: 99-88-77",
+        "Sort code: 40-47-84",
+        "8 3 4 1 9 2 55",
+    ),
+    *(
         "SHA-256",
         "AES256",
         "ISO-8859",
@@ -223,6 +265,20 @@ def test_mail_that_speaks_of_none(subject: str, text: str) -> None:
 def test_a_code_in_html_alone() -> None:
     html = "<style>.a{color:#123456}</style><p>Your code</p><h1>654321</h1><script>var code = 111111</script>"
     assert codes("Hello", None, html) == ["654321"]
+    for shown in (
+        "8 3 4 1 9 2",
+        "83 41 92",
+        "83-41-92",
+        "834 192",
+        "834&nbsp;192",
+        "834&#8239;192",
+        "8&thinsp;3 4 1 9 2",
+    ):
+        assert codes("Your code", None, f"<p>Hi Ada,</p>\n<h1>{shown}</h1>\n<p>It expires in 10 minutes.</p>") == [
+            "834192"
+        ]
+    cells = "\n      ".join(f"<td class=x>{digit}</td>" for digit in "834192")
+    assert codes("Hello", None, f"<p>Your code is:</p><table>\n <tr>\n{cells}</tr></table>") == ["834192"]
     table = "<table><tr><td>Order number</td><td>778899</td></tr><tr><td>Code</td><td>654321</td></tr></table>"
     assert codes("Hello", None, table) == ["654321"]
 
@@ -233,7 +289,29 @@ def test_no_more_than_bounded() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["code ", "1 ", "A-", "<", "123 ", "code 1", "A1", "\n", "a", "1234 ", "code 1234 ", "order 12345 ", "( ", "is "],
+    [
+        "code ",
+        "1 ",
+        "A-",
+        "<",
+        "123 ",
+        "code 1",
+        "A1",
+        "\n",
+        "a",
+        "1234 ",
+        "code 1234 ",
+        "order 12345 ",
+        "( ",
+        "is ",
+        "1  ",
+        "1\n",
+        "1 \n \n",
+        "1-",
+        "12-",
+        "12 ",
+        "123 - ",
+    ],
 )
 def test_nothing_takes_long(piece: str) -> None:
     text = piece * (300_000 // len(piece))

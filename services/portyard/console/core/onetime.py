@@ -20,11 +20,17 @@ _LABEL_REACH = 60  # characters in which what a number is called stands before i
 
 # Letters and digits with which a code would go on. Chinese and Japanese write no spaces, so theirs aren't among them.
 _LETTER = "A-Za-z0-9_\u00c0-\u024f\u0370-\u04ff"
-# Four to ten digits, maybe in groups of two to four; or letters and digits mixed, in capitals, maybe with a hyphen or a prefix; or
-# letters alone in two groups of the same size, where they are called a code.
+_BLANK = r" \xa0\u2002-\u200a\u202f"  # of any width
+_HYPHEN = r"\u2010\u2011-"
+_GAP = rf"(?:[{_BLANK}]{{1,3}}|[{_BLANK}]?[{_HYPHEN}][{_BLANK}]?)"
+_END = r"[^\S\n]{0,20}\n\s{0,40}"  # of a line, or between a table's cells
+# Four to ten digits, maybe in groups of two to four, or each for itself, even in a line or a table's cell of its own; or letters and digits
+# mixed, in capitals, maybe with a hyphen or a prefix; or letters alone in two groups of the same size, where they are called a code.
 _CODE = re.compile(
     rf"(?<![{_LETTER}./@#%&+$€£¥-])(?<![0-9][:,])(?:[A-Z]{{1,3}}-)?"
-    r"(?P<code>[0-9]{2}(?:[ \xa0][0-9]{2}){2}|[0-9]{3}(?:[ \xa0-][0-9]{3}){1,2}|[0-9]{4}[ \xa0-][0-9]{4}|[0-9]{4,10}"
+    rf"(?P<code>[0-9]{{2}}(?P<gap>[{_BLANK}{_HYPHEN}])[0-9]{{2}}(?:(?P=gap)[0-9]{{2}}){{1,2}}"
+    rf"|[0-9]{{3}}(?:{_GAP}[0-9]{{3}}){{1,2}}|[0-9]{{4}}{_GAP}[0-9]{{4}}|[0-9]{{4,10}}"
+    rf"|[0-9](?:{_GAP}[0-9]){{3,9}}|[0-9](?:{_END}[0-9]){{3,9}}"
     r"|[A-Z]{3}-[A-Z]{3}|(?!READ-ONLY)[A-Z]{4}-[A-Z]{4}|(?=[A-Z-]*[0-9])[A-Z0-9]{3,6}-[A-Z0-9]{3,6}|(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{5,10})"
     rf"(?![{_LETTER}@%/-]|[.,:][0-9])"
 )
@@ -75,7 +81,7 @@ _LABEL = (
     r"orders?|bestell\w*|auftrag\w*|commande|pedido|ordine|zamówieni\w*|order\w*nummer|invoice|rechnung\w*|facture|factura|fattura|faktur\w*"
     r"|ticket|case|vorgang\w*|referen\w+|réf\w*|ref|booking|buchung\w*|reserv\w+|réserv\w+|customer|kunde\w*|client\w*|member\w*|mitglied\w*"
     r"|iban|bic|article|artikel\w*|item|sku|isbn|track\w*|parcel|paket\w*|shipment|sendung\w*|suivi"
-    r"|seguimiento|colis|spedizione|przesyłk\w*|zip|plz|post\w*|c\.?a\.?p|cp|tel|tél|tel[eé][fp]\w*|tél[eé]ph\w*|phone|fax|mobile?|mobil\w*|handy"
+    r"|seguimiento|colis|spedizione|przesyłk\w*|zip|plz|post\w*|c\.?a\.?p|cp|tel|tél|tlf|tel[eé][fp]\w*|tél[eé]ph\w*|phone|fax|mobile?|mobil\w*|handy"
     r"|hotline|whatsapp|cell|room|zimmer\w*|flight|version|build|port|vat|ust\w*|tax|steuer\w*|hrb|siret|kvk|totals?|amount|betrag|summe"
     r"|montant|importe?|importo|balance|serial|serien\w*|model|since|seit|depuis|desde|copyright|year|box|postfach|suite|apt"
     r"|телефон\w*|заказ\w*|電話|電話番号|注文番号|订单号?|电话"
@@ -115,13 +121,20 @@ _TERM = re.compile(
 
 # ── shapes of other numbers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-_GROUP_BEFORE = re.compile(r"([0-9]+)[ \xa0/]$|\([0-9+ ]{1,6}\)[ \xa0/-]?$")
-_GROUP_BEHIND = re.compile(r"[ \xa0]([0-9]+)|[ \xa0]?\([0-9]")
+_GROUP_BEFORE = re.compile(rf"([0-9]+)(?:[{_BLANK}]{{1,3}}|/)$|\([0-9+ ]{{1,6}}\)[{_BLANK}/-]?$")
+_GROUP_BEHIND = re.compile(rf"[{_BLANK}]{{1,3}}([0-9]+)|[{_BLANK}]?\([0-9]")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|1[0-2])(?:19|20)[0-9]{2}"
 )
 _PHONE = re.compile(r"0[0-9]{8,9}")
+_DAY = re.compile(  # "24-11-12", "12-11-24", "11-12-24"
+    r"[0-9]{2}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))|(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])-[0-9]{2}"
+    r"|(?:0[1-9]|[12][0-9]|3[01])-(?:0[1-9]|1[0-2])-[0-9]{2}"
+)
+_FOUR_PAIRS = re.compile(r"[0-9]{2}(?:[^0-9][0-9]{2}){3}")  # a telephone number of Denmark's or Norway's
+_APART = re.compile(r"[0-9](?:\D+[0-9])*")  # the digits of a scale, or each in a line or cell of its own
+_COUNT = "1234567890"
 _TOWN = re.compile(r" (?:[A-ZÄÖÜÉ][a-zäöüßéè]{2,}|[A-Z]{2}\b)")  # "20457 Hamburg", "1012 AB"
 _LINE_OF_ADDRESS = re.compile(r"(?:^|\n|[,.;:!?] )[ \t]*(?:[A-Z]{1,2}-)?$")
 _STATE = re.compile(r"(?:^|[\s,])[A-Z]{2} $")  # "CA 94103"
@@ -209,9 +222,13 @@ def _is_piece(match: re.Match[str], before: str, behind: str) -> bool:
 
 
 def _shape(match: re.Match[str]) -> re.Pattern[str] | None:
-    """What else its digits look like: a year, a day, a telephone number. Such a one must be called a code."""
-    digits = _joined(match)
-    return next((shape for shape in (_YEAR, _DATE, _PHONE) if shape.fullmatch(digits)), None)
+    """What else its digits look like: a year, a day, a telephone number, a scale. Such a one must be called a code."""
+    digits, code = _joined(match), match["code"]
+    if found := next((shape for shape in (_YEAR, _DATE, _PHONE) if shape.fullmatch(digits)), None):
+        return found
+    if code[1].isdigit():
+        return next((shape for shape in (_DAY, _FOUR_PAIRS) if shape.fullmatch(code)), None)
+    return _APART if digits in _COUNT or digits in _COUNT[::-1] or "\n" in code else None
 
 
 def _is_post_code(code: str, before: str, behind: str) -> bool:
@@ -271,5 +288,5 @@ def _means_a_secret(match: re.Match[str], text: str) -> bool:
 
 def _joined(match: re.Match[str]) -> str:
     code = match["code"]
-    digits = re.sub(r"[ \xa0-]", "", code)
+    digits = re.sub(rf"[\s{_BLANK}{_HYPHEN}]", "", code)
     return digits if digits.isdecimal() else code
