@@ -7,6 +7,7 @@ import base64
 import ftplib
 import hashlib
 import http.client
+import json
 import re
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import asyncssh
 import pytest
 
@@ -29,6 +31,8 @@ TOKENS = (
     "clientKanarien3",
     "queryKanarien4ofsomelength",
 )
+SPOKEN = "kanarie-in-a-message"
+"""In WebSocket messages: short ones lie in the database as they went over the wire, and are blanked on each way out of it."""
 USER = "carol@portyard.test"
 
 
@@ -188,7 +192,26 @@ def websocket(testbed: Running) -> None:
         line.sock.close()
 
 
-ERRANDS: tuple[Callable[[Running], None], ...] = (smtp, pop3, imap, ftp, ssh, web, websocket)
+def messages(testbed: Running) -> None:
+    asyncio.run(_messages(f"http://{HOST}:{testbed.port('ws')}/echo"))
+
+
+async def _messages(url: str) -> None:
+    """Frames of every length, and of both kinds."""
+    async with aiohttp.ClientSession() as client, client.ws_connect(url) as socket:
+        for text in (
+            json.dumps({"type": "auth", "password": SPOKEN}),
+            json.dumps({"type": "auth", "api_key": SPOKEN, "more": "x" * 200}),
+            f"grant_type=password&password={SPOKEN}",
+        ):
+            await socket.send_str(text)
+            assert await socket.receive_str() == text
+        octets = f"Authorization: Bearer {SPOKEN}".encode()
+        await socket.send_bytes(octets)
+        assert await socket.receive_bytes() == octets
+
+
+ERRANDS: tuple[Callable[[Running], None], ...] = (smtp, pop3, imap, ftp, ssh, web, websocket, messages)
 
 
 def forms(secret: str) -> set[str]:
@@ -231,6 +254,19 @@ def test_no_secret_is_left(place: str, traces: dict[str, str]) -> None:
         for form in forms(secret):
             found += [text[max(0, at.start() - 80) : at.end() + 20] for at in re.finditer(re.escape(form), text)]
     assert found == [], f"{len(found)} places"
+
+
+@pytest.mark.parametrize("place", ["talk", "jsonl", "har", "pcapng", "log"])
+def test_no_message_tells_a_secret(place: str, traces: dict[str, str]) -> None:
+    assert [form for form in forms(SPOKEN) if form in traces[place]] == []
+
+
+def test_of_a_message_all_else_is_told(traces: dict[str, str]) -> None:
+    blank = f"«secret, {len(SPOKEN)} bytes»"
+    for place in ("talk", "jsonl", "har"):
+        assert traces[place].count(blank) >= 6, place  # three texts, to and fro
+    assert '{"type": "auth", "password": "' + blank + '"}' in traces["talk"]
+    assert '{"type": "auth", "password": "' + "*" * len(SPOKEN) + '"}' in traces["pcapng"]  # as long as it was
 
 
 def test_what_is_no_secret_stays_in_sight(traces: dict[str, str]) -> None:

@@ -11,8 +11,8 @@ from typing import Protocol, cast
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
+from portyard.commons.blanking import masked
 from portyard.commons.exchange_notes import SECRET_FIELDS, as_fields
-from portyard.commons.hosting_secrets import masked
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.journal.pages import form, text_or_base64
 

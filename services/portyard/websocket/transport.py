@@ -15,6 +15,7 @@ from typing import Any, cast
 from aiohttp import web
 from msgspec import json
 
+from portyard.commons.blanking import masked
 from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
 from portyard.commons.hosting import HostedProtocol, hosted
@@ -270,9 +271,9 @@ def told_frame(direction: str, frame: Frame) -> bytes:
         fields["compressed"] = True
         text += " compressed"
     elif opcode is Opcode.TEXT:
-        text = f"{text} {head.decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
+        text = f"{text} {masked(head).decode('utf-8', 'replace')}{'…' if length > len(head) else ''}"
     elif head:
-        fields["base64"] = b64encode(head).decode()
+        fields["base64"] = b64encode(masked(head)).decode()
     fields["text"] = text
     return _encode(fields)
 

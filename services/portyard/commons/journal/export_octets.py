@@ -234,10 +234,8 @@ def _kept(event: JournalEvent | None) -> bytes:
     """The octets that an event tells, secrets as so many stars; none where that isn't as many as it says."""
     if event is None:
         return b""
-    if "base64" in event.fields:
-        kept = b64decode(str(event.fields["base64"]))
-    else:
-        kept = _SECRET_SIZE.sub(lambda found: "*" * int(found[1]), _shown(event)).encode("utf-8", "backslashreplace")
+    coded = event.fields.get("base64")
+    kept = _stars(_shown(event)).encode("utf-8", "backslashreplace") if coded is None else b64decode(str(coded))
     unkept = event.fields.get("unkept")
     return kept if len(kept) == _size(event) - (unkept if isinstance(unkept, int) else 0) else b""
 
@@ -304,10 +302,15 @@ def _content(fields: dict[str, object], octets: int) -> bytes:
     elif "base64" in fields:
         return b64decode(str(fields["base64"]))[:octets]
     elif fields.get("opcode") == "text" and not fields.get("compressed"):
-        content = _octets(_FRAME.sub("", str(fields.get("text", "")), count=1))
+        content = _octets(_stars(_FRAME.sub("", str(fields.get("text", "")), count=1)))
     else:
         return b""
     return content if len(content) == octets else b""
+
+
+def _stars(text: str) -> str:
+    """As long as it was: a star for each octet of a secret."""
+    return _SECRET_SIZE.sub(lambda found: "*" * int(found[1]), text) if "«" in text else text
 
 
 def _gap(octets: int, what: str) -> tuple[str, ...]:

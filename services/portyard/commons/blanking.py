@@ -1,4 +1,4 @@
-r"""Secrets in bodies, blanked by the names that they go under: fields of forms, members of JSON, elements of XML, lines of heads. Pure.
+r"""Secrets in bodies and messages, blanked by their names: fields of forms, members of JSON, elements of XML, lines of heads. Pure.
 
 What is looked at is a body's beginning as it stands, so a value may be cut; what echoes a request tells its secrets again, within a string
 of JSON also (`"{\"password\": \"x\"}"`). A blanked value tells its length, as in heads.

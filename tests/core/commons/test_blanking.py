@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from portyard.commons.hosting_secrets import masked
+from portyard.commons.blanking import masked
 
 SECRET = "hunter2-hunter2!"
 FORM = f"user=ada&password={SECRET}&x=1"
