@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from portyard.commons.scenario.actions import Action, Corrupt, CutAfter, HalfClose, Reset
@@ -20,7 +21,7 @@ from portyard.ftp.data import CHUNK, PlainData
 
 PIECE = 4096  # octets that are sent or read between two questions
 UNASKED = 1 << 62
-_ONE_WAY = (CutAfter, Reset, HalfClose, Corrupt)  # unless a rule says `up` they mean `down`
+_ONE_WAY = (CutAfter, Reset, HalfClose, Corrupt)
 
 
 class WatchedData(PlainData):
@@ -240,9 +241,13 @@ class WatchedData(PlainData):
 
 
 def _follow_upload(faults: Iterable[Action]) -> list[Action]:
-    """What faults mean on an upload: those of one direction go with the data, for down there is nothing that they could strike."""
-    return [replace(fault, direction="up") if isinstance(fault, _ONE_WAY) else fault for fault in faults]
+    """What faults mean on an upload: those of one direction go with the data, unless it is said which direction."""
+    return [replace(fault, direction="up") if _is_free(fault) else fault for fault in faults]
 
 
 def _one_way(faults: Iterable[Action]) -> list[Action]:
-    return [fault for fault in faults if isinstance(fault, _ONE_WAY) and fault.direction == "down"]
+    return [fault for fault in faults if _is_free(fault)]
+
+
+def _is_free(fault: Action) -> bool:
+    return isinstance(fault, _ONE_WAY) and fault.direction is UNSET

@@ -234,19 +234,20 @@ class Service:
         """The handshake shows a certificate or demand by name: "expired", "wrong_host", "tls13_only" and the like."""
         return self.rule(on, {"tls": recipe}, **more)
 
-    # Faults that know only octets. "down" is from the server to the client, "up" the way back.
+    # Faults that know only octets. "down" is from the server to the client, "up" the way back. Those of one direction mean "down" where
+    # none is said, and on an FTP upload the way that the data goes.
 
-    def reset(self, *, on: str = "connect", after_octets: int = 0, direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+    def reset(self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
         """A true RST, once so many octets were carried."""
-        return self.rule(on, {"reset": {"after_octets": after_octets, "direction": direction}}, **more)
+        return self.rule(on, {"reset": {"after_octets": after_octets, **_way(direction)}}, **more)
 
-    def half_close(self, *, on: str = "connect", after_octets: int = 0, direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+    def half_close(self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
         """One direction ends once so many octets were carried, the other goes on."""
-        return self.rule(on, {"half_close": {"after_octets": after_octets, "direction": direction}}, **more)
+        return self.rule(on, {"half_close": {"after_octets": after_octets, **_way(direction)}}, **more)
 
-    def cut_after(self, octets: int, *, on: str = "connect", direction: str = "down", **more: Any) -> Rule:  # noqa: ANN401
+    def cut_after(self, octets: int, *, on: str = "connect", direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
         """The connection ends once exactly so many octets were carried."""
-        return self.rule(on, {"cut_after": {"octets": octets, "direction": direction}}, **more)
+        return self.rule(on, {"cut_after": {"octets": octets, **_way(direction)}}, **more)
 
     def stall(
         self,
@@ -296,9 +297,13 @@ class Service:
         on: str = "connect",
         after_octets: int = 0,
         octets: int = 1,
-        direction: str = "down",
+        direction: str = "",
         **more: Any,  # noqa: ANN401
     ) -> Rule:
         """Octets arrive changed: so many, once so many came through well."""
-        fields = {"after_octets": after_octets, "octets": octets, "direction": direction}
+        fields = {"after_octets": after_octets, "octets": octets, **_way(direction)}
         return self.rule(on, {"corrupt": fields}, **more)
+
+
+def _way(direction: str) -> dict[str, str]:
+    return {"direction": direction} if direction else {}

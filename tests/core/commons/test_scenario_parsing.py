@@ -225,3 +225,15 @@ def test_a_table_of_rules_by_a_wrong_name_hears_of_the_right_one(values: dict[st
     assert caught.value.allowed == "rule"
     with pytest.raises(RuleError, match="did you mean where"):
         parse_json(json.dumps({"on": "imap.fetch", "wher": [1], "then": {"hang_up": True}}))
+
+
+@pytest.mark.parametrize("way", [{}, {"direction": "down"}, {"direction": "up"}])
+@pytest.mark.parametrize(
+    "fault", [{"cut_after": {"octets": 5}}, {"reset": {"after_octets": 5}}, {"corrupt": {"octets": 5}}]
+)
+def test_a_direction_is_kept_as_it_was_written(fault: dict[str, dict[str, Any]], way: dict[str, str]) -> None:
+    ((name, fields),) = fault.items()
+    rule = parse_rule({"on": "a.b", "then": {name: {**fields, **way}}})
+    told = rule_fields(rule)["then"][name]
+    assert ({"direction": told["direction"]} if isinstance(told, dict) and "direction" in told else {}) == way
+    assert parse_rule(rule_fields(rule)) == rule

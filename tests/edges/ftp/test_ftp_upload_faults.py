@@ -84,6 +84,40 @@ def test_what_was_sent_ahead_meets_them(fault: str, verb: str, loop: str, tmp_pa
     run(go(), loop)
 
 
+@pytest.mark.parametrize("verb", ["data_connect", "transfer", "data"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"reset": {"after_octets": 500, "direction": "down"}},
+        {"cut_after": {"octets": 1000, "direction": "down"}},
+        {"half_close": {"direction": "down"}},
+        {"corrupt": {"direction": "down"}},
+    ],
+    ids=str,
+)
+def test_what_is_said_to_go_down_leaves_the_data_alone(then: dict[str, Any], verb: str, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await ftp.logged_in()
+            await client.ask("TYPE I")
+            await ftp.rule(verb, times=1, **then)
+            pipe = await client.data()
+            assert (await client.ask("STOR g")).startswith("1")
+            if verb != "data":  # whose first piece is asked about when it comes
+                await half_closed(pipe, then)
+            pipe.writer.write(DATA)
+            await half_closed(pipe, then)
+            pipe.writer.write_eof()
+            assert (await client.reply()).startswith("226")
+            assert await ftp.content("/g") == DATA
+
+    async def half_closed(pipe: Pipe, then: dict[str, Any]) -> None:
+        if "half_close" in then:
+            assert await asyncio.wait_for(pipe.reader.read(), LIMIT_S) == b""
+
+    run(go())
+
+
 @pytest.mark.parametrize("octets", [8192, 16384])
 def test_those_in_the_midst_meet_all_that_follows(octets: int, tmp_path: Path) -> None:
     async def go() -> None:

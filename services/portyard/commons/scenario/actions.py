@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 DAY_S = 86400.0
 Seconds = Annotated[float, Meta(ge=0, le=DAY_S, description='Seconds, or text such as "150ms", "2s", "1h30m".')]
@@ -20,7 +20,9 @@ Count = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Text = Annotated[str, Meta(min_length=1)]
 Direction = Literal["up", "down", "both"]
-Way = Literal["up", "down"]
+Way = Annotated[
+    Literal["up", "down"], Meta(description="Where none is said: down, and on an upload's own connection up.")
+]
 
 
 class Action(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -158,7 +160,7 @@ class CutAfter(Action, frozen=True):
     """
 
     octets: Count
-    direction: Way = "down"
+    direction: Way | UnsetType = UNSET
 
 
 class Reset(Action, frozen=True):
@@ -170,7 +172,7 @@ class Reset(Action, frozen=True):
     """
 
     after_octets: Count = 0
-    direction: Way = "down"
+    direction: Way | UnsetType = UNSET
 
 
 class HalfClose(Action, frozen=True):
@@ -182,7 +184,7 @@ class HalfClose(Action, frozen=True):
     """
 
     after_octets: Count = 0
-    direction: Way = "down"
+    direction: Way | UnsetType = UNSET
 
 
 class Corrupt(Action, frozen=True):
@@ -200,7 +202,7 @@ class Corrupt(Action, frozen=True):
     octets: Count = 1
     chance: Annotated[float, Meta(ge=0, le=1)] = 0.0
     mask: Annotated[int, Meta(ge=1, le=255)] = 0xFF
-    direction: Way = "down"
+    direction: Way | UnsetType = UNSET
 
 
 class Tls(Action, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import UNSET, UnsetType
+
 from portyard.commons.scenario import actions
 from portyard.commons.wire.bandwidth import Bandwidth
 from portyard.commons.wire.corrupt import Corrupt
@@ -22,7 +24,7 @@ def faults_of(asked: Iterable[object]) -> list[tuple[Direction, Fault]]:
         (direction, fault)
         for action in asked
         for fault in _fault_of(action)
-        for direction in _directions(getattr(action, "direction", "down"))
+        for direction in _directions(getattr(action, "direction", UNSET))
     ]
 
 
@@ -46,5 +48,7 @@ def _fault_of(action: object) -> Iterator[Fault]:
             yield Corrupt(action.after_octets, action.octets, action.chance, action.mask)
 
 
-def _directions(direction: actions.Direction) -> tuple[Direction, ...]:
-    return ("up", "down") if direction == "both" else (direction,)
+def _directions(direction: actions.Direction | UnsetType) -> tuple[Direction, ...]:
+    if direction == "both":
+        return ("up", "down")
+    return ("down" if direction is UNSET else direction,)
