@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+ALLOWED = "allowed"
+"""The key of a Meta's `extra` under which a type says what it takes."""
 _MOMENT = "a moment such as 2030-01-02T03:04:05Z"
 
 
@@ -42,9 +44,11 @@ def _told(shape: Any) -> Iterator[str]:  # noqa: ANN401 - any type
 
 
 def _described(shape: Any) -> str:  # noqa: ANN401 - any type
-    """Of a text of a form its description, of a number between bounds these."""
+    """Of a text of a form its description, of a number between bounds these; of what says so by itself that."""
     for meta in getattr(shape, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta):
+            if meta.extra and ALLOWED in meta.extra:
+                return str(meta.extra[ALLOWED])
             if meta.pattern is not None and meta.description:
                 return meta.description
             if meta.ge is not None and meta.le is not None:

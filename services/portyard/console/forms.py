@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from portyard.commons.allowed import ALLOWED
+from portyard.commons.durations import ALLOWED as DURATIONS
 from portyard.commons.journal.model import KINDS
 from portyard.console.shapes import Endpoint, Room, SessionId
 
@@ -156,7 +158,7 @@ class ClockChange(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     freeze: Moment | Literal[True] | None = None
-    advance: str | float | None = None
+    advance: Annotated[str | float, msgspec.Meta(extra={ALLOWED: DURATIONS})] | None = None
     real: Literal[True] | None = None
 
 

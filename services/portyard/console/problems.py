@@ -22,6 +22,18 @@ T = TypeVar("T")
 
 MEDIA_TYPE = "application/problem+json"  # RFC 9457 §6.1
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`")
+_TYPES = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
+_NO_CHOICE = re.compile(r"Invalid enum value .*", re.DOTALL)
+_NO_MOMENT = re.compile(r"Invalid RFC3339 encoded datetime")
+_WORDS = {  # for Python's names of what JSON has
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a moment",
+}
 
 
 class ProblemError(Exception):
@@ -120,15 +132,23 @@ def names_of(kind: type) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(kind)]
 
 
+def _in_words(types: re.Match[str]) -> str:
+    """Types as who writes JSON knows them; that a key may be null, or left out, is no news."""
+    names = [name for name in types[1].split(" | ") if name != "null"] or ["null"]
+    words = [_WORDS.get(name, name) for name in names]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def _problem_of(error: msgspec.ValidationError, values: Mapping[str, Any], kind: type) -> ProblemError:
     text = str(error)
     if missing := _MISSING.match(text):
         detail = f"{missing['key']} is missing"
         allowed = allowed_at(kind, [missing["key"]]) or names_of(kind)
         return ProblemError(HTTPStatus.BAD_REQUEST, detail, key=missing["key"], allowed=allowed)
-    expected, _, path = text.partition(" - at `$.")
+    told, _, path = text.partition(" - at `$.")
     key = path.rstrip("`")
     value = values.get(re.split(r"[.\[]", key)[0])
+    expected = _NO_MOMENT.sub("This is no moment", _NO_CHOICE.sub("This is no choice", _TYPES.sub(_in_words, told)))
     plain = expected.removeprefix("Expected ").partition(", got")[0].replace("`", "")
     allowed = allowed_at(kind, [step for step in re.split(r"[.\[\]]+", key) if step]) or plain
     detail = f"{key}: {expected[0].lower()}{expected[1:]}"

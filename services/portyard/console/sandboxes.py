@@ -140,7 +140,8 @@ async def set_clock(call: Call) -> forms.ClockState:
     given = [name for name in _KEYS if getattr(wanted, name) is not None]
     if len(given) != 1:
         detail = f"one of {', '.join(_KEYS)} is wanted"
-        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key=given[1] if given else None, value=given, allowed=_KEYS)
+        key = given[1] if given else "body"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key=key, value=given or {}, allowed=_KEYS)
     try:
         await _set(call.desk.yard.clocks, sandbox.name, wanted)
     except ClockError as error:  # tell the value as it was given

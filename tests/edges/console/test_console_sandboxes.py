@@ -116,7 +116,7 @@ def test_default_is_reset_but_never_removed(tmp_path: Path) -> None:
         ("POST", "sandboxes/nope/reset", None, 404, "sandbox", "nope"),
         ("POST", "sandboxes/t1/reset", {"hard": True}, 400, "body", '{"hard": true}'),
         ("DELETE", "sandboxes/nope", None, 404, "sandbox", "nope"),
-        ("POST", "sandboxes/t1/clock", {}, 400, None, []),
+        ("POST", "sandboxes/t1/clock", {}, 400, "body", {}),
         ("POST", "sandboxes/t1/clock", {"freeze": True, "real": True}, 400, "real", ["freeze", "real"]),
         ("POST", "sandboxes/t1/clock", {"freeze": "tomorrow"}, 422, "freeze", "tomorrow"),
         ("POST", "sandboxes/t1/clock", {"freeze": "2030-01-02T03:04:05"}, 422, "freeze", "2030-01-02T03:04:05"),
