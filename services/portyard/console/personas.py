@@ -78,7 +78,7 @@ def _found(call: Call, card: Card) -> Persona:
 def _values(body: bytes, media_type: str) -> dict[str, Any]:
     try:
         if media_type in _TOMLS:
-            return from_toml(body.decode())
+            return _something(from_toml(body.decode()))
         values = json_of(body, "a JSON object")
     except UnicodeDecodeError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"not UTF-8: {error.reason}", key="body", allowed="UTF-8") from None
@@ -90,6 +90,18 @@ def _values(body: bytes, media_type: str) -> dict[str, Any]:
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "the body isn't a JSON object", key="body", allowed="a JSON object, or TOML"
         )
+    return values
+
+
+def _something(values: dict[str, Any]) -> dict[str, Any]:
+    """What a TOML text says. One that says nothing is a file that somebody lost, and no wish: who wants one without keys names it.
+
+    Raises:
+        ProblemError: 400, nothing stands in it.
+    """
+    if not values:
+        detail, allowed = "the body is empty", "TOML with a key at least, such as name or summary"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body", allowed=allowed)
     return values
 
 

@@ -94,6 +94,7 @@ def test_one_s_own_from_beginning_to_end(tmp_path: Path) -> None:
         ),
         ("ssh/mine", {"kex": []}, 422, "kex", [], "one name"),
         ("ssh/mine", {"version": "a-b"}, 422, "version", "a-b", "SSH-2.0-"),
+        ("ftp/mine", {"features": ["MDTM"], "unknown": ["MDTM"]}, 422, "features", ["MDTM"], "SIZE, "),
         ("imap/mine", {"separator": "|"}, 422, "separator", "|", "/, ."),
         ("imap/mine", {"name": "other"}, 422, "name", "other", "mine"),
         ("imap/Mine", {}, 422, "name", "Mine", "small letters"),
@@ -116,6 +117,7 @@ def test_what_is_malformed_is_refused_whole(
             assert (problem.get("key") or "", problem["value"]) == (key, value)
             if allowed is not None:
                 assert allowed in problem["allowed"] + problem["detail"]
+                assert problem["allowed"] not in problem["detail"]
             for room in ("imap", "smtp"):
                 assert (await client.get(f"personas/{room}/mine"))["summary"] == "before"
 
@@ -128,6 +130,22 @@ def test_what_is_no_toml(tmp_path: Path, body: bytes) -> None:
         async with console(tmp_path) as client:
             problem = await client.problem("PUT", "personas/imap/mine", 400, data=body, headers=TOML)
             assert problem["key"] == "body"
+
+    run(main())
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"# not a key in it\n"])
+def test_an_empty_file_takes_no_persona_s_place(tmp_path: Path, body: bytes) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            before = await client.ask("PUT", "personas/imap/mine", 200, data=MINE.encode(), headers=TOML)
+            problem = await client.problem("PUT", "personas/imap/mine", 400, data=body, headers=TOML)
+            assert (problem["key"], problem["detail"]) == ("body", "the body is empty")
+            assert "TOML" in problem["allowed"]
+            assert await client.get("personas/imap/mine") == before
+            await client.problem("PUT", "personas/imap/another", 400, data=body, headers=TOML)
+            await client.problem("GET", "personas/imap/another", 404)
+            await client.ask("PUT", "personas/imap/another", 200, data=b'name = "another"', headers=TOML)
 
     run(main())
 

@@ -53,7 +53,7 @@ def _unfit(
         text = "it isn't of this form"
     if missing := _MISSING.match(text):
         path = f"{path.rstrip('`')}.{missing['key']}"
-        expected = text = "it is missing"
+        expected, text = "a value", "it is missing"
     steps = [name or number for name, number in _STEP.findall(path.rstrip("`"))]
     about_keys = allowed_at(shape, steps) if named and "enum" in text else ""
     if steps[-1:] == [_SOME]:
@@ -69,7 +69,8 @@ def _of_the_shape(cause: BaseException, shape: type[msgspec.Struct]) -> tuple[li
         return [cause.key], cause.allowed, reason
     steps = reason.partition(" ")[0].split(".", 1)
     names = {field.encode_name for field in msgspec.structs.fields(shape)}
-    return steps if steps[0] in names else [], reason, reason
+    steps = steps if steps[0] in names else []
+    return steps, (allowed_at(shape, steps) if len(steps) == 1 else "") or reason, reason
 
 
 def _misfit(values: Mapping[str, Any], shape: type[msgspec.Struct], steps: list[str]) -> str:
