@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -16,10 +17,14 @@ from typing import Any
 
 import pytest
 import typer.main
+from rich.console import Console
 from rich.text import Text
 from typer.testing import CliRunner
 
+from portyard.cli import app as cli
 from portyard.cli.app import app
+from portyard.commons.directory import Endpoint
+from portyard.rooms import cards
 from tests.support.process import LIMIT_S, clean_environment, portyard, serving
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -74,6 +79,39 @@ def test_help_tells_everything(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
     assert shown.exit_code == 0
     assert max(len(line) for line in shown.output.splitlines()) <= 80
+    assert "<bool>" not in shown.output  # a flag takes no value
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 40])
+def test_the_endpoints_are_told_whole_on_any_screen(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the screen is too narrow for what a service is about, that goes on below; where it is narrower still, it is left out."""
+    endpoints = [
+        Endpoint(
+            each.name,
+            port.name,
+            "172.30.0.9",
+            25,
+            "127.0.0.1",
+            30000 + port.inside,
+            port.tls.value,
+            port.transport,
+            each.summary,
+        )
+        for card in cards()
+        for each in card.services
+        for port in each.ports
+    ]
+    with io.StringIO() as written:
+        monkeypatch.setattr(cli, "screen", Console(file=written, width=width))
+        cli.screen.print(cli._table(endpoints))
+        shown = written.getvalue()
+    assert "…" not in shown
+    told = " ".join(shown.split())
+    for endpoint in endpoints:
+        if width >= 60:
+            assert f"{endpoint.host}:{endpoint.host_number}" in told
+        if width >= 80:
+            assert all(word in told for word in re.split(r"[ /-]", endpoint.summary)), endpoint.summary
 
 
 def test_tail_follows_in_colour_on_a_terminal_only(tmp_path: Path) -> None:

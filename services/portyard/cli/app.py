@@ -18,14 +18,15 @@ from portyard import __version__
 from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
+from portyard.cli.flags import Commands
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
-from portyard.cli.screen import deliver, errors, fail, screen, write_json
+from portyard.cli.screen import LEAST, deliver, errors, fail, screen, write_json
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
 from portyard.testing.control import ControlError
 
-app = typer.Typer(
+app = Commands(
     name="portyard",
     no_args_is_help=True,
     add_completion=True,
@@ -112,7 +113,7 @@ def _show(engine: Engine, settings: Settings) -> None:
 
 
 def _table(endpoints: list[Endpoint]) -> Table:
-    """One row a port, in the rooms' order, and one for data connections; only the summary gives way where the screen is narrow."""
+    """One row a port, in the rooms' order, and one for data connections; the summary goes on below where the screen is narrow."""
     order = {service.name: place for place, service in enumerate(s for card in cards() for s in card.services)}
     notes = {"none": "-", "upgrade": "upgrade", "implicit": "implicit"}
     rows = []
@@ -131,10 +132,12 @@ def _table(endpoints: list[Endpoint]) -> Table:
         width = max(len(title), *(len(row[column]) for row in rows)) if rows else len(title)
         left -= width
         table.add_column(title, no_wrap=True, min_width=width)
-    table.add_column("", no_wrap=True, overflow="ellipsis", width=max(left, 1))
+    if left >= LEAST:  # a column of fewer would be all height
+        table.add_column("", width=left)
     last = ""
     for row in rows:
-        table.add_row(row[0] if row[0] != last else "", *row[1:4], row[4] if row[0] != last else "")
+        cells = (*row[:4], row[4]) if row[0] != last else ("", *row[1:4], "")
+        table.add_row(*cells[: len(table.columns)])
         last = row[0]
     return table
 

@@ -9,10 +9,11 @@ import typer
 from rich.text import Text
 
 from portyard.cli.engines import CommandError
+from portyard.cli.flags import Commands
 from portyard.cli.link import DEFAULT, AsJson, Link, SandboxName, Url, examples, goes_on, inherited, linked
 from portyard.cli.screen import deliver, errors, fail, moment, printable, say, screen, table, write_json
 
-app = typer.Typer(
+app = Commands(
     invoke_without_command=True,
     help="List messages, newest first; or show one, save one, wait for some.",
     epilog=examples(

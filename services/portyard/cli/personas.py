@@ -10,12 +10,13 @@ import typer
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError
+from portyard.cli.flags import Commands
 from portyard.cli.link import CREATE, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
 from portyard.commons.given_twice import GivenTwiceError, read_json, twice_in_toml
 from portyard.testing.control import segment
 
-app = typer.Typer(
+app = Commands(
     invoke_without_command=True,
     help="List the personas; or bring one of your own, show one, remove one.",
     epilog=examples(

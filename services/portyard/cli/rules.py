@@ -13,6 +13,7 @@ from rich.text import Text
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError
+from portyard.cli.flags import Commands
 from portyard.cli.link import (
     CREATE,
     DEFAULT,
@@ -30,7 +31,7 @@ from portyard.cli.link import (
 from portyard.cli.screen import errors, printable, say, table, write_json
 from portyard.commons.given_twice import GivenTwiceError, read_json, twice_in_toml
 
-app = typer.Typer(
+app = Commands(
     invoke_without_command=True,
     help="List the rules with their hits; or add some, remove some.",
     epilog=examples(

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from portyard.cli import completion
+from portyard.cli.flags import Commands
 from portyard.cli.link import CREATE, DEFAULT, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
 from portyard.testing.control import segment
 
-app = typer.Typer(
+app = Commands(
     invoke_without_command=True,
     help="List the sandboxes; or make one, lease it listeners, remove one.",
     epilog=examples(
