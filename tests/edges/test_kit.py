@@ -204,6 +204,116 @@ def test_a_fixture_that_fails_has_its_transcript(pytester: pytest.Pytester) -> N
     result.stdout.fnmatch_lines(["*portyard transcript*", "C: USER mira@*"])
 
 
+TROUBLE = """
+    import poplib
+    import pytest
+
+    def trouble(sandbox, name):
+        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=10)
+        with pytest.raises(poplib.error_proto):
+            client.user(f"{name}@{sandbox.domain}")
+            client.pass_("wrong")
+        client.close()
+"""
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["amidst", "last of all"])
+def test_a_fixture_that_fails_in_its_teardown_has_its_transcript(pytester: pytest.Pytester, last: bool) -> None:
+    """Of the last test's teardown the testbed's own end is a part."""
+    pytester.makepyfile(
+        TROUBLE
+        + """
+    @pytest.fixture
+    def maildrop(sandbox):
+        yield
+        trouble(sandbox, "mira")
+        assert False, "left open"
+
+    def test_any(maildrop): pass
+    """
+        + (
+            ""
+            if last
+            else "\n    def test_after(sandbox, testbed): assert len(testbed.control.get('sandboxes')) == 2\n"
+        )
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1 if last else 2, errors=1)
+    result.stdout.fnmatch_lines(["*left open*", "*portyard transcript*", "C: USER mira@*"])
+
+
+def test_sandboxes_that_a_test_makes_itself_have_their_transcripts(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        TROUBLE
+        + """
+    def test_within(testbed):
+        with testbed.own_sandbox(name="quay") as own:
+            trouble(own, "ada")
+            assert False
+
+    def test_behind(testbed):
+        with testbed.own_sandbox(name="quay") as own:
+            own.smtp.refuse("451 later", on="rcpt", times=1)
+            trouble(own, "bea")
+        assert False
+
+    def test_beside(testbed, sandbox):
+        mole = testbed.sandbox("mole")
+        trouble(mole, "cleo")
+        trouble(sandbox, "dora")
+        assert False
+
+    @pytest.fixture
+    def pier(testbed):
+        with testbed.own_sandbox(name="pier") as own:
+            yield own
+            trouble(own, "edda")
+            assert False
+
+    def test_fixture(pier): pass
+
+    def test_passes(testbed, sandbox):
+        assert {each["name"] for each in testbed.control.get("sandboxes")} == {"default", "mole", sandbox.name}
+    """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--color=no")
+    result.assert_outcomes(passed=2, failed=3, errors=1)
+    said = result.stdout.str()
+    for heading, who in (
+        ("portyard transcript of quay", "ada"),
+        ("portyard transcript of quay", "bea"),
+        ("portyard transcript of mole", "cleo"),
+        ("portyard transcript", "dora"),
+        ("portyard transcript of pier", "edda"),
+    ):
+        assert re.search(rf"^-+ {heading} -+\n(?:(?!---).*\n)*C: USER {who}@", said, re.MULTILINE), heading + said
+        assert said.count(f"C: USER {who}@") == 1, who
+    assert "portyard rules of quay" in said
+
+
+def test_a_testbed_of_ones_own_may_end_before_the_sandbox(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        TROUBLE
+        + """
+    from portyard.testing import Testbed
+
+    @pytest.fixture
+    def testbed():
+        with Testbed.embedded() as running:
+            yield running
+
+    def test_passes(sandbox): pass
+
+    def test_fails(sandbox):
+        trouble(sandbox, "mira")
+        assert False
+    """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*portyard transcript*", "C: USER mira@*"])
+
+
 def test_a_testbed_that_does_not_answer_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_any(sandbox): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-url", "http://127.0.0.1:1")

@@ -6,25 +6,20 @@ either one testbed is embedded, per worker.
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portyard.testing.witness import Witness
+
 if TYPE_CHECKING:
     from portyard.testing.sandbox import Sandbox
     from portyard.testing.testbed import Testbed
 
-_SANDBOX: pytest.StashKey[Sandbox] = pytest.StashKey()
-_TESTBED: pytest.StashKey[Testbed] = pytest.StashKey()
+_WITNESS: pytest.StashKey[Witness] = pytest.StashKey()
 _SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
-_NOBODY = (
-    "(no session joined this test's sandbox; one does by its login, its recipient's domain, the URL's /~name/ (http.url, websocket.url), "
-    "the Host field or TLS SNI)"
-)
 _WORD = "portyard_shared"  # what the controller tells its workers
 
 
@@ -51,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and begin to keep what tests' sandboxes do."""
+    config.stash[_WITNESS] = Witness()
     config.addinivalue_line(
         "markers", "portyard(capture=…, domains=…, default_password=…): options of the test's sandbox"
     )
@@ -88,6 +84,7 @@ def portyard_settings() -> dict[str, object]:
 def testbed(request: pytest.FixtureRequest, portyard_settings: dict[str, object]) -> Iterator[Testbed]:
     """A testbed for the whole run: the one that the options name, or an embedded one."""
     with _testbed(request.config, portyard_settings) as running:
+        request.config.stash[_WITNESS].attend(running)
         yield running
 
 
@@ -121,42 +118,43 @@ def _answering(testbed: Testbed, url: str) -> Testbed:
 
 @pytest.fixture
 def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A sandbox of this test's own; when the test fails, its transcript is in the report."""
+    """A sandbox of this test's own; when the test or a fixture fails, its transcript is in the report."""
     marker = request.node.get_closest_marker("portyard")
-    with testbed.own_sandbox(**(marker.kwargs if marker is not None else {})) as own:
-        request.node.stash[_SANDBOX] = own
-        request.node.stash[_TESTBED] = testbed
-        yield own
+    witness = request.config.stash[_WITNESS]
+    witness.attend(testbed)  # which may be another one than ours
+    own = testbed.sandbox(**(marker.kwargs if marker is not None else {}))
+    witness.is_own(own)
+    yield own
+    witness.leaves(own)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Of what the test before did nobody asks any more."""
+    item.config.stash[_WITNESS].begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Delete the test's sandbox, once it is known whether a transcript is wanted."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        item.config.stash[_WITNESS].take_leave(failed=failed)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach the transcript of a test that failed while its sandbox still stands."""
-    testbed = item.stash.get(_TESTBED, None)
-    if testbed is not None and call.excinfo is not None:
+    """Attach the transcripts of a test that failed."""
+    witness = item.config.stash[_WITNESS]
+    if witness.testbed is not None and call.excinfo is not None:
         # A traceback is parsed, and so is some of what rooms import: Python 3.11 can't do both at once (SystemError).
-        testbed.wait_until_open()
+        witness.testbed.wait_until_open()
     report = yield
-    own = item.stash.get(_SANDBOX, None)
-    if report.when != "teardown" and report.failed and own is not None and testbed is not None:
-        time.sleep(testbed.journal_lag_s)  # what was said last is there, too
-        report.sections += ((f"portyard {name}", text) for name, text in _told(own))
+    if report.failed:
+        report.sections += witness.sections()
     return report
-
-
-def _told(own: Sandbox) -> Iterator[tuple[str, str]]:
-    try:
-        yield "transcript", own.transcript() or _NOBODY
-        if rules := own.rules():
-            yield "rules", "\n".join(_rule(rule) for rule in rules)
-    except Exception as error:  # the report of the test matters more than the transcript's
-        yield "transcript", f"(it can't be had: {error})"
-
-
-def _rule(rule: dict[str, Any]) -> str:
-    """A rule and whether it ever fired: one that didn't is often why."""
-    where = "".join(f" {name}={value!r}" for name, value in (rule.get("where") or {}).items())
-    counted = f"fired {rule['hits']}×, matched {rule['matched']}×{', spent' if rule.get('spent') else ''}"
-    return f"{rule['on']}{where} → {json.dumps(rule['then'], ensure_ascii=False)}: {counted}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from portyard.testing.control import Control, segment
 from portyard.testing.sandbox import Sandbox
+from portyard.testing.witness import Witness
 
 JOURNAL_LAG_S = 0.25
 """Other processes write their journal behind, at full load five times a second."""
@@ -27,6 +28,7 @@ class Testbed:
 
     Attributes:
         journal_lag_s: So long after it happened an event may still be unreadable; no time where the testbed is in this process.
+        witness: Keeps what a test's sandboxes did; None where nobody reports it.
     """
 
     __test__ = False  # pytest would take it for a test class
@@ -35,6 +37,7 @@ class Testbed:
         self.control = control
         self._stop = close
         self.journal_lag_s = JOURNAL_LAG_S
+        self.witness: Witness | None = None
         self._open: Callable[[float], object] = lambda timeout: None
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
@@ -120,7 +123,10 @@ class Testbed:
             ControlError: The name is taken or malformed.
         """
         body = {"name": name or self._name(), **options}
-        return Sandbox(self.control, self.control.post("sandboxes", body), self.endpoints)
+        made = Sandbox(self.control, self.control.post("sandboxes", body), self.endpoints)
+        if self.witness is not None:
+            self.witness.made(made)
+        return made
 
     def default(self) -> Sandbox:
         """The sandbox that always exists, with alice and bob."""
@@ -130,13 +136,19 @@ class Testbed:
     def own_sandbox(self, **options: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - as `sandbox` takes them
         """A sandbox that goes with the block."""
         sandbox = self.sandbox(**options)
+        failed = True
         try:
             yield sandbox
+            failed = False
         finally:
+            if self.witness is not None:
+                self.witness.going(sandbox, failed=failed)
             sandbox.delete()
 
     def close(self) -> None:
         """Stop what this object started; a testbed that it only connected to goes on."""
+        if self.witness is not None:
+            self.witness.closes(self)
         self.control.close()
         self._stop()
 
