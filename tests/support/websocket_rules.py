@@ -14,6 +14,7 @@ from wsproto.events import (
     AcceptConnection,
     CloseConnection,
     Event,
+    Message,
     Request,
     TextMessage,
 )
@@ -58,6 +59,16 @@ class Client:
         assert isinstance(event, TextMessage), event
         assert event.message_finished
         return event.data
+
+    async def whole(self) -> str | bytes:
+        """The next message, in however many frames and pieces."""
+        event = await self.next()
+        assert isinstance(event, Message), event
+        data = event.data
+        while not event.message_finished:
+            event = await self.next()
+            data += event.data
+        return data if isinstance(data, str) else bytes(data)
 
     async def closed_with(self) -> tuple[int, str | None]:
         event = await self.next()

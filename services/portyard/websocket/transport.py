@@ -23,7 +23,15 @@ from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.journal.model import SessionLog, Sheet
 from portyard.commons.journal.pages import form
 from portyard.commons.yard import Connection
-from portyard.websocket.core.framing import HEAD_OCTETS, HEADER, MASKED, MASKED_HEADER, WHOLE_TEXT, FrameScanner
+from portyard.websocket.core.framing import (
+    HEAD_OCTETS,
+    HEADER,
+    LENGTH,
+    MASKED,
+    MASKED_HEADER,
+    WHOLE_TEXT,
+    FrameScanner,
+)
 from portyard.websocket.core.model import Frame, Opcode, Violation
 
 LINGER_S = 2.0  # how long a closed connection is read after our Close, so that a reset doesn't overtake it
@@ -177,7 +185,8 @@ class FramedProtocol(HostedProtocol):
 
 _Feed = Callable[[bytes], tuple[bool, bytes]]
 
-# What most frames are, a short text, is seen and noted without a call: at a busy echo each would cost as much as all that it does.
+# What most frames are, a message in one frame that comes at once, is seen and noted with few calls: at a busy echo each would cost as much as
+# all that it does. The frame is noted as it went over the wire, masked where it came so: who reads the journal takes it apart.
 
 
 def _teller(
@@ -185,6 +194,7 @@ def _teller(
 ) -> Callable[[bytes], None]:
     """What writes frames and notes them."""
     noted, moment, most = sheet.noted, sheet.moment, scanner.most_short + HEADER
+    longest = scanner.shown + HEADER + LENGTH
 
     def write(data: bytes) -> None:
         pass_on(data)
@@ -193,20 +203,25 @@ def _teller(
             noted.append(moment())
             noted.append(_SENT_TEXT)
             noted.append(data)
-            if len(noted) >= sheet.due:
-                sheet.attend()
+        elif scanner.longer(data):
+            noted.append(moment())
+            noted.append(_SENT_LONGER[data[0] & 1])
+            noted.append(data if size <= longest else data[:longest])
         else:
             other(bytes(data))
+            return
+        if len(noted) >= sheet.due:
+            sheet.attend()
 
     return write
 
 
 def _gate(sheet: Sheet | None, scanner: FrameScanner, pass_on: _Feed, other: _Feed) -> _Feed:
     """What notes frames that came in and hands them on."""
-    most = scanner.most_short + MASKED_HEADER
     if sheet is None:
         return _quiet_gate(scanner, pass_on, other)
-    noted, moment = sheet.noted, sheet.moment
+    noted, moment, most = sheet.noted, sheet.moment, scanner.most_short + MASKED_HEADER
+    longest = scanner.shown + MASKED_HEADER + LENGTH
 
     def feed(data: bytes) -> tuple[bool, bytes]:
         size = len(data)
@@ -218,11 +233,16 @@ def _gate(sheet: Sheet | None, scanner: FrameScanner, pass_on: _Feed, other: _Fe
         ):
             noted.append(moment())
             noted.append(_CAME_TEXT)
-            noted.append(data)  # masked as it came: who reads the journal unmasks it
-            if len(noted) >= sheet.due:
-                sheet.attend()
-            return pass_on(data)
-        return other(data)
+            noted.append(data)
+        elif scanner.longer(data):
+            noted.append(moment())
+            noted.append(_CAME_LONGER[data[0] & 1])
+            noted.append(data if size <= longest else data[:longest])
+        else:
+            return other(data)
+        if len(noted) >= sheet.due:
+            sheet.attend()
+        return pass_on(data)
 
     return feed
 
@@ -240,7 +260,7 @@ def _quiet_gate(scanner: FrameScanner, pass_on: _Feed, other: _Feed) -> _Feed:
             and scanner.fresh
         ):
             return pass_on(data)
-        return other(data)
+        return pass_on(data) if scanner.longer(data) else other(data)
 
     return feed
 
@@ -288,3 +308,12 @@ _CAME_TEXT = form("data", _in_one("in", Opcode.TEXT), skip=2, veiled=True)
 _SENT_TEXT = form("data", _in_one("out", Opcode.TEXT), skip=2)
 _CAME_BINARY = form("data", _in_one("in", Opcode.BINARY), skip=2, veiled=True, binary=True)
 _SENT_BINARY = form("data", _in_one("out", Opcode.BINARY), skip=2, binary=True)
+# By the last bit of the opcode: octets, text. With the length in two octets of its own (RFC 6455 §5.2).
+_CAME_LONGER = (
+    form("data", _in_one("in", Opcode.BINARY), skip=4, length=2, veiled=True, binary=True),
+    form("data", _in_one("in", Opcode.TEXT), skip=4, length=2, veiled=True),
+)
+_SENT_LONGER = (
+    form("data", _in_one("out", Opcode.BINARY), skip=4, length=2, binary=True),
+    form("data", _in_one("out", Opcode.TEXT), skip=4, length=2),
+)

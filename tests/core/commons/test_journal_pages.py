@@ -135,6 +135,9 @@ _CAME = form("data", {"direction": "in", "octets": 0, "text": "WORD"}, skip=2, v
 _SENT = form("reply", {"octets": 0, "text": "LINE"}, skip=1)
 _BINARY = form("data", {"octets": 0, "text": "BYTES"}, veiled=True, binary=True)
 _BARE = form("data", {"part": "body"}, bare=True)
+_CUT = form("data", {"octets": 0, "text": "WORD"}, skip=3, length=1)
+_CUT_BYTES = form("data", {"octets": 0, "text": "BYTES"}, skip=2, length=0, binary=True)
+_LONG_BYTES = form("data", {"octets": 0, "text": "BYTES"}, skip=3, length=1, veiled=True, binary=True)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,12 @@ _BARE = form("data", {"part": "body"}, bare=True)
         (_BINARY, b"\1\2\3\4\1\2", {"octets": 2, "text": "BYTES 2", "base64": "AAA="}),
         (_BARE, b'"\xc3\xbc"\r\n', {"part": "body", "octets": 6, "text": '"ü"\r\n'}),
         (_BARE, b"\xff", {"part": "body", "octets": 1, "base64": "/w=="}),
+        (_CUT, b"\0\1\4abcd", {"octets": 260, "text": "WORD 260 abcd…"}),
+        (_CUT, b"\0\0\4abcd", {"octets": 4, "text": "WORD 4 abcd"}),
+        (_CUT_BYTES, b"\0\0", {"octets": 0, "text": "BYTES 0", "base64": ""}),
+        (_LONG_BYTES, b"\0\1\4\1\1\1\1\1\1", {"octets": 260, "text": "BYTES 260", "base64": "AAA="}),
+        (_LONG_BYTES, b"\0\1\4\1\1\1\1", {"octets": 260, "text": "BYTES 260"}),
+        (_SENT, b'-{"token": "abc"}', {"octets": 16, "text": 'LINE 16 {"token": "«secret, 3 bytes»"}'}),
         (_BARE, b"a\0", {"part": "body", "octets": 2, "base64": "YQA="}),
     ],
 )

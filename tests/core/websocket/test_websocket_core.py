@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from wsproto.frame_protocol import FrameProtocol
@@ -124,6 +124,44 @@ def test_a_short_message_is_what_the_scanner_finds(octets: bytes, client: bool, 
         assert (frame.length, frame.fin, frame.compressed) == (length, True, False)
         assert frame.opcode is (Opcode.TEXT if octets[0] == WHOLE_TEXT else Opcode.BINARY)
         assert (scan.passed, scan.violation) == (octets, None)
+
+
+LONGER = st.builds(
+    lambda first, second, told, length: bytes([first, second]) + told.to_bytes(2, "big") + bytes(length),
+    st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0xC1]),
+    st.sampled_from([126, 254, 127, 200]),
+    st.integers(120, 140),
+    st.integers(110, 150),
+)
+
+
+@given(LONGER, st.booleans(), st.booleans())
+@example(octets=bytes([0x81, 126, 0, 130]) + bytes(130), client=False, extended=False)
+@example(octets=bytes([0x82, 254, 0, 126]) + bytes(130), client=True, extended=True)
+@example(octets=bytes([0x81, 126, 0, 125]) + bytes(125), client=False, extended=False)  # not the shortest length
+@example(octets=bytes([0x81, 254, 255, 255]) + bytes(65_539), client=True, extended=False)
+def test_a_longer_message_is_what_the_scanner_finds(octets: bytes, client: bool, extended: bool) -> None:
+    scan = FrameScanner(from_client=client, extended=extended).feed(octets)
+    whole = not scan.violation and scan.passed == octets and len(scan.frames) == 1
+    frame = scan.frames[0] if whole else None
+    plain = frame is not None and frame.fin and not frame.compressed and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
+    longer = plain and frame is not None and 126 <= frame.length < 1 << 16
+    assert FrameScanner(from_client=client, extended=extended).longer(octets) is longer
+
+
+@given(st.binary(min_size=126, max_size=300), st.booleans())
+def test_messages_are_longer_between_messages_only(payload: bytes, client: bool) -> None:
+    theirs = FrameProtocol(client=client, extensions=[])
+    octets = theirs.send_data(payload)
+    scanner = FrameScanner(from_client=client, extended=False)
+    assert scanner.longer(octets)
+    assert not scanner.longer(octets[:-1])
+    scanner.feed(octets[:4])
+    assert not scanner.longer(octets)
+    scanner.feed(octets[4:])
+    assert scanner.longer(octets)
+    scanner.feed(theirs.send_data(b"begun", fin=False))
+    assert not scanner.longer(octets), "a message inside a message"
 
 
 @given(st.binary(max_size=125), st.booleans())

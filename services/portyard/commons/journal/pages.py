@@ -56,6 +56,7 @@ class _Form(NamedTuple):
         veiled: The first four of the others are a key, and those behind it were taken exclusive or with one of its octets in turn.
         binary: The octets aren't text: `base64` tells them.
         bare: `text` is the octets alone; where they aren't UTF-8, or have NUL among them, `base64` tells them.
+        length: Where two octets tell how many were meant, of which these may be the first; 0 where these are all.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class _Form(NamedTuple):
     veiled: bool
     binary: bool = False
     bare: bool = False
+    length: int = 0
 
 
 _FORMS: Final[list[_Form]] = []
@@ -77,13 +79,14 @@ def form(
     veiled: bool = False,
     binary: bool = False,
     bare: bool = False,
+    length: int = 0,
 ) -> int:
     """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
 
     For what there is a fixed and small number of: a form is never forgotten.
     """
     assert len(_FORMS) < _MOST_FORMS
-    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare))
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare, length))
     return _FIRST_FORM + len(_FORMS) - 1
 
 
@@ -156,18 +159,21 @@ def _event(how: int, what: str | bytes) -> tuple[str, dict[str, object]]:
 
 def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     fields: dict[str, object] = json.loads(form.fields)
+    told = int.from_bytes(octets[form.length : form.length + 2], "big")
     octets = octets[form.skip :]
     if form.veiled:
         octets = bytes(map(operator.xor, octets[4:], itertools.cycle(octets[:4])))
-    fields["octets"] = len(octets)
+    size = fields["octets"] = told if form.length else len(octets)
     if form.bare:
         return form.kind, fields | text_or_base64(octets)
-    fields["text"] = f"{fields['text']} {len(octets)}"
+    cut = "…" if size > len(octets) else ""
     octets = masked(octets)  # looked for by whoever reads: whoever noted it had no time to
-    if form.binary:
+    if not form.binary:
+        fields["text"] = f"{fields['text']} {size} {octets.decode('utf-8', 'replace')}{cut}"
+        return form.kind, fields
+    fields["text"] = f"{fields['text']} {size}"
+    if octets or not form.length:
         fields["base64"] = base64.b64encode(octets).decode()
-    else:
-        fields["text"] = f"{fields['text']} {octets.decode('utf-8', 'replace')}"
     return form.kind, fields
 
 

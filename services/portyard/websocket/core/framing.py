@@ -15,12 +15,17 @@ WHOLE_BINARY = 0x80 | int(Opcode.BINARY)
 """The first octets of an uncompressed message in one frame."""
 SHORT = 126
 """A payload is shorter where its frame's second octet tells its length (RFC 6455 §5.2)."""
+LONGER = 126
+"""In the second octet: the length stands in the two behind it, and is less than `LONGEST`."""
+LONGEST = 1 << 16
 MASKED = 0x80
 """In the second octet of a client's frame."""
 HEADER = 2
 """Octets of a server's short frame beside its payload."""
 MASKED_HEADER = 6
 """The same of a client's, with the masking key."""
+LENGTH = 2
+"""Octets more of a longer frame's header: its length."""
 _WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
 
 
@@ -58,6 +63,7 @@ class FrameScanner:
 
     Attributes:
         fresh: The next octet begins a message.
+        shown: See above.
         most_short: Payloads with fewer octets are shown as they are.
         closed: A Close passed: what follows is to be ignored (RFC 6455 §5.5.1).
         failed: A frame broke a rule.
@@ -74,7 +80,7 @@ class FrameScanner:
         self.fresh = True
         self._mask = MASKED if from_client else 0
         self._overhead = MASKED_HEADER if from_client else HEADER
-        self._shown = shown
+        self.shown = shown
         self.most_short = SHORT if shown >= SHORT else 0  # what is to be cut goes the long way
         self.closed = False  # a Close passed: what follows is to be ignored (RFC 6455 §5.5.1)
         self.failed = False
@@ -85,6 +91,17 @@ class FrameScanner:
         if 0 <= length < self.most_short and self.fresh and data[1] == length | self._mask and data[0] in _WHOLE:
             return length
         return -1
+
+    def longer(self, data: bytes) -> bool:
+        """Whether the next octets are a longer message in one frame, all of it; nothing is done."""
+        size = len(data) - self._overhead - LENGTH
+        return (
+            SHORT <= size < LONGEST
+            and data[1] == LONGER | self._mask
+            and data[2] << 8 | data[3] == size
+            and data[0] in _WHOLE
+            and self.fresh
+        )
 
     def feed(self, data: bytes) -> Scan:
         """Look at the next octets."""
@@ -123,7 +140,7 @@ class FrameScanner:
         assert self._header is not None
         header = self._header
         end = min(at + self._left, len(octets))
-        most = MOST_CONTROL_OCTETS if header.opcode.is_control else self._shown  # a Close's code is always told
+        most = MOST_CONTROL_OCTETS if header.opcode.is_control else self.shown  # a Close's code is always told
         if len(self._head) < most:
             offset = header.length - self._left
             piece = octets[at : min(end, at + most - len(self._head))]
