@@ -307,11 +307,18 @@ def test_a_testbed_of_ones_own_may_end_before_the_sandbox(pytester: pytest.Pytes
     def test_fails(sandbox):
         trouble(sandbox, "mira")
         assert False
+
+    def test_fails_with_its_own(testbed):
+        with testbed.own_sandbox() as own:
+            trouble(own, "nora")
+        assert False
     """
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*portyard transcript*", "C: USER mira@*"])
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*portyard transcript*", "C: USER mira@*", "*portyard transcript of *", "C: USER nora@*"]
+    )
 
 
 def test_a_testbed_that_does_not_answer_is_named(pytester: pytest.Pytester) -> None:

@@ -7,6 +7,7 @@ either one testbed is embedded, per worker.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,6 @@ def portyard_settings() -> dict[str, object]:
 def testbed(request: pytest.FixtureRequest, portyard_settings: dict[str, object]) -> Iterator[Testbed]:
     """A testbed for the whole run: the one that the options name, or an embedded one."""
     with _testbed(request.config, portyard_settings) as running:
-        request.config.stash[_WITNESS].attend(running)
         yield running
 
 
@@ -121,11 +121,20 @@ def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbo
     """A sandbox of this test's own; when the test or a fixture fails, its transcript is in the report."""
     marker = request.node.get_closest_marker("portyard")
     witness = request.config.stash[_WITNESS]
-    witness.attend(testbed)  # which may be another one than ours
     own = testbed.sandbox(**(marker.kwargs if marker is not None else {}))
     witness.is_own(own)
     yield own
     witness.leaves(own)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    """Hear of the sandboxes of whatever testbed a fixture gives: a project may have one of its own."""
+    given = yield
+    kit = sys.modules.get("portyard.testing.testbed")
+    if kit is not None and isinstance(given, kit.Testbed):
+        request.config.stash[_WITNESS].attend(given)
+    return given
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from portyard.testing.sandbox import Sandbox
     from portyard.testing.testbed import Testbed
 
-MOST = 20  # sandboxes of one test that are told of, the first
+MOST = 20  # sandboxes of one test that are told of, the first; and sessions of each, the latest
+BRIEFLY_S = (
+    0.2  # for asking a sandbox that goes while all is well: a test that passes shall not wait for what nobody reads
+)
 NOBODY = (
     "(no session joined this test's sandbox; one does by its login, its recipient's domain, the URL's /~name/ (http.url, websocket.url), "
     "the Host field or TLS SNI)"
@@ -63,7 +66,7 @@ class Witness:
         if sandbox.name in self._told:
             if failed:
                 self._catch_up()
-            self._told[sandbox.name] = list(_sections(sandbox))
+            self._told[sandbox.name] = list(_sections(sandbox, None if failed else BRIEFLY_S))
 
     def leaves(self, sandbox: Sandbox) -> None:
         """Delete it once every other fixture has been torn down, for what fails there is reported, too."""
@@ -81,8 +84,8 @@ class Witness:
 
     def closes(self, testbed: Testbed) -> None:
         """The testbed is about to be closed, in the midst of a teardown in which something may have failed or still may."""
+        self.take_leave(failed=True)
         if testbed is self.testbed:
-            self.take_leave(failed=True)
             self.testbed = None
 
     def sections(self) -> Iterator[Section]:
@@ -100,13 +103,26 @@ class Witness:
             time.sleep(self.testbed.journal_lag_s)
 
 
-def _sections(sandbox: Sandbox) -> Iterator[Section]:
+def _sections(sandbox: Sandbox, within_s: float | None = None) -> Iterator[Section]:
     try:
-        yield "transcript", sandbox.transcript() or NOBODY
+        yield "transcript", _transcript(sandbox, within_s) or NOBODY
         if rules := sandbox.rules():
             yield "rules", "\n".join(_rule(rule) for rule in rules)
     except Exception as error:  # the report of the test matters more than the transcript's
         yield "transcript", f"(it can't be had: {error})"
+
+
+def _transcript(sandbox: Sandbox, within_s: float | None) -> str:
+    """The transcripts of the latest sessions, oldest first; of fewer where asking takes longer than so many seconds."""
+    if within_s is None:
+        return sandbox.transcript()
+    end = time.monotonic() + within_s
+    told: list[str] = []
+    for session in sandbox.sessions()[:MOST]:
+        told.append(sandbox.talk(session))
+        if time.monotonic() > end:
+            break
+    return "\n".join(reversed(told))
 
 
 def _rule(rule: dict[str, Any]) -> str:
