@@ -99,6 +99,38 @@ def test_python(recipe: str, view: View, tmp_path: Path) -> None:
     run(go())
 
 
+def known_to_curl() -> Iterator[object]:
+    for recipe, views in VIEWS.items():
+        view = next((view for view in views if view.client == "strict"), None)
+        if view is not None and recipe != "stalled":
+            yield pytest.param(recipe, view, id=recipe)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed (package curl)")
+@pytest.mark.parametrize(("recipe", "view"), list(known_to_curl()))
+def test_curl(recipe: str, view: View, tmp_path: Path) -> None:
+    """It says its ClientHello before TYPE and LIST, and takes a handshake that fails before the 1xx for a port that can't be reached."""
+
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client, _ = await listing(ftp, recipe)
+            await client.close()
+            words = ["curl", "-sS", "--max-time", str(LIMIT_S), "--ssl-reqd", "--cacert", ftp.served.ca_file, "-l"]
+            url = f"ftp://localhost:{ftp.served.port('ftp')}/"
+            process = await asyncio.create_subprocess_exec(
+                *words, "-u", "alice:alice-secret", url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, said = await process.communicate()
+            if not view.error:
+                assert (process.returncode, out.split()) == (0, [b"d"]), said
+            elif view.alert is not None and view.alert[1] == "peer":
+                assert process.returncode == 60, said  # the certificate isn't good
+            else:
+                assert process.returncode in (35, 56), said  # TLS went wrong
+
+    run(go())
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl isn't installed")
 @pytest.mark.parametrize(("recipe", "view"), list(cells(openssl=True)))
 def test_openssl(recipe: str, view: View, tmp_path: Path) -> None:

@@ -40,9 +40,17 @@ class Client:
         self.context = context
         self.host = host
         self._pipes: list[Pipe] = []
+        self._securing: asyncio.Task[None] | None = None
 
     async def reply(self) -> str:
-        """The next reply, lines joined by LF; empty when the server closed."""
+        """The next reply, lines joined by LF; empty when the server closed. Behind a 1xx a data connection has its handshake."""
+        reply = await self._lines()
+        if reply.startswith("1") and self._securing is not None:
+            securing, self._securing = self._securing, None
+            await asyncio.wait_for(securing, LIMIT_S)
+        return reply
+
+    async def _lines(self) -> str:
         lines: list[str] = []
         while True:
             line = (await asyncio.wait_for(self.reader.readline(), LIMIT_S)).decode("utf-8", "surrogateescape")
@@ -76,10 +84,10 @@ class Client:
         return int(match[1])
 
     async def data(self, *, tls: bool = False) -> Pipe:
-        """A data connection."""
+        """A data connection; under TLS its ClientHello goes out at once, as curl's does, and waits for the command."""
         pipe = await self.pipe(await self.passive())
         if tls:
-            await pipe.writer.start_tls(self.context, server_hostname="localhost")
+            self._securing = asyncio.create_task(pipe.writer.start_tls(self.context, server_hostname="localhost"))
         return pipe
 
     async def pipe(self, port: int) -> Pipe:
@@ -114,6 +122,8 @@ class Client:
         return data
 
     async def close(self) -> None:
+        if self._securing is not None:
+            self._securing.cancel()
         for writer in (self.writer, *(pipe.writer for pipe in self._pipes)):
             writer.close()
             with contextlib.suppress(ConnectionError, ssl.SSLError):

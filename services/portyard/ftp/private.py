@@ -1,4 +1,9 @@
-"""Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session."""
+"""Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session.
+
+The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §12.5 and §12.6), as in every server that clients know. Some
+clients send their ClientHello as soon as the connection stands: it waits. Were it answered at once, a handshake that fails would be taken
+for a connection that can't be made, while another command is under way.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +24,33 @@ class Data(TlsChannel, WatchedData):
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
         self._patience: Any = None
+        self._promised = False  # TLS, which hasn't begun
         super().__init__(sock, cmd_channel)
         if self.connected and cmd_channel.private_data:
-            self._patience = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
-            self.secure_connection(tickets=0)
+            self._promised = True
+            self.promise_tls()
+
+    # A transfer begins
+
+    def push_with_producer(self, producer: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
+        """Begin a download or a listing."""
+        super().push_with_producer(producer)
+        self._keep_promise()
+
+    def enable_receiving(self, type: str, cmd: str) -> None:  # noqa: A002 - pyftpdlib's name
+        """Begin an upload."""
+        super().enable_receiving(type, cmd)
+        self._keep_promise()
+
+    def _keep_promise(self) -> None:
+        """The 1xx is out: TLS begins (RFC 4217 §12.5)."""
+        if not self._promised or self._closed:
+            return
+        self._promised = False
+        if self.relay is not None:
+            self.relay.let_up()  # for the ClientHello
+        self._patience = self.ioloop.call_later(HANDSHAKE_S, self._handshake_late)
+        self.secure_connection(tickets=0)
 
     def use_sendfile(self) -> bool:
         """Not under TLS."""
@@ -104,7 +132,9 @@ class Data(TlsChannel, WatchedData):
             self.decline("522 TLS handshake timed out on the data connection.")
 
     def close(self) -> None:
-        """Close; nobody waits for a handshake any more."""
+        """Close; nobody waits for a handshake any more, and a ClientHello that may be under way needn't meet a RST."""
+        if self._promised:
+            self._ours = True
         if self._patience is not None:
             self._patience.cancel()
         super().close()

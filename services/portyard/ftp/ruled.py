@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
 _ALWAYS_ASKED = _CLAIMS | DATA_COMMANDS
+# Between a transfer's 1xx and what a rule has its data connection's handshake be. curl sends its ClientHello early, and takes a handshake
+# that fails before the 1xx was read for a port that can't be reached: it asks for another one and loses count of the replies.
+APART_S = 0.15
 _NO_PHASES: frozenset[str] = frozenset()
 _NOTHING: dict[str, Scalar] = {}
 
@@ -316,6 +319,8 @@ class Ruled(Scripted):
             return await super().choose_terms(channel, server_name, asking)
         if verdict.silence:  # the handshake stalls until its time is up
             return None
+        if channel == "data":
+            await asyncio.sleep(APART_S)
         if verdict.refuse is not None:
             asking.refuse_handshake(alert_of(verdict.refuse))
             return None

@@ -46,8 +46,8 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
     """A channel that can turn to TLS. Mixed in before the library's handler classes.
 
     Attributes:
-        tls_requested: From `secure_connection` on.
-        handshaking: From `secure_connection` until the handshake is done.
+        tls_requested: From `promise_tls` or `secure_connection` on.
+        handshaking: From then until the handshake is done.
         secured: The handshake is done.
         server_name: The name that the client asked for (SNI).
     """
@@ -68,6 +68,11 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
     def tls_seconds(self) -> float:
         """How long ago TLS was turned to."""
         return round(time.monotonic() - self._tls_began, 6)
+
+    def promise_tls(self) -> None:
+        """Turn to TLS once `secure_connection` is called: what comes before waits in the kernel, be it a ClientHello or the end."""
+        self.tls_requested = self.handshaking = True
+        super().modify_ioloop_events(0)
 
     def secure_connection(self, tickets: int) -> None:
         """Turn to TLS, as the server: the ClientHello is looked at first, see `handle_tls_hello`.

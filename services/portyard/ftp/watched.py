@@ -176,8 +176,6 @@ class WatchedData(PlainData):
         """
         self.relay = relay
         self._early += _one_way(faults)
-        if self.handshaking:  # a ClientHello may come; who sent it waits for an answer
-            relay.let_up()
 
     @staticmethod
     def _arm(relay: Relay, faults: Iterable[Action]) -> None:

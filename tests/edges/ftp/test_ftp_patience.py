@@ -100,8 +100,8 @@ def test_a_download_that_nobody_reads(
             client = await ftp.logged_in(implicit=implicit)
             await client.ask("TYPE I")
             pipe = await client.data(tls=implicit)
-            pipe.writer.transport.pause_reading()  # type: ignore[attr-defined]
             assert (await client.ask("RETR big")).startswith("1")
+            pipe.writer.transport.pause_reading()  # type: ignore[attr-defined]
             assert (await client.reply()).startswith("426")
             assert (await client.ask("NOOP")).startswith("200")
             pipe.writer.transport.abort()
