@@ -98,8 +98,11 @@ def _body(buffer: bytes) -> int:
 
 
 def _frame(buffer: bytes) -> int:
-    """A short frame of the server's."""
-    whole = _FRAME_HEAD + (buffer[1] & 0x7F) if len(buffer) > 1 else 0
+    """A frame of the server's, of less than 65,536 octets (RFC 6455 §5.2)."""
+    if len(buffer) < 4:
+        short = len(buffer) > 1 and len(buffer) >= _FRAME_HEAD + buffer[1]
+        return len(buffer) if short else 0
+    whole = 4 + int.from_bytes(buffer[2:4], "big") if buffer[1] == 126 else _FRAME_HEAD + buffer[1]
     return whole if whole and len(buffer) >= whole else 0
 
 

@@ -89,6 +89,8 @@ _FTP = (("PWD\r\n", "line"), ("TYPE I\r\n", "line"), ("NOOP\r\n", "line"))
 _FTP_VARIED = (("SIZE nothing%c\r\n", "refused"), ("CWD /\r\n", "line"), ("MDTM nothing%c\r\n", "refused"))
 _FRAME = (("\x81\x85\0\0\0\0hello", "frame"),)
 _FRAME_VARIED = (("\x81\x88\0\0\0\0%c", "frame"),)
+_OBJECT = '{"id":"%c","kind":"moved","to":"'  # the number has eight digits
+_FRAME_OBJECT = ((f'\x81\xfe\0\xc8\0\0\0\0{_OBJECT}{"x" * (200 - len(_OBJECT) - 6 - 2)}"}}', "frame"),)
 
 LOADS = (
     Load(
@@ -130,6 +132,13 @@ LOADS = (
         "WebSocket: another text each time, echoed",
         "frame",
         _asking("ws", ((_UPGRADE, "body"),), _FRAME_VARIED, greeted=""),
+    ),
+    Load(
+        "websocket-object",
+        "websocket",
+        "WebSocket: another JSON object of 200 octets each time, echoed",
+        "frame",
+        _asking("ws", ((_UPGRADE, "body"),), _FRAME_OBJECT, greeted=""),
     ),
     Load("ftp", "ftp", "FTP: PWD, TYPE I, NOOP", "three commands", _asking("ftp", _FTP_LOGIN, _FTP)),
     Load(

@@ -185,8 +185,8 @@ class FramedProtocol(HostedProtocol):
 
 _Feed = Callable[[bytes], tuple[bool, bytes]]
 
-# What most frames are, a message in one frame that comes at once, is seen and noted with few calls: at a busy echo each would cost as much as
-# all that it does. The frame is noted as it went over the wire, masked where it came so: who reads the journal takes it apart.
+# What most frames are, a message in one frame that comes at once, is seen and noted with few calls: in an echo each costs as much as all
+# that it does. The frame is noted as it went over the wire, masked where it came so: who reads the journal takes it apart.
 
 
 def _teller(
