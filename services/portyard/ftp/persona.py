@@ -44,6 +44,8 @@ class Dressed(Commands):
         super().__init__(room, connection, sock)
         if self.quirks.umask:
             self.proto_cmds = {**self.proto_cmds, "SITE UMASK": _UMASK}
+        if self.quirks.unknown:  # nor does HELP know them
+            self.proto_cmds = {name: said for name, said in self.proto_cmds.items() if name not in self.quirks.unknown}
 
     # Before every command
 
@@ -249,8 +251,7 @@ class Dressed(Commands):
         if not columns or line:
             super().ftp_HELP(line)
             return
-        absent = self.quirks.unknown
-        known = sorted(name for name in self.proto_cmds if " " not in name and name not in absent)
+        known = sorted(name for name in self.proto_cmds if " " not in name)
         rows = (known[start : start + columns] for start in range(0, len(known), columns))
         shown = "".join(" " + " ".join(f"{name:<4}" for name in row).rstrip() + "\r\n" for row in rows)
         self.push(f"214-These commands are known.\r\n{shown}")

@@ -193,6 +193,22 @@ def test_commands_that_it_does_not_know_or_do(tmp_path: Path) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("columns", [0, 8])
+def test_help_tells_what_it_knows(columns: int, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await dressed(ftp, unknown=["AUTH", "PBSZ", "PROT"], help_columns=columns)
+            known = (await client.ask("HELP")).split()
+            assert "USER" in known
+            assert not {"AUTH", "PBSZ", "PROT"} & set(known)
+            assert (await client.ask("HELP AUTH")).startswith("501 ")
+            assert (await client.ask("HELP USER")).startswith("214 ")
+            assert (await client.ask("AUTH TLS")).startswith("500 ")
+            assert "AUTH" in (await (await ftp.logged_in()).ask("HELP")).split()
+
+    run(go())
+
+
 def test_listings(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
