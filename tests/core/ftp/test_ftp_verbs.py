@@ -95,3 +95,15 @@ def test_phases_are_verbs() -> None:
 def test_what_cannot_be_honoured_is_refused_when_set(on: str, then: dict[str, object], why: str) -> None:
     with pytest.raises(RuleError, match=why):
         check(parse_rule({"on": f"ftp.{on}", "then": then}), {"ftp": VOCABULARY})
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_command_that_moves_no_data_is_no_value(phase: str) -> None:
+    def words(command: str) -> dict[str, object]:
+        return {"on": f"ftp.{phase}", "where": {"command": command}, "then": {"hang_up": True}}
+
+    for command in ("LIST2", "PASV", "X*"):
+        with pytest.raises(RuleError, match="RETR, STOR, APPE, STOU, LIST, NLST, MLSD"):
+            check(parse_rule(words(command)), {"ftp": VOCABULARY})
+    for command in ("LIST", "retr", "*L*"):
+        check(parse_rule(words(command)), {"ftp": VOCABULARY})

@@ -45,7 +45,7 @@ _ARGUMENT = {"argument": Field("What follows the command, as it was sent.")}
 _DIRECTION = Field("down for a download or a listing, up for an upload.", values=("up", "down"))
 _TRANSFER = {
     **_PATH,
-    "command": Field("The command, in capitals."),
+    "command": Field("The command.", values=("RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD")),
     "direction": _DIRECTION,
     "octets": Field("Carried of it so far.", FieldKind.NUMBER),
 }
