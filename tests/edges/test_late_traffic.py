@@ -466,6 +466,50 @@ def test_what_kept_mail_sessions_hear(act: str, tmp_path: Path) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("persona", ["", "vsftpd"])
+@pytest.mark.parametrize("act", ENDINGS)
+def test_what_kept_ftp_sessions_hear(act: str, persona: str, tmp_path: Path) -> None:
+    """Whatever they ask for; what is under way goes on, who said nothing but goodbye is let go, and who logs in anew is somebody."""
+
+    def keep(port: int) -> ftplib.FTP:
+        client = ftplib.FTP(timeout=LIMIT_S)
+        client.connect("127.0.0.1", port)
+        client.login(LOGIN, PASSWORD)
+        return client
+
+    def hear(commands: dict[str, ftplib.FTP]) -> None:
+        for command, client in commands.items():
+            with pytest.raises(ftplib.error_temp, match=f"^421 The {ENDINGS[act]}"):
+                client.sendcmd(command)
+            with pytest.raises(EOFError):
+                client.voidcmd("NOOP")
+            client.close()
+
+    async def go() -> None:
+        async with with_t1(tmp_path, FTP) as served:
+            yard = served.yard
+            if persona:
+                words = {"on": "ftp.connect", "then": {"persona": persona}}
+                await yard.rules.add("default", parse_rule(words))
+            port = served.port("ftp")
+            commands = {
+                word: await asyncio.to_thread(keep, port) for word in ("CWD /", "MKD d", "NOOP", "PASV", "NLST")
+            }
+            leaving, anew = [await asyncio.to_thread(keep, port) for _ in range(2)]
+            await yard.accounts.create("default", "new@portyard.test", "pw")  # another's changes nothing
+            assert (await asyncio.to_thread(leaving.pwd)) == "/"
+            await getattr(yard.sandboxes, act)("t1")
+            await yard.rules.add("default", parse_rule({"on": "ftp.cwd", "then": {"refuse": "550 a rule's"}}))
+            await asyncio.to_thread(hear, commands)
+            assert (await asyncio.to_thread(leaving.quit)).startswith("221")
+            if act == "reset" and not persona:
+                assert (await asyncio.to_thread(anew.login, LOGIN, PASSWORD)).startswith("230")
+                assert await asyncio.to_thread(anew.nlst) == []
+            anew.close()
+
+    run(go())
+
+
 @pytest.mark.parametrize("act", ENDINGS)
 def test_what_kept_ssh_sessions_hear(act: str, tmp_path: Path) -> None:
     told = f"the {ENDINGS[act]}"

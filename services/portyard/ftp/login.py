@@ -6,15 +6,49 @@ import asyncio
 import contextlib
 import ipaddress
 
+from portyard.commons.accounts.model import Account, why_ended
+from portyard.commons.accounts.sql import COUNTER
 from portyard.ftp.files import Files
 from portyard.ftp.session import Session
 
 LOGIN_TRIES = 3  # failed logins until the connection is closed (RFC 2577 §5)
 LOGIN_DELAY_S = 0.25  # after a failed login: enough to make guessing slow, too little to make a test slow
+# What somebody may still say who isn't logged in any more: goodbye, who it is now, and that something is to stop.
+_STILL_HEARD = frozenset({"QUIT", "USER", "REIN", "AUTH", "ABOR"})
 
 
 class Login(Session):
-    """A control connection that knows its account."""
+    """A control connection that knows its account.
+
+    Attributes:
+        account: Who is logged in.
+    """
+
+    account: Account | None = None
+    _seen = 0  # where the accounts' counter stood when it was last known that they are
+
+    # The account's end
+
+    def _tell(self, text: str) -> None:
+        """See Scripted: a reply as it stands, in no persona's words."""
+        raise NotImplementedError
+
+    def _suspects(self, verb: str) -> bool:
+        """Whether accounts have changed, so that it has to be asked if the one that logged in is there; what is under way stays so."""
+        if self.account is None or self._seen == self.room.yard.control_database.generation(COUNTER):
+            return False
+        return verb not in _STILL_HEARD and not self._transferring()
+
+    async def _is_somebody(self, account: Account) -> bool:
+        """Whether an account is there still; the session of one that isn't ends (RFC 959 §5.4: 421 answers any command)."""
+        seen = self.room.yard.control_database.generation(COUNTER)
+        words = await why_ended(self.room.yard.accounts, account)
+        if words and not self._closed:
+            self._tell(f"421 The {words}: closing the control connection.")
+            self.reason = words
+            self.leave()
+        self._seen = seen
+        return not (words or self._closed)
 
     def process_command(self, cmd: str, *args: object, **kwargs: object) -> None:
         """Plaintext logins are refused where the settings say so."""
@@ -63,6 +97,7 @@ class Login(Session):
             self.wait_for(self._verify(self.username, line))
 
     async def _verify(self, login: str, password: str) -> None:
+        seen = self.room.yard.control_database.generation(COUNTER)
         account = await self.room.yard.accounts.at(self.connection.home).verify(login, password)
         if self._closed:
             return
@@ -73,6 +108,7 @@ class Login(Session):
         files = self.room.yard.files.root(account)
         clock = self.room.yard.clocks.of(account.sandbox)
         self.fs = Files(files, account.local_part, settings.limits.upload, clock.now)
+        self.account, self._seen = account, seen
         self.authenticated = True
         self.logged_in()
         self.attempted_logins = 0
@@ -110,6 +146,7 @@ class Login(Session):
         if self.data_channel is not None:
             self.data_channel.abort()
         super().flush_account()
+        self.account = None
         self._epsvall = False
         if self.gate is not None:
             self.gate.account = ""

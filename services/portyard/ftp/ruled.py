@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from portyard.commons.accounts.model import Account
 from portyard.commons.scenario.actions import (
     Action,
     action_name,
@@ -94,7 +95,18 @@ class Ruled(Scripted):
             self.close_when_done()
 
     def dispatch(self, text: str, verb: str, argument: str) -> None:
-        """Ask, then obey a command."""
+        """Ask, then obey a command; of somebody who is nobody any more none is, and no rule is asked."""
+        account = self.account
+        if account is not None and self._suspects(verb):
+            self.wait_for(self._recognise(account, text, verb, argument))
+        else:
+            self._ask_and_obey(text, verb, argument)
+
+    async def _recognise(self, account: Account, text: str, verb: str, argument: str) -> None:
+        if await self._is_somebody(account):
+            self._ask_and_obey(text, verb, argument)
+
+    def _ask_and_obey(self, text: str, verb: str, argument: str) -> None:
         self.phases = _NO_PHASES
         if self._lie is not None and not self._transferring():
             self._lie = None
