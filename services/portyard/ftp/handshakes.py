@@ -133,7 +133,7 @@ class Handshakes(Notes):
 
     def handle_tls_failed(self, error: OSError) -> None:
         """It failed; the alert is out, and is read only if what the peer sent meanwhile is taken: unread octets make a RST."""
-        self.note_failed_handshake("control", error, self.tls_seconds)
+        self.note_failed_handshake("control", error, self.tls_seconds, self.flights())
         self.reason = "tls handshake failed"
         self._linger()
 

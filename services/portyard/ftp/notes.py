@@ -103,13 +103,15 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         offer = {key: value for key, value in hello_fields(hello).items() if value is not None}
         self.pen.event("tls", step=step, channel=channel, **offer, seconds=seconds)
 
-    def note_failed_handshake(self, channel: str, error: BaseException | None, seconds: float) -> None:
+    def note_failed_handshake(
+        self, channel: str, error: BaseException | None, seconds: float, flights: dict[str, object]
+    ) -> None:
         """A handshake failed; the alert is told where it is known."""
         fields: dict[str, object] = {"channel": channel, "error": str(error or "handshake failed")}
         if isinstance(error, ssl.SSLError):
             failure = explain(error, None)
             fields |= {key: value for key, value in failure._asdict().items() if value is not None}
-        self.pen.event("tls", step="failed", **fields, seconds=seconds)
+        self.pen.event("tls", step="failed", **fields, seconds=seconds, **flights)
 
     def note_plaintext(self, channel: str, seconds: float) -> None:
         """There is plaintext where TLS belongs, because a recipe wants it."""

@@ -148,5 +148,5 @@ class Data(TlsChannel, WatchedData):
 
     def handle_tls_failed(self, error: OSError) -> None:
         """It failed (RFC 4217 §10.2: 522)."""
-        self.cmd_channel.note_failed_handshake("data", error, self.tls_seconds)
+        self.cmd_channel.note_failed_handshake("data", error, self.tls_seconds, self.flights())
         self.decline("522 TLS handshake failed on the data connection.")

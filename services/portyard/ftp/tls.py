@@ -11,11 +11,13 @@ import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.tls.alerts import Alert, alert_record
 from portyard.commons.tls.certificates import shown
+from portyard.commons.tls.flights import Flights
 from portyard.commons.tls.hello import MAX_HELLO, BadHello, ClientHello, HelloReader, NeedMore, NotTls
 from portyard.ftp.hosted import AsyncChat, RetryError
 from portyard.ftp.ioloop import READ, WRITE
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 RECORD = 16 * 1024  # octets that one TLS record carries at most (RFC 8446 §5.1)
 DRAINED = 64 * 1024  # octets that are taken at once before a clean close
 DRAINS = 16  # and so often at most: a peer that talks faster gets the RST after all
+_HEADER = 0x100  # what OpenSSL calls a record's header among the messages that it tells (SSL3_RT_HEADER)
 CONTROL_TICKETS = 2  # what OpenSSL sends by default; a data connection resumes by one of them
 
 
@@ -63,6 +66,8 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
     _tickets = 0
     _reader: HelloReader | None = None
     _tls_began = 0.0
+    _flights: Flights | None = None  # of the handshake under way
+    _hello_octets = 0  # of those that were told when they came, and that OpenSSL has yet to read
 
     @property
     def tls_seconds(self) -> float:
@@ -84,6 +89,7 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         self._tls_began = time.monotonic()
         self._tickets = tickets
         self._reader = HelloReader()
+        self._flights = Flights()
         super().modify_ioloop_events(READ)
 
     def _look(self, reader: HelloReader) -> None:
@@ -105,6 +111,9 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         self._wake_at(1)
         self._reader = None
         super().modify_ioloop_events(0)
+        if data:
+            self._passed("in", len(data))
+            self._hello_octets = len(data)
         hello = found if isinstance(found, ClientHello) else None
         self.server_name = hello.server_name if hello is not None else None
         self.handle_tls_hello(hello)
@@ -124,9 +133,10 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         before = context.num_tickets
         context.num_tickets = min(before, self._tickets)  # OpenSSL copies the number when the connection is made
         try:
-            self.socket = context.wrap_socket(
-                self.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
-            )
+            with self._told_of_records(context):  # OpenSSL copies that it tells, too
+                self.socket = context.wrap_socket(
+                    self.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+                )
         except OSError:  # the peer is gone already
             self.close()
             return
@@ -136,8 +146,10 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
 
     def refuse_handshake(self, alert: Alert) -> None:
         """Answer the ClientHello by an alert."""
+        record = alert_record(alert)
         with contextlib.suppress(OSError):
-            self.socket.send(alert_record(alert))
+            self.socket.send(record)
+            self._passed("out", len(record))
         self.handle_tls_failed(OSError(f"{alert.name.lower()} sent, as a rule wants it"))
 
     def answer_plainly(self, words: bytes) -> None:
@@ -161,7 +173,13 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         if self.server_name:
             fields["server_name"] = self.server_name
         certificate = shown(self.socket)
-        return fields if certificate is None else fields | certificate._asdict()
+        return fields | ({} if certificate is None else certificate._asdict()) | self.flights()
+
+    def flights(self) -> dict[str, object]:
+        """The handshake's flights as a field, for the journal; nothing where nothing passed."""
+        flights, self._flights = self._flights, None
+        told = flights.told() if flights is not None else None
+        return {} if told is None else {"flights": told}
 
     def handle_tls_hello(self, hello: ClientHello | None) -> None:
         """A ClientHello came, or something that is none; `begin_handshake` or `refuse_handshake` answers it, now or later."""
@@ -182,7 +200,8 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
         if not isinstance(self.socket, ssl.SSLSocket):  # the answer isn't decided yet
             return
         try:
-            self.socket.do_handshake()
+            with self._told_of_records(self.socket.context):
+                self.socket.do_handshake()
         except ssl.SSLWantReadError:
             super().modify_ioloop_events(READ)
         except ssl.SSLWantWriteError:
@@ -194,6 +213,33 @@ class TlsChannel(AsyncChat):  # type: ignore[misc]
             self.secured = True
             super().modify_ioloop_events(self._wanted_io_events)
             self.handle_tls_established()
+
+    @contextlib.contextmanager
+    def _told_of_records(self, context: Any) -> Iterator[None]:  # noqa: ANN401 - Python's `_msg_callback` isn't typed
+        """Have OpenSSL tell the records of this connection; no other one of the context says anything meanwhile."""
+        context._msg_callback = self._note_record
+        try:
+            yield
+        finally:
+            context._msg_callback = None
+
+    def _note_record(  # the arguments are OpenSSL's SSL_CTX_set_msg_callback's
+        self, _tls: object, direction: str, _version: object, content: int, _message: object, data: bytes
+    ) -> None:
+        if content != _HEADER:
+            return
+        octets = len(data) + int.from_bytes(data[3:5])  # RFC 8446 §5.1
+        if direction == "write":
+            self._passed("out", octets)
+            return
+        known = min(octets, self._hello_octets)
+        self._hello_octets -= known
+        if octets > known:
+            self._passed("in", octets - known)
+
+    def _passed(self, direction: str, octets: int) -> None:
+        if self._flights is not None:
+            self._flights.passed(direction, octets, self.tls_seconds)
 
     # Events
 
