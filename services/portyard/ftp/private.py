@@ -1,6 +1,6 @@
 """Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session.
 
-The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §12.6, and §12.7 for passive ones), as in every server that clients know. Some
+The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §12.6, for passive ones §12.7), as in vsftpd and ProFTPD. Some
 clients send their ClientHello as soon as the connection stands: it waits. Were it answered at once, a handshake that fails would be taken
 for a connection that can't be made, while another command is under way.
 """
