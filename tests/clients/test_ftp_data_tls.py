@@ -99,6 +99,11 @@ def test_python(recipe: str, view: View, tmp_path: Path) -> None:
     run(go())
 
 
+TRIES = 4
+LOST_COUNT = 13
+"""What curl always ends with where the handshake fails before the 1xx; and now and then where it had no processor until both were there."""
+
+
 def known_to_curl() -> Iterator[object]:
     for recipe, views in VIEWS.items():
         view = next((view for view in views if view.client == "strict"), None)
@@ -117,10 +122,16 @@ def test_curl(recipe: str, view: View, tmp_path: Path) -> None:
             await client.close()
             words = ["curl", "-sS", "--max-time", str(LIMIT_S), "--ssl-reqd", "--cacert", ftp.served.ca_file, "-l"]
             url = f"ftp://localhost:{ftp.served.port('ftp')}/"
-            process = await asyncio.create_subprocess_exec(
-                *words, "-u", "alice:alice-secret", url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-            )
-            out, said = await process.communicate()
+            for _ in range(TRIES):
+                process = await asyncio.create_subprocess_exec(
+                    *words,
+                    *("-u", "alice:alice-secret", url),
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                )
+                out, said = await process.communicate()
+                if process.returncode != LOST_COUNT:
+                    break
             if not view.error:
                 assert (process.returncode, out.split()) == (0, [b"d"]), said
             elif view.alert is not None and view.alert[1] == "peer":
