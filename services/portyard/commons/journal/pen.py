@@ -15,7 +15,7 @@ from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.pages import FIELDS, LONG, OTHER, PLACES, TEXTS, as_json, fold, kind_of, page
 from portyard.commons.journal.visits import Visits
 
-LEAF_EVENTS: Final = 256  # that become octets at once: of fewer each pays more for the beginning
+LEAF_EVENTS: Final = 32  # that become octets at once; more gain nothing, and wait where no bound counts them
 _LEAF_PLACES = LEAF_EVENTS * PLACES
 PAGE_EVENTS: Final = 1000  # of one page: with so many, no more are added to it
 _COMMAND: Final = TEXTS["command"]
