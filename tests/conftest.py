@@ -14,6 +14,16 @@ settings.register_profile("unhurried", settings.get_profile(settings.get_current
 settings.load_profile("unhurried")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Octets that nobody can read are known by their number: what a library makes of the same text may differ from run to run.
+
+    Every worker has to collect the same names, and gzip for one writes the time.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return f"{len(val)} octets"
+    return None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Xdist's own `loadgroup` tells groups by a private attribute that recent versions of pytest don't have any more."""
