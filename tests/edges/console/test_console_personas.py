@@ -94,7 +94,13 @@ def test_one_s_own_from_beginning_to_end(tmp_path: Path) -> None:
         ),
         ("ssh/mine", {"kex": []}, 422, "kex", [], "one name"),
         ("ssh/mine", {"version": "a-b"}, 422, "version", "a-b", "SSH-2.0-"),
-        ("ftp/mine", {"features": ["MDTM"], "unknown": ["MDTM"]}, 422, "features", ["MDTM"], "SIZE, "),
+        ("ftp/mine", {"features": ["MDTM"], "unknown": ["MDTM"]}, 422, "features", ["MDTM"], "commands are known"),
+        ("ftp/mine", {"replies": {"nope.550": "550 x"}}, 422, "replies.nope.550", "550 x", "cwd.550"),
+        ("ftp/mine", {"replies": {"cwd": "550 x"}}, 422, "replies.cwd", "550 x", "cwd.550"),
+        ("ftp/mine", {"replies": {"cwd.550": "no"}}, 422, "replies.cwd.550", "no", "three digits first"),
+        ("ftp/mine", {"replies": {"stat.211-": "211 x"}}, 422, "replies.stat.211-", "211 x", "begins as 211- does"),
+        ("ftp/mine", {"replies": {"cwd.550": "250 yes"}}, 422, "replies.cwd.550", "250 yes", "first digit is 5"),
+        ("ftp/mine", {"replies": {"cwd.550": "550 a\nb"}}, 422, "replies.cwd.550", "550 a\nb", "One line"),
         ("imap/mine", {"separator": "|"}, 422, "separator", "|", "/, ."),
         ("imap/mine", {"name": "other"}, 422, "name", "other", "mine"),
         ("imap/Mine", {}, 422, "name", "Mine", "small letters"),
@@ -118,6 +124,7 @@ def test_what_is_malformed_is_refused_whole(
             if allowed is not None:
                 assert allowed in problem["allowed"] + problem["detail"]
                 assert problem["allowed"] not in problem["detail"]
+                assert problem["detail"].count(key) == 1 or "." not in key
             for room in ("imap", "smtp"):
                 assert (await client.get(f"personas/{room}/mine"))["summary"] == "before"
 

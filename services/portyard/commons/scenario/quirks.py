@@ -22,7 +22,7 @@ class QuirkError(ValueError):
     """What a persona says in one place doesn't go with the rest; raised by a shape, for what no type can tell.
 
     Attributes:
-        key: Which of the shape's keys.
+        key: Which of the shape's keys; in a table behind a dot, the rest is its key there.
         allowed: What may stand there.
     """
 

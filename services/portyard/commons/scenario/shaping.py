@@ -66,7 +66,7 @@ def _of_the_shape(cause: BaseException, shape: type[msgspec.Struct]) -> tuple[li
     """What the shape itself refused: where, what is allowed, and why. The words of a plain ValueError begin with the key."""
     reason = str(cause)
     if isinstance(cause, QuirkError):
-        return [cause.key], cause.allowed, reason
+        return cause.key.split(".", 1), cause.allowed, reason
     steps = reason.partition(" ")[0].split(".", 1)
     names = {field.encode_name for field in msgspec.structs.fields(shape)}
     steps = steps if steps[0] in names else []

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from portyard.commons.scenario.quirks import QuirkError
 from portyard.ftp.core.verbs import VOCABULARY
 
 Line = Annotated[str, Meta(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="One line.")]
-Command = Annotated[str, Meta(pattern=r"^[A-Z]{3,8}\Z")]
+Command = Annotated[str, Meta(pattern=r"^[A-Z]{3,8}\Z", description="A command in capitals, such as MLSD.")]
 Feature = Literal[
     "AUTH TLS",
     "EPRT",
@@ -100,14 +101,15 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold what is said in one place against what is said in another.
 
         Raises:
-            ValueError: A reply for no command, one that means something else, or a feature that isn't known.
+            QuirkError: A reply for no command, one that means something else, or a feature that isn't known.
         """
         for key, line in self.replies.items():
             _check_reply(key, line)
         absent = {*self.unknown, *self.unimplemented}
         for feature in self.features or ():
             if feature not in _NO_COMMAND and _COMMAND_OF.get(feature, feature) in absent:
-                raise ValueError(f"features names {feature}, whose command is unknown or unimplemented")
+                reason = f"{feature} is announced, and its command is unknown or unimplemented"
+                raise QuirkError("features", reason, "features whose commands are known")
 
 
 OURS = Quirks()
@@ -116,12 +118,16 @@ OURS = Quirks()
 
 def _check_reply(key: str, line: str) -> None:
     named, said = _KEY.fullmatch(key), _REPLY.match(line)
+    where = f"replies.{key}"
     if named is None or named["place"] not in _PLACES:
-        raise ValueError(f"replies.{key} is no <verb>.<code> of this room, such as cwd.550")
+        raise QuirkError(
+            where, "no reply of ours goes by this key", "<verb>.<code>, the verb as in rules: cwd.550, *.421"
+        )
     if said is None or said[0].endswith("-") != key.endswith("-"):
-        raise ValueError(f"replies.{key} must be a whole reply line, three digits first")
+        begins = f"{named['code']}-" if key.endswith("-") else f"{named['code']} and a blank"
+        raise QuirkError(where, "no whole reply line", f"a line that begins as {begins} does, three digits first")
     if said["code"][0] != named["code"][0]:
-        raise ValueError(f"replies.{key} = {line!r} changes what the reply means: its first digit stays")
+        raise QuirkError(where, "this changes what the reply means", f"a line whose first digit is {named['code'][0]}")
 
 
 def dialect(replies: Mapping[str, str], places: Iterable[str], code: str) -> str | None:

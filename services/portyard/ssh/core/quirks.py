@@ -149,7 +149,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """
         for name in ("kex", "host_keys", "ciphers", "macs", "compressions", "methods"):
             if getattr(self, name) == ():
-                raise QuirkError(name, f"{name} is empty, and no connection does without", "one name at least")
+                raise QuirkError(name, "this is empty, and no connection does without", "one name at least")
 
 
 OURS = Quirks()
