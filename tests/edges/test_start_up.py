@@ -43,6 +43,13 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         ("PORTYARD_CAPTURE", "some", "capture = 'some'"),
         ("PORTYARD_REQUIRE_TLS", "perhaps", "require_tls = 'perhaps': expected `bool`"),
         ("PORTYARD_LIMITS_MESSAGE", "7", "limits.message = '7': expected `int` >= 1024"),
+        (
+            "PORTYARD_DOMAIN",
+            "expired.test",
+            "domain = 'expired.test': TLS by this name asks for the certificate expired",
+        ),
+        ("PORTYARD_DOMAINS", "a.example,revoked.b.example", "domains = 'revoked.b.example': TLS by this name asks"),
+        ("PORTYARD_DOMAINS", "a..example", "domains = 'a..example': no host name"),
         ("PORTYARD_NO_SUCH_THING", "1", "PORTYARD_NO_SUCH_THING: no such setting"),
         ("PORTYARD_CONFIG", "missing.toml", "missing.toml"),
     ],

@@ -296,6 +296,10 @@ async def serving(
 
     if settings.tls:
         check_certificates(settings.tls, cards())
+    if settings.domains or settings.domain != Settings().domain:
+        from portyard.commons.sandbox.domains import check_settings
+
+        check_settings(settings)
     bounds = bind_all(settings, pairs)
     try:
         async with open_yard(settings, _names(pairs, settings)) as yard:

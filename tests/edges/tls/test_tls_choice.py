@@ -91,6 +91,19 @@ def test_sni_joins_the_sandbox_and_its_names_verify(tmp_path: Path) -> None:
     run(go())
 
 
+def test_a_sandbox_may_be_called_good(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
+            await yard.sandboxes.create("good", domains=("good.example",))
+            for name in ("good.test", "good.example", "pop3.good.test"):
+                refuse = {"on": "pop3.greeting", "times": 1, "then": {"refuse": "-ERR good is closed today"}}
+                await yard.rules.add("good", parse_rule(refuse))
+                assert await asyncio.to_thread(greeting, served, name) == b"-ERR good is closed today\r\n"
+            assert "expired" in await asyncio.to_thread(refusal, served, "expired.good.test")
+
+    run(go())
+
+
 def test_a_stalled_handshake_stalls(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:

@@ -6,10 +6,10 @@ account's number, so what is written to the old one, by whichever process and ho
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from portyard.commons.database.engine import Transaction
+from portyard.commons.sandbox.domains import checked_name, with_own
 from portyard.commons.sandbox.model import (
     DEFAULT,
     DomainTakenError,
@@ -19,19 +19,11 @@ from portyard.commons.sandbox.model import (
     SandboxTakenError,
 )
 from portyard.commons.scenario.store import clear_rules
-from portyard.commons.tls.recipes import RECIPES
 
 COUNTER = "sandboxes"
 # Moved by reset and delete after COUNTER, in this order: who still holds the old generation then holds the old account numbers too.
 _FOLLOWERS = ("accounts", "clocks", "records", "journal")
-LOCALHOST = "localhost"  # of requests that name no sandbox: a domain of this name would take them from all others
-RESERVED = frozenset({DEFAULT, LOCALHOST, "test", "example", "invalid"})
-CERTIFICATES = frozenset(name.replace("_", "-") for name in RECIPES)
-"""Labels that ask for a certificate in front of any domain: a sandbox of such a name would show it on its own."""
 CAPTURES = ("any", "own")
-MOST_DOMAINS = 1_000
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)  # RFC 1123 §2.1, RFC 1035 §2.3.1
-_HOST_LIMIT = 253  # octets, RFC 1035 §2.3.4 without the root
 
 
 def checked(
@@ -43,16 +35,8 @@ def checked(
         SandboxError: A value is wrong.
         SandboxTakenError: The name is reserved.
     """
-    if not isinstance(name, str) or not _LABEL.fullmatch(name):
-        allowed = "1 to 63 small letters, digits and hyphens, a hyphen neither first nor last"
-        raise SandboxError("name", name, allowed, "this can't be a label of a host name")
-    if name in RESERVED:
-        raise SandboxTakenError("name", name, "another name", "this name is reserved")
-    if name in CERTIFICATES:
-        reason = f"{name}.test asks for the certificate of that name, whosever it is"
-        raise SandboxTakenError("name", name, "another name", reason)
-    owned = (f"{name}.test", *domains)
-    return Sandbox(name, generation, _capture(capture), _domains(owned), _password(default_password), magic=bool(magic))
+    domains = with_own(checked_name(name), domains)
+    return Sandbox(name, generation, _capture(capture), domains, _password(default_password), magic=bool(magic))
 
 
 def insert(work: Transaction, sandbox: Sandbox) -> Sandbox:
@@ -199,34 +183,6 @@ def _password(value: str) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise SandboxError("default_password", "«secret»", "printable text, not empty", "no password")
     return value
-
-
-def _domains(values: Sequence[str]) -> tuple[str, ...]:
-    if len(values) > MOST_DOMAINS:
-        raise SandboxError("domains", len(values), f"at most {MOST_DOMAINS}", "too many domains")
-    found = tuple(dict.fromkeys(_domain(value) for value in values))
-    return found
-
-
-def _domain(value: str) -> str:
-    lowered = value.lower().removesuffix(".") if isinstance(value, str) else ""
-    if len(lowered) > _HOST_LIMIT or not all(_LABEL.fullmatch(label) for label in lowered.split(".")):
-        raise SandboxError("domains", value, "host names such as mail.example", "no host name")
-    if lowered.rpartition(".")[2].isdecimal():  # RFC 1123 §2.1: what ends in a number is no name, but an address
-        raise SandboxError("domains", value, "host names such as mail.example", "an address, which nobody owns")
-    if lowered == LOCALHOST:
-        reason = "whoever comes to an address of the testbed may call it so"
-        raise SandboxError("domains", value, "another name, such as mail.example", reason)
-    return lowered
-
-
-def with_own(name: str, domains: Iterable[str]) -> tuple[str, ...]:
-    """All domains of a sandbox, its own first; `default` has none of its own.
-
-    Raises:
-        SandboxError: One is no host name.
-    """
-    return _domains(tuple(domains) if name == DEFAULT else (f"{name}.test", *domains))
 
 
 checked_capture = _capture
