@@ -43,13 +43,6 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         ("PORTYARD_CAPTURE", "some", "capture = 'some'"),
         ("PORTYARD_REQUIRE_TLS", "perhaps", "require_tls = 'perhaps': expected `bool`"),
         ("PORTYARD_LIMITS_MESSAGE", "7", "limits.message = '7': expected `int` >= 1024"),
-        (
-            "PORTYARD_DOMAIN",
-            "expired.test",
-            "domain = 'expired.test': TLS by this name asks for the certificate expired",
-        ),
-        ("PORTYARD_DOMAINS", "a.example,revoked.b.example", "domains = 'revoked.b.example': TLS by this name asks"),
-        ("PORTYARD_DOMAINS", "a..example", "domains = 'a..example': no host name"),
         ("PORTYARD_NO_SUCH_THING", "1", "PORTYARD_NO_SUCH_THING: no such setting"),
         ("PORTYARD_CONFIG", "missing.toml", "missing.toml"),
     ],
@@ -109,6 +102,24 @@ def test_a_wrong_setting_shows_no_secret(text: str, told: str, tmp_path: Path) -
 def test_a_wrong_persona_is_named(value: str, told: str, tmp_path: Path) -> None:
     environment = {"PORTYARD_PERSONAS": value, "PORTYARD_PORTS": "ephemeral"}
     done = portyard("serve", "pop3", cwd=tmp_path, **environment)
+    assert done.returncode == 1
+    assert told in the_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "PORTYARD_DOMAIN",
+            "expired.test",
+            "domain = 'expired.test': TLS by this name asks for the certificate expired",
+        ),
+        ("PORTYARD_DOMAINS", "a.example,revoked.b.example", "domains = 'revoked.b.example': TLS by this name asks"),
+        ("PORTYARD_DOMAINS", "a..example", "domains = 'a..example': no host name"),
+    ],
+)
+def test_a_wrong_domain_is_named(name: str, value: str, told: str, tmp_path: Path) -> None:
+    done = portyard("serve", "pop3", cwd=tmp_path, **{name: value, "PORTYARD_PORTS": "ephemeral"})
     assert done.returncode == 1
     assert told in the_line(done.stderr)
 

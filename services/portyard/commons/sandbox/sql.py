@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from portyard.commons.database.engine import Database, Row
 from portyard.commons.sandbox import lifecycle
+from portyard.commons.sandbox.domains import with_own
 from portyard.commons.sandbox.lifecycle import COUNTER, put
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.settings import Settings
@@ -86,7 +87,7 @@ class SqlSandboxes:
         if capture is not None:
             changes["capture"] = lifecycle.checked_capture(capture)
         if domains is not None:
-            changes["domains"] = lifecycle.with_own(name, domains)
+            changes["domains"] = with_own(name, domains)
         if default_password is not None:
             changes["default_password"] = lifecycle.checked_password(default_password)
         if magic is not None:
