@@ -20,6 +20,7 @@ import aiohttp
 import asyncssh
 import pytest
 
+from portyard.commons.journal.packing import unpacked
 from tests.support.control import Console
 from tests.support.process import LIMIT_S, Running, serving
 
@@ -239,7 +240,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         }
         with closing(sqlite3.connect(f"file:{state / 'journal.db'}?mode=ro", uri=True)) as connection:
             found["database"] = "\n".join(
-                row[0].decode("utf-8", "replace") for row in connection.execute("SELECT body FROM pages")
+                unpacked(row[0]).decode("utf-8", "replace") for row in connection.execute("SELECT body FROM pages")
             )
     found["log"] = "".join(log)
     return found

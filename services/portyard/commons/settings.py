@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         connections: Connections of one service at once.
         upload: Octets of one uploaded file.
         journal_events: Events that the journal keeps.
-        journal_bytes: Octets that the journal keeps.
+        journal_bytes: Octets that the journal keeps, compressed as they are.
         journal_reply: Octets of one answer of a mail room that the journal shows; of a longer one it tells how many followed. Messages
             that are read are in the store, and each octet shown twice costs as much as a small command.
         journal_body: Octets of a request's or response's body, or of a WebSocket frame's content, that the journal shows; 0 for none.

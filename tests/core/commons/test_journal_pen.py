@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.journal.packing import PAGE_OCTETS, unpacked
 from portyard.commons.journal.pages import LONG, as_json, events, form
 from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS, Pen
 
@@ -50,7 +51,7 @@ def pen_at(desk: FakeDesk) -> Pen:
 def taken(pen: Pen) -> list[JournalEvent]:
     found: list[JournalEvent] = []
     for count, body in pen.take():
-        found += events(len(found) + 1, body)
+        found += events(len(found) + 1, unpacked(body))
         assert found[-1].seq == len(found)
         assert count <= len(found)
     return found
@@ -121,6 +122,16 @@ def test_a_full_page_is_closed() -> None:
     assert [PAGE_EVENTS <= count < PAGE_EVENTS + LEAF_EVENTS for count, _ in pen.pages] == [True]
     assert pen.waiting == PAGE_EVENTS + LEAF_EVENTS
     assert [event.fields["text"] for event in taken(pen)] == [f"C{n}" for n in range(PAGE_EVENTS + LEAF_EVENTS)]
+
+
+def test_a_page_of_many_octets_is_closed_and_lies_there_in_a_fraction_of_them() -> None:
+    pen = pen_at(FakeDesk(room=10**6))
+    lines = [f"{number} {'of many ' * (PAGE_OCTETS // 8 // LEAF_EVENTS)}" for number in range(3 * LEAF_EVENTS)]
+    for line in lines:
+        pen.command(line)
+    assert [count for count, _ in pen.pages] == [LEAF_EVENTS] * 3
+    assert all(len(body) < PAGE_OCTETS // 20 for _, body in pen.pages)
+    assert [event.fields["text"] for event in taken(pen)] == lines
 
 
 def test_long_fields_that_were_dropped_are_told_again() -> None:

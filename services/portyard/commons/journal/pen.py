@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from portyard.commons.journal.model import SessionRecord
+from portyard.commons.journal.packing import PAGE_OCTETS, packed
 from portyard.commons.journal.pages import FIELDS, LONG, OTHER, PLACES, TEXTS, as_json, fold, kind_of, page
 from portyard.commons.journal.visits import Visits
 
@@ -222,7 +223,7 @@ class Pen:
         if len(self.noted) >= _LEAF_PLACES:
             if self._desk.takes(len(self.noted) // PLACES):
                 self._fold()
-                if len(self.hows) >= PAGE_EVENTS:
+                if len(self.hows) >= PAGE_EVENTS or len(self.values) >= PAGE_OCTETS:
                     self._bind()
             else:
                 self.noted.clear()
@@ -240,7 +241,7 @@ class Pen:
         hows = self.hows
         for how in set(hows):
             self.counted[kind_of(how)] += hows.count(how)
-        self.pages.append((len(hows), page(hows, self.values)))
+        self.pages.append((len(hows), packed(page(hows, self.values))))
         self._first.clear()
         hows.clear()
         self.values.clear()

@@ -8,6 +8,7 @@ from typing import Final
 
 from portyard.commons.database.engine import Database, Row
 from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
+from portyard.commons.journal.packing import unpacked
 from portyard.commons.journal.pages import events as events_of
 from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
 from portyard.commons.journal.visits import WHOLE, Span, shows, spans_of
@@ -54,7 +55,7 @@ class Readings:
             "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
             (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
         )
-        found = [event for seq, body in rows for event in events_of(seq, body) if event.seq > after]
+        found = [event for seq, body in rows for event in events_of(seq, unpacked(body)) if event.seq > after]
         return found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
 
     async def mark(self) -> int:
