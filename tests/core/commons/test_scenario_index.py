@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portyard.commons.scenario.index import Bucket, CompiledRule, Narrowed
 from portyard.commons.scenario.literals import MOST_CHOICES, needs_of_glob, needs_of_regex
 from portyard.commons.scenario.model import Scalar, StoredRule
-from portyard.commons.scenario.needles import Needles, any_of
+from portyard.commons.scenario.needles import Needles, any_of, keys_of
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.scenario.patterns import Regex, fold, parse_pattern
 from portyard.commons.scenario.tables import Table
@@ -70,6 +70,53 @@ def test_needles_finds_every_word_and_no_other(words: set[str], text: str) -> No
     bits = {word: 1 << place for place, word in enumerate(sorted(words))}
     assert Needles(bits).find(text) == sum(bit for word, bit in bits.items() if word in text)
     assert bool(any_of(words)(text)) == any(word in text for word in words)
+
+
+PARTS = st.sampled_from(["nobody", "@nowhere", "body", "a", "7", ""])
+
+
+@given(
+    st.sets(st.tuples(PARTS, st.text("ab17", max_size=2), PARTS).map("".join).filter(bool), max_size=12),
+    st.tuples(PARTS, st.text("ab17", max_size=2), PARTS).map("".join),
+)
+def test_no_word_is_overlooked_for_want_of_a_key(words: set[str], text: str) -> None:
+    bits = {word: 1 << place for place, word in enumerate(sorted(words))}
+    keys = keys_of(words)
+    assert all(any(key in word for key in keys) for word in words)
+    assert Needles(bits).find(text) == sum(bit for word, bit in bits.items() if word in text)
+    table = Table([(bit, [parse_pattern(f"*{word}*")]) for word, bit in bits.items()])
+    assert table.is_silent(text) == (not any(word in text for word in words))
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ([], ()),
+        (["b", "a"], ("b", "a")),
+        ([f"nobody{n}" for n in range(1000)], ("nobody",)),
+        ([*(f"nobody{n}" for n in range(10)), *(f"@nowhere{n}.test" for n in range(20))], ("@nowhere", "nobody")),
+        ([f"type:n{n}" for n in range(9)] + ["any", "x"], ("type:n", "x", "any")),
+        ([chr(ord("a") + n) * 5 for n in range(5)], ("",)),
+    ],
+)
+def test_keys_are_what_words_have_in_common(words: list[str], keys: tuple[str, ...]) -> None:
+    assert keys_of(words) == keys
+
+
+def test_a_text_without_a_key_takes_no_expression() -> None:
+    table = Table([(1 << n, [parse_pattern(f"*nobody{n}*")]) for n in range(300)])
+    with patch("re.compile", side_effect=AssertionError("compiled")):
+        assert table.is_silent("x" * 200)
+        assert table.find("x" * 2000) == 0
+    assert not table.is_silent(f"{'x' * 200}NOBODY17")
+    assert table.find(f"{'x' * 200}NOBODY17") == 1 << 17 | 1 << 1
+    assert table.is_silent(f"{'x' * 200}nobody")
+
+
+def test_what_a_long_text_is_or_ends_with_is_found() -> None:
+    long = f"{'x' * 600}.test"
+    table = Table([(1, [parse_pattern(long)]), (2, [parse_pattern("*.test")]), (4, [parse_pattern("*e.test")])])
+    assert (table.find(long), table.find(f"{long}y"), table.find(f"y{long}")) == (3, 0, 2)
 
 
 def test_nothing_is_folded_into_more_characters() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from portyard.commons.scenario.memory import Memory
 from portyard.commons.scenario.model import Scalar
-from portyard.commons.scenario.needles import Needles, any_of
+from portyard.commons.scenario.needles import Needles, any_of, keys_of
 from portyard.commons.scenario.numbers import Bounds
 from portyard.commons.scenario.patterns import Flag, Glob, Pattern, Range, Regex, Shape, fold, text_of
 
@@ -44,6 +44,7 @@ class Table:
         "_first",
         "_flags",
         "_gap",
+        "_keys",
         "_known",
         "_numbers",
         "_texts",
@@ -86,7 +87,7 @@ class Table:
         for family, turned, rest in zip(families, (False, False, True), seldom, strict=True):
             if not rest:
                 told.update(word[:_WORD][::-1] if turned else word[:_WORD] for word in family)
-        self._first = any_of(told) if told else None
+        self._keys, self._first = keys_of(told), any_of(told)
         if any(seldom):
             exact, beginnings, ends = seldom
             least, last = min(map(len, beginnings), default=0), min(map(len, ends), default=1)
@@ -108,9 +109,11 @@ class Table:
             return False
         else:
             folded = fold(value)
-        first = self._first
-        if first is not None and first(folded):
-            return False
+        for key in self._keys:
+            if key in folded:
+                if self._first(folded):
+                    return False
+                break
         if self._apart is not None:
             exact, least, heads, last, tails = self._apart
             if folded in exact or folded[:least] in heads or folded[-last:] in tails:
@@ -171,12 +174,13 @@ class _Texts:
         empty: Whether there is nobody.
     """
 
-    __slots__ = ("_ends", "_held", "alone", "empty", "exact", "folding", "prefixes", "suffixes", "words")
+    __slots__ = ("_ends", "_held", "_longest", "alone", "empty", "exact", "folding", "prefixes", "suffixes", "words")
 
     def __init__(self) -> None:
         self.exact: dict[str, int] = {}
         self._ends: tuple[list[tuple[int, Glob]], list[tuple[int, Glob]]] = ([], [])
         self._held: list[tuple[int, Glob | Regex]] = []
+        self._longest = 0
         self.prefixes = _Beginnings({})
         self.suffixes = _Beginnings({})
         self.words = Needles({})
@@ -215,6 +219,7 @@ class _Texts:
             if isinstance(pattern, Regex) and pattern.folds:
                 self.folding |= bit
         self.words = Needles(words)
+        self._longest = max(map(len, self.exact), default=0)
 
     def _by_length(self, globs: list[tuple[int, Glob]], *, turned: bool = False) -> _Beginnings:
         lengths = Counter(len(glob.anchor) for _, glob in globs)
@@ -231,8 +236,10 @@ class _Texts:
     def search(self, text: str) -> int:
         """The bits of all whose pattern may match."""
         folded = fold(text)
-        found = self.exact.get(folded, 0) | self.words.find(folded)
-        found |= self.prefixes.find(folded) | self.suffixes.find(folded[::-1])
+        found = self.words.find(folded) | self.prefixes.find(folded)
+        found |= self.suffixes.find(folded[-self.suffixes.longest :][::-1])
+        if len(folded) <= self._longest:  # so that a longer one isn't hashed
+            found |= self.exact.get(folded, 0)
         for bit, pattern in self.alone:
             if not found & bit and pattern.matches(text):
                 found |= bit
@@ -246,13 +253,18 @@ class _Beginnings:
 
     Args:
         words: The bits of each; no word is empty.
+
+    Attributes:
+        words: See above.
+        longest: Characters of a text's beginning that are looked at; 1 where it would be none.
     """
 
-    __slots__ = ("_lengths", "words")
+    __slots__ = ("_lengths", "longest", "words")
 
     def __init__(self, words: dict[str, int]) -> None:
         self.words = words
         self._lengths = sorted({len(word) for word in words})
+        self.longest = max(self._lengths, default=1)
 
     def find(self, text: str) -> int:
         """The bits of the words that a text begins with."""
