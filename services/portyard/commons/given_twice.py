@@ -6,6 +6,8 @@ say which key it was. Pure.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,12 +16,18 @@ from typing import Any, Final
 ONCE: Final = "each key once"
 
 _OVERWRITTEN = re.compile(r"Cannot overwrite a value \(at (?:line (?P<line>\d+),|end of document)")
-_INLINE = re.compile(
-    r"Duplicate inline table key '(?P<key>.*)' \(at (?:line (?P<line>\d+),|end of document)", re.DOTALL
-)
-_DECLARED = re.compile(r"Cannot declare \((?P<key>.*)\) twice \(at (?:line (?P<line>\d+),|end of document)", re.DOTALL)
+_AT = r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)"
+_INLINE = re.compile(rf"Duplicate inline table key '(?P<key>.*)'{_AT}", re.DOTALL)
+_DECLARED = re.compile(rf"Cannot declare \((?P<key>.*)\) twice{_AT}", re.DOTALL)
+_CLOSED = re.compile(
+    rf"Cannot mutate immutable namespace \((?P<key>.*)\){_AT}", re.DOTALL
+)  # a whole table, and then more of it
 _PART = r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')"
 _PAIR = re.compile(rf"[ \t]*(?P<key>{_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*=")
+# What brackets may stand in without being any, then the brackets and what parts the pairs between them.
+_TOKEN = re.compile(
+    r"\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*|(?P<mark>[\[\]{},])", re.DOTALL
+)
 _HERE: Final = "__portyard_here"  # a key that nobody writes
 _MOST_LINES: Final = 100  # of a value, above which its key is looked for
 
@@ -110,10 +118,13 @@ def _of_toml(words: str, text: str) -> GivenTwiceError | None:
         last = _line(found, text)
         return GivenTwiceError(_key_of_value(text.split("\n")[:last]), where=f" (line {last})")
     if found := _INLINE.match(words):
-        return GivenTwiceError(found["key"], where=f" (line {_line(found, text)})")
-    if found := _DECLARED.match(words):
-        key = ".".join(part.strip(" '\"") for part in found["key"].split(",") if part)
+        key = _key_in_line(text[: _end(found, text)]) or found["key"]
         return GivenTwiceError(key, where=f" (line {_line(found, text)})")
+    if found := _DECLARED.match(words) or _CLOSED.match(words):
+        last = _line(found, text)
+        key = _key_in_line(text[: _end(found, text)])
+        key = key or _key_of_table(text.split("\n")[: last - 1], ast.literal_eval(f"({found['key']})"))
+        return GivenTwiceError(key, where=f" (line {last})")
     return None
 
 
@@ -134,6 +145,52 @@ def _key_of_value(lines: list[str]) -> str:
                 continue  # within a value of several lines
             return next(_path_of_here(before, pair["key"]))
     return "a key"
+
+
+def _end(found: re.Match[str], text: str) -> int:
+    """Where the reader stood."""
+    if not found["line"]:
+        return len(text)
+    before = text.split("\n")[: int(found["line"]) - 1]
+    return sum(len(line) + 1 for line in before) + int(found["column"]) - 1
+
+
+def _key_in_line(text: str) -> str:
+    """The key of the pair that a text ends with, in a table that is written in line; empty where that can't be told.
+
+    In the pair's place another is put, and what is open closed behind it.
+    """
+    begun: list[tuple[str, int]] = []  # what is open, and where its last pair or value begins
+    for token in _TOKEN.finditer(text):
+        match token["mark"]:
+            case "[" | "{" as opening:
+                begun.append(("]" if opening == "[" else "}", token.end()))
+            case "]" | "}" if begun:
+                begun.pop()
+            case "," if begun:
+                begun[-1] = begun[-1][0], token.end()
+    pair = _PAIR.match(text, begun[-1][1]) if begun else None
+    if pair is None:
+        return ""
+    closing = "".join(close for close, _ in reversed(begun))
+    try:
+        return next(_path_of_here(tomllib.loads(f"{text[: pair.start()]} {_HERE} = 0 {closing}\n"), pair["key"]))
+    except tomllib.TOMLDecodeError:
+        return ""
+
+
+def _key_of_table(lines: list[str], parts: tuple[str, ...]) -> str:
+    """What a table is called behind these lines: of several of one name, the last."""
+    value: Any = None
+    with contextlib.suppress(tomllib.TOMLDecodeError):  # they end within a value of several lines
+        value = tomllib.loads("\n".join(lines))
+    at = ""
+    for part in parts:
+        at = _below(at, part)
+        value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, list) and part is not parts[-1]:
+            at, value = f"{at}[{len(value) - 1}]", value[-1]
+    return at
 
 
 def _path_of_here(value: object, key: str, at: str = "") -> Iterator[str]:

@@ -54,9 +54,22 @@ def test_what_is_no_json() -> None:
         ("a.b = 1\na.b = 2\n", "a.b is given twice (line 2)"),
         ("b = 1\nb = '''\nc = 2\n[d]\n'''\n", "b is given twice (line 5)"),  # what stands within a text is no key
         ("b = 1\nb = [\n 1,\n 2,\n]\n", "b is given twice (line 5)"),
-        ("then = { delay = 1, delay = 2 }\n", "delay is given twice (line 1)"),
-        ("[[rule]]\n[rule.then]\na = 1\n[rule.then]\nb = 1\n", "rule.then is given twice (line 4)"),
+        ("then = { delay = 1, delay = 2 }\n", "then.delay is given twice (line 1)"),
+        ("[[rule]]\n[[rule]]\nthen = { delay = 1, delay = 2 }", "rule[1].then.delay is given twice (line 3)"),
+        ("a = {x = 1, x = 2", "a.x is given twice (line 1)"),
+        (
+            '[[rule]]\nthen = { script = [ { say = "}, {" }, # ]\n { send = """\n}\\"""", send = \'[\' } ] }\nb = 1\n',
+            "rule[0].then.script[1].send is given twice (line 4)",
+        ),
+        ("a = { b = { 'c d' = {}, 'c d' = [1, 2] } }\n", "a.b.'c d' is given twice (line 1)"),
+        ("[a]\nb = { c.d = 1, e = 2, c.d = 3 }\n", "a.b.c.d is given twice (line 2)"),
+        ("[[rule]]\n[rule.then]\na = 1\n[rule.then]\nb = 1\n", "rule[0].then is given twice (line 4)"),
+        ("[[a]]\n[[a.b]]\n[[a.b]]\n[a.b.'c, d'.e]\n[a.b.'c, d'.e]", "a[0].b[1].c, d.e is given twice (line 5)"),
         ("[a]\n[a]", "a is given twice (line 2)"),
+        ("[[a]]\nb = {}\nb.c = 1\n", "a[0].b is given twice (line 3)"),
+        ("[[a]]\nb = {}\nb.c = [\n1]\n", "a.b is given twice (line 4)"),
+        ("[[rule]]\nthen = {}\n[rule.then]\n", "rule[0].then is given twice (line 3)"),
+        ("[[a]]\nb = { c = {}, c.d = 1 }\n", "a[0].b.c.d is given twice (line 2)"),
     ],
 )
 def test_toml(text: str, told: str) -> None:
