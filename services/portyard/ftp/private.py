@@ -1,7 +1,7 @@
 """Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session.
 
-The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §12.6, for passive ones §12.7), as in vsftpd and ProFTPD. Some
-clients send their ClientHello as soon as the connection stands: it waits. Were it answered at once, a handshake that fails would be taken
+The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §10.2; drawn in §12.6 for active connections, in §12.7 for
+passive ones), as in vsftpd and ProFTPD. Some clients send their ClientHello as soon as the connection stands: it waits. Were it answered at once, a handshake that fails would be taken
 for a connection that can't be made, while another command is under way.
 """
 
@@ -43,7 +43,7 @@ class Data(TlsChannel, WatchedData):
         self._keep_promise()
 
     def _keep_promise(self) -> None:
-        """The 1xx is out: TLS begins (RFC 4217 §12.6)."""
+        """The 1xx is out: TLS begins (RFC 4217 §12.6, §12.7)."""
         if not self._promised or self._closed:
             return
         self._promised = False
