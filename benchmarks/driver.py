@@ -16,23 +16,14 @@ import subprocess
 import sys
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from benchmarks.asking import PATIENCE_S, Asked, Asking, AskingError, Team
+from benchmarks.asking import PATIENCE_S, Asking, AskingError, Team
 from benchmarks.processes import ROOT, BenchmarkError, clean_environment
 from benchmarks.shells import Shells, ShellTeam
+from benchmarks.together import Together, TogetherTeam, Worker
 
-Work = Asking | Shells
-
-
-class Worker(Protocol):
-    """Connections that work together."""
-
-    async def open(self) -> None:
-        """Connect."""
-
-    async def work(self, cycles: int = 0, seconds: float = 0.0) -> Asked:
-        """Run a slice."""
+Work = Asking | Shells | Together
 
 
 class Driver:
@@ -66,8 +57,7 @@ class Driver:
         Raises:
             BenchmarkError: It couldn't.
         """
-        kind = "shells" if isinstance(job, Shells) else "asking"
-        self._order({"do": "open", "team": team, "kind": kind, "job": asdict(job)})
+        self._order({"do": "open", "team": team, **_told(job)})
 
     def work(self, team: str, cycles: int = 0, seconds: float = 0.0) -> tuple[int, float]:
         """Have a team run a slice: cycles and seconds, from the first command until the last answer.
@@ -92,8 +82,17 @@ class Driver:
         return answer
 
 
+def _told(job: Work) -> dict[str, Any]:
+    """A job as JSON has it."""
+    if isinstance(job, Together):
+        return {"kind": "together", "job": {"shares": [(_told(each), share) for each, share in job.shares]}}
+    return {"kind": "shells" if isinstance(job, Shells) else "asking", "job": asdict(job)}
+
+
 def team_of(kind: str, fields: dict[str, Any]) -> Worker:
     """A team for a job that came as JSON."""
+    if kind == "together":
+        return TogetherTeam([(team_of(each["kind"], each["job"]), share) for each, share in fields["shares"]])
     if kind == "shells":
         return ShellTeam(Shells(**{**fields, "login": tuple(fields["login"])}))
     plans = {name: tuple(tuple(step) for step in fields[name]) for name in ("prelude", "cycle")}

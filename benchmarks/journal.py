@@ -70,7 +70,9 @@ def _room(testbed: Steered, load: Load, plan: Plan) -> Found:
         for number, side in enumerate(SIDES):
             testbed.steer(WORDS[side])
             driver.open(side, load.make(testbed, number * plan.connections, plan.connections))
-        slicer = Slicer(testbed, driver, {side: side for side in SIDES}, WORDS, [ON], handed_on=load.handed_on)
+        slicer = Slicer(
+            testbed, driver, {side: side for side in SIDES}, WORDS, [ON], handed_on=load.handed_on, least=load.least
+        )
         return Found(load, slicer.run(time.monotonic() + (1.0 if plan.quick else plan.room_s or ROOM_S)))
 
 

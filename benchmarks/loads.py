@@ -12,6 +12,7 @@ from benchmarks.load import Job, message
 from benchmarks.processes import HOST, BenchmarkError, Testbed
 from benchmarks.shells import Shells
 from benchmarks.smtp import drive
+from benchmarks.together import Together
 
 LOGIN = ("alice@portyard.test", "alice-secret")
 TEAMS = 4  # at most, each with connections and maildrops of its own
@@ -28,12 +29,13 @@ class Load:
 
     Attributes:
         key: What chooses it: the room, and what is special.
-        room: Whose vocabulary its events are of.
+        room: Whose vocabulary its events are of; empty for those of every room.
         title: What the table calls it.
         unit: What is counted.
         make: Its job.
         handed_on: A unit is done when the mail is delivered, not when it is accepted.
         journal: Whether its sessions are ones that stay, so that each can be with a journal or without.
+        least: Units of a slice, at least.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Load:
     make: Make
     handed_on: bool = False
     journal: bool = True
+    least: int = 8
 
 
 def _asking(port: str, prelude: Steps, cycle: Steps, greeted: str = "line", *, datagrams: bool = False) -> Make:
@@ -92,7 +95,7 @@ _FRAME_VARIED = (("\x81\x88\0\0\0\0%c", "frame"),)
 _OBJECT = '{"id":"%c","kind":"moved","to":"'  # the number has eight digits
 _FRAME_OBJECT = ((f'\x81\xfe\0\xc8\0\0\0\0{_OBJECT}{"x" * (200 - len(_OBJECT) - 6 - 2)}"}}', "frame"),)
 
-LOADS = (
+SINGLE = (
     Load(
         "smtp",
         "smtp",
@@ -152,6 +155,23 @@ LOADS = (
     Load("dns-varied", "dns", "DNS: another name's MX each time", "query", _resolve(("n%c", "example"))),
     Load("sftp", "ssh", "SFTP: stat, open, read 4 KiB, close", "file", _shells("sftp")),
     Load("exec", "ssh", "SSH: exec echo", "command", _shells("exec")),
+)
+SHARES = {
+    **{"smtp": 1, "lmtp": 1, "lmtp-varied": 1, "imap": 9, "pop3": 18, "http": 12, "http-varied": 10, "websocket": 60},
+    **{"websocket-varied": 60, "websocket-object": 50, "ftp": 18, "ftp-varied": 8, "dns": 12, "dns-varied": 10},
+    **{"sftp": 2, "exec": 1},
+}
+"""How many units of each load make a round of every room: each room has some three milliseconds of a processor."""
+
+
+def _every_room(testbed: Testbed, first: int, connections: int) -> Together:
+    jobs = [(load.make(testbed, first, connections), SHARES[load.key]) for load in SINGLE]
+    return Together(tuple((job, share) for job, share in jobs if not isinstance(job, Together)))
+
+
+LOADS = (
+    Load("all", "", "Every room at once, each as busy as the others", "round", _every_room, handed_on=True, least=2),
+    *SINGLE,
 )
 
 

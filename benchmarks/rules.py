@@ -116,8 +116,16 @@ def _throughput(plan: Plan, folder: Path, tell: Tell) -> list[Found]:
         loads = chosen(plan.rooms)
         for number, load in enumerate(loads):
             tell(f"rules: {number + 1} of {len(loads)}, {load.title}")
-            found.append(_room(testbed, load, rules_of(vocabularies[load.room]), plan))
+            found.append(_room(testbed, load, _rules(vocabularies, load.room), plan))
     return found
+
+
+def _rules(vocabularies: dict[str, Vocabulary], room: str) -> list[dict[str, Any]]:
+    """A room's rules, or as many of all rooms."""
+    if room:
+        return rules_of(vocabularies[room])
+    share = -(-RULES // len(vocabularies))
+    return [rule for each in vocabularies.values() for rule in rules_of(each, share)][:RULES]
 
 
 def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan) -> Found:
@@ -126,7 +134,16 @@ def _room(testbed: Steered, load: Load, rules: list[dict[str, Any]], plan: Plan)
     with contextlib.closing(client), Driver() as driver:
         ask(client, "POST", json.dumps(rules))
         driver.open("all", load.make(testbed, 0, plan.connections))
-        slicer = Slicer(testbed, driver, dict.fromkeys(SIDES, "all"), WORDS, SIDES, handed_on=load.handed_on, lead=True)
+        slicer = Slicer(
+            testbed,
+            driver,
+            dict.fromkeys(SIDES, "all"),
+            WORDS,
+            SIDES,
+            handed_on=load.handed_on,
+            least=load.least,
+            lead=True,
+        )
         found = slicer.run(time.monotonic() + (1.0 if plan.quick else plan.room_s or ROOM_S))
         ask(client, "DELETE", None)
         testbed.steer("ruled")

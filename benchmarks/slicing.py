@@ -20,7 +20,6 @@ from benchmarks.processes import START_S, BenchmarkError, Testbed, family
 SLICE_S = 0.025
 ROUNDS = 4  # of a block, each side twice in each: what they noted is written at its end, as often as it would be under such a load
 TRIAL_S = 0.3
-LEAD = 16  # cycles that go uncounted after a change
 JOURNAL_EVENTS = 100_000  # so few that the journal is soon full, and each event paid for by dropping another
 POLL_S = 0.002
 MAIL_LIMIT_S = 20.0
@@ -104,6 +103,7 @@ class Slicer:
         words: What the testbed is told before a side's slice.
         journal: The sides whose slices are noted: what writing costs is theirs in equal parts.
         handed_on: A unit is done when its mail is delivered.
+        least: Units of a slice, at least.
         lead: Whether a side's first cycles go uncounted: what is remembered between two events is another's then.
     """
 
@@ -116,6 +116,7 @@ class Slicer:
         journal: Sequence[str],
         *,
         handed_on: bool = False,
+        least: int = 8,
         lead: bool = False,
     ) -> None:
         self._testbed = testbed
@@ -124,7 +125,8 @@ class Slicer:
         self._words = words
         self._journal = journal
         self._handed_on = handed_on
-        self._lead = LEAD if lead else 0
+        self._least = least
+        self._lead = 2 * least if lead else 0
         self._host = Host([*testbed.pids, driver.pid, os.getpid()])
         self._word = ""
         self._cycles = 1
@@ -163,7 +165,7 @@ class Slicer:
             cycles, seconds = self._driver.work(team, seconds=TRIAL_S)
             rate = max(rate, cycles / seconds)
             self._testbed.settle()
-        self._cycles = max(8, round(rate * SLICE_S))
+        self._cycles = max(self._least, round(rate * SLICE_S))
 
     def _enter(self, side: str) -> bool:
         """Put the testbed in a side's setting; whether it was in another."""

@@ -73,6 +73,19 @@ def test_sessions_without_a_journal_keep_nothing_and_the_others_do(testbed: Stee
         testbed.steer("on")
 
 
+def test_a_round_of_every_room_is_one_of_each(testbed: Steered) -> None:
+    load = next(load for load in LOADS if load.key == "all")
+    rooms = sorted({load.room for load in LOADS} - {""})
+    with Driver() as driver:
+        driver.open("all", load.make(testbed, 4, 2))
+        opened = [noted(testbed, room) for room in rooms]
+        assert driver.work("all", cycles=2)[0] == 2
+    after = [noted(testbed, room) for room in rooms]
+    assert rooms == ["dns", "ftp", "http", "imap", "pop3", "smtp", "ssh", "websocket"]
+    asked = [now - then for now, then in zip(after, opened, strict=True)]
+    assert min(asked) >= 8, dict(zip(rooms, asked, strict=True))
+
+
 def test_slices_are_charged_and_come_in_whole_blocks(testbed: Steered) -> None:
     load = next(load for load in LOADS if load.key == "pop3")
     words = {"on": "on", "off": "off"}
