@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,8 @@ from portyard.dns.core.model import (
     key,
     length,
 )
-from portyard.dns.core.presentation import data_of, data_text, name_of, name_text, query_of, query_text
+from portyard.dns.core.presentation import data_of, data_text, name_of, name_text, query_of, query_text, reply_lines
+from portyard.dns.core.transcripts import told
 from portyard.dns.core.zones import View
 from tests.support.dns import DnsBed
 
@@ -85,6 +87,19 @@ def messages(draw: st.DrawFn) -> Message:
 @given(messages())
 def test_parse_is_the_inverse_of_print(message: Message) -> None:
     assert parse(print_message(message)) == message
+
+
+@given(messages())
+def test_octets_are_told_as_what_they_were_made_of(message: Message) -> None:
+    for number in (1, 2):  # the second time it may be known
+        octets = print_message(replace(message, id=number))
+        assert told("command", octets) == query_text(message)
+        assert told("reply", octets) == "\r\n".join(reply_lines(message))
+
+
+@given(st.sampled_from(["command", "reply"]), st.binary(max_size=200))
+def test_any_octets_are_told(kind: str, octets: bytes) -> None:
+    assert told(kind, octets)
 
 
 @given(st.binary(max_size=200))

@@ -12,6 +12,7 @@ from portyard.commons.conversation import Conversations
 from portyard.commons.effects import Close, Effect, Framing, Hush, Joins, Note, Pause, Send, Session
 from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import SessionLog
+from portyard.commons.journal.pages import form
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.yard import Connection, Yard
@@ -19,13 +20,16 @@ from portyard.dns.core.framing import LengthFraming
 from portyard.dns.core.model import Message
 from portyard.dns.core.resolver import Outcome, Resolver, failed, opened, shown
 from portyard.dns.core.session import Answering, StreamSession
-from portyard.dns.core.transcripts import asked_text
+from portyard.dns.core.transcripts import LONGEST, asked_text
 from portyard.dns.core.zones import View
 from portyard.dns.flows import Flows
 from portyard.dns.views import Views
 
 WAITING_LIMIT = 1000  # datagrams that wait to be answered; UDP's askers ask again when one beyond is dropped
 ASKERS = 256  # addresses of which it is known what rules are left to ask
+
+_QUERY = form("command", {}, room="dns")
+_REPLY = form("reply", {}, room="dns")
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ class Handler(Conversations):
         self._late: set[asyncio.Task[None]] = set()  # answers that a rule may keep waiting
         self._gate = yard.gate
         self._askers: dict[tuple[str, str, View], Answering] = {}
-        self._flows = Flows(self._open_log)
+        self._flows = Flows(self._open_notes)
 
     def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
         """The protocol of the UDP port."""
@@ -103,9 +107,9 @@ class Handler(Conversations):
         asker = self._asker(port, peer)
         heeded, domain = await asker.weighed(query) if self._gate.armed else (False, None)
         if not heeded:
-            log = self._flows.of((peer, inbox.local, port.name))
-            self._note(log, octets, query)
-            await self._converse(inbox, asker.unruled(query, domain), peer, log, None)
+            notes = self._flows.of((peer, inbox.local, port.name))
+            notes.came(octets, query)
+            await self._converse(inbox, asker.unruled(query, domain), peer, notes, None)
         elif len(self._late) >= WAITING_LIMIT:
             _logger.debug("a query of %s was dropped: %s are kept waiting by rules", peer[0], WAITING_LIMIT)
         else:
@@ -134,31 +138,30 @@ class Handler(Conversations):
 
     async def _answer_late(self, inbox: Inbox, port: Port, octets: bytes, query: Message | Outcome, peer: Peer) -> None:
         """Answer a query that a rule may keep waiting: it is a session of its own, for others come between."""
-        log = self._open_log((peer, inbox.local, port.name))
+        notes = self._open_notes((peer, inbox.local, port.name))
         try:
-            self._note(log, octets, query)
-            gate = self._asking(port, peer, log.id, inside=peer in self._gate.insiders)
+            notes.came(octets, query)
+            gate = self._asking(port, peer, notes.log.id, inside=peer in self._gate.insiders)
             view = self._views.of(peer[0], self._service.name)
-            await self._converse(inbox, self._answering(view, gate).answer(query), peer, log, gate)
+            await self._converse(inbox, self._answering(view, gate).answer(query), peer, notes, gate)
         finally:
-            log.close()
+            notes.close()
 
-    def _note(self, log: SessionLog, octets: bytes, query: Message | Outcome) -> None:
-        log.command(query.asked if isinstance(query, Outcome) else asked_text(octets, query))
-
-    def _open_log(self, flow: Flow) -> SessionLog:
+    def _open_notes(self, flow: Flow) -> Notes:
         peer, local = unmapped(flow[0]), unmapped(flow[1])
-        return self._journal.open_session(
+        log = self._journal.open_session(
             room="dns",
             service=self._service.name,
             peer=f"{peer[0]}:{peer[1]}",
             local=f"{local[0]}:{local[1]}",
             port=flow[2],
         )
+        return Notes(log)
 
     async def _converse(
-        self, inbox: Inbox, effects: AsyncIterator[Effect], peer: Peer, log: SessionLog, gate: SessionGate | None
+        self, inbox: Inbox, effects: AsyncIterator[Effect], peer: Peer, notes: Notes, gate: SessionGate | None
     ) -> None:
+        log = notes.log
         async for effect in effects:
             match effect:
                 case Joins(sandbox, anew):
@@ -167,15 +170,46 @@ class Handler(Conversations):
                     log.join(sandbox)
                     if gate is not None:
                         gate.sandbox = sandbox
-                case Send(data, lines):
+                case Send(data, text):
                     inbox.send(data, peer)
-                    log.reply(lines or "")
+                    if text is None:
+                        notes.went(data)
+                    else:
+                        log.reply(text)
                 case Note(kind, fields):
                     log.event(kind, **fields)
                 case Pause(seconds):
                     await asyncio.sleep(seconds)
                 case Hush() | Close():
                     return  # there is no connection: nothing is said, and nothing is there to be closed
+
+
+class Notes:
+    """What the journal is told of datagrams. They are noted as they are, and become text when somebody reads them.
+
+    Args:
+        log: The session's pen.
+
+    Attributes:
+        went: Notes a reply's octets.
+    """
+
+    __slots__ = ("_came", "close", "log", "went")
+
+    def __init__(self, log: SessionLog) -> None:
+        self.log = log
+        self.close = log.close
+        self._came = log.noter(_QUERY)
+        self.went = log.noter(_REPLY)
+
+    def came(self, octets: bytes, query: Message | Outcome) -> None:
+        """Note what came; what is long or no query as the text that is told of it."""
+        if isinstance(query, Outcome):
+            self.log.command(query.asked)
+        elif query.questions and len(octets) <= LONGEST:
+            self._came(octets)
+        else:
+            self.log.command(asked_text(octets, query))
 
 
 class Inbox(asyncio.DatagramProtocol):

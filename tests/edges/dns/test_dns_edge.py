@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import pytest
 from portyard.commons.card import Service
 from portyard.commons.directory import Endpoint
 from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.journal.packing import unpacked
 from portyard.commons.records.sql import SqlRecords
 from portyard.commons.sandbox.sql import put
 from portyard.commons.scenario.parsing import make_rule
@@ -26,7 +30,9 @@ from portyard.commons.talk.print import journal_talk
 from portyard.dns.card import CARD
 from portyard.dns.core.framing import framed
 from portyard.dns.core.grammar import parse, print_message
-from portyard.dns.core.presentation import query_of, reply_lines
+from portyard.dns.core.model import Edns
+from portyard.dns.core.presentation import query_of, query_text, reply_lines
+from portyard.dns.core.transcripts import LONGEST
 from portyard.dns.core.zones import View
 from portyard.dns.edge import WAITING_LIMIT, Inbox
 from tests.support.asyncio_tests import run
@@ -228,6 +234,55 @@ def test_the_journal_shows_each_query(tmp_path: Path) -> None:
             )
 
     run(main())
+
+
+def test_the_journal_shows_datagrams_as_text_to_whoever_reads_it(tmp_path: Path) -> None:
+    """Also to a process that knows nothing of the room before it reads."""
+    short, long = query_of("MX Gmail.com +rd +edns=1400", 5), query_of("A dns.portyard.test +edns=1400", 6)
+    long = replace(long, edns=Edns(1400, options=((12, bytes(LONGEST)),)))  # padding (RFC 7830 §3)
+    update, malformed = query_of("UPDATE SOA portyard.test", 7), b"\0\x08\0\0\0\1" + bytes(6) + b"\xc0\x0c"
+
+    told: list[dict[str, object]] = []
+    pages: list[bytes] = []
+
+    async def main() -> None:
+        async with room(tmp_path) as served:
+            await ask(served.port("dns-udp"), "MX a.portyard.test")  # from then on it is known that there are no rules
+            async with udp(served.port("dns-udp")) as (transport, client):
+                for octets in (print_message(short), print_message(long), print_message(update), malformed):
+                    transport.sendto(octets)
+                    await client.came.get()
+            (record, found), _ = await sessions(served)
+            told.extend({"kind": event.kind} | event.fields for event in found if event.kind != "opened")
+            where = "SELECT body FROM pages WHERE session_id = ?"
+            pages.extend(unpacked(body) for (body,) in await served.yard.journal._database.read(where, (record.id,)))
+
+    run(main())
+    texts = [str(event["text"]) for event in told]
+    assert [(event["kind"], list(event)) for event in told] == [
+        ("command", ["kind", "text"]),
+        ("reply", ["kind", "text"]),
+    ] * 4
+    assert texts[0] == "MX Gmail.com. +rd +edns=1400"
+    assert texts[1].startswith("NOERROR aa rd edns=1232\r\nanswer Gmail.com. 0 MX 10 mta.portyard.test.")
+    assert texts[2:5] == [
+        query_text(long),
+        "NOERROR aa edns=1232\r\nanswer dns.portyard.test. 0 A 127.0.0.1",
+        "UPDATE (no question)",
+    ]
+    assert texts[5:] == [
+        "NOTIMP",
+        "(14 octets, malformed: a compression pointer at 12 that doesn't point back)",
+        "FORMERR",
+    ]
+    assert pages[0].count(b"Gmail.com") == 0  # its labels stand there, as they came
+    assert pages[0].count(b"\5Gmail\3com\0") == 2
+    read = (
+        "import sys; from portyard.commons.journal.pages import events; "
+        "print(*(repr(event.fields['text']) for event in events(1, sys.stdin.buffer.read()) if event.kind != 'opened'), sep='\\n')"
+    )
+    shown = subprocess.run([sys.executable, "-c", read], input=pages[0], capture_output=True, check=True)
+    assert shown.stdout.decode().splitlines() == [repr(text) for text in texts]
 
 
 def test_written_records_are_served_at_once(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
+import importlib
 import itertools
 import json
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -57,6 +59,7 @@ class _Form(NamedTuple):
         binary: The octets aren't text: `base64` tells them.
         bare: `text` is the octets alone; where they aren't UTF-8, or have NUL among them, `base64` tells them.
         length: Where two octets tell how many were meant, of which these may be the first; 0 where these are all.
+        room: Whose octets they are, where it takes a room's knowledge to tell them: see `_teller`. `text` is their only field.
     """
 
     kind: str
@@ -66,6 +69,7 @@ class _Form(NamedTuple):
     binary: bool = False
     bare: bool = False
     length: int = 0
+    room: str = ""
 
 
 _FORMS: Final[list[_Form]] = []
@@ -80,13 +84,14 @@ def form(
     binary: bool = False,
     bare: bool = False,
     length: int = 0,
+    room: str = "",
 ) -> int:
     """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
 
     For what there is a fixed and small number of: a form is never forgotten.
     """
     assert len(_FORMS) < _MOST_FORMS
-    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare, length))
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare, length, room))
     return _FIRST_FORM + len(_FORMS) - 1
 
 
@@ -159,6 +164,8 @@ def _event(how: int, what: str | bytes) -> tuple[str, dict[str, object]]:
 
 def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     fields: dict[str, object] = json.loads(form.fields)
+    if form.room:
+        return form.kind, fields | {"text": _teller(form.room)(form.kind, octets)}
     told = int.from_bytes(octets[form.length : form.length + 2], "big")
     octets = octets[form.skip :]
     if form.veiled:
@@ -175,6 +182,13 @@ def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
     if octets or not form.length:
         fields["base64"] = base64.b64encode(octets).decode()
     return form.kind, fields
+
+
+@functools.cache
+def _teller(room: str) -> Callable[[str, bytes], str]:
+    """What makes text of a room's octets: `told(kind, octets)` of a module of its own, `portyard.<room>.core.transcripts`."""
+    found: Callable[[str, bytes], str] = importlib.import_module(f"portyard.{room}.core.transcripts").told
+    return found
 
 
 def text_or_base64(octets: bytes) -> dict[str, object]:

@@ -64,15 +64,20 @@ class Outcome:
 
     Attributes:
         octets: The reply; None where silence is the answer.
-        told: The reply as a transcript shows it.
+        reply: What they say.
         sandbox: Whose names were asked for.
         asked: What came as a transcript shows it, where it was no query.
     """
 
     octets: bytes | None
-    told: str
+    reply: Message | None = None
     sandbox: str = DEFAULT
     asked: str = ""
+
+    @property
+    def told(self) -> str:
+        """The reply as a transcript shows it."""
+        return "" if self.octets is None or self.reply is None else reply_text(self.octets, self.reply)
 
 
 class Domain(NamedTuple):
@@ -251,14 +256,14 @@ def opened(octets: bytes) -> Message | Outcome:
     except MalformedError as error:
         return _malformed(octets, error)
     if query.response:
-        return Outcome(None, "", asked=f"({len(octets)} octets of a reply)")  # two servers must not talk in circles
+        return Outcome(None, asked=f"({len(octets)} octets of a reply)")  # two servers must not talk in circles
     return query
 
 
 def outcome_of(query: Message, reply: Message, sandbox: str, *, stream: bool) -> Outcome:
     """What becomes of a query with this reply."""
     printed, sent = fitted(reply, _limit(query, stream))
-    return Outcome(printed, reply_text(printed, sent), sandbox)
+    return Outcome(printed, sent, sandbox)
 
 
 def fitted(reply: Message, limit: int) -> tuple[bytes, Message]:
@@ -298,10 +303,10 @@ def _read(octets: bytes) -> Message:
 def _malformed(octets: bytes, error: MalformedError) -> Outcome:
     asked = shown(octets)
     if error.header is None or error.header.response:
-        return Outcome(None, "", asked=asked)
+        return Outcome(None, asked=asked)
     reply = replace(reply_to(error.header), rcode=Rcode.FORMERR)
     printed = print_message(reply)
-    return Outcome(printed, reply_text(printed, reply), asked=asked)
+    return Outcome(printed, reply, asked=asked)
 
 
 def reply_to(query: Message) -> Message:

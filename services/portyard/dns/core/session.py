@@ -26,7 +26,7 @@ IDLE_S = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
 
 
 class Answering:
-    """The answers to one peer's queries as the rules want them; each `Send` holds one whole message.
+    """The answers to one peer's queries as the rules want them; each `Send` holds one whole message, as it is or with its text.
 
     Args:
         resolver: Answers.
@@ -54,12 +54,12 @@ class Answering:
 
     async def unruled(self, query: Message | Outcome, domain: Domain | None) -> AsyncIterator[Effect]:
         """The same where rules have no say; `domain` as it was `weighed`."""
-        if isinstance(query, Outcome):
-            yield _sent(query)
-        else:
-            outcome = await self._resolver.reply(query, self._view, stream=self._stream, domain=domain)
+        outcome = query
+        if not isinstance(outcome, Outcome):
+            outcome = await self._resolver.reply(outcome, self._view, stream=self._stream, domain=domain)
             yield Joins(outcome.sandbox, anew=True)
-            yield _sent(outcome)
+        # A datagram is noted as it is: whoever reads the journal makes text of it.
+        yield _sent(outcome) if self._stream or outcome.octets is None else Send(outcome.octets)
 
     async def weighed(self, query: Message | Outcome) -> tuple[bool, Domain | None]:
         """Whether rules have a say in a query's answer, which then may be long in coming; and the name's domain, if it is known then."""

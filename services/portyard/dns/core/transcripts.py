@@ -1,12 +1,14 @@
 """What transcripts show of queries and replies, remembered by their octets: who asks mostly asks what was asked before.
 
-All but a message's id (RFC 1035 §4.1.1), its first two octets, is told, and nothing else: the same octets behind it are the same text.
+Datagrams stand in the journal as they are, and become text when somebody reads it. All but a message's id (RFC 1035 §4.1.1), its first two
+octets, is told, and nothing else: the same octets behind it are the same text.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from portyard.dns.core.grammar import MalformedError, parse
 from portyard.dns.core.model import Message
 from portyard.dns.core.presentation import query_text, reply_lines
 
@@ -18,6 +20,23 @@ _ID: Final = 2
 
 _asked: dict[bytes, str] = {}
 _replied: dict[bytes, str] = {}
+
+
+def told(kind: str, octets: bytes) -> str:
+    """What the journal has of a query or a reply as a transcript shows it.
+
+    Args:
+        kind: "command" or "reply".
+        octets: As they came, or went.
+    """
+    known = (_asked if kind == "command" else _replied).get(octets[_ID:])
+    if known is not None:
+        return known
+    try:
+        message = parse(octets)
+    except MalformedError as error:
+        return f"({len(octets)} octets, malformed: {error})"
+    return asked_text(octets, message) if kind == "command" else reply_text(octets, message)
 
 
 def asked_text(octets: bytes, query: Message | None = None) -> str:
