@@ -298,8 +298,8 @@ def test_a_key_that_stands_twice(tmp_path: Path) -> None:
     ("text", "key", "told"),
     [
         ("[[rule]]\non = 'pop3.stat'\ntimes = 1\ntimes = 2\nthen = { delay = 1 }", "rule[0].times", "(line 4)"),
-        ("[[rule]]\non = 'pop3.stat'\nthen = { delay = 1, delay = 2 }", "delay", "(line 3)"),
-        ("[[rule]]\non = 'a.b'\n[rule.then]\ndelay = 1\n[rule.then]\ndelay = 2", "rule.then", "(line 5)"),
+        ("[[rule]]\non = 'pop3.stat'\nthen = { delay = 1, delay = 2 }", "rule[0].then.delay", "(line 3)"),
+        ("[[rule]]\non = 'a.b'\n[rule.then]\ndelay = 1\n[rule.then]\ndelay = 2", "rule[0].then", "(line 5)"),
     ],
 )
 def test_a_key_that_stands_twice_in_toml(tmp_path: Path, text: str, key: str, told: str) -> None:
