@@ -171,3 +171,15 @@ def test_a_page_brings_its_forms_along() -> None:
     body = page_of([1, _SENT, b"-a", 2, _SENT, b"-b"])
     assert body.count(b"LINE") == 1
     assert b"WORD" not in body
+
+
+def test_what_came_before_is_not_told() -> None:
+    elsewhere = form("reply", {}, room="nowhere")  # nobody could tell what it says
+    body = page_of([1, TEXTS["command"], "STAT", 2, elsewhere, b"+OK", 3, TEXTS["command"], "QUIT"])
+    for after in (0, 1, 4):
+        with pytest.raises(ModuleNotFoundError):
+            list(events(5, body, after))
+    for after in (6, 7, 8):
+        assert [(event.seq, event.fields["text"]) for event in events(5, body, after)] == (
+            [(7, "QUIT")] if after < 7 else []
+        )

@@ -125,10 +125,11 @@ def page(hows: bytearray, values: bytearray) -> bytes:
     return b"".join((_ARRAY, (2 + 2 * len(hows)).to_bytes(4, "big"), _pack(forms), _pack(hows), values))
 
 
-def events(seq: int, body: bytes) -> Iterator[JournalEvent]:
-    """A page's events, the first of this number."""
+def events(seq: int, body: bytes, after: int = 0) -> Iterator[JournalEvent]:
+    """A page's events, the first of this number; those behind the one that is named, for to tell the others would cost as much."""
     forms, hows, *values = _unpack(body)
-    for number, how in enumerate(hows):
+    for number in range(max(after + 1 - seq, 0), len(hows)):
+        how = hows[number]
         at, what = values[2 * number : 2 * number + 2]
         if isinstance(what, int):
             what = values[2 * what + 1]

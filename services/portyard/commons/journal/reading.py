@@ -55,7 +55,7 @@ class Readings:
             "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
             (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
         )
-        found = [event for seq, body in rows for event in events_of(seq, unpacked(body)) if event.seq > after]
+        found = [event for seq, body in rows for event in events_of(seq, unpacked(body), after)]
         return found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
 
     async def mark(self) -> int:
