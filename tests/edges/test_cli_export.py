@@ -75,6 +75,10 @@ def mail_errands(testbed: Running) -> None:
     assert {imap.create(name)[0] for name in names} == {"OK"}
     assert len(imap.list()[1]) > len(names)
     imap.logout()
+    rule = {"on": "smtp.content", "where": {"sender": "refused@*"}, "then": {"refuse": "554 5.6.0 no"}}
+    Console(testbed.port("console")).post("rules", rule)
+    with smtplib.SMTP(HOST, testbed.port("smtp")) as mta, pytest.raises(smtplib.SMTPDataError):
+        mta.sendmail("refused@example.com", ["alice@portyard.test"], MESSAGE)
 
 
 def other_errands(testbed: Running) -> None:
@@ -82,6 +86,8 @@ def other_errands(testbed: Running) -> None:
     ftp.connect(HOST, testbed.port("ftp"))
     ftp.login("alice", "alice-secret")
     ftp.storbinary("STOR a.txt", io.BytesIO(b"hello"))
+    ftp.set_pasv(False)
+    assert ftp.nlst() == ["a.txt"]
     ftp.quit()
     web = http.client.HTTPConnection(HOST, testbed.port("http"))
     for method, path, body in (("POST", "/post", b"a=1"), ("HEAD", "/get", None), ("GET", "/stream/2", None)):
@@ -256,7 +262,21 @@ class TestByTshark:
     def test_every_protocol_is_named(self, capture: Capture) -> None:
         stacks = capture.column("frame", "frame.protocols")
         named = {name for stack in stacks for name in stack.split(":")}
-        assert named >= {"eth", "ip", "tcp", "udp", "smtp", "pop", "imap", "ftp", "http", "dns", "websocket", "ssh"}
+        assert named >= {
+            "eth",
+            "ip",
+            "tcp",
+            "udp",
+            "smtp",
+            "pop",
+            "imap",
+            "ftp",
+            "http",
+            "dns",
+            "websocket",
+            "ssh",
+            "imf",
+        }
 
     def test_nothing_is_malformed_lost_or_summed_up_wrongly(self, capture: Capture) -> None:
         wrong = (
@@ -315,17 +335,44 @@ class TestByTshark:
         assert "mta.portyard.test" in capture.column(f"udp && {mine}", "dns.mx.mail_exchange")
         assert capture.column(f"tcp && {mine}", "dns.mx.mail_exchange") == ["mta.portyard.test"]
 
+    def test_messages_are_read_from_the_store(self, capture: Capture) -> None:
+        """The journal has their sizes alone: RFC 5321's DATA, RFC 1939's RETR, RFC 3501's APPEND and FETCH."""
+        for port, count in (("tcp.dstport == 25", 4), ("tcp.dstport == 587", 1), ("tcp.srcport == 110", 1)):
+            subjects = capture.column(f"imf && {port}", "imf.subject")
+            assert subjects == ["packets"] * count, port
+        (sent,) = capture.column("imf && tcp.dstport == 587", "tcp.payload")
+        assert bytes.fromhex(sent) == MESSAGE.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        fetched = capture.column("imf && tcp.srcport == 143", "imf.subject")
+        assert set(fetched) >= {"packets"}
+        uploaded = capture.column(f"tcp.dstport == 143 && tcp.len == {len(MESSAGE) * LONG}", "tcp.payload")
+        assert [bytes.fromhex(each) for each in uploaded] == [MESSAGE * LONG]
+        told = capture.read('frame.comment contains "from the mail store"', "frame.number")
+        assert len(told) == 8
+
+    def test_data_connections_stand_beside_theirs(self, capture: Capture) -> None:
+        asked = 'frame.comment contains "data connection of"'
+        (passive,) = capture.column("ftp.response.code == 227", "ftp.passive.port")
+        assert capture.column(f'{asked} && frame.comment contains "STOR"', "tcp.dstport") == [passive]
+        (active,) = capture.column('ftp.request.command == "PORT"', "ftp.active.port")
+        assert capture.column(f'{asked} && frame.comment contains "NLST"', "tcp.srcport") == [active]
+        carried = capture.read('frame.comment contains "carried wasn\'t kept"', "tcp.len", "frame.comment")
+        assert [size for size, _ in carried] == ["5", "7"]
+        assert carried[0][1] == "what STOR /a.txt carried wasn't kept: 5 octets"
+
+    def test_what_ssh_carried_is_a_comment(self, capture: Capture) -> None:
+        assert capture.read('tcp.port == 22 && frame.comment contains "of SSH only the version lines"', "frame.number")
+        said = capture.read('tcp.dstport == 22 && frame.comment contains "command: text=true"', "tcp.len")
+        assert said == [["0"]]
+
     def test_what_was_not_kept_is_said(self, capture: Capture) -> None:
-        cut = capture.read("frame.cap_len < frame.len && tcp.dstport == 25", "frame.comment", "tcp.len")
-        assert cut[0][0].endswith(
+        ((comment, size),) = capture.read("frame.cap_len < frame.len && tcp.dstport == 25", "frame.comment", "tcp.len")
+        assert comment.endswith(
             f"a message of {len(MESSAGE)} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
         )
-        assert cut[0][1] == str(len(MESSAGE) - 2)
-        literal = capture.read("frame.cap_len < frame.len && tcp.dstport == 143", "frame.comment", "tcp.len")
-        assert literal == [[f"a literal wasn't kept: {len(MESSAGE) * LONG} octets", str(len(MESSAGE) * LONG)]]
+        assert size == str(len(MESSAGE) - 2)
+        assert capture.read("frame.cap_len < frame.len && tcp.dstport == 143", "frame.number") == []
         cut = capture.read("frame.cap_len < frame.len && tcp.srcport == 143", "frame.comment", "tcp.len")
-        assert cut[0][0] == f"what comes here wasn't kept: {len(MESSAGE) * LONG} octets"
-        comment, length = cut[1]
+        comment, length = cut[-1]
         kept = int(length) - int(comment.removeprefix("the rest wasn't kept: ").removesuffix(" octets"))
         assert kept == 1024
         assert capture.read('frame.comment contains "a secret is blanked"', "frame.number")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from portyard.commons.journal import export_pcapng
-from portyard.commons.journal.export_sessions import capture, dialogue
+from portyard.commons.journal.export_sessions import capture, dialogues
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.talk.print import journal_talk
@@ -23,6 +23,7 @@ from portyard.console.core import har
 from portyard.console.events import EventReader
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Boxes, Place
+from portyard.console.stored import StoredMail
 from portyard.rooms import cards
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -76,7 +77,7 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
     journal = reader.yard.journal
     if form in ("har", "pcapng"):
         whole = await _whole(reader, records, form)
-        yield har.har(whole) if form == "har" else capture(dialogue(each, its, cards()) for each, its in whole)
+        yield har.har(whole) if form == "har" else await _packets(reader, whole)
         return
     for number, record in enumerate(records):
         await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
@@ -85,6 +86,11 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
         else:
             talk = journal_talk(record, await journal.events(record.id, shown=record.shown))
             yield (b"\n" if number else b"") + (replayable(talk) if form == "test" else talk).encode()
+
+
+async def _packets(reader: EventReader, whole: list[tuple[SessionRecord, list[JournalEvent]]]) -> bytes:
+    stored, rooms = StoredMail(reader.yard), cards()
+    return capture([each for record, events in whole for each in await dialogues(record, events, rooms, stored)])
 
 
 async def _whole(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from portyard.commons.journal.export_octets import Recode
+from portyard.commons.journal.export_octets import Recode, note
+from portyard.commons.journal.model import JournalEvent
+
+UNSHOWN = (
+    "of SSH only the version lines are shown (RFC 4253 §4.2): key exchange, logins and channels went in binary packets that weren't kept; "
+    "what was asked and answered in them stands in the comments of packets without octets, which were not sent"
+)
 
 
 def recode(transport: str) -> Recode:
-    """Commands and replies stay notes; only the version lines stood there as they are (RFC 4253 §4.2)."""
-    return lambda event: None
+    """Commands and replies become comments, each at its time; only the version lines stood there as they are."""
+    return _comment
+
+
+def _comment(event: JournalEvent) -> tuple[bytes, str]:
+    return b"", note(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -54,15 +54,23 @@ class Piece:
     afresh: bool = False
 
 
-def pieces(events: Sequence[JournalEvent], recode: Recode | None = None) -> Iterator[Piece]:
-    """The session's octets and gaps; a note of what is no octets goes with what comes next, or stands alone at the end."""
+def pieces(
+    events: Sequence[JournalEvent], recode: Recode | None = None, known: Mapping[int, Sequence[Piece]] | None = None
+) -> Iterator[Piece]:
+    """The session's octets and gaps; a note of what is no octets goes with what comes next, or stands alone at the end.
+
+    Args:
+        events: All of them.
+        recode: Where commands and replies aren't their text.
+        known: What stands in place of some events, by their `seq`.
+    """
     notes: list[str] = []
     said = afresh = False
     last: datetime | None = None
-    for event, found in _Reader(events, recode).read():
+    for event, found in _Reader(events, recode, known or {}).read():
         last = event.at
         if not found:
-            notes += [_note(event)] if event.kind not in ("opened", "closed") else []
+            notes += [note(event)] if event.kind not in ("opened", "closed") else []
             afresh = afresh or (said and _is_handshake(event))
         for piece in found:
             yield replace(piece, notes=(*notes, *piece.notes), afresh=afresh)
@@ -75,7 +83,8 @@ def _is_handshake(event: JournalEvent) -> bool:
     return event.kind == "tls" and event.fields.get("step") == "established"
 
 
-def _note(event: JournalEvent) -> str:
+def note(event: JournalEvent) -> str:
+    """What a comment says of an event that is no octets."""
     plain = {key: value for key, value in event.fields.items() if isinstance(value, str | int | float) and value != ""}
     if event.kind == "fault":
         plain["does"] = str(event.fields.get("does"))
@@ -85,9 +94,12 @@ def _note(event: JournalEvent) -> str:
 class _Reader:
     """Reads events with what was said before in mind."""
 
-    def __init__(self, events: Sequence[JournalEvent], recode: Recode | None) -> None:
+    def __init__(
+        self, events: Sequence[JournalEvent], recode: Recode | None, known: Mapping[int, Sequence[Piece]]
+    ) -> None:
         self._events = events
         self._recode = recode
+        self._known = known
         self._asked = ""  # the last command
         self._methods: list[str] = []  # of requests that wait for their answer
 
@@ -99,6 +111,10 @@ class _Reader:
                 continue
             found = self._body_of(place)
             merged.add(found)
+            if event.seq in self._known:
+                self._asked = str(event.fields.get("text", "")) if event.kind == "command" else self._asked
+                yield event, list(self._known[event.seq])
+                continue
             yield event, list(self._pieces(event, self._events[found] if found else None))
 
     def _body_of(self, place: int) -> int:
@@ -158,8 +174,10 @@ class _Reader:
             if _CHUNK.match(asked):
                 yield Piece(event.at, False, b"", size, _gap(size, "a chunk"))
                 return
-            note = f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
-            yield Piece(event.at, False, b"", max(size - 2, 0), (note,))
+            unkept = (
+                f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
+            )
+            yield Piece(event.at, False, b"", max(size - 2, 0), (unkept,))
             yield Piece(event.at, False, _END)
             return
         announced = _ANNOUNCED.search(asked)

@@ -12,6 +12,7 @@ from portyard.pop3.core.model import PeerError
 from portyard.pop3.core.quirks import NONE, Quirks
 
 TAKEN = "$Retrieved"  # the keyword of what some servers show once only
+MOST_TOLD = 1000  # messages of which the journal has the UIDs: what a login costs it has a bound
 PIECE = 64 * 1024  # octets read and sent at a time, so that a 25 MB message is never whole in memory
 
 
@@ -83,6 +84,10 @@ class Maildrop:
         remaining = self.remaining()
         return {"messages": len(remaining), "octets": sum(self.size(message) for _, message in remaining)}
 
+    def told(self) -> dict[str, object]:
+        """Which messages the numbers mean, for the journal: the UIDs of the first of them, as IMAP would name them."""
+        return {"mailbox": self.mailbox_id, "maildrop": _ranges([m.uid for m in self.messages[:MOST_TOLD]])}
+
     def unique_id(self, message: Message) -> str:
         """RFC 1939 §7: 1 to 70 printable characters that stay with the message, and never mean another one."""
         values = {"uid": f"{message.uid:08x}", "validity": f"{self.uid_validity:08x}"}
@@ -121,6 +126,30 @@ class Maildrop:
             position += len(piece)
             yield stuffer.feed(cutter.feed(piece))
         yield stuffer.end()
+
+
+def _ranges(uids: list[int]) -> str:
+    """UIDs, ascending, as a sequence-set (RFC 3501 §9)."""
+    if not uids:
+        return ""
+    if uids[-1] - uids[0] + 1 == len(uids):
+        return f"{uids[0]}:{uids[-1]}"
+    runs: list[list[int]] = []
+    for uid in uids:
+        if runs and uid == runs[-1][1] + 1:
+            runs[-1][1] = uid
+        else:
+            runs.append([uid, uid])
+    return ",".join(f"{first}:{last}" if last > first else f"{first}" for first, last in runs)
+
+
+def numbered(told: str) -> list[int]:
+    """The UIDs of a maildrop's first messages, as `Maildrop.told` tells them, in the order of their numbers."""
+    uids: list[int] = []
+    for run in filter(None, told.split(",")):
+        first, _, last = run.partition(":")
+        uids += range(int(first), int(last or first) + 1)
+    return uids
 
 
 class Stuffer:

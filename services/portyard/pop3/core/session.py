@@ -11,7 +11,7 @@ from typing import Protocol
 
 from portyard.commons.accounts.model import Account, Accounts, why_ended
 from portyard.commons.accounts.sasl import Mechanism, blank
-from portyard.commons.effects import Authenticated, Close, Effect, Joins, Pause, Send, StartTls
+from portyard.commons.effects import Authenticated, Close, Effect, Joins, Note, Pause, Send, StartTls
 from portyard.commons.events import Event, Gone, Line, Timeout, TlsStarted, TooLong
 from portyard.commons.mailstore.model import Mailstore
 from portyard.commons.scenario.engine import SessionGate
@@ -279,6 +279,7 @@ class Session:
         self.machine.succeeded(command)
         yield Authenticated(account.address, mechanism, account.sandbox)
         drop = self.maildrop
+        yield Note("data", drop.told())
         yield self.ok("welcome", f"maildrop has {len(drop.messages)} messages", **drop.totals())
 
     async def why_ended(self) -> str:
