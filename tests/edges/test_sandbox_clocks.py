@@ -9,11 +9,13 @@ import imaplib
 import io
 import poplib
 import smtplib
+import socket
+import ssl
 import urllib.request
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +23,7 @@ import asyncssh
 
 from portyard.commons.card import Card
 from portyard.commons.scenario.parsing import parse_rule
+from portyard.commons.scenario.personas import Wardrobe
 from portyard.commons.yard import Yard
 from portyard.dns.card import CARD as DNS
 from portyard.ftp.card import CARD as FTP
@@ -239,6 +242,9 @@ def test_ssh_tells_and_dates_by_it(tmp_path: Path) -> None:
                 for name in names.split():
                     assert (await sftp.lstat(f"/{name}")).atime == WHEN.timestamp(), name
                 await sftp.mkdir("/by-sftp")
+                lines = {str(entry.filename): str(entry.longname) for entry in await sftp.readdir("/")}
+                assert lines["made"].endswith(" Jan  2 03:04 made"), lines
+                assert lines["written"].endswith(" Jan  1  1970 written"), lines
                 names = ("made", "other", "folder", "copy", "by-sftp", ".")
                 assert {(await sftp.stat(f"/{name}")).mtime for name in names} == {WHEN.timestamp()}
 
@@ -267,6 +273,27 @@ def test_http_dates_its_answers_and_files(tmp_path: Path) -> None:
     run(go())
 
 
+def test_what_no_application_answers_is_dated_too(tmp_path: Path) -> None:
+    def date(port: int, octets: bytes) -> datetime:
+        with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client, client.makefile("rb") as answer:
+            client.sendall(octets)
+            (field,) = [line for line in answer.read().split(b"\r\n") if line.startswith(b"Date: ")]
+        return parsedate_to_datetime(field.decode().removeprefix("Date: "))
+
+    async def go() -> None:
+        async with frozen(tmp_path, HTTP, WEBSOCKET) as served:
+            yard, ours = served.yard, WHEN + timedelta(days=1)
+            await yard.clocks.freeze("default", ours)
+            for port in ("http", "ws"):
+                assert await asyncio.to_thread(date, served.port(port), b"not a request\r\n\r\n") == ours
+            told = {"status": 200, "headers": {"Date": "Tue, 15 Nov 1994 08:12:31 GMT"}}
+            await yard.rules.add("t1", parse_rule({"on": "http.request", "then": {"respond": told}}))
+            asked = b"GET /~t1/get HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            assert (await asyncio.to_thread(date, served.port("http"), asked)).year == 1994
+
+    run(go())
+
+
 def test_an_upgrade_is_dated_too(tmp_path: Path) -> None:
     async def go() -> None:
         async with frozen(tmp_path, WEBSOCKET) as served, aiohttp.ClientSession() as session:
@@ -287,6 +314,36 @@ def test_pop3_greets_with_it(tmp_path: Path) -> None:
         async with frozen(tmp_path, POP3) as served:
             await served.yard.clocks.freeze("default", WHEN)
             assert f".{WHEN.timestamp():.6f}@".encode() in await asyncio.to_thread(errand, served.port("pop3"))
+
+    run(go())
+
+
+def test_a_persona_greets_with_it(tmp_path: Path) -> None:
+    def greeting(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client, client.makefile("rb") as lines:
+            return lines.readline()
+
+    def greeting_below_tls(port: int, context: ssl.SSLContext) -> bytes:
+        with (
+            socket.create_connection(("127.0.0.1", port), LIMIT_S) as client,
+            context.wrap_socket(client, server_hostname="mail.t1.test") as below,
+            below.makefile("rb") as lines,
+        ):
+            return lines.readline()
+
+    async def go() -> None:
+        async with frozen(tmp_path, MAIL, POP3, IMAP) as served:
+            yard, ours = served.yard, WHEN + timedelta(days=1)
+            await yard.clocks.freeze("default", ours)
+            for card, words in ((MAIL, "220 at $time"), (POP3, "at $time"), (IMAP, "at $time")):
+                Wardrobe(yard.state).put(card, "timed", {"replies": {"greeting": words}})
+                rule = {"on": f"{card.name}.connect", "then": {"persona": "timed"}}
+                await yard.rules.add("default", parse_rule(rule))
+            for port in ("smtp", "submission", "pop3", "imap"):
+                assert format_datetime(ours).encode() in await asyncio.to_thread(greeting, served.port(port)), port
+            for port in ("submissions", "pop3s", "imaps"):
+                line = await asyncio.to_thread(greeting_below_tls, served.port(port), served.client_context())
+                assert format_datetime(WHEN).encode() in line, port
 
     run(go())
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
+from portyard.commons.clocks import SqlClocks
 from portyard.commons.exchange_answers import Said, refusal, stub
 from portyard.commons.exchange_outlook import path_of
 from portyard.commons.exchange_writer import HungUpError, begin, interrupt, writer_of
@@ -56,6 +57,7 @@ class House:
         lie: How a rule's `say` is answered once the deed is done; None where it is told on the way. As a refusal when left out.
         stub: A rule's `respond` as a response; None where the request goes on and its answer is changed on the way.
         verbs: The verbs that a request may have.
+        clocks: By which what no application answers is dated; None for the machine's.
     """
 
     naming: Naming
@@ -66,6 +68,7 @@ class House:
         request, action
     )
     verbs: tuple[str, ...] = ("request",)
+    clocks: SqlClocks | None = None
 
 
 def basic_user(headers: Mapping[str, str]) -> str:

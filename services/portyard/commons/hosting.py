@@ -21,6 +21,7 @@ from portyard.commons.exchange_notes import told_error
 from portyard.commons.exchange_outlook import Outlook
 from portyard.commons.exchange_writer import HUNG_UP, HungUpError, RuledWriter
 from portyard.commons.gentle import GentleTransport, kept, see_off
+from portyard.commons.hosted_dates import date
 from portyard.commons.hosted_requests import SERVER, before_response, hosted, is_secure, prefix_of
 from portyard.commons.hosting_bodies import BodyNotes
 from portyard.commons.hosting_notes import HeadNotes, note_request, tell_response
@@ -146,7 +147,7 @@ class HostedProtocol(web.RequestHandler):
             finished = await super().finish_response(request, resp, start_time)
             if isinstance(writer, RuledWriter) and writer.lie is not None:
                 writer.another()  # the truth went into this one, which wrote nothing
-                writer.lie.headers.setdefault("Server", SERVER)  # no application is asked where there was no request
+                self._sign(writer.lie)
                 finished = await super().finish_response(request, writer.lie, start_time)
             return finished
         finally:
@@ -294,11 +295,17 @@ class HostedProtocol(web.RequestHandler):
             return self._own_fault(request, status, exc, message)
         status = refusal_of(exc, status)
         response = self.refusal(status, reason_of(exc, message))
-        response.headers["Server"] = SERVER
+        self._sign(response)
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
             self.connection.log.event("error", text=told_error(reason_of(exc, message)))
         return response
+
+    def _sign(self, response: web.StreamResponse) -> None:
+        """Say who answers and when: no application is asked where there was no request."""
+        response.headers.setdefault("Server", SERVER)
+        if self._house is not None and self._house.clocks is not None:
+            date(response, self._house.clocks, self.sandbox)
 
     def refusal(self, status: int, reason: str) -> web.Response:
         """The answer to what isn't a request, in the application's form."""

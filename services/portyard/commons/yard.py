@@ -52,6 +52,11 @@ class Connection:
     home: str = DEFAULT
     unready: Unready | None = None
 
+    @property
+    def sandbox(self) -> str:
+        """Which one it is in by now: its listener's, until TLS named another."""
+        return self.home if self.gate is None else self.gate.sandbox
+
 
 class Tls(Protocol):
     """The one TLS setup: certificates and the layer over a plain transport."""

@@ -36,7 +36,7 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
-    house = House(Naming(yard.sandboxes, yard.accounts), describe, login_of)
+    house = House(Naming(yard.sandboxes, yard.accounts), describe, login_of, clocks=yard.clocks)
     return await Hosting(build(yard), limits_of(yard.settings), house=house).open()
 
 

@@ -35,7 +35,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
             message_limit=yard.settings.limits.message,
             version=_version(),
             quirks=quirks,
-            facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
+            facts=facts(host, connection.peer[0], connection.log.id, yard.clocks.now(connection.sandbox)),
             seats=seats,
         )
         secure = connection.port.tls is TlsMode.IMPLICIT

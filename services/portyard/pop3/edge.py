@@ -10,7 +10,6 @@ from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
 from portyard.commons.conversation import Conversations
 from portyard.commons.locks import Lock, Locks
-from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.scenario.quirks import Seats
 from portyard.commons.yard import Connection, Handler, Yard
@@ -34,17 +33,17 @@ async def open_service(yard: Yard, service: Service) -> Handler:
     def make(connection: Connection) -> tuple[Session, LineFraming]:
         accounts = yard.accounts.at(connection.home)
         quirks = worn(connection.gate, Quirks)
-        made_at = yard.clocks.now(connection.gate.sandbox if connection.gate else DEFAULT).timestamp()
+        now = yard.clocks.now(connection.sandbox)
         house = House(
             accounts=accounts,
             mail=yard.mail,
             lock=lock,
-            timestamp=f"<{os.getpid()}.{next(serial)}.{made_at:.6f}@{yard.settings.domain}>",
+            timestamp=f"<{os.getpid()}.{next(serial)}.{now.timestamp():.6f}@{yard.settings.domain}>",
             upgradable=connection.port.tls is TlsMode.UPGRADE,
             require_tls=yard.settings.require_tls,
             gate=connection.gate,
             quirks=quirks,
-            facts=facts(host, connection.peer[0], connection.log.id, yard.clock.now()),
+            facts=facts(host, connection.peer[0], connection.log.id, now),
             seats=seats,
             now=yard.clocks.now,
             sandbox_of=partial(sandbox_of_login, accounts, yard.sandboxes),

@@ -237,7 +237,7 @@ class SmtpServer(SMTP):
             peer=Peer(connection.peer[0], tls=self._tls_below(), home=connection.home),
             gate=connection.gate,
             quirks=quirks,
-            facts=facts(service.role.host, connection.peer[0], connection.log.id, yard.clock.now()),
+            facts=facts(service.role.host, connection.peer[0], connection.log.id, yard.clocks.now(connection.sandbox)),
             seats=service.seats,
         )
         await Conversation(

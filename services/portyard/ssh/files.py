@@ -20,10 +20,11 @@ import asyncssh
 from asyncssh.sftp import SFTPVFSAttrs
 
 from portyard.commons.accounts.model import Account
+from portyard.commons.clock import Clock
 from portyard.commons.filestore.model import FileRoot
 from portyard.commons.journal.model import SessionLog
 from portyard.ssh.attributes import OWNER_ID, PERMISSION_BITS, attributes, changes, open_flags, volume
-from portyard.ssh.core.words import printable
+from portyard.ssh.core.words import listed_time, printable
 from portyard.ssh.handles import HANDLES, Handle, Listing, handle_of
 from portyard.ssh.operations import flag_words
 
@@ -37,6 +38,7 @@ class Files(asyncssh.SFTPServer):
         account: Whose.
         pen: The journal's.
         limit: Octets of one upload.
+        clock: The account's sandbox's time.
         told: Whether each operation is noted; transfers and failures always are.
     """
 
@@ -47,6 +49,7 @@ class Files(asyncssh.SFTPServer):
         account: Account,
         pen: SessionLog,
         limit: int,
+        clock: Clock,
         *,
         told: bool = True,
     ) -> None:
@@ -55,6 +58,7 @@ class Files(asyncssh.SFTPServer):
         self._owner = account.local_part
         self._pen = pen
         self._limit = limit
+        self._clock = clock
         self._told = told
         self._handles: set[Handle] = set()
         self._listings: weakref.WeakSet[Listing] = weakref.WeakSet()
@@ -227,6 +231,14 @@ class Files(asyncssh.SFTPServer):
         with self._noted(f"statvfs {_shown(path)}"):
             self._root.stat(os.fsdecode(path))
             return volume()
+
+    def format_longname(self, name: asyncssh.SFTPName) -> None:
+        """A line of a directory as `ls -l` shows it (§7): asyncssh's knows the machine's time alone, and its zone."""
+        attrs = name.attrs
+        mode, links, size = stat.filemode(attrs.permissions or 0), attrs.nlink or 1, attrs.size or 0
+        modified = listed_time(attrs.mtime or 0, self._clock.now())
+        told = f"{mode} {links:>4} {self._owner:8} {self._owner:8} {size:>8} {modified} "
+        name.longname = told.encode() + os.fsencode(name.filename)
 
     def format_user(self, uid: int | None) -> str:
         """The account's local part: no user of the host is looked up."""

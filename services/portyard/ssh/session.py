@@ -172,8 +172,8 @@ class Session(SSHServerStreamSession[Any]):
     def _make_files(self, *, told: bool) -> Files:
         channel: Any = self._chan
         root = self._yard.files.root(self._account)
-        limit = self._yard.settings.limits.upload
-        self._files = Files(channel, root, self._account, self._pen, limit, told=told)
+        limit, clock = self._yard.settings.limits.upload, self._yard.clocks.of(self._account.sandbox)
+        self._files = Files(channel, root, self._account, self._pen, limit, clock, told=told)
         return self._files
 
     def _make_terminal(self, *, mute: bool = False) -> Terminal:

@@ -44,7 +44,14 @@ _PATHS = (
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The room's service, ready for connections."""
-    house = House(Naming(yard.sandboxes, yard.accounts), describe, lie=lie, stub=stubbed, verbs=("request", "upgrade"))
+    house = House(
+        Naming(yard.sandboxes, yard.accounts),
+        describe,
+        lie=lie,
+        stub=stubbed,
+        verbs=("request", "upgrade"),
+        clocks=yard.clocks,
+    )
     app = build()
     app.on_response_prepare.append(dating(yard.clocks))
     return await Hosting(app, limits_of(yard.settings), protocol_class=FramedProtocol, house=house).open()

@@ -1,8 +1,11 @@
-"""Text as a line of a log or an error may show it."""
+"""Text as a line of a log, an error or a listing may show it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_RECENT = timedelta(days=182)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def printable(text: str) -> str:
@@ -30,3 +33,11 @@ def _escape(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # an octet that surrogateescape let through
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape").decode("ascii")
+
+
+def listed_time(seconds: float, now: datetime) -> str:
+    """A time of modification as `ls -l` shows it, in UTC: within half a year the time of day, else the year."""
+    at = moment(seconds)
+    recent = -timedelta(days=1) <= now - at < _RECENT
+    rest = f"{at:%H:%M}" if recent else f" {at.year:04d}"
+    return f"{_MONTHS[at.month - 1]} {at.day:>2} {rest}"

@@ -7,13 +7,10 @@ import posixpath
 import stat
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from portyard.ssh.core.process import Gather, Process, encode
-from portyard.ssh.core.words import moment, one_line
+from portyard.ssh.core.words import listed_time, one_line
 
-_RECENT = timedelta(days=182)  # within half a year the time of day is shown, else the year
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ENTRIES = 1_000_000  # of one directory that are sorted
 
 
@@ -135,17 +132,9 @@ def _lines(p: Process, folder: str, entries: list[_Entry], style: _Style) -> lis
     owner = p.shell.account.local_part
     return [
         f"{stat.filemode(entry.st_mode)} {entry.st_nlink:>{links}} {owner} {owner} {size:>{width}} "
-        f"{clock(entry.st_mtime, now)} {text}{_target(p, folder, name, entry)}\n"
+        f"{listed_time(entry.st_mtime, now)} {text}{_target(p, folder, name, entry)}\n"
         for (text, name, entry), size in zip(shown, sizes, strict=True)
     ]
-
-
-def clock(seconds: float, now: datetime) -> str:
-    """A time of modification as `ls -l` shows it, in UTC."""
-    at = moment(seconds)
-    recent = -timedelta(days=1) <= now - at < _RECENT
-    rest = f"{at:%H:%M}" if recent else f" {at.year:04d}"
-    return f"{_MONTHS[at.month - 1]} {at.day:>2} {rest}"
 
 
 def _target(p: Process, folder: str, name: str, entry: os.stat_result) -> str:
