@@ -16,13 +16,12 @@ from portyard.commons.scenario.model import Verdict
 from portyard.commons.scenario.patterns import parse_pattern
 from portyard.websocket.core.framing import MOST_CONTROL_OCTETS, frame
 from portyard.websocket.core.handshake import Refusal, check, subprotocols
-from portyard.websocket.core.model import ABNORMAL, GOING_AWAY, NO_STATUS, Opcode
+from portyard.websocket.core.model import ABNORMAL, GOING_AWAY, MESSAGE_LIMIT, NO_STATUS, Opcode
 from portyard.websocket.core.outbox import Message
 from portyard.websocket.core.verbs import close_of
 from portyard.websocket.obeying import FIELDS, SocketRules, octets_of
 from portyard.websocket.transport import framed
 
-MESSAGE_LIMIT = 16 * 1024 * 1024  # octets of one message, compression undone; beyond it 1009
 CLOSE_TIMEOUT_S = 2.0  # how long we wait for the peer's half of a close
 
 OPEN: web.AppKey[WeakSet[Socket]] = web.AppKey("open", WeakSet)

@@ -103,12 +103,13 @@ class GatedReader:
     ) -> None:
         self._reader = reader
         self._pass_on = reader.feed_data
-        self._scanner = FrameScanner(from_client=True, extended=extended, shown=shown)
+        sheet = log.sheet()
+        self._scanner = FrameScanner(from_client=True, extended=extended, shown=shown, kept=sheet is not None)
         self._log = log
         self._note_binary = log.noter(_CAME_BINARY)
         self._fail = fail
         # Hands on what obeys the rules; (True, …) when the connection has failed.
-        self.feed_data = _gate(log.sheet(), self._scanner, self._pass_on, self._other)
+        self.feed_data = _gate(sheet, self._scanner, self._pass_on, self._other)
 
     def _other(self, data: bytes) -> tuple[bool, bytes]:
         """What isn't a short text."""
@@ -278,9 +279,12 @@ def framed(request: web.BaseRequest) -> FramedProtocol:
 
 def told_frame(direction: str, frame: Frame) -> bytes:
     """A frame as the journal shows it: a readable line, and its parts."""
-    opcode, fin, length, compressed, head = frame
+    opcode, fin, length, compressed, head, inflated = frame
     name, word = _NAMES[opcode]
     fields: dict[str, object] = {"direction": direction, "opcode": word, "fin": fin, "octets": length}
+    if inflated is not None:  # told as what it says; how long it was on the wire stands beside
+        fields["octets"], fields["deflated"] = inflated, length
+        length, compressed = inflated, False
     text = f"{name} {length}" if fin else f"{name}… {length}"
     if opcode is Opcode.CLOSE:
         if (code := frame.close_code) is not None:

@@ -183,6 +183,25 @@ def test_an_answer_to_head_has_no_body() -> None:
     assert (entry["response"]["bodySize"], entry["response"]["content"]["size"]) == (0, 0)
 
 
+def test_a_compressed_message_reads_as_it_was() -> None:
+    def frame(direction: str, opcode: str, text: str, **more: object) -> tuple[str, dict[str, object]]:
+        fields: dict[str, object] = {"direction": direction, "opcode": opcode, "fin": True, "text": text, **more}
+        return "data", fields
+
+    (entry,) = archive(
+        "websocket",
+        command("GET /echo HTTP/1.1"),
+        frame("in", "text", "TEXT 5 hello", octets=5, deflated=7),
+        frame("out", "binary", "BINARY 2", octets=2, deflated=4, base64="AP8="),
+        frame("out", "text", "TEXT 0 ", octets=0, deflated=1),
+    )
+    assert [(each["data"], "_comment" in each) for each in entry["_webSocketMessages"]] == [
+        ("hello", False),
+        ("AP8=", False),
+        ("", False),
+    ]
+
+
 def test_a_compressed_message_says_that_it_is_not_kept() -> None:
     (entry,) = archive(
         "websocket",

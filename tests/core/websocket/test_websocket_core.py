@@ -210,7 +210,7 @@ def test_violations(octets: bytes, reason: str) -> None:
 
 def test_rsv1_needs_an_extension_and_a_first_frame() -> None:
     assert FrameScanner(from_client=True, extended=True).feed(b"\xc1\x80\0\0\0\0").frames == [
-        Frame(Opcode.TEXT, True, 0, True, b"")
+        Frame(Opcode.TEXT, True, 0, True, b"", 0)
     ]
     for octets in (b"\xc9\x80", b"\x01\x80\0\0\0\0\xc0\x80"):
         assert FrameScanner(from_client=True, extended=True).feed(octets).violation is not None

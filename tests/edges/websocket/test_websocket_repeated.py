@@ -6,9 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
-from wsproto.events import BytesMessage, TextMessage
+from wsproto.events import BytesMessage, Ping, Pong, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
 from portyard.websocket.card import CARD
+from portyard.websocket.obeying import octets_of
 from tests.support.asyncio_tests import run
 from tests.support.hosted import ruled_room
 from tests.support.websocket_rules import opened
@@ -55,6 +57,83 @@ def test_every_text_stands_in_the_journal_in_both_directions(tmp_path: Path) -> 
                 told["base64"] = base64.b64encode(octets[:1024]).decode()
                 expected += [{"direction": direction, **told} for direction in ("in", "out")]
             assert frames[: len(expected)] == expected
+
+    run(go())
+
+
+def test_every_compressed_message_stands_in_the_journal_as_it_reads(tmp_path: Path) -> None:
+    """In both directions, what was said before being known; in two frames, too, with a Ping between them."""
+
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            async with opened(place, extensions=[PerMessageDeflate()]) as peer:
+                for message in (*TEXTS, *OCTETS):
+                    peer.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
+                    assert await peer.whole() == message
+                peer.send(TextMessage("hel", message_finished=False))
+                peer.send(Ping(b"!"))
+                peer.send(TextMessage("lo"))
+                assert isinstance(await peer.next(), Pong)
+                assert await peer.whole() == "hello"
+            events = await place.eventually("closed")
+            frames = [fields for kind, fields in events if kind == "data"]
+            deflated = [
+                fields.pop("deflated") for fields in frames if fields["opcode"] not in ("ping", "pong", "close")
+            ]
+            assert max(deflated) < 3000
+            assert not any("compressed" in fields for fields in frames)
+            expected: list[dict[str, object]] = []
+            for message in (*TEXTS, *OCTETS):
+                octets, kind = octets_of(message), "text" if isinstance(message, str) else "binary"
+                told: dict[str, object] = {"opcode": kind, "fin": True, "octets": len(octets)}
+                told["text"] = f"{kind.upper()} {len(octets)}"
+                if kind == "text":
+                    told["text"] = (
+                        f"TEXT {len(octets)} {octets[:1024].decode(errors='replace')}{'…' * (len(octets) > 1024)}"
+                    )
+                elif octets:
+                    told["base64"] = base64.b64encode(octets[:1024]).decode()
+                expected += [{"direction": direction, **told} for direction in ("in", "out")]
+            assert frames[: len(expected)] == expected
+            parts = [fields for fields in frames[len(expected) :] if fields["opcode"] not in ("ping", "pong", "close")]
+            assert [(fields["direction"], fields["fin"]) for fields in parts] == [
+                ("in", False),
+                ("in", True),
+                ("out", True),
+            ]
+            first = str(parts[0]["text"]).partition(" ")[2].partition(" ")[2]
+            assert first.encode() + base64.b64decode(str(parts[1].get("base64", ""))) == b"hello"
+            assert parts[2]["text"] == "TEXT 5 hello"
+
+    run(go())
+
+
+def test_a_secret_in_a_compressed_message_is_blanked(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place:
+            async with opened(place, extensions=[PerMessageDeflate()]) as peer:
+                peer.text('{"password":"hunter2"}')
+                assert await peer.hears() == '{"password":"hunter2"}'
+            events = await place.eventually("closed")
+            told = [str(fields["text"]) for kind, fields in events if kind == "data"][:2]
+            assert all("secret, 7 bytes" in text and "hunter2" not in text for text in told)
+
+    run(go())
+
+
+def test_rules_see_what_a_compressed_message_says(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with ruled_room(tmp_path, CARD) as place, opened(place, extensions=[PerMessageDeflate()]) as peer:
+            await place.rule("websocket.message", {"say": "meant"}, where={"text": "*quay*", "length": 8})
+            await place.rule("websocket.send", {"say": "sent"}, where={"text": "to the pier"})
+            for text, heard in (
+                ("the quay", "meant"),
+                ("the quays", "the quays"),
+                ("to the pier", "sent"),
+                ("the quay", "meant"),
+            ):
+                peer.text(text)
+                assert await peer.hears() == heard
 
     run(go())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from portyard.websocket.core.inflating import Inflater
 from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
 
 MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
@@ -60,6 +61,7 @@ class FrameScanner:
         from_client: Whether frames come from a client, and so must be masked (RFC 6455 §5.1), or from a server, and must not.
         extended: Whether permessage-deflate was agreed on, and so RSV1 has a meaning.
         shown: Octets of a payload that a transcript shows.
+        kept: Whether there is a transcript: only for it messages are inflated.
 
     Attributes:
         fresh: The next octet begins a message.
@@ -69,7 +71,7 @@ class FrameScanner:
         failed: A frame broke a rule.
     """
 
-    def __init__(self, *, from_client: bool, extended: bool, shown: int = HEAD_OCTETS) -> None:
+    def __init__(self, *, from_client: bool, extended: bool, shown: int = HEAD_OCTETS, kept: bool = True) -> None:
         self._from_client = from_client
         self._extended = extended
         self._held = b""
@@ -77,6 +79,10 @@ class FrameScanner:
         self._left = 0
         self._head = bytearray()
         self._in_message = False
+        self._compressed = False  # the message at hand is
+        self._inflates = extended and kept and shown > 0
+        self._inflater: Inflater | None = None  # made when it is wanted: it takes memory, and many clients only offer
+        self._inflated: int | None = None
         self.fresh = True
         self._mask = MASKED if from_client else 0
         self._overhead = MASKED_HEADER if from_client else HEADER
@@ -133,24 +139,43 @@ class FrameScanner:
         self._header = header
         self._left = header.length
         self._head.clear()
+        self._inflated = None
         if not header.opcode.is_control:
             self._in_message = not header.fin
+            if header.opcode is not Opcode.CONTINUATION:
+                self._compressed = header.compressed
 
     def _pass_payload(self, octets: bytes, at: int, scan: Scan) -> int:
         assert self._header is not None
         header = self._header
         end = min(at + self._left, len(octets))
         most = MOST_CONTROL_OCTETS if header.opcode.is_control else self.shown  # a Close's code is always told
-        if len(self._head) < most:
-            offset = header.length - self._left
+        offset = header.length - self._left
+        compressed = self._compressed and not header.opcode.is_control
+        if compressed:
+            if self._inflates:
+                self._inflate(_unmask(octets[at:end], header.key, offset), last=header.fin and end - at == self._left)
+        elif len(self._head) < most:
             piece = octets[at : min(end, at + most - len(self._head))]
             self._head += _unmask(piece, header.key, offset)
         self._left -= end - at
         if not self._left:
             self._header = None
-            scan.frames.append(Frame(header.opcode, header.fin, header.length, header.compressed, bytes(self._head)))
+            head, inflated = bytes(self._head), self._inflated
+            scan.frames.append(Frame(header.opcode, header.fin, header.length, compressed, head, inflated))
             self.closed = header.opcode is Opcode.CLOSE
         return end
+
+    def _inflate(self, octets: bytes, *, last: bool) -> None:
+        if self._inflater is None:
+            self._inflater = Inflater()
+        found = self._inflater.take(octets, last=last, most=self.shown - len(self._head))
+        if found is None:
+            self._head.clear()
+            self._inflated = None
+        else:
+            self._head += found.head
+            self._inflated = (self._inflated or 0) + found.size
 
     def _next_header(self, octets: bytes, at: int) -> _Header | Violation | None:
         """The header at a place, or what is wrong with it; None while it isn't whole."""

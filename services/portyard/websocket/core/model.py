@@ -31,7 +31,8 @@ class Frame(NamedTuple):  # one is made for each frame that passes: a dataclass 
         fin: Whether it ends its message.
         length: Octets of its payload.
         compressed: Whether its message is (RSV1 on the first frame, RFC 7692 §6).
-        head: The first octets of the payload, unmasked.
+        head: The first octets of what the payload says, unmasked and inflated; none where it is compressed, and isn't inflated.
+        inflated: Octets of what a compressed one says; None of any other, and where it isn't inflated.
     """
 
     opcode: Opcode
@@ -39,6 +40,7 @@ class Frame(NamedTuple):  # one is made for each frame that passes: a dataclass 
     length: int
     compressed: bool
     head: bytes
+    inflated: int | None = None
 
     @property
     def close_code(self) -> int | None:
@@ -60,6 +62,7 @@ TRY_AGAIN_LATER = 1013
 ABNORMAL = 1006  # never on the wire: what a client sees of a connection that ends without a Close
 NO_STATUS = 1005  # never on the wire: what a client sees of an empty Close
 
+MESSAGE_LIMIT = 16 * 1024 * 1024  # octets of one message, compression undone; beyond it 1009
 MOST_REASON_OCTETS = 123  # a control frame's 125, less the code (RFC 6455 §5.5)
 
 
