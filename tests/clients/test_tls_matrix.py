@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import importlib
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from cryptography import x509
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.tls.recipes import RECIPES
-from tests.edges.tls.matrix import CELLS, CLIENTS, DOORS, FOR_EVER, LIMIT_S, STALL_S, VIEWS, Cell, Files, meet
+from tests.edges.tls.matrix import CELLS, CLIENTS, DOORS, FOR_EVER, LIMIT_S, STALL_S, VIEWS, Cell, Door, Files, meet
 from tests.support.yard import Served, open_yard, serve
 
 T = TypeVar("T")
@@ -45,12 +46,26 @@ class Witness:
         with self._changed:
             self._ids[peer] = pen.id
             self._noted[pen.id] = []
+            self._changed.notify_all()
         return Pen(pen, self)
 
     def note(self, session: str, what: str) -> None:
         with self._changed:
             self._noted[session].append(what)
             self._changed.notify_all()
+
+    def known(self) -> set[str]:
+        """Who has connected so far."""
+        with self._changed:
+            return set(self._ids)
+
+    def wait_for_another(self, known: set[str], what: str) -> str:
+        """Who else has connected, once this was noted of them."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ids.keys() - known, LIMIT_S), "nobody connected"
+            (peer,) = self._ids.keys() - known
+        self.wait(peer, what)
+        return peer
 
     def wait(self, peer: str, *whats: str) -> str:
         """The session's id, once one of these was noted of it."""
@@ -150,7 +165,7 @@ def parameters(*, openssl: bool = False) -> Iterator[Any]:
     for cell in CELLS:
         reason = GAPS.get((cell.door.room, cell.recipe)) or GAPS.get((cell.door.port, cell.recipe)) or ""
         if openssl and cell.recipe == "stalled":
-            continue  # s_client has no patience that could be set: it would wait for ever
+            continue  # s_client has no patience that could be set: see `waiting`
         skip = pytest.mark.skip(reason=f"{cell.door.name}, {cell.recipe}: {reason}")
         yield pytest.param(cell, id=cell.id, marks=[skip] if reason else [])
 
@@ -215,15 +230,66 @@ def certificate(files: Files) -> dict[str, object]:
     }
 
 
+class Waiting(NamedTuple):
+    """A client that was left to wait for its ServerHello.
+
+    Attributes:
+        over: Its status, where it didn't wait to the end.
+        printed: What it printed until then.
+        local: Its port.
+    """
+
+    over: int | None
+    printed: str
+    local: int
+
+
+@pytest.fixture(scope="module")
+def waiting(place: Place) -> Mapping[str, Waiting]:
+    """By door an s_client that asks for `stalled`. All wait at once, for s_client's patience can't be set."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for door in DOORS:
+            words = [*s_client(place, door), "-state", *CLIENTS["strict"].s_client(place.files, host("stalled"))]
+            known = place.witness.known()
+            process = stack.enter_context(
+                subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            )
+            stack.callback(process.kill)
+            running[door.name] = process, int(place.witness.wait_for_another(known, "hello").rpartition(":")[2])
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the last one; the others have waited for longer
+            process.wait(STALL_S)
+        over = {name: process.poll() for name, (process, _) in running.items()}
+        for process, _ in running.values():
+            process.kill()
+        return {
+            name: Waiting(over[name], process.communicate()[0].decode(errors="replace"), local)
+            for name, (process, local) in running.items()
+        }
+
+
+@pytest.mark.client
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl isn't installed")
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.recipe == "stalled"], ids=lambda cell: cell.id)
+def test_openssl_waits(place: Place, waiting: Mapping[str, Waiting], cell: Cell) -> None:
+    met = waiting[cell.door.name]
+    assert met.over is None, met.printed
+    assert met.printed.rstrip().endswith("write client hello")
+    judge_journal(place, cell, met.local)
+
+
+def s_client(place: Place, door: Door) -> list[str]:
+    """The words with which openssl comes to a door."""
+    starttls = ["-starttls", door.starttls] if door.starttls else []
+    return ["openssl", "s_client", "-connect", f"127.0.0.1:{place.served.port(door.port)}", *starttls, "-ign_eof"]
+
+
 @pytest.mark.client
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl isn't installed")
 @pytest.mark.parametrize("cell", list(parameters(openssl=True)))
 def test_openssl(place: Place, cell: Cell) -> None:
-    where = f"127.0.0.1:{place.served.port(cell.door.port)}"
-    starttls = ["-starttls", cell.door.starttls] if cell.door.starttls else []
-    words = CLIENTS[cell.view.client].s_client(place.files, host(cell.recipe))
     done = subprocess.run(
-        ["openssl", "s_client", "-connect", where, *starttls, "-ign_eof", *words],
+        [*s_client(place, cell.door), *CLIENTS[cell.view.client].s_client(place.files, host(cell.recipe))],
         input=cell.door.bye,
         capture_output=True,
         timeout=LIMIT_S,

@@ -1,4 +1,4 @@
-"""Every bad TLS by rule through published ports: at an implicit port and an upgrade of each protocol, to Python's ssl and to s_client."""
+"""Every bad TLS by rule through published ports: at every door, to Python's ssl and to s_client."""
 
 from __future__ import annotations
 
@@ -34,9 +34,6 @@ from tests.support.control import Console
 NAME = "localhost"
 STATE = "/var/lib/portyard/tls"
 OPENSSL = shutil.which("openssl") is not None
-# The MTA's and the MDA's upgrades are the MSA's, which test_tls_by_name.py samples.
-THERE = [door for door in DOORS if door.port not in ("smtp", "lmtp")]
-LOOKED_AT = [cell for cell in CELLS if cell.door in THERE]
 
 
 class Seen(NamedTuple):
@@ -62,9 +59,7 @@ def files(yard: Containers, console: Console, tmp_path_factory: pytest.TempPathF
 
     strict = CLIENTS["strict"].context(_only(console, folder))
     meet(DOORS[0], yard.ports[DOORS[0].port], strict, "self-signed.portyard.test")
-    for (
-        door
-    ) in THERE:  # a service that was asked for another sandbox's names has a new leaf, whose number an older list lacks
+    for door in DOORS:  # who was asked for another sandbox's names has a new leaf, whose number an older list lacks
         meet(door, yard.ports[door.port], strict, "revoked.portyard.test")
     crl = textwrap.fill(base64.b64encode(console.ask("ca.crl")).decode(), 64)
     pairs = {
@@ -98,8 +93,8 @@ def seen(yard: Containers, console: Console, files: Files) -> Mapping[str, Seen 
         return {key: value for recipe in RECIPES for key, value in _looked_at(door, recipe, yard, console, files)}
 
     found: dict[str, Seen | int] = {}
-    with ThreadPoolExecutor(len(THERE)) as pool:
-        for each in pool.map(look, THERE):
+    with ThreadPoolExecutor(len(DOORS)) as pool:
+        for each in pool.map(look, DOORS):
             found |= each
     return found
 
@@ -139,12 +134,12 @@ def _s_client(door: Door, number: int, words: list[str], limit_s: float) -> str:
 
 def test_each_protocol_has_an_implicit_port_and_an_upgrade() -> None:
     rooms = {door.room for door in DOORS}
-    assert {door.room for door in THERE if not door.starttls} == rooms
-    assert {door.room for door in THERE if door.starttls} == rooms - {"http", "websocket"}  # which have none
-    assert {cell.recipe for cell in LOOKED_AT} == RECIPES.keys()
+    assert {door.room for door in DOORS if not door.starttls} == rooms
+    assert {door.room for door in DOORS if door.starttls} == rooms - {"http", "websocket"}  # which have none
+    assert {cell.recipe for cell in CELLS} == RECIPES.keys()
 
 
-@pytest.mark.parametrize("cell", LOOKED_AT, ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
 def test_python(seen: Mapping[str, Seen | int], cell: Cell) -> None:
     found = seen[cell.id]
     assert isinstance(found, Seen)
@@ -157,7 +152,7 @@ def test_python(seen: Mapping[str, Seen | int], cell: Cell) -> None:
 
 @pytest.mark.client
 @pytest.mark.skipif(not OPENSSL, reason="openssl isn't installed")
-@pytest.mark.parametrize("cell", LOOKED_AT, ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
 def test_openssl(seen: Mapping[str, Seen | int], cell: Cell) -> None:
     found = seen[cell.id]
     assert isinstance(found, Seen)
@@ -165,7 +160,7 @@ def test_openssl(seen: Mapping[str, Seen | int], cell: Cell) -> None:
     assert wanted.lower() in found.printed.lower(), found.printed
 
 
-@pytest.mark.parametrize("door", THERE, ids=lambda door: door.name)
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
 def test_the_rules_acted(seen: Mapping[str, Seen | int], door: Door) -> None:
     """At every handshake."""
     clients = 2 if OPENSSL else 1
