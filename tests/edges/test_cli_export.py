@@ -85,7 +85,7 @@ def other_errands(testbed: Running) -> None:
     ftp = ftplib.FTP()
     ftp.connect(HOST, testbed.port("ftp"))
     ftp.login("alice", "alice-secret")
-    ftp.storbinary("STOR a.txt", io.BytesIO(b"hello"))
+    ftp.storbinary("STOR a.txt", io.BytesIO(b"hello" * 300))
     ftp.set_pasv(False)
     assert ftp.nlst() == ["a.txt"]
     ftp.quit()
@@ -355,9 +355,13 @@ class TestByTshark:
         assert capture.column(f'{asked} && frame.comment contains "STOR"', "tcp.dstport") == [passive]
         (active,) = capture.column('ftp.request.command == "PORT"', "ftp.active.port")
         assert capture.column(f'{asked} && frame.comment contains "NLST"', "tcp.srcport") == [active]
-        carried = capture.read('frame.comment contains "carried wasn\'t kept"', "tcp.len", "frame.comment")
-        assert [size for size, _ in carried] == ["5", "7"]
-        assert carried[0][1] == "what STOR /a.txt carried wasn't kept: 5 octets"
+        carried = capture.read("ftp-data", "tcp.srcport", "tcp.dstport", "tcp.payload")
+        assert [[*ends, bytes.fromhex(octets)] for *ends, octets in carried] == [
+            ["0", passive, (b"hello" * 300)[:1024]],
+            ["20", active, b"a.txt\r\n"],
+        ]
+        ((size, comment),) = capture.read("frame.cap_len < frame.len && ftp-data", "tcp.len", "frame.comment")
+        assert (size, comment) == ("1500", "the rest of what STOR /a.txt carried wasn't kept: 476 octets")
 
     def test_what_ssh_carried_is_a_comment(self, capture: Capture) -> None:
         assert capture.read('tcp.port == 22 && frame.comment contains "of SSH only the version lines"', "frame.number")

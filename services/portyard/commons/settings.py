@@ -33,7 +33,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         journal_bytes: Octets that the journal keeps, compressed as they are.
         journal_reply: Octets of one answer of a mail room that the journal shows; of a longer one it tells how many followed. Messages
             that are read are in the store, and each octet shown twice costs as much as a small command.
-        journal_body: Octets of a request's or response's body, or of a WebSocket frame's content, that the journal shows; 0 for none.
+        journal_body: Octets of a request's or response's body, of a WebSocket frame's content, or of what an FTP data connection carried,
+            that the journal shows; 0 for none.
     """
 
     message: Annotated[int, msgspec.Meta(ge=1024)] = 64 * MEGABYTE

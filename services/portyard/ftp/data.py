@@ -7,6 +7,7 @@ peer that vanished leaves what was before.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import socket
 import sys
@@ -47,12 +48,27 @@ class PlainData(DTPHandler):  # type: ignore[misc]
         self._from_network: FromNetwork | None = None
         self._told = False
         self._ours = False  # that it ends now, while the client may still be sending
+        self._begun = b""  # the first octets that went over it, for the journal
+        self._most_begun = cmd_channel.room.yard.settings.limits.journal_body
         super().__init__(sock, cmd_channel)
 
     @property
     def _sends(self) -> bool:
         """Whether it is a download or a listing."""
         return bool(self._initialized and not self.receive)
+
+    def went(self, octets: bytes) -> None:
+        """These went over it, either way: the journal shows the first of them."""
+        if (room := self._most_begun - len(self._begun)) > 0:
+            self._begun += octets[:room]
+
+    # Sending
+
+    def initiate_sendfile(self) -> None:
+        """Have the kernel send the next piece of a file; what goes first is read for the journal at that moment."""
+        if not self.tot_bytes_sent:
+            self._begun = os.pread(self._filefd, self._most_begun, self._offset)
+        super().initiate_sendfile()
 
     # Receiving
 
@@ -85,6 +101,7 @@ class PlainData(DTPHandler):  # type: ignore[misc]
         if self._closed or not chunk:
             return False
         self.tot_bytes_received += len(chunk)
+        self.went(chunk)
         if self._from_network is not None:
             chunk = self._from_network.feed(chunk)
         try:
@@ -169,6 +186,7 @@ class PlainData(DTPHandler):  # type: ignore[misc]
         if self._ours and not self._sends:
             self.cmd_channel.room.leaving.see_out(kept_socket(self.socket))
         file = self.file_obj
+        self.cmd_channel.begun = self._begun[: self.get_transmitted_bytes()]
         super().close()
         if file is None and self._initialized:
             self.cmd_channel.log_transfer(

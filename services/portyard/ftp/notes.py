@@ -8,8 +8,9 @@ import ssl
 from collections.abc import Callable
 from functools import lru_cache
 
+from portyard.commons.blanking import masked
 from portyard.commons.journal.model import SessionLog
-from portyard.commons.journal.pages import TEXTS
+from portyard.commons.journal.pages import TEXTS, text_or_base64
 from portyard.commons.tls.alerts import explain
 from portyard.commons.tls.hello import ClientHello
 from portyard.commons.tls.setup import hello_fields
@@ -30,10 +31,12 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
     Attributes:
         pen: The journal's.
         greeting: The whole reply.
+        begun: The first octets of the data connection that ended just now.
     """
 
     pen: SessionLog
     greeting: str
+    begun = b""
     _reply = ""  # lines of one that isn't whole yet
     _note_line: Callable[[bytes], None]
     _note_octets: Callable[[bytes], None]
@@ -135,7 +138,9 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         fields: dict[str, object] = {"command": cmd, "direction": "receive" if receive else "send"}
         if filename is not None:
             fields["path"] = printable(filename)
-        self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed)
+        begun, self.begun = self.begun, b""
+        told = {"begun": _told(begun, bytes)} if begun else {}
+        self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed, **told)
 
     def log(self, msg: str, logfun: object = None) -> None:
         """The library's lines: the journal has everything they say."""
@@ -152,6 +157,28 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
     def log_exception(self, instance: object) -> None:
         """An exception that nothing else handled."""
         _logger.exception("a connection failed")
+
+
+def _told(begun: bytes, octets: int) -> dict[str, object]:
+    """The beginning of what a data connection carried, secrets blanked: `text`, or `base64` where it isn't, and how many octets followed.
+
+    Args:
+        begun: It.
+        octets: How many there were.
+    """
+    unkept = octets - len(begun)
+    if unkept:  # the last character may have been cut (RFC 3629 §3)
+        begun = next((begun[: len(begun) - back] for back in range(4) if _is_text(begun[: len(begun) - back])), begun)
+        unkept = octets - len(begun)
+    return text_or_base64(masked(begun)) | ({"unkept": unkept} if unkept else {})
+
+
+def _is_text(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(_SAID)

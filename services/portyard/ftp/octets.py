@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece, note
+from portyard.commons.journal.export_octets import Piece, kept_of, note
 from portyard.commons.journal.export_pcapng import Address, Dialogue, endpoint
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.wire.reset import Reset
@@ -17,7 +17,7 @@ from portyard.ftp.core.addresses import BadAddressError, HostPort, UnsupportedPr
 _HOST_PORT: Final = re.compile(r"\d{1,3}(?:,\d{1,3}){5}", re.ASCII)
 _EXTENDED: Final = re.compile(r"\(\|\|\|(\d{1,5})\|\)", re.ASCII)
 _MOMENT: Final = timedelta(microseconds=1)
-_NO_PORT: Final = "the {}'s port of this connection wasn't kept: zero stands for it"
+_DATA_PORT: Final = 20  # a server's own, by default (RFC 959 §5.2): analysers know it
 
 
 def beside(control: Dialogue, events: Sequence[JournalEvent]) -> list[Dialogue]:
@@ -88,20 +88,24 @@ class _Reader:
     def _connection(self, event: JournalEvent, where: tuple[Address, int]) -> Dialogue:
         """The connection of a transfer: what it carried is counted, not kept."""
         fields, own = event.fields, self.control
-        client, server = ((own.client[0], 0), where) if self.passive else (where, (own.server[0], 0))
+        client, server = ((own.client[0], 0), where) if self.passive else (where, (own.server[0], _DATA_PORT))
         size, ours = int(str(fields.get("bytes", 0))), fields.get("direction") == "send"
         ended = self.said if self.said is not None and self.said <= event.at else event.at
-        begun = self.begun or event.at - timedelta(seconds=float(str(fields.get("seconds", 0))))
-        ended = max(begun, ended - _MOMENT)  # it closes, then the reply comes (RFC 959 §5.1)
+        opened = self.begun or event.at - timedelta(seconds=float(str(fields.get("seconds", 0))))
+        ended = max(opened, ended - _MOMENT)  # it closes, then the reply comes (RFC 959 §5.1)
         what = " ".join(str(fields[key]) for key in ("command", "path") if key in fields)
-        whole = "" if fields.get("complete") else ", broken off"
-        gap = (f"what {what} carried wasn't kept: {size} octets{whole}", *self.notes)
+        begun = fields.get("begun")
+        kept = kept_of(begun, size) if isinstance(begun, dict) else b""
+        gap = size - len(kept)
+        notes = [f"{'the rest of ' if kept else ''}what {what} carried wasn't kept: {gap} octets"] if gap else []
+        notes += [] if fields.get("complete") else ["it was broken off"]
+        notes += ["«*» stands for each octet of a secret"] if "«secret" in str(begun) else []
         closer = "reset" if self.broken else "server" if ours else "client"
         session = own.title.partition(";")[0]
-        unknown = _NO_PORT.format("client" if self.passive else "server")
-        title = f"{session}; data connection of {what}; {unknown}"
-        pieces = (Piece(ended, ours, b"", size, gap),)
-        return Dialogue(client, server, "tcp", begun, pieces, ended, closer, title)
+        unknown = ("client", 0) if self.passive else ("server", _DATA_PORT)
+        title = f"{session}; data connection of {what}; the {unknown[0]}'s port wasn't kept: {unknown[1]} stands for it"
+        pieces = (Piece(ended, ours, kept, gap, (*notes, *self.notes)),)
+        return Dialogue(client, server, "tcp", opened, pieces, ended, closer, title)
 
 
 def _port(text: str) -> HostPort | None:

@@ -1,8 +1,8 @@
 """Data connections under TLS (RFC 4217 §9), and whether they resume the control connection's session.
 
 The handshake begins when a transfer does, behind its 125 or 150 (RFC 4217 §10.2; drawn in §12.6 for active connections, in §12.7 for
-passive ones), as in vsftpd and ProFTPD. Some clients send their ClientHello as soon as the connection stands: it waits. Were it answered at once, a handshake that fails would be taken
-for a connection that can't be made, while another command is under way.
+passive ones), as in vsftpd and ProFTPD. Some clients send their ClientHello as soon as the connection stands: it waits. Were it answered at
+once, a handshake that fails would be taken for a connection that can't be made, while another command is under way.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Data(TlsChannel, WatchedData):
     def send(self, data: bytes) -> int:
         """How many of the octets were taken; below TLS the library counts them."""
         taken = super().send(data)
+        self.went(data[:taken])
         if self.tls_requested:
             self.tot_bytes_sent += taken
         return taken

@@ -24,8 +24,8 @@ def transfer(**changes: object) -> tuple[str, dict[str, object]]:
     [
         (("C: PASV", "S: 227 Go (10,0,0,9,4,1)."), ("10.0.0.2", 0), ("10.0.0.9", 1025)),
         (("C: EPSV", "S: 229 Go (|||1025|)"), ("10.0.0.2", 0), ("10.0.0.1", 1025)),
-        (("C: PORT 10,0,0,2,4,1", "S: 200 ok"), ("10.0.0.2", 1025), ("10.0.0.1", 0)),
-        (("C: eprt |1|10.0.0.2|1025|", "S: 200 ok"), ("10.0.0.2", 1025), ("10.0.0.1", 0)),
+        (("C: PORT 10,0,0,2,4,1", "S: 200 ok"), ("10.0.0.2", 1025), ("10.0.0.1", 20)),
+        (("C: eprt |1|10.0.0.2|1025|", "S: 200 ok"), ("10.0.0.2", 1025), ("10.0.0.1", 20)),
     ],
     ids=["pasv", "epsv", "port", "eprt"],
 )
@@ -36,7 +36,7 @@ def test_where_it_goes(said: tuple[str, str], client: tuple[str, int], server: t
     assert found.server == (ip_address(server[0]), server[1])
     (piece,) = found.pieces
     assert (piece.ours, piece.kept, piece.more, found.closer) == (True, b"", 9, "server")
-    assert "zero stands for it" in found.title
+    assert "port wasn't kept" in found.title
     assert found.opened_at == events[3].at
     assert found.closed_at is not None
     assert found.opened_at < found.closed_at < events[4].at
@@ -64,7 +64,23 @@ def test_an_upload_that_was_broken_off_under_tls() -> None:
     (found, whole) = beside(CONTROL, told(*passive, tls, fault, "S: 426 off", broken, *passive, transfer()))
     (piece,) = found.pieces
     assert (piece.ours, piece.more, found.closer) == (False, 9, "reset")
-    assert piece.notes[0] == "what STOR /a carried wasn't kept: 9 octets, broken off"
-    assert "TLSv1.3" in piece.notes[1]
-    assert "reset" in piece.notes[2]
+    assert piece.notes[:2] == ("what STOR /a carried wasn't kept: 9 octets", "it was broken off")
+    assert "TLSv1.3" in piece.notes[2]
+    assert "reset" in piece.notes[3]
     assert (whole.closer, len(whole.pieces[0].notes)) == ("server", 1)
+
+
+@pytest.mark.parametrize(
+    ("begun", "kept", "notes"),
+    [
+        ({"text": "123456789"}, b"123456789", ()),
+        ({"base64": "//8="}, b"", ("what RETR /a carried wasn't kept: 9 octets",)),
+        ({"base64": "//8=", "unkept": 7}, b"\xff\xff", ("the rest of what RETR /a carried wasn't kept: 7 octets",)),
+        ({"text": "«secret, 9 bytes»"}, b"*********", ("«*» stands for each octet of a secret",)),
+    ],
+    ids=["whole", "not-as-many", "begun", "secret"],
+)
+def test_what_the_journal_has_of_it(begun: dict[str, object], kept: bytes, notes: tuple[str, ...]) -> None:
+    events = told("C: PASV", "S: 227 Go (10,0,0,9,4,1).", "C: RETR a", "S: 150 now", transfer(begun=begun))
+    ((piece,),) = (each.pieces for each in beside(CONTROL, events))
+    assert (piece.kept, piece.more, piece.notes) == (kept, 9 - len(kept), notes)

@@ -255,6 +255,7 @@ def test_the_journal_tells_the_session_without_its_secrets(tmp_path: Path) -> No
                 "bytes": 5,
                 "seconds": 0,
                 "complete": True,
+                "begun": {"text": "12345"},
             }
             assert [event.fields["reason"] for event in await ftp.events("closed")] == ["quit"]
             assert PASSWORD not in str(

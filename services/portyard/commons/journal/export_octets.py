@@ -249,13 +249,20 @@ def _shown(event: JournalEvent | None) -> str:
 
 
 def _kept(event: JournalEvent | None) -> bytes:
-    """The octets that an event tells, secrets as so many stars; none where that isn't as many as it says."""
-    if event is None:
-        return b""
-    coded = event.fields.get("base64")
-    kept = _stars(_shown(event)).encode("utf-8", "backslashreplace") if coded is None else b64decode(str(coded))
-    unkept = event.fields.get("unkept")
-    return kept if len(kept) == _size(event) - (unkept if isinstance(unkept, int) else 0) else b""
+    return kept_of(event.fields, _size(event)) if event is not None else b""
+
+
+def kept_of(fields: Mapping[str, object], size: int) -> bytes:
+    """The octets that fields tell, secrets as so many stars; none where that isn't as many as they say.
+
+    Args:
+        fields: `text` or `base64`, and where there were more octets `unkept`, how many.
+        size: How many there were.
+    """
+    coded, unkept = fields.get("base64"), fields.get("unkept")
+    text = _stars(str(fields.get("text", "")))
+    kept = text.encode("utf-8", "backslashreplace") if coded is None else b64decode(str(coded))
+    return kept if len(kept) == size - (unkept if isinstance(unkept, int) else 0) else b""
 
 
 def _reply(event: JournalEvent) -> Iterator[Piece]:

@@ -110,7 +110,7 @@ def _body(event: JournalEvent, text: str) -> list[str]:
 
 
 def _comment(event: JournalEvent) -> str:
-    told = ((key, told_value(value)) for key, value in event.fields.items())
+    told = ((key, told_value(value)) for key, value in event.fields.items() if key != "begun")  # what no line can hold
     fields = " ".join(f"{key}={_escaped(value)}" for key, value in told if value)
     return f"# {event.kind} {fields}".rstrip()
 
@@ -134,6 +134,8 @@ def told_value(value: object) -> str:
 def _escaped(text: str) -> str:
     """A line that stays one line, whatever it held; a dollar stays a dollar."""
     shown = text.replace("$", "$$")
+    if shown.isprintable():  # nearly always, and much quicker than to look at each character
+        return shown
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in shown)
 
 
@@ -142,5 +144,6 @@ def _exactly(text: str) -> str:
     shown = (
         text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
     )
-    shown = "".join(c if c.isprintable() else "".join(f"\\x{octet:02x}" for octet in c.encode()) for c in shown)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else "".join(f"\\x{octet:02x}" for octet in c.encode()) for c in shown)
     return _RUN.sub(r"\\x7b", shown).replace("$", "$$")
