@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+
+import pytest
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.talk.parse import raw_octets
@@ -115,3 +118,18 @@ def test_a_literal_has_no_line_end_of_its_own() -> None:
         "C~: $password",
         "C~: {x*70000}",
     ]
+
+
+@pytest.mark.parametrize("line", ["x" * 30_000, "abcdef" * 5_000 + "g", f"<{'1' * 30_000}", f"<{'1' * 30_000}@"])
+def test_a_body_of_one_word_is_written_at_once(line: str) -> None:
+    began = time.process_time()  # each of these took ten seconds or more
+    again = replayable(f"S: {line}")
+    assert time.process_time() - began < 2
+    assert again in (f"S: {line}", "S: <$", "S: <$@")
+
+
+@pytest.mark.parametrize(
+    "fresh", ["<1234.a@x.test>", "<a.1234@x.test>", "1029384756", "port12345", "0a1b2c3d4e5f", "2030-01-02T03:04:05Z"]
+)
+def test_what_differs_from_run_to_run(fresh: str) -> None:
+    assert replayable(f"S: a {fresh} b") == "S: a $ b"

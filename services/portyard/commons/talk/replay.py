@@ -14,11 +14,11 @@ _SECRET: Final = re.compile(r"«secret, \d+ bytes»")
 _COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)»")
 _PLAIN: Final = re.compile(r"\bPLAIN(?: =)?$", re.IGNORECASE)
 _FRESH: Final = re.compile(
-    r"<[^<>\s]*\d{4}[^<>\s]*@[^<>\s]+>"  # message ids, challenges
+    r"<(?=[^<>\s@]*\d{4})[^<>\s@]+@[^<>\s]+>"  # message ids, challenges
     r"|(?:\w{3}, )?\d{1,2}[ -]\w{3}[ -]\d{4} \d\d:\d\d:\d\d(?: [+-]\d{4})?"  # dates of mail
     r"|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?"
     r"|\b(?=\w*\d)[0-9a-f]{12,}\b"  # ids
-    r"|\w*\d{5,}\w*"  # counts of seconds, ports, validities
+    r"|(?<!\w)\w*\d{5,}\w*"  # counts of seconds, ports, validities; looked for once a word, which may be a body's only one
 )
 _WIDE: Final = 900  # characters of a line of a made-up message
 
