@@ -145,6 +145,5 @@ def _exactly(text: str) -> str:
         text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
     )
     if not shown.isprintable():
-        if not shown.isprintable():
         shown = "".join(c if c.isprintable() else "".join(f"\\x{octet:02x}" for octet in c.encode()) for c in shown)
     return _RUN.sub(r"\\x7b", shown).replace("$", "$$")
