@@ -21,6 +21,7 @@ from portyard.commons.directory import Directory
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.schema import SCHEMA as JOURNAL_SCHEMA
 from portyard.commons.journal.store import StoredJournal
+from portyard.commons.neighbours import Neighbours
 from portyard.commons.settings import Settings
 from portyard.commons.stores import open_stores
 from portyard.commons.tls.authority import REVOCATION
@@ -60,6 +61,9 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 stores.sandboxes.generation_now,
             )
             stack.push_async_callback(journal.close)
+            neighbours = Neighbours(None if settings.state == MEMORY else state / "neighbours", journal.flush)
+            await neighbours.open()
+            stack.push_async_callback(neighbours.close)
             background = Background()
             stack.push_async_callback(background.close)
             directory = Directory(state / "endpoints", stores.generations)
@@ -89,6 +93,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 gate=stores.gate,
                 clocks=stores.clocks,
                 spawn=background.spawn,
+                settle=neighbours.settle,
             )
 
 

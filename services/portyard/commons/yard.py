@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,6 +152,7 @@ class Yard:
         gate: The process's gate.
         clocks: Every sandbox's time.
         spawn: Starts a background task that is awaited (cancelled) at close and whose failure is logged.
+        settle: Returns once what any process of the state directory has noted by now is readable.
     """
 
     settings: Settings
@@ -173,3 +174,4 @@ class Yard:
     gate: Gate
     clocks: SqlClocks
     spawn: Callable[[Coroutine[Any, Any, None]], None]
+    settle: Callable[[], Awaitable[None]]

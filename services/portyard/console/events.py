@@ -293,8 +293,16 @@ class EventWait:
             while len(self._fitting) < enough and (left := deadline - loop.time()) > 0:
                 for event in await follower.coming(left):
                     self._take(event)
+            if len(self._fitting) < enough:
+                await self._look_last(follower)
         satisfied = len(self._fitting) >= enough if self.count else not self._fitting
         return self._waited(satisfied=satisfied)
+
+    async def _look_last(self, follower: Follower) -> None:
+        """Take what was noted in time, and is written only now."""
+        await self.reader.yard.settle()
+        for event in await follower.coming(0):
+            self._take(event)
 
     async def _look_back(self, follower: Follower, enough: int) -> None:
         """Take what was there before: of the newest sessions all, for its near misses, and of older ones until enough fits."""

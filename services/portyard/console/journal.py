@@ -44,7 +44,7 @@ async def list_sessions(call: Call) -> list[shapes.Session]:
 
 async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> list[shapes.Session]:
     """The sessions of a page; connections to the console itself are none."""
-    await desk.yard.journal.flush()
+    await desk.yard.settle()
     found: list[shapes.Session] = []
     before = query.before
     while len(found) < query.limit:
@@ -82,7 +82,7 @@ async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id")
         ProblemError: 404, there is none.
     """
     owner = await desk.sandbox(sandbox)
-    await desk.yard.journal.flush()
+    await desk.yard.settle()
     record = await desk.yard.journal.session(session_id, owner.name)
     if record is None or record.sandbox != owner.name:
         detail = f"no session {session_id} in sandbox {sandbox}"
@@ -130,7 +130,7 @@ async def export_sessions(call: Call) -> web.StreamResponse:
 async def _records(desk: Desk, sandbox: str, room: str | None) -> list[SessionRecord]:
     """All of a sandbox's sessions, oldest first."""
     journal, before = desk.yard.journal, None
-    await journal.flush()
+    await desk.yard.settle()
     found: list[SessionRecord] = []
     while some := await journal.sessions(sandbox, room=room, limit=_SOME, before=before):
         found += [record for record in some if record.room != OWN_ROOM]
@@ -146,6 +146,7 @@ async def list_events(call: Call) -> Answer:
     """A page of a sandbox's events, oldest first; the Link field leads to the next one (RFC 8288)."""
     query: forms.EventsQuery = call.query
     wanted, reader = await _selection(call), EventReader(call.desk.yard)
+    await call.desk.yard.settle()
     after = await _after(reader, wanted.sandbox, query.after, "after")
     found: list[forms.Event] = []
     headers: dict[str, str] = {}

@@ -1,0 +1,119 @@
+"""What processes of one state directory have each other write, and how long one waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from portyard.commons import neighbours
+from portyard.commons.neighbours import Neighbours
+from tests.support.asyncio_tests import run
+from tests.support.process import serving
+
+
+class Writer:
+    """Something to settle."""
+
+    def __init__(self) -> None:
+        self.settled = 0
+
+    async def settle(self) -> None:
+        await asyncio.sleep(0)
+        self.settled += 1
+
+
+@contextlib.asynccontextmanager
+async def living(folder: Path | None, settle: Callable[[], Awaitable[None]]) -> AsyncIterator[Neighbours]:
+    """One of them, until the block ends."""
+    one = Neighbours(folder, settle)
+    await one.open()
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+def test_each_is_asked_and_heard(tmp_path: Path) -> None:
+    async def main() -> None:
+        writers = [Writer(), Writer(), Writer()]
+        folder = tmp_path / ("x" * 120) / "neighbours"  # a path that is too long for a socket
+        async with contextlib.AsyncExitStack() as stack:
+            some = [await stack.enter_async_context(living(folder, writer.settle)) for writer in writers]
+            for count, one in enumerate(some, 1):
+                await one.settle()
+                assert [writer.settled for writer in writers] == [count] * 3
+            await some[1].close()
+            await some[0].settle()
+            assert [writer.settled for writer in writers] == [4, 3, 4]
+        assert list(folder.iterdir()) == []
+
+    run(main())
+
+
+def test_who_is_alone_asks_nobody() -> None:
+    async def main() -> None:
+        writer = Writer()
+        async with living(None, writer.settle) as one:
+            await one.settle()
+        assert writer.settled == 1
+
+    run(main())
+
+
+def test_a_dead_one_s_socket_is_removed(tmp_path: Path) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "dead"))
+            dead.listen()
+        writer = Writer()
+        async with living(tmp_path, writer.settle) as one:
+            await one.settle()
+            assert writer.settled == 1
+            assert not (tmp_path / "dead").exists()
+
+    run(main())
+
+
+def test_a_stuck_one_is_waited_for_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "PATIENCE_S", 0.05)
+
+    async def main() -> None:
+        writer, stuck = Writer(), asyncio.Event()
+
+        async def never() -> None:
+            stuck.set()
+            await asyncio.get_running_loop().create_future()
+
+        async with living(tmp_path, writer.settle) as one, living(tmp_path, never):
+            await one.settle()
+            assert stuck.is_set()
+            assert writer.settled == 1
+
+    run(main())
+
+
+def test_a_process_answers_until_it_is_stopped(tmp_path: Path) -> None:
+    async def main() -> None:
+        writer = Writer()
+        folder = tmp_path / "neighbours"
+        async with living(folder, writer.settle) as one:
+            with serving(tmp_path, "pop3") as other:
+                assert len(list(folder.iterdir())) == 2
+                await one.settle()
+                other.process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(other.process.wait, 20.0) == 0
+                assert len(list(folder.iterdir())) == 1
+                await one.settle()
+            with serving(tmp_path, "pop3") as other:
+                other.kill()
+                assert len(list(folder.iterdir())) == 2
+                await one.settle()
+                assert len(list(folder.iterdir())) == 1
+
+    run(main())
