@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.support.containers import IMAGE, Containers, docker
+from tests.support.control import Console
 
 SERVICES = ("dns", "mda", "mta", "msa", "pop3", "imap", "ftp", "ssh", "http", "websocket", "console")
 MEGABYTE = 1_000_000
@@ -50,6 +51,17 @@ def test_every_tcp_port_accepts(yard: Containers) -> None:
     for name, port in yard.ports.items():
         if name != "dns-udp":
             socket.create_connection((yard.host, port), timeout=10).close()
+
+
+def test_what_a_service_noted_is_told_at_once(yard: Containers) -> None:
+    console = Console(yard.ports["console"])
+    with socket.create_connection(("127.0.0.1", yard.ports["pop3"]), 20.0) as client, client.makefile("rb") as heard:
+        heard.readline()
+        for count in range(1, 9):
+            client.sendall(b"XTOLD %d\r\n" % count)
+            assert heard.readline().startswith(b"-ERR")
+            session = console.get("sessions", room="pop3", limit=1)[0]
+            assert f"XTOLD {count}" in str(console.get(f"sessions/{session['id']}")["events"])
 
 
 def test_a_killed_service_comes_back_to_the_same_authority(yard: Containers) -> None:
