@@ -140,6 +140,14 @@ def test_json_lines(testbed: Running, tmp_path: Path) -> None:
     assert "STOR a.txt" in [event["fields"].get("text") for event in events]
 
 
+def test_a_reply_that_was_cut_tells_how_it_ended(testbed: Running, tmp_path: Path) -> None:
+    export(testbed, tmp_path, "--room", "imap", "--output", "x.jsonl")
+    events = [json.loads(line)["fields"] for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    (cut,) = [fields for fields in events if "unkept" in fields]
+    assert cut["end"].splitlines(keepends=True)[-1].endswith(" OK List completed\r\n")
+    assert len(cut["end"]) < 128 < cut["unkept"]
+
+
 def test_a_har_of_every_exchange(testbed: Running, tmp_path: Path) -> None:
     export(testbed, tmp_path, "--output", "x.har")
     log = json.loads((tmp_path / "x.har").read_text())["log"]
@@ -377,8 +385,10 @@ class TestByTshark:
         assert capture.read("frame.cap_len < frame.len && tcp.dstport == 143", "frame.number") == []
         cut = capture.read("frame.cap_len < frame.len && tcp.srcport == 143", "frame.comment", "tcp.len")
         comment, length = cut[-1]
-        kept = int(length) - int(comment.removeprefix("the rest wasn't kept: ").removesuffix(" octets"))
+        kept = int(length) - int(comment.removeprefix("what comes here wasn't kept: ").removesuffix(" octets"))
         assert kept == 1024
+        ends = capture.column('tcp.srcport == 143 && imap.response.command == "List"', "imap.response")
+        assert any("OK List completed" in end for end in ends)
         assert capture.read('frame.comment contains "a secret is blanked"', "frame.number")
 
 

@@ -39,6 +39,7 @@ from portyard.commons.scenario.obeying import continued, ruled
 from portyard.commons.stream import Stream, Upgrade
 from portyard.commons.yard import Connection, Yard
 
+_END = 128  # octets in which the last lines are looked for of an answer that isn't shown whole
 _UNSAID = (MailboxChanged, Timeout, TlsStarted)  # events that no client sent
 
 _logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Conversation:
         self._shown: list[bytes] = []  # what the journal shows of the answer under way
         self._most_shown = self._room = shown  # octets that it may, and that it may still show
         self._unkept = 0  # octets of an answer behind those that the journal shows
+        self._last = b""  # the last of them
 
     async def run(self) -> None:
         """Talk until somebody closes; never raises but when cancelled."""
@@ -281,6 +283,7 @@ class Conversation:
         if kept:
             self._shown.append(kept)
         self._unkept += len(data) - len(kept)
+        self._last = (self._last + data[len(kept) :][-_END:])[-_END:]
         self._room = 0
 
     def _write_down(self, kind: str) -> None:
@@ -298,8 +301,10 @@ class Conversation:
     def _write_more(self, kind: str, text: str) -> None:
         """A greeting, or what isn't shown whole."""
         if self._unkept:
-            self._log.event(kind, text=text, unkept=self._unkept)
-            self._unkept = 0
+            end = self._last[self._last.find(b"\n") + 1 :]
+            told = {"end": end.decode()} if end.endswith(b"\r\n") and end.isascii() else {}
+            self._log.event(kind, text=text, unkept=self._unkept, **told)
+            self._unkept, self._last = 0, b""
         else:
             self._log.event(kind, text=text.removesuffix("\r\n"))
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece
+from portyard.commons.journal.export_octets import Piece, end_of
 from portyard.commons.journal.export_stored import Known, Stored
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.mailstore import mime
@@ -185,7 +185,11 @@ class _Fetched:
         if not self._filled:
             return []
         self._said += _octets(self._text[self._at :]) + (b"\r\n" if self._whole else b"")
-        self._flush(self._unkept, "the rest")
+        end = end_of(self._event, self._unkept)
+        if self._unkept > len(end):
+            self._flush(self._unkept - len(end), "what comes here" if end else "the rest")
+        self._said += end
+        self._flush(0, "")
         first, *others = self._pieces
         literals = f"{self._filled} literal{'s' if self._filled > 1 else ''}"
         note = _FROM_STORE.format(literals)

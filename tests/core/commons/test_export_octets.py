@@ -93,6 +93,8 @@ def test_a_reply_that_was_cut_says_so() -> None:
     assert "cut" in piece.notes[0]
     ((counted,),) = (said(("reply", {"text": "x" * 4096, "unkept": 70_000})),)
     assert (counted.kept, counted.more) == (b"x" * 4096, 70_000)
+    ((first, last),) = (said(("reply", {"text": "x", "unkept": 70_000, "end": "a OK\r\n"})),)
+    assert (first.kept, first.more, last.kept, last.more) == (b"x", 69_994, b"a OK\r\n", 0)
 
 
 def test_a_secret_stays_blanked_and_is_noted() -> None:

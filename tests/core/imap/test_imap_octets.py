@@ -60,6 +60,16 @@ def test_a_literal_that_was_cut_is_whole_and_what_followed_is_a_gap(kept: int) -
     assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE), 20)
 
 
+@pytest.mark.parametrize("end", [")\r\nb OK done\r\n", "octets\r\n)\r\nb OK done\r\n"])
+def test_how_a_reply_that_was_cut_ended(end: str) -> None:
+    text = f"* 2 FETCH (BODY[] {{{SIZE}}}\r\n{MESSAGE[:30].decode()}"
+    cut: tuple[str, dict[str, object]] = ("reply", {"text": text, "unkept": SIZE - 30 + 14, "end": end})
+    assert wire(store(), *SELECT, "C: b FETCH 2 BODY[]", cut) == (fetched(2, "BODY[]", MESSAGE), 0)
+    cut[1]["unkept"] = SIZE - 30 + 40
+    octets, more = wire(store(), *SELECT, "C: b FETCH 2 BODY[]", cut)
+    assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s%s" % (SIZE, MESSAGE, end.encode()), 40 - len(end))
+
+
 @pytest.mark.parametrize(
     ("item", "octets"),
     [

@@ -277,12 +277,21 @@ def _reply(event: JournalEvent) -> Iterator[Piece]:
         start = counted.end() + (2 if text[counted.end() :].startswith("\r\n") else 0)  # the journal's own line end
     rest = text[start:]
     if unkept:
-        yield Piece(event.at, True, _octets(rest), unkept, _gap(unkept, "the rest"))
+        end = end_of(event, unkept)
+        gap = unkept - len(end)
+        yield Piece(event.at, True, _octets(rest), gap, _gap(gap, "what comes here" if end else "the rest"))
+        if end:
+            yield Piece(event.at, True, end)
         return
     whole = len(_octets(text)) < _CUT_AT
     notes = () if whole else ("the journal may have cut this reply: what followed was neither kept nor counted",)
     if rest or start == 0:
         yield Piece(event.at, True, _octets(rest + "\r\n"), notes=(*notes, *_blanked(rest)))
+
+
+def end_of(event: JournalEvent, unkept: int) -> bytes:
+    """The last of the octets that a reply's text doesn't show, so many of them, as far as the journal has them."""
+    return _octets(str(event.fields.get("end", "")))[-unkept:] if unkept else b""
 
 
 def _data(event: JournalEvent) -> Iterator[Piece]:
