@@ -27,8 +27,11 @@ from portyard.websocket.core.framing import (
     HEAD_OCTETS,
     HEADER,
     LENGTH,
+    LONGER,
     MASKED,
     MASKED_HEADER,
+    SHORT,
+    WHOLE,
     WHOLE_TEXT,
     FrameScanner,
 )
@@ -187,7 +190,8 @@ class FramedProtocol(HostedProtocol):
 _Feed = Callable[[bytes], tuple[bool, bytes]]
 
 # What most frames are, a message in one frame that comes at once, is seen and noted with few calls: in an echo each costs as much as all
-# that it does. The frame is noted as it went over the wire, masked where it came so: who reads the journal takes it apart.
+# that it does. The frame is noted as it went over the wire, masked where it came so: who reads the journal takes it apart. Of a
+# longer one it is asked what FrameScanner.longer asks.
 
 
 def _teller(
@@ -195,7 +199,7 @@ def _teller(
 ) -> Callable[[bytes], None]:
     """What writes frames and notes them."""
     noted, moment, most = sheet.noted, sheet.moment, scanner.most_short + HEADER
-    longest = scanner.shown + HEADER + LENGTH
+    header, least, longest = HEADER + LENGTH, HEADER + LENGTH + SHORT, HEADER + LENGTH + scanner.shown
 
     def write(data: bytes) -> None:
         pass_on(data)
@@ -204,7 +208,13 @@ def _teller(
             noted.append(moment())
             noted.append(_SENT_TEXT)
             noted.append(data)
-        elif scanner.longer(data):
+        elif (
+            size >= least
+            and data[1] == LONGER
+            and data[2] << 8 | data[3] == size - header
+            and data[0] in WHOLE
+            and scanner.fresh
+        ):
             noted.append(moment())
             noted.append(_SENT_LONGER[data[0] & 1])
             noted.append(data if size <= longest else data[:longest])
@@ -222,7 +232,8 @@ def _gate(sheet: Sheet | None, scanner: FrameScanner, pass_on: _Feed, other: _Fe
     if sheet is None:
         return _quiet_gate(scanner, pass_on, other)
     noted, moment, most = sheet.noted, sheet.moment, scanner.most_short + MASKED_HEADER
-    longest = scanner.shown + MASKED_HEADER + LENGTH
+    header, second = MASKED_HEADER + LENGTH, LONGER | MASKED
+    least, longest = header + SHORT, header + scanner.shown
 
     def feed(data: bytes) -> tuple[bool, bytes]:
         size = len(data)
@@ -235,7 +246,13 @@ def _gate(sheet: Sheet | None, scanner: FrameScanner, pass_on: _Feed, other: _Fe
             noted.append(moment())
             noted.append(_CAME_TEXT)
             noted.append(data)
-        elif scanner.longer(data):
+        elif (
+            size >= least
+            and data[1] == second
+            and data[2] << 8 | data[3] == size - header
+            and data[0] in WHOLE
+            and scanner.fresh
+        ):
             noted.append(moment())
             noted.append(_CAME_LONGER[data[0] & 1])
             noted.append(data if size <= longest else data[:longest])

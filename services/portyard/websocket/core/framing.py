@@ -27,7 +27,7 @@ MASKED_HEADER = 6
 """The same of a client's, with the masking key."""
 LENGTH = 2
 """Octets more of a longer frame's header: its length."""
-_WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
+WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class FrameScanner:
     def short(self, data: bytes) -> int:
         """The length of the short message in one frame that the next octets are, as they mostly are; -1, and nothing done, for `feed`."""
         length = len(data) - self._overhead
-        if 0 <= length < self.most_short and self.fresh and data[1] == length | self._mask and data[0] in _WHOLE:
+        if 0 <= length < self.most_short and self.fresh and data[1] == length | self._mask and data[0] in WHOLE:
             return length
         return -1
 
@@ -105,7 +105,7 @@ class FrameScanner:
             SHORT <= size < LONGEST
             and data[1] == LONGER | self._mask
             and data[2] << 8 | data[3] == size
-            and data[0] in _WHOLE
+            and data[0] in WHOLE
             and self.fresh
         )
 
