@@ -283,7 +283,8 @@ class Conversation:
         if kept:
             self._shown.append(kept)
         self._unkept += len(data) - len(kept)
-        self._last = (self._last + data[len(kept) :][-_END:])[-_END:]
+        last = data[max(len(kept), len(data) - _END) :]
+        self._last = last if len(last) == _END else (self._last + last)[-_END:]
         self._room = 0
 
     def _write_down(self, kind: str) -> None:
