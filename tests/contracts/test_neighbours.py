@@ -13,7 +13,7 @@ import pytest
 
 from portyard.commons import neighbours
 from portyard.commons.neighbours import Neighbours
-from tests.support.asyncio_tests import run
+from tests.support.asyncio_tests import LOOPS, run
 from tests.support.process import serving
 
 
@@ -39,7 +39,8 @@ async def living(folder: Path | None, settle: Callable[[], Awaitable[None]]) -> 
         await one.close()
 
 
-def test_each_is_asked_and_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_each_is_asked_and_heard(loop: str, tmp_path: Path) -> None:
     async def main() -> None:
         writers = [Writer(), Writer(), Writer()]
         folder = tmp_path / ("x" * 120) / "neighbours"  # a path that is too long for a socket
@@ -53,7 +54,7 @@ def test_each_is_asked_and_heard(tmp_path: Path) -> None:
             assert [writer.settled for writer in writers] == [4, 3, 4]
         assert list(folder.iterdir()) == []
 
-    run(main())
+    run(main(), loop)
 
 
 def test_who_is_alone_asks_nobody() -> None:
@@ -66,7 +67,8 @@ def test_who_is_alone_asks_nobody() -> None:
     run(main())
 
 
-def test_a_dead_one_s_socket_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_dead_one_s_socket_is_removed(loop: str, tmp_path: Path) -> None:
     async def main() -> None:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(tmp_path / "dead"))
@@ -77,10 +79,11 @@ def test_a_dead_one_s_socket_is_removed(tmp_path: Path) -> None:
             assert writer.settled == 1
             assert not (tmp_path / "dead").exists()
 
-    run(main())
+    run(main(), loop)
 
 
-def test_a_stuck_one_is_waited_for_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_stuck_one_is_waited_for_so_long(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "PATIENCE_S", 0.05)
 
     async def main() -> None:
@@ -95,7 +98,7 @@ def test_a_stuck_one_is_waited_for_so_long(tmp_path: Path, monkeypatch: pytest.M
             assert stuck.is_set()
             assert writer.settled == 1
 
-    run(main())
+    run(main(), loop)
 
 
 def test_a_process_answers_until_it_is_stopped(tmp_path: Path) -> None:
