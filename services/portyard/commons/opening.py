@@ -59,6 +59,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 settings.limits.journal_events,
                 settings.limits.journal_bytes,
                 stores.sandboxes.generation_now,
+                stores.sandboxes.moved,
             )
             stack.push_async_callback(journal.close)
             neighbours = Neighbours(None if settings.state == MEMORY else state / "neighbours", journal.flush)

@@ -6,6 +6,7 @@ so often they become octets of a page, while they are still at hand.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +20,8 @@ from portyard.commons.journal.visits import Visits
 LEAF_EVENTS: Final = 32  # that become octets at once; more gain nothing, and wait where no bound counts them
 _LEAF_PLACES = LEAF_EVENTS * PLACES
 PAGE_EVENTS: Final = 1000  # of one page: with so many, no more are added to it
+ALWAYS_MOVES: Final = itertools.count(1).__next__
+"""A number that is another at every look: whatever it stands for has to be asked for again."""
 _COMMAND: Final = TEXTS["command"]
 _REPLY: Final = TEXTS["reply"]
 
@@ -48,6 +51,14 @@ class Desk(Protocol):
 class Pen:
     """One session's SessionLog, and its Sheet.
 
+    Args:
+        desk: Where it lies.
+        record: The session's.
+        local: Our address.
+        port: The listener's name.
+        closed: Called once, when it is closed.
+        moved: A number that is another whenever a sandbox may have another generation.
+
     Attributes:
         record: What is known of the session since it was opened.
         noted: Events that aren't on a page, as `pages` has them.
@@ -66,7 +77,10 @@ class Pen:
         "_behind",
         "_desk",
         "_first",
+        "_moved",
         "_on_close",
+        "_settled",
+        "_settled_at",
         "account",
         "closed_at",
         "counted",
@@ -85,10 +99,19 @@ class Pen:
     )
 
     def __init__(
-        self, desk: Desk, record: SessionRecord, local: str, port: str, closed: Callable[[], None] | None
+        self,
+        desk: Desk,
+        record: SessionRecord,
+        local: str,
+        port: str,
+        closed: Callable[[], None] | None,
+        moved: Callable[[], int] = ALWAYS_MOVES,
     ) -> None:
         self._desk = desk
         self.moment = desk.moment
+        self._moved = moved
+        self._settled = ""  # the sandbox in which alone it is
+        self._settled_at = 0
         self._on_close = closed
         self._behind = 0  # events that are on pages, or were
         self._first: dict[bytes, int] = {}  # where on the page long fields stand
@@ -131,10 +154,15 @@ class Pen:
 
     def told(self, kind: str, fields: bytes) -> None:
         """See SessionLog."""
-        how, what = FIELDS[kind], fields if len(fields) < LONG else self._once(fields)
         noted = self.noted
+        what: bytes | int = fields
+        if len(fields) >= LONG:  # it stands on a page once: a kept connection says mostly the same
+            number = len(self.hows) + len(noted) // PLACES
+            first = self._first.setdefault(fields, number)
+            if first != number:
+                what = first
         noted.append(self.moment())
-        noted.append(how)
+        noted.append(FIELDS[kind])
         noted.append(what)
         if len(noted) >= self.due:
             self.attend()
@@ -180,8 +208,15 @@ class Pen:
 
     def join(self, sandbox: str, *, also: bool = False) -> None:
         """See SessionLog."""
+        moved = self._moved()
+        if sandbox == self._settled and moved == self._settled_at:  # to look at more would cost as much as a note
+            self.visits.parted = False
+            return
         generation = self._desk.generation_of(sandbox)  # who claims a name again after a reset is seen again
-        if not self.visits.stays(sandbox, generation):
+        if self.visits.stays(sandbox, generation):
+            self._settled, self._settled_at = sandbox, moved
+        else:
+            self._settled = ""
             self.visits.join(sandbox, generation, self._behind + len(self.noted) // PLACES, also=also)
             self._desk.stir(self)
 
@@ -209,14 +244,6 @@ class Pen:
         self.stirred = False
         self.due = 0
         return pages
-
-    def _once(self, fields: bytes) -> bytes | int:
-        """What is long stands on a page once: a kept connection says mostly the same."""
-        place = self._first.get(fields)
-        if place is not None:
-            return place
-        self._first[fields] = len(self.hows) + len(self.noted) // PLACES
-        return fields
 
     def attend(self) -> None:
         """See Sheet: see that what was noted is written, and put on the page when it has come to be enough."""

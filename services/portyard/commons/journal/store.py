@@ -16,7 +16,7 @@ from collections.abc import Callable
 from portyard.commons.clock import Clock
 from portyard.commons.database.engine import Database
 from portyard.commons.journal.model import SessionRecord
-from portyard.commons.journal.pen import Pen
+from portyard.commons.journal.pen import ALWAYS_MOVES, Pen
 from portyard.commons.journal.reading import Readings
 from portyard.commons.journal.writing import WriteBehind
 from portyard.commons.sandbox.model import DEFAULT
@@ -31,6 +31,7 @@ class StoredJournal(Readings):
         most_events: Events kept; the oldest sessions that have ended go first.
         most_octets: Octets of events kept.
         generation_of: A sandbox's generation at this moment.
+        moved: A number that is another whenever `generation_of` may answer otherwise than before; read in no time.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class StoredJournal(Readings):
         most_events: int,
         most_octets: int,
         generation_of: Callable[[str], int] = lambda _: 1,
+        moved: Callable[[], int] = ALWAYS_MOVES,
     ) -> None:
         super().__init__(database, generation_of)
+        self._moved = moved
         self._clock = clock
         self._behind = WriteBehind(database, clock, (most_events, most_octets), generation_of)
         self._serial = itertools.count()
@@ -53,7 +56,7 @@ class StoredJournal(Readings):
         """See Journal."""
         session_id = f"{time.time_ns():016x}{self._nonce & 0xFFFF:04x}{next(self._serial) & 0xFFFF:04x}"
         record = SessionRecord(session_id, room, service, DEFAULT, peer, self._clock.now(), None, None)
-        pen = Pen(self._behind, record, local, port, closed)
+        pen = Pen(self._behind, record, local, port, closed, self._moved)
         pen.event("opened", service=service, port=port, peer=peer, local=local)
         return pen
 

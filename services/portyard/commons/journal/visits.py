@@ -50,9 +50,10 @@ class Visits:
     Attributes:
         sandbox: The one in which it is; of several at once the first.
         preamble: Events before the first part, which each sandbox sees.
+        parted: Whether a part began in which nobody was joined.
     """
 
-    __slots__ = ("_alone", "_joined", "_left", "_mark", "_new", "_open", "_parted", "preamble", "sandbox")
+    __slots__ = ("_alone", "_joined", "_left", "_mark", "_new", "_open", "parted", "preamble", "sandbox")
 
     def __init__(self, sandbox: str, generation: int) -> None:
         self.sandbox = sandbox
@@ -61,7 +62,8 @@ class Visits:
         self._left: list[tuple[str, _Visit, int]] = []
         self._new: set[str] = set()
         self._mark = 1
-        self._joined = self._parted = False
+        self._joined = False
+        self.parted = False
         self._alone: tuple[str, int] | None = None  # sandbox and generation, where it joined one and is in no other
 
     @property
@@ -77,7 +79,7 @@ class Visits:
     def part(self, number: int) -> None:
         """A part begins, with the event of this number: whoever it is that is joined next, it is all theirs."""
         self._mark = number
-        self._parted = True
+        self.parted = True
         if not self.preamble:
             self.preamble = number - 1
 
@@ -85,7 +87,7 @@ class Visits:
         """Whether joining this sandbox changes nothing: it is in it already, and in no other."""
         if self._alone != (sandbox, generation):
             return False
-        self._parted = False
+        self.parted = False
         return True
 
     def join(self, sandbox: str, generation: int, number: int, *, also: bool) -> None:
@@ -102,13 +104,13 @@ class Visits:
         if not self._joined:  # what nobody had named as his belongs to whoever names it first
             self._open.clear()
             since = 1
-        elif self._parted or not also:
+        elif self.parted or not also:
             for name in [name for name in self._open if name != sandbox]:
                 self._leave(name, self._mark)
         if here is not None and here.generation != generation and sandbox in self._open:
-            since = self._mark if self._parted else number  # nothing of before the reset
+            since = self._mark if self.parted else number  # nothing of before the reset
             self._leave(sandbox, since)
-        self._joined, self._parted = True, False
+        self._joined, self.parted = True, False
         if sandbox not in self._open:
             self._open[sandbox] = _Visit(generation, since)
             self._new.add(sandbox)

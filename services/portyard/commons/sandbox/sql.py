@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import itertools
 import time
 from collections.abc import Callable
 
@@ -34,6 +35,11 @@ class SqlSandboxes:
         self._by_name: dict[str, Sandbox] = {}
         self._by_domain: dict[str, Sandbox] = {}
         self.emptied: Callable[[], object] = lambda: None  # told after a reset or delete: there is something to sweep
+
+    @property
+    def moved(self) -> Callable[[], int]:
+        """Reads a number that is another whenever `generation_now` may answer otherwise than before."""
+        return self._generation if self._read_now is not None else itertools.count(1).__next__
 
     async def get(self, name: str) -> Sandbox | None:
         """See `Sandboxes.get`."""
