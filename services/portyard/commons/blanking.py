@@ -39,19 +39,10 @@ _ALL: Final = (_JSON, _PART, _ELEMENT, _LINE, _FORM, _USERINFO, _SCHEME)
 
 def masked(octets: bytes) -> bytes:
     """A body's beginning with the secrets in it blanked."""
-    if not _is_suspicious(octets.lower().decode("latin-1")):  # a string is asked for another in half the time
-        return octets
-    for pattern in _ALL:
-        octets = pattern.sub(_blank, octets)
-    return octets
-
-
-def _is_suspicious(text: str) -> bool:
-    """Whether a text has in it what every secret has that is known here: most bodies haven't, and cost no more than this look.
-
-    Written out, and first a rare letter where words share one: to look for a letter takes a third of the time that a word takes.
-    """
-    return (
+    text = octets.lower().decode("latin-1")  # a string is asked for another in half the time
+    # What every secret has that is known here: most bodies haven't, and cost no more than this look. Written out, and first a rare letter
+    # where words share one: to look for a letter takes a fifth of the time that a word takes.
+    if not (
         ("k" in text and ("token" in text or "cookie" in text or "key" in text))
         or ("w" in text and ("passw" in text or "pwd" in text))
         or ("z" in text and "authorization" in text)
@@ -61,7 +52,11 @@ def _is_suspicious(text: str) -> bool:
         or "assertion" in text
         or "secret" in text
         or "code" in text
-    )
+    ):
+        return octets
+    for pattern in _ALL:
+        octets = pattern.sub(_blank, octets)
+    return octets
 
 
 def _blank(found: re.Match[bytes]) -> bytes:

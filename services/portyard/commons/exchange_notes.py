@@ -21,7 +21,8 @@ SECRET_FIELDS = frozenset(
 )
 as_json = msgspec.json.Encoder(enc_hook=str).encode  # multidict has strings of its own
 """A value of an event as JSON."""
-_SHOWN_CHARACTERS = 2000  # of one value in the journal
+SHOWN_CHARACTERS = 2000
+"""Of one value in the journal."""
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]+@")
 # Credentials in a URL's query or fragment (RFC 6750 §2.3, RFC 6749 §2.3.1, §4.1.2, §4.2.2, §4.3.2, §6); a short code is no grant.
 _PARAMETER = re.compile(
@@ -68,8 +69,8 @@ def shown(text: str) -> str:
     """Text for the journal: a URL's user information blanked, octets that aren't UTF-8 replaced."""
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    if len(text) > _SHOWN_CHARACTERS:
-        text = f"{text[:_SHOWN_CHARACTERS]}…"
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}…"
     if "=" in text:
         text = _PARAMETER.sub(lambda found: f"{found[1]}=«secret, {len(found[2])} bytes»", text)
     return _USERINFO.sub("«secret»@", text) if "@" in text else text

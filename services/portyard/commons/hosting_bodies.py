@@ -88,7 +88,7 @@ class BodyNotes:
             self.sent(chunk)
             self._note_sent(hidden=self.coded and any(name.lower() in SECRET_FIELDS for name in request.headers))
         elif chunk != self._last:
-            body = self._last = bytes(chunk)
+            body = self._last = chunk if type(chunk) is bytes else bytes(chunk)
             self._last_told = b""
             if masked(body) is body:
                 self._note(body)

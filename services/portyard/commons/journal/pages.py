@@ -145,8 +145,8 @@ def kind_of(how: int) -> str:
 
 
 def formed(how: int, octets: bytes) -> tuple[str, dict[str, object]]:
-    """What a noter of this form notes: the kind, and the fields."""
-    return _filled(_FORMS[how - _FIRST_FORM], octets)
+    """What a noter of this form, or of a kind, notes: the kind, and the fields."""
+    return _filled(_FORMS[how - _FIRST_FORM], octets) if how >= _FIRST_FORM else _event(how, octets)
 
 
 def _at(at: int | str) -> datetime:
