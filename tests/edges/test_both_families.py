@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import socket
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +43,24 @@ def test_hops_of_our_own_spend_no_rule(testbed: Testbed) -> None:
         client.sendmail("bob@portyard.test", ["alice@portyard.test"], "Subject: hop\r\n\r\n")
     assert default.mail.wait(subject="hop", timeout=PATIENCE_S).to == ["alice@portyard.test"]
     assert [rule["hits"] for rule in default.rules()] == [0, 0]
+
+
+def test_a_testbed_of_ipv6_alone() -> None:
+    """Addresses stand in brackets wherever they are written with a port (RFC 3986 §3.2.2)."""
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with Testbed.embedded(listen="::1", advertise="::1") as running, running.own_sandbox() as sandbox:
+        assert running.control.url == f"http://[::1]:{running.control.port}"
+        with urllib.request.urlopen(sandbox.http.url("/status/204"), timeout=PATIENCE_S) as answer:
+            assert answer.status == 204
+        with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=PATIENCE_S) as client:
+            client.sendmail("a@x.test", [f"mira@{sandbox.domain}"], "Subject: six\r\n\r\n")
+        assert sandbox.mail.wait(subject="six", timeout=PATIENCE_S)
+        sandbox.pop3.reset(on="connect", times=1)  # a lease, and a relay before it
+        with (
+            socket.create_connection((sandbox.pop3.host, sandbox.pop3.port), PATIENCE_S) as refused,
+            pytest.raises(ConnectionResetError),
+        ):
+            refused.recv(100)
+        with Testbed.connect(running.control.url) as same:
+            assert sandbox.name in {each["name"] for each in same.control.get("sandboxes")}

@@ -21,6 +21,7 @@ from portyard.cli.engines import CommandError, Engine, choose, current, engine_o
 from portyard.cli.flags import Commands
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
 from portyard.cli.screen import LEAST, deliver, errors, fail, screen, write_json
+from portyard.commons.authority import authority
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
@@ -121,10 +122,10 @@ def _table(endpoints: list[Endpoint]) -> Table:
     for service, its in groupby(ordered, key=lambda endpoint: endpoint.service):
         several = list(its)
         for endpoint in several:
-            where = f"{endpoint.host}:{endpoint.host_number}"
+            where = authority(endpoint.host, endpoint.host_number)
             rows.append((service, endpoint.port, where, notes[endpoint.tls], endpoint.summary))
         if passive := several[0].passive_ports:
-            rows.append((service, "passive", f"{several[0].host}:{passive}", "-", ""))
+            rows.append((service, "passive", authority(several[0].host, passive), "-", ""))
     titles = ("service", "port", "address", "TLS", "")
     table = Table(box=None, pad_edge=False, header_style="bold")
     left = screen.width - 2 * len(titles)

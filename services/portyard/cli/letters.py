@@ -20,6 +20,7 @@ import typer
 from portyard.cli.engines import CommandError
 from portyard.cli.link import Link, Url, linked
 from portyard.cli.screen import say
+from portyard.commons.authority import authority
 
 TIMEOUT_S = 60.0
 STRANGER = "somebody@example.com"
@@ -138,7 +139,7 @@ def _hand_over(link: Link, envelope: Envelope, login: str | None, password: str 
     if refused:
         told = "; ".join(f"{address}: {_reply(code, words)}" for address, (code, words) in refused.items())
         raise CommandError(f"sent to {', '.join(taken)}, but refused for {told}")
-    return f"sent to {', '.join(taken)} by {where.service} at {where.host}:{where.host_number}, {len(envelope.octets)} octets"
+    return f"sent to {', '.join(taken)} by {where.service} at {authority(where.host, where.host_number)}, {len(envelope.octets)} octets"
 
 
 def _address(link: Link, login: str) -> str:

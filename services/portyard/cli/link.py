@@ -14,6 +14,7 @@ import typer
 from portyard.cli import completion
 from portyard.cli.engines import CommandError, current
 from portyard.cli.screen import fail
+from portyard.commons.authority import authority
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import SettingError, Settings, load
 from portyard.testing.control import Control, ControlError, segment
@@ -135,8 +136,7 @@ def refusal(error: ControlError) -> str:
 def _own_url(settings: Settings) -> str:
     for endpoint in current(settings).endpoints():
         if endpoint.port == "console":
-            host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-            return f"http://{host}:{endpoint.host_number}"
+            return f"http://{authority(endpoint.host, endpoint.host_number)}"
     raise CommandError("the console doesn't run; see: portyard status")
 
 

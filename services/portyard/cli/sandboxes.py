@@ -10,6 +10,7 @@ from portyard.cli import completion
 from portyard.cli.flags import Commands
 from portyard.cli.link import CREATE, DEFAULT, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
+from portyard.commons.authority import authority
 from portyard.testing.control import segment
 
 app = Commands(
@@ -109,7 +110,7 @@ def lease(
             say(f"sandbox {name}: gave back its listeners of {service}")
             return
         made = link.control.post(path, {"service": service})
-    rows = [(each["port"], f"{each['host']}:{each['host_number']}", each["tls"]) for each in made["endpoints"]]
+    rows = [(each["port"], authority(each["host"], each["host_number"]), each["tls"]) for each in made["endpoints"]]
     table(("port", "address", "TLS"), rows, giving="address")
 
 

@@ -6,6 +6,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
+from portyard.commons.authority import authority
 from portyard.commons.card import Card, Port, Service
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
@@ -60,7 +61,7 @@ def bind(card: Card, service: Service, port: Port, address: str, number: int) ->
 
 
 def _explain(error: OSError, service: Service, port: Port, address: str, number: int) -> str:
-    what = f"{service.name}: cannot listen on {address}:{number} ({port.name})"
+    what = f"{service.name}: cannot listen on {authority(address, number)} ({port.name})"
     remedy = (
         f"set PORTYARD_PORT_{port.name.upper().replace('-', '_')} to another number, or PORTYARD_PORT_OFFSET for all"
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from portyard.commons.authority import authority
 from portyard.commons.effects import Close, Send, StartTls
 from portyard.commons.events import Event, Gone, Timeout, TlsStarted
 from portyard.commons.insiders import bound_towards, end_of
@@ -277,7 +278,7 @@ class Outlets:
                 return await self._open(address, lmtp=destination.lmtp), address
             except (OSError, TimeoutError) as error:
                 why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "timed out"
-                failure = UnreachableError(reply(451, "4.4.1", f"{address.host}:{address.port}: {why}"))
+                failure = UnreachableError(reply(451, "4.4.1", f"{authority(address.host, address.port)}: {why}"))
             except UnreachableError as error:  # RFC 5321 §5.1: the next one may take it
                 failure = error
         raise failure

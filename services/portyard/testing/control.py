@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from portyard.commons.authority import authority
+
 BINARY = "application/octet-stream"
 REPEATABLE = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110 §9.2.2: what does no more when it is done twice
 REQUEST_S = 30.0  # beyond a wait's own timeout
@@ -61,7 +63,7 @@ class Control:
             raise ValueError(f"url = {url!r}: expected something like http://127.0.0.1:8025")
         self.host = parts.hostname
         self.port = parts.port or 8025
-        self.url = f"http://{self.host}:{self.port}"
+        self.url = f"http://{authority(self.host, self.port)}"
         self._token = token
         self.inside = inside
         self.why_gone: Callable[[], BaseException | None] = lambda: None

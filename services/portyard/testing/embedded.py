@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from portyard.commons.authority import authority
 from portyard.commons.serving import pairs_of, serving
 from portyard.commons.settings import given
 from portyard.console.nearby import Nearby
@@ -142,7 +143,7 @@ class Embedded:
         self._begin = asyncio.Event()
         async with serving(self._settings, pairs_of(cards()), wait=False, after=self._begin) as running:
             console = next(endpoint for endpoint in running.endpoints if endpoint.port == "console")
-            self.url = f"http://{console.host}:{console.host_number}"
+            self.url = f"http://{authority(console.host, console.host_number)}"
             self._nearby = Nearby(running.yard)
             self._open_in(PATIENCE_S)
             self._ready.set()

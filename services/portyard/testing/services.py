@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portyard.commons.authority import authority
 from portyard.testing.control import Control
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Service:
             raise LookupError(f"{self._room} has no URLs; use host and port")
         port = self.tls_port if tls else self.port
         prefix = "" if self.leased else f"/~{self._sandbox.rpartition('/')[2]}"
-        return f"{WEB[self._room]}{'s' if tls else ''}://{self.host}:{port}{prefix}/{path.lstrip('/')}"
+        return f"{WEB[self._room]}{'s' if tls else ''}://{authority(self.host, port)}{prefix}/{path.lstrip('/')}"
 
     def play(self, talk: Path | str, account: Account | None = None) -> int:
         """Be a talk's client here: what was seen once, such as a session that `portyard export --format test` wrote down, is had again.
