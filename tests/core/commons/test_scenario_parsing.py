@@ -175,6 +175,8 @@ WRONG: list[tuple[dict[str, object], str, str]] = [
     ({"on": "a.b", "then": {"hang_up": True}, "where": {"x": ">5 <3"}}, "where.x", "no number lies"),
     ({"on": "a.b", "then": {"hang_up": True}, "where": {"X y": "a"}}, "where.X y", "no field's name"),
     ({"on": "a.b", "then": {"hang_up": True}, "name": "17"}, "name", "mistaken"),
+    ({"on": "a.b", "then": {"hang_up": True}, "name": ".."}, "name", "path"),
+    ({"on": "a.b", "then": {"hang_up": True}, "name": "."}, "name", "path"),
     ({"on": "a.b", "then": {"hang_up": True}, "name": "a\nb"}, "name", "no name"),
 ]
 

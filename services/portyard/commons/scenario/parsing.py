@@ -198,6 +198,8 @@ def _name(value: object, key: str) -> str:
         raise RuleError(key, value, f"at most {NAME_LIMIT} printable characters", "no name")
     if value.isdecimal() or value.startswith("+"):
         raise RuleError(key, value, "a name that is neither a number nor begins with +", "this may be mistaken")
+    if value in (".", ".."):  # RFC 3986 §5.2.4: a client would ask for the path above, and delete it
+        raise RuleError(key, value, "any other name", "a path can't end in this")
     return value
 
 
