@@ -35,6 +35,7 @@ TALK = "text/plain"
 PACKETS = export_pcapng.MEDIA_TYPE
 MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
 MOST_EVENTS = 300_000  # of a format that is made as a whole
+_LONG = 1_000  # events of a session, some ten milliseconds' writing; of a longer one it is done beside the loop
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _RETURNED = re.compile(rb"return-path:[ \t]*<([^>\r\n]*)>", re.IGNORECASE)
@@ -77,20 +78,33 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
     journal = reader.yard.journal
     if form in ("har", "pcapng"):
         whole = await _whole(reader, records, form)
-        yield har.har(whole) if form == "har" else await _packets(reader, whole)
+        yield await asyncio.to_thread(har.har, whole) if form == "har" else await _packets(reader, whole)
         return
     for number, record in enumerate(records):
         await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
         if form == "jsonl":
             yield b"".join([msgspec.json.encode(event) + b"\n" for event in await reader.of(record)])
         else:
-            talk = journal_talk(record, await journal.events(record.id, shown=record.shown))
-            yield (b"\n" if number else b"") + (replayable(talk) if form == "test" else talk).encode()
+            events = await journal.events(record.id, shown=record.shown)
+            yield (b"\n" if number else b"") + await _talk(record, events, form)
+
+
+async def _talk(record: SessionRecord, events: list[JournalEvent], form: str) -> bytes:
+    """One session as a talk; a long one takes seconds, in which others go on."""
+    if len(events) <= _LONG:
+        return _told(record, events, form)
+    return await asyncio.to_thread(_told, record, events, form)
+
+
+def _told(record: SessionRecord, events: list[JournalEvent], form: str) -> bytes:
+    talk = journal_talk(record, events)
+    return (replayable(talk) if form == "test" else talk).encode()
 
 
 async def _packets(reader: EventReader, whole: list[tuple[SessionRecord, list[JournalEvent]]]) -> bytes:
     stored, rooms = StoredMail(reader.yard), cards()
-    return capture([each for record, events in whole for each in await dialogues(record, events, rooms, stored)])
+    found = [each for record, events in whole for each in await dialogues(record, events, rooms, stored)]
+    return await asyncio.to_thread(capture, found)
 
 
 async def _whole(

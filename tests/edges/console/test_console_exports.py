@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,5 +100,33 @@ def test_a_format_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypa
             assert (problem["key"], problem["value"]) == ("format", "pcapng")
             assert len(blocks(await client.raw(f"{PATH}?format=pcapng&limit=1"))) > 3
             assert (await client.raw(PATH)).count(b"room: ") == 4
+
+    run(main())
+
+
+@pytest.mark.parametrize(("form", "writer"), [("talk", "journal_talk"), ("test", "replayable"), ("pcapng", "capture")])
+def test_others_are_answered_while_a_long_session_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+    true: Callable[..., Any] = getattr(exports, writer)
+
+    def writes(*given: object) -> object:
+        begun.set()
+        assert answered.wait(15), "nobody else was answered meanwhile"
+        return true(*given)
+
+    monkeypatch.setattr(exports, "_LONG", 0)
+    monkeypatch.setattr(exports, writer, writes)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            export = asyncio.create_task(client.raw(f"{PATH}?format={form}"))
+            while not begun.is_set():
+                await client.raw("sandboxes/default/rules")
+            await client.raw("sandboxes/default/rules")
+            answered.set()
+            assert await export
 
     run(main())
