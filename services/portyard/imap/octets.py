@@ -210,12 +210,14 @@ class _Fetched:
             counted += int(piece[1])
             self._at = piece.end()
         if counted:
+            broken = counted < size and self._at == len(self._text) and not self._unkept  # nothing more was sent
+            self._whole = self._whole and not broken
             if octets is None:
                 self._flush(counted, "a literal")
             else:
                 self._said += octets[:counted]
                 self._filled += 1
-            return counted == size
+            return counted == size or broken
         shown = self._text[self._at :]
         if octets is None:
             kept = _octets(shown)[:size]

@@ -60,6 +60,12 @@ def test_a_literal_that_was_cut_is_whole_and_what_followed_is_a_gap(kept: int) -
     assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE), 20)
 
 
+def test_a_literal_that_was_broken_off() -> None:
+    reply = f"S: * 2 FETCH (BODY[] {{{SIZE}}}\r\n«2000 bytes»\r\n«50 bytes»"
+    octets, more = wire(store(), *SELECT, "C: b FETCH 2 BODY[]", reply)
+    assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE[:2050]), 0)
+
+
 @pytest.mark.parametrize("end", [")\r\nb OK done\r\n", "octets\r\n)\r\nb OK done\r\n"])
 def test_how_a_reply_that_was_cut_ended(end: str) -> None:
     text = f"* 2 FETCH (BODY[] {{{SIZE}}}\r\n{MESSAGE[:30].decode()}"
