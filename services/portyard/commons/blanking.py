@@ -39,10 +39,20 @@ _ALL: Final = (_JSON, _PART, _ELEMENT, _LINE, _FORM, _USERINFO, _SCHEME)
 
 def masked(octets: bytes) -> bytes:
     """A body's beginning with the secrets in it blanked."""
+    if not is_suspicious(octets):
+        return octets
+    for pattern in _ALL:
+        octets = pattern.sub(_blank, octets)
+    return octets
+
+
+def is_suspicious(octets: bytes) -> bool:
+    """Whether octets have in them what every secret has that is known here: most bodies haven't, and cost no more than this look.
+
+    Written out, and first a rare letter where words share one: to look for a letter takes a fifth of the time that a word takes.
+    """
     text = octets.lower().decode("latin-1")  # a string is asked for another in half the time
-    # What every secret has that is known here: most bodies haven't, and cost no more than this look. Written out, and first a rare letter
-    # where words share one: to look for a letter takes a fifth of the time that a word takes.
-    if not (
+    return (
         ("k" in text and ("token" in text or "cookie" in text or "key" in text))
         or ("w" in text and ("passw" in text or "pwd" in text))
         or ("z" in text and "authorization" in text)
@@ -52,11 +62,7 @@ def masked(octets: bytes) -> bytes:
         or "assertion" in text
         or "secret" in text
         or "code" in text
-    ):
-        return octets
-    for pattern in _ALL:
-        octets = pattern.sub(_blank, octets)
-    return octets
+    )
 
 
 def _blank(found: re.Match[bytes]) -> bytes:

@@ -17,6 +17,8 @@ from portyard.commons.journal.model import SessionLog
 from portyard.commons.journal.pages import form, text_or_base64
 
 _SENT = form("data", {"direction": "out", "part": "body"}, bare=True)
+_SHORT = form("data", {"direction": "out", "part": "body"}, bare=True, secrets=True)
+_SHORT_OCTETS = 1024  # of bodies that are looked through many at once
 
 
 class BodyNotes:
@@ -31,11 +33,23 @@ class BodyNotes:
         content: Of the request whose body isn't noted yet.
     """
 
-    __slots__ = ("_heard", "_kept", "_last", "_last_told", "_limit", "_log", "_note", "_octets", "coded", "content")
+    __slots__ = (
+        "_heard",
+        "_kept",
+        "_last",
+        "_last_told",
+        "_limit",
+        "_log",
+        "_note",
+        "_note_short",
+        "_octets",
+        "coded",
+        "content",
+    )
 
     def __init__(self, log: SessionLog, limit: int) -> None:
         self._log = log
-        self._note = log.noter(_SENT)
+        self._note, self._note_short = log.noter(_SENT), log.noter(_SHORT)
         self._limit = limit
         self.content: StreamReader | None = None
         self._heard = b""  # its first octets
@@ -90,7 +104,9 @@ class BodyNotes:
         elif chunk != self._last:
             body = self._last = chunk if type(chunk) is bytes else bytes(chunk)
             self._last_told = b""
-            if masked(body) is body:
+            if octets <= _SHORT_OCTETS:
+                self._note_short(body)
+            elif masked(body) is body:
                 self._note(body)
             else:
                 self._log.event("data", **_fields("out", octets, body))

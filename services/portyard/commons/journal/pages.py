@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from portyard.commons.blanking import masked
+from portyard.commons.blanking import is_suspicious, masked
 from portyard.commons.journal.model import KINDS, JournalEvent
 
 PLACES: Final = 3
@@ -60,6 +60,7 @@ class _Form(NamedTuple):
         bare: `text` is the octets alone; where they aren't UTF-8, or have NUL among them, `base64` tells them.
         length: Where two octets tell how many were meant, of which these may be the first; 0 where these are all.
         room: Whose octets they are, where it takes a room's knowledge to tell them: see `_teller`. `text` is their only field.
+        secrets: There may be secrets in the octets, which are blanked before they are written: see `blank`.
     """
 
     kind: str
@@ -70,9 +71,12 @@ class _Form(NamedTuple):
     bare: bool = False
     length: int = 0
     room: str = ""
+    secrets: bool = False
 
 
 _FORMS: Final[list[_Form]] = []
+SECRETS: Final[set[int]] = set()
+"""The forms in whose octets there may be secrets."""
 
 
 def form(
@@ -85,14 +89,18 @@ def form(
     bare: bool = False,
     length: int = 0,
     room: str = "",
+    secrets: bool = False,
 ) -> int:
     """A number by which this process's pens tell of events that differ in octets of the wire alone; for the arguments see `_Form`.
 
     For what there is a fixed and small number of: a form is never forgotten.
     """
     assert len(_FORMS) < _MOST_FORMS
-    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare, length, room))
-    return _FIRST_FORM + len(_FORMS) - 1
+    _FORMS.append(_Form(kind, as_json(fields), skip, veiled, binary, bare, length, room, secrets))
+    number = _FIRST_FORM + len(_FORMS) - 1
+    if secrets:
+        SECRETS.add(number)
+    return number
 
 
 def as_json(fields: dict[str, object]) -> bytes:
@@ -101,6 +109,21 @@ def as_json(fields: dict[str, object]) -> bytes:
         return _encode(fields)
     except (ValueError, OverflowError):  # half of a surrogate pair, which a lax decoder left, or a giant number
         return json.dumps(fields, default=_lax).encode()
+
+
+def blank(noted: list[Any]) -> None:
+    """Blank the secrets in noted octets of the forms of SECRETS.
+
+    All are looked through at once: one by one among other work takes several times as long.
+    """
+    places = [place for place in range(PLACES - 1, len(noted), PLACES) if noted[place - 1] in SECRETS]
+    if not is_suspicious(b"\n".join([noted[place] for place in places])):
+        return
+    for place in places:
+        how, octets = noted[place - 1 : place + 1]
+        if masked(octets) is not octets:
+            kind, fields = formed(how, octets)
+            noted[place - 1], noted[place] = FIELDS[kind], as_json(fields)
 
 
 def fold(noted: list[Any], hows: bytearray, values: bytearray) -> None:
@@ -173,7 +196,7 @@ def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
         octets = bytes(map(operator.xor, octets[4:], itertools.cycle(octets[:4])))
     size = fields["octets"] = told if form.length else len(octets)
     if form.bare:
-        return form.kind, fields | text_or_base64(octets)
+        return form.kind, fields | text_or_base64(masked(octets) if form.secrets else octets)
     cut = "…" if size > len(octets) else ""
     octets = masked(octets)  # looked for by whoever reads: whoever noted it had no time to
     if not form.binary:

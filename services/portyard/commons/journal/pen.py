@@ -14,7 +14,19 @@ from typing import Any, Final, Protocol
 
 from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.packing import PAGE_OCTETS, packed
-from portyard.commons.journal.pages import FIELDS, LONG, OTHER, PLACES, TEXTS, as_json, fold, kind_of, page
+from portyard.commons.journal.pages import (
+    FIELDS,
+    LONG,
+    OTHER,
+    PLACES,
+    SECRETS,
+    TEXTS,
+    as_json,
+    blank,
+    fold,
+    kind_of,
+    page,
+)
 from portyard.commons.journal.visits import Visits
 
 LEAF_EVENTS: Final = 32  # that become octets at once; more gain nothing, and wait where no bound counts them
@@ -79,6 +91,7 @@ class Pen:
         "_first",
         "_moved",
         "_on_close",
+        "_secrets",
         "_settled",
         "_settled_at",
         "account",
@@ -113,6 +126,7 @@ class Pen:
         self._settled = ""  # the sandbox in which alone it is
         self._settled_at = 0
         self._on_close = closed
+        self._secrets = False  # whether there may be some in what is noted
         self._behind = 0  # events that are on pages, or were
         self._first: dict[bytes, int] = {}  # where on the page long fields stand
         self.record = record
@@ -170,6 +184,8 @@ class Pen:
     def noter(self, form: int) -> Callable[[bytes], None]:
         """See SessionLog."""
         noted, moment = self.noted, self.moment
+        if form in SECRETS:
+            self._secrets = True
 
         def note(octets: bytes) -> None:
             noted.append(moment())
@@ -262,6 +278,8 @@ class Pen:
 
     def _fold(self) -> None:
         self._behind += len(self.noted) // PLACES
+        if self._secrets:
+            blank(self.noted)
         fold(self.noted, self.hows, self.values)
 
     def _bind(self) -> None:
