@@ -23,6 +23,7 @@ MOST_FITTING = 1000  # events that one wait answers with
 SLICE = 1_000  # sessions that a wait looks back over before it asks whether enough fit
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
+_STRETCH = 500  # events of one session that are looked at in one go
 _GRAIN = timedelta(milliseconds=1)  # by so much an event may be dated before its session's opening: the journal rounds
 Place = tuple[datetime, str, int]  # when an event was, its session and its number there
 
@@ -122,6 +123,8 @@ class EventReader:
                     heapq.heappush(heap, (place_of(events[0]), 0, events))
             if heap:
                 place, index, events = heapq.heappop(heap)
+                if index % _STRETCH == _STRETCH - 1:
+                    await asyncio.sleep(0)
                 if index + 1 < len(events):
                     heapq.heappush(heap, (place_of(events[index + 1]), index + 1, events))
                 if (after is None or place > after) and not wanted.differences(events[index]):

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from portyard.console.core.matching import Criteria
+from portyard.console.events import EventReader, Selection
 from portyard.http.card import CARD as HTTP
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
@@ -146,6 +148,31 @@ def test_a_wait_looks_back_over_every_session(tmp_path: Path) -> None:
             await client.get("sandboxes")
             log.command("DELE 2")
             assert texts((await waiting)["events"]) == ["DELE 1", "DELE 2"]
+
+    run(main())
+
+
+def test_others_have_their_turns_while_a_long_session_is_looked_through(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", *["NOOP"] * 3_000)
+            turns = 0
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            reader = EventReader(client.yard)
+            looked = [
+                record async for some, _ in reader.sessions(Selection("default", Criteria({}))) for record in some
+            ]
+            asking = asyncio.create_task(others())
+            found = [event.id async for event in reader.merged(looked, Selection("default", Criteria({})))]
+            asking.cancel()
+            assert len(set(found)) == len(found) == 6_003
+            assert turns >= 10  # one for each 500 events
 
     run(main())
 
