@@ -151,6 +151,13 @@ def test_frames() -> None:
     ]
 
 
+def test_a_compressed_frame_stands_as_it_reads() -> None:
+    told: dict[str, object] = {"direction": "in", "opcode": "text", "fin": True, "octets": 5, "deflated": 7}
+    (piece,) = said(("data", told | {"text": "TEXT 5 hello"}))
+    assert piece.kept == b"\x81\x85\0\0\0\0hello"
+    assert [note.startswith("it was compressed, to 7 octets") for note in piece.notes] == [True, False]
+
+
 def test_what_is_no_octets_is_noted_with_what_comes_next() -> None:
     first, second = said(
         ("opened", {"port": "x"}),

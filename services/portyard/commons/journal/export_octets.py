@@ -322,9 +322,11 @@ def _frame(event: JournalEvent, ours: bool, octets: int) -> Piece:
     else:
         head = bytes([first, mask | 127]) + octets.to_bytes(8, "big")
     notes: tuple[str, ...] = ()
+    if "deflated" in fields:
+        notes = (f"it was compressed, to {fields['deflated']} octets, and stands here as it reads",)
     if not ours:
         head += bytes(4)
-        notes = ("the masking key wasn't kept: zero stands for it, so that the content reads as it is",)
+        notes += ("the masking key wasn't kept: zero stands for it, so that the content reads as it is",)
     content = _content(fields, octets)
     gap = octets - len(content)
     return Piece(event.at, ours, head + content, gap, (*notes, *_gap(gap, "the frame's content")))
