@@ -26,6 +26,8 @@ from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
 from portyard.rooms import cards
 
+_VARIABLE = re.compile(r"\{(\w+)\}")  # aiohttp wouldn't match braces in it, which a name may have
+
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The console's service, ready for connections. Its own requests are no sessions, so none is journalled."""
@@ -154,7 +156,7 @@ def _add(app: web.Application, desk: Desk, route: Route) -> None:
         call = Call(desk, request.match_info, query, body, octets, request.content_type, request.path_qs, wire=request)
         return _response(await route.operation(call), route)
 
-    path = PREFIX + route.path.replace("{path}", r"{path:[\s\S]*}")
+    path = PREFIX + _VARIABLE.sub(r"{\1:[^/]+}", route.path.replace("{path}", r"{path:[\s\S]*}"))
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
         app.router.add_route(method, path, handle)
 

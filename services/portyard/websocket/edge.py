@@ -29,7 +29,10 @@ _PATHS = (
         "/echo",
         "Every message comes back. The first subprotocol that is offered is agreed to; ?subprotocol=x answers x instead.",
     ),
-    ("/room/{name}", "Every message goes to everybody in the room, the sender too; not to the sender with ?self=0."),
+    (
+        "/room/{name:[^/]+}",
+        "Every message goes to everybody in the room, the sender too; not to the sender with ?self=0.",
+    ),
     ("/deny/{status}", "The upgrade is refused with that status, 400 to 599."),
     (
         "/close/{code}",
@@ -66,7 +69,7 @@ def build() -> web.Application:
     app.on_shutdown.append(close_all)
     app.router.add_get("/", index, allow_head=True)
     app.router.add_get("/echo", echo, allow_head=False)
-    app.router.add_get("/room/{name}", room, allow_head=False)
+    app.router.add_get("/room/{name:[^/]+}", room, allow_head=False)
     app.router.add_get("/close/{code}", close, allow_head=False)
     app.router.add_route("*", "/deny/{status}", deny)
     events.attach(app)

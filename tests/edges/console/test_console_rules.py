@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import poplib
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -230,6 +231,23 @@ def test_a_taken_name_and_an_id_that_isnt_one(tmp_path: Path) -> None:
             for number in ("x", "0", "99999999999999999999", made["id"] + "x", "²"):
                 assert (await client.problem("GET", f"{RULES}/{number}", 404))["key"] == "id"
             await client.problem("GET", f"sandboxes/default/rules/{made['id']}", 404)
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["a/b", "{a}", "a b?c#d", 'a"b\\c', "%41", "日本", "..."])
+def test_a_rule_is_had_by_whatever_name(tmp_path: Path, name: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await sandbox(client)
+            await client.ask("POST", RULES, 201, {"name": name, "on": "pop3.stat", "then": {"hang_up": True}})
+            one = f"{RULES}/{quote(name, safe='')}"
+            assert (await client.get(one))["name"] == name
+            await client.ask("PUT", one, 200, {"name": name, "on": "pop3.list", "then": {"hang_up": True}})
+            await client.ask("DELETE", one, 204)
+            assert await client.get(RULES) == []
+            await client.ask("POST", "sandboxes/t1/accounts", 201, {"name": "{u}", "password": "pw"})
+            await client.ask("DELETE", "sandboxes/t1/accounts/%7Bu%7D@t1.test", 204)
 
     run(main())
 

@@ -298,7 +298,7 @@ def test_a_room_tells_everybody_and_rooms_dont_meet(tmp_path: Path) -> None:
         async with room(tmp_path) as (place, client):
             one = await client.ws_connect(f"{place.url}/room/a")
             two = await client.ws_connect(f"{place.url}/room/a?self=0")
-            other = await client.ws_connect(f"{place.url}/room/b")
+            other = await client.ws_connect(f"{place.url}/room/%7Bb%7D")
             await one.send_str("from one")
             assert await one.receive_str() == "from one"
             assert await two.receive_str() == "from one"
