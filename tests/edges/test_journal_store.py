@@ -18,7 +18,7 @@ from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
 from portyard.commons.journal.packing import unpacked
 from portyard.commons.journal.pages import LONG, PLACES, as_json, form
-from portyard.commons.journal.pen import Pen
+from portyard.commons.journal.pen import PAGE_EVENTS, Pen
 from portyard.commons.journal.schema import SCHEMA
 from portyard.commons.journal.store import StoredJournal
 from tests.support.asyncio_tests import run
@@ -326,6 +326,29 @@ def test_who_asks_again_and_again_lets_it_come(tmp_path: Path) -> None:
                 if record is not None and record.closed_at is not None:
                     return
             pytest.fail("whatever was to come had no turn")
+
+    run(go())
+
+
+def test_others_have_their_turn_while_a_long_session_is_read(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            for number in range(5 * PAGE_EVENTS):
+                pen.command(f"C{number}")
+            await journal.flush()
+            turns = 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            task = asyncio.create_task(other())
+            assert len(await journal.events(pen.id)) == 5 * PAGE_EVENTS + 1
+            task.cancel()
+            assert turns >= 4
 
     run(go())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -55,7 +56,10 @@ class Readings:
             "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
             (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
         )
-        found = [event for seq, body in rows for event in events_of(seq, unpacked(body), after)]
+        found: list[JournalEvent] = []
+        for seq, body in rows:
+            found += events_of(seq, unpacked(body), after)
+            await asyncio.sleep(0)  # a page takes milliseconds: others want their turn
         return found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
 
     async def mark(self) -> int:
