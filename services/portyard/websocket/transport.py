@@ -76,6 +76,8 @@ class FrameTransport(GentleTransport):
         """What isn't a short text."""
         if scanner.short(octets) >= 0:
             self._note_binary(octets)
+        elif (frame := scanner.deflated(octets)) is not None:
+            self.log.told("data", told_frame("out", frame))
         else:
             for frame in scanner.feed(octets).frames:
                 self.log.told("data", told_frame("out", frame))
@@ -118,9 +120,12 @@ class GatedReader:
         """What isn't a short text."""
         if self._scanner.short(data) >= 0:
             self._note_binary(data)
-            result: tuple[bool, bytes] = self._pass_on(data)
-            return result
-        return self._feed(data)
+        elif (frame := self._scanner.deflated(data)) is not None:
+            self._log.told("data", told_frame("in", frame))
+        else:
+            return self._feed(data)
+        result: tuple[bool, bytes] = self._pass_on(data)
+        return result
 
     def _feed(self, data: bytes) -> tuple[bool, bytes]:
         scan = self._scanner.feed(data)

@@ -59,6 +59,36 @@ def test_another_librarys_messages_are_told_as_they_were(
     assert told == expected
 
 
+@given(
+    CONTENTS,
+    st.sampled_from([0xC1, 0xC2, 0x41, 0x81, 0xC0, 0xC8]),
+    st.integers(0, 8),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_whole_message_is_told_at_one_look_as_a_scan_tells_it(
+    content: bytes, first: int, cut: int, client: bool, extended: bool, kept: bool
+) -> None:
+    payload = deflated(content)
+    head = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    key = b"\1\2\3\4" if client else b""
+    veiled = bytes(octet ^ key[at % 4] for at, octet in enumerate(payload)) if client else payload
+    octets = bytes([first, head[0] | (0x80 if client else 0)]) + head[1:] + key + veiled
+    octets = octets[: len(octets) - cut]
+    looks, scans = (FrameScanner(from_client=client, extended=extended, shown=99, kept=kept) for _ in range(2))
+    for _ in range(2):  # the second, too, where the first left it
+        told, scan = looks.deflated(octets), scans.feed(octets)
+        if extended and not cut and first in (0xC1, 0xC2):
+            assert [told] == scan.frames
+            assert scan.passed == octets
+            assert looks.fresh
+        else:
+            assert told is None
+    looks.feed(bytes([0x01, 0x80 if client else 0]) + key)
+    assert looks.deflated(octets) is None, "a message inside a message"
+
+
 def test_so_much_is_shown_of_each_frame() -> None:
     payload = deflated(b"x" * 5000)
     frame = bytes([0xC2, len(payload)]) + payload

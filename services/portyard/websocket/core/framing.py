@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from portyard.websocket.core.inflating import Inflater
+from portyard.websocket.core.inflating import Inflater, Piece
 from portyard.websocket.core.model import Frame, Opcode, Violation, may_be_sent
 
 MOST_CONTROL_OCTETS = 125  # RFC 6455 §5.5
@@ -28,6 +28,7 @@ MASKED_HEADER = 6
 LENGTH = 2
 """Octets more of a longer frame's header: its length."""
 WHOLE = (WHOLE_TEXT, WHOLE_BINARY)
+_DEFLATED = (WHOLE_TEXT | 0x40, WHOLE_BINARY | 0x40)  # RSV1 is set (RFC 7692 §6)
 
 
 @dataclass(slots=True)
@@ -109,6 +110,24 @@ class FrameScanner:
             and self.fresh
         )
 
+    def deflated(self, data: bytes) -> Frame | None:
+        """The compressed message in one frame that the next octets are, all of it; None, and nothing done, for `feed`."""
+        size, header = len(data) - self._overhead, self._overhead
+        if size < 0 or data[0] not in _DEFLATED or not self.fresh or not self._extended:
+            return None
+        told = size
+        if size >= SHORT:
+            size, header, told = size - LENGTH, header + LENGTH, LONGER
+            if not SHORT <= size < LONGEST or data[2] << 8 | data[3] != size:
+                return None
+        if data[1] != told | self._mask:
+            return None
+        head, inflated = b"", None
+        if self._inflates:
+            key = data[header - 4 : header] if self._mask else b""
+            head, inflated = self._inflate(_unmask(data[header:], key, 0), last=True, most=self.shown) or (b"", None)
+        return Frame(_OPCODES[data[0] & 0x0F], True, size, True, head, inflated)
+
     def feed(self, data: bytes) -> Scan:
         """Look at the next octets."""
         scan = Scan()
@@ -154,7 +173,7 @@ class FrameScanner:
         compressed = self._compressed and not header.opcode.is_control
         if compressed:
             if self._inflates:
-                self._inflate(_unmask(octets[at:end], header.key, offset), last=header.fin and end - at == self._left)
+                self._tell(_unmask(octets[at:end], header.key, offset), last=header.fin and end - at == self._left)
         elif len(self._head) < most:
             piece = octets[at : min(end, at + most - len(self._head))]
             self._head += _unmask(piece, header.key, offset)
@@ -166,10 +185,13 @@ class FrameScanner:
             self.closed = header.opcode is Opcode.CLOSE
         return end
 
-    def _inflate(self, octets: bytes, *, last: bool) -> None:
+    def _inflate(self, octets: bytes, *, last: bool, most: int) -> Piece | None:
         if self._inflater is None:
             self._inflater = Inflater()
-        found = self._inflater.take(octets, last=last, most=self.shown - len(self._head))
+        return self._inflater.take(octets, last=last, most=most)
+
+    def _tell(self, octets: bytes, *, last: bool) -> None:
+        found = self._inflate(octets, last=last, most=self.shown - len(self._head))
         if found is None:
             self._head.clear()
             self._inflated = None

@@ -55,19 +55,23 @@ class Inflater:
         return found
 
     def _inflate(self, octets: bytes, most: int) -> Piece | None:
-        head, size, full = bytearray(), 0, False
-        while octets or full:
-            piece = self._zlib.decompress(octets, _PIECE)
+        piece = self._zlib.decompress(octets, _PIECE)
+        if len(piece) < _PIECE and not self._zlib.eof:  # mostly that is all
+            self._size += len(piece)
+            return Piece(piece[:most], len(piece)) if self._size <= MESSAGE_LIMIT else None
+        head, size = bytearray(), 0
+        while True:
             size += len(piece)
             if len(head) < most:
                 head += piece[: most - len(head)]
-            full = len(piece) == _PIECE
-            octets = self._zlib.unconsumed_tail
+            more, octets = len(piece) == _PIECE, self._zlib.unconsumed_tail
             if self._zlib.eof:
-                octets, full = self._zlib.unused_data, False
+                more, octets = False, self._zlib.unused_data
                 self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
                 self._ends += 1
             if self._size + size > MESSAGE_LIMIT or self._ends > _MOST_ENDS:
                 return None
-        self._size += size
-        return Piece(bytes(head), size)
+            if not (more or octets):
+                self._size += size
+                return Piece(bytes(head), size)
+            piece = self._zlib.decompress(octets, _PIECE)
