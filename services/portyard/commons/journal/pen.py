@@ -29,7 +29,7 @@ from portyard.commons.journal.pages import (
 )
 from portyard.commons.journal.visits import Visits
 
-LEAF_EVENTS: Final = 32  # that become octets at once; more gain nothing, and wait where no bound counts them
+LEAF_EVENTS: Final = 64  # that become octets at once: fewer pay more for each, and more wait where no bound counts them
 _LEAF_PLACES = LEAF_EVENTS * PLACES
 PAGE_EVENTS: Final = 1000  # of one page: with so many, no more are added to it
 ALWAYS_MOVES: Final = itertools.count(1).__next__
