@@ -23,7 +23,7 @@ from portyard.commons.journal.schema import SCHEMA as JOURNAL_SCHEMA
 from portyard.commons.journal.store import StoredJournal
 from portyard.commons.neighbours import Neighbours
 from portyard.commons.settings import Settings
-from portyard.commons.stores import open_stores
+from portyard.commons.stores import Stores, open_stores
 from portyard.commons.tls.authority import REVOCATION
 from portyard.commons.tls.setup import TlsSetup
 from portyard.commons.yard import Yard
@@ -51,17 +51,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
         async with contextlib.AsyncExitStack() as stack:
             stores = await open_stores(state, settings, clock)
             stack.push_async_callback(stores.close)
-            database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
-            stack.push_async_callback(database.close)
-            journal = StoredJournal(
-                database,
-                clock,
-                settings.limits.journal_events,
-                settings.limits.journal_bytes,
-                stores.sandboxes.generation_now,
-                stores.sandboxes.moved,
-            )
-            stack.push_async_callback(journal.close)
+            journal = await _open_journal(stack, state, settings, clock, stores)
             neighbours = Neighbours(None if settings.state == MEMORY else state / "neighbours", journal.flush)
             await neighbours.open()
             stack.push_async_callback(neighbours.close)
@@ -96,6 +86,24 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 spawn=background.spawn,
                 settle=neighbours.settle,
             )
+
+
+async def _open_journal(
+    stack: contextlib.AsyncExitStack, state: Path, settings: Settings, clock: Clock, stores: Stores
+) -> StoredJournal:
+    """The journal over a database of its own; both are closed with the stack."""
+    database = await SqliteDatabase.open(state / "journal.db", JOURNAL_SCHEMA, stores.generations)
+    stack.push_async_callback(database.close)
+    journal = StoredJournal(
+        database,
+        clock,
+        settings.limits.journal_events,
+        settings.limits.journal_bytes,
+        stores.sandboxes.generation_now,
+        stores.sandboxes.moved,
+    )
+    stack.push_async_callback(journal.close)
+    return journal
 
 
 class Background:
