@@ -48,6 +48,7 @@ BEYOND = (
     "counted by",
     "form",
     "mistaken",
+    "a path can't end",
 )
 
 
