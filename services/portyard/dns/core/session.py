@@ -14,6 +14,7 @@ from portyard.commons.effects import Close, Effect, Joins, Note, Send
 from portyard.commons.events import Event, Literal, Timeout
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.engine import SessionGate
+from portyard.commons.scenario.glance import Glance
 from portyard.commons.scenario.obeying import Gate, ruled
 from portyard.commons.scenario.vocabulary import Scalar
 from portyard.dns.core.framing import framed
@@ -41,6 +42,7 @@ class Answering:
         self._stream = stream
         self._gate = gate
         self._way: dict[str, Scalar] = {"transport": "tcp" if stream else "udp", "view": view.value}
+        self._glance = None if gate is None else Glance(gate, "query", "name", (view, stream), self._fields)
 
     async def answer(self, query: Message | Outcome) -> AsyncIterator[Effect]:
         """What one query, as `opened` reads it, brings about: a message, or none and the end of a connection."""
@@ -63,17 +65,19 @@ class Answering:
 
     async def weighed(self, query: Message | Outcome) -> tuple[bool, Domain | None]:
         """Whether rules have a say in a query's answer, which then may be long in coming; and the name's domain, if it is known then."""
-        gate = self._gate
-        if gate is None or isinstance(query, Outcome) or not query.questions or not gate.armed:
+        gate, glance = self._gate, self._glance
+        if gate is None or glance is None or isinstance(query, Outcome) or not query.questions or not gate.armed:
             return False, None
         question = query.questions[0]
         domain = await self._resolver.domain_of(question.name)  # of the name that is asked for: its owner's rules count
-        asked = question.name, question.type, self._view  # with one gate, all that its fields depend on
+        if domain.sandbox == gate.sandbox:  # as mostly: names that were never asked for are known as well
+            return glance.heeds(question, _name_field(question), question.type), domain
+        asked = question.name, question.type  # with one gate, all that its fields depend on
         return gate.heeds("query", partial(self._fields, question), domain.sandbox, asked), domain
 
     def _fields(self, question: Question) -> dict[str, Scalar]:
         return {
-            "name": name_text(question.name).lower().removesuffix(".") or ".",  # what is escaped has no letters
+            "name": _name_field(question),
             "type": type_text(question.type),
             **self._way,
         }
@@ -101,6 +105,11 @@ class Answering:
 
         async for effect in ruled(gate, "query", truth(), refused, said, **self._fields(question)):
             yield effect
+
+
+def _name_field(question: Question) -> str:
+    """The name that is asked for, as rules see it."""
+    return name_text(question.name).lower().removesuffix(".") or "."  # what is escaped has no letters
 
 
 class StreamSession:
