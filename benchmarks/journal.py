@@ -114,8 +114,8 @@ NOTE = (
     "The processor time of a unit, everything included (the journal's writes, its dropping of old events, and the hops behind the MTA), "
     "of sessions that have a journal against others that have none, in one process: slices of some "
     f"{SLICE_S * 1000:.0f} ms in turn (of every room at once two rounds), each charged with all that it caused; what they noted is written "
-    f"after {ROUNDS * 2}, as often as under such a load, and the journal is full ({JOURNAL_EVENTS:,} events), so that old ones go. Off means "
-    "that nothing is noted and nothing is made only to be noted. "
+    f"after {ROUNDS * 2}, as often as under such a load, and the journal is full ({JOURNAL_EVENTS:,} events), so that old ones go. "
+    "Off means that nothing is noted and nothing is made only to be noted. "
     "“Off against off” compares two teams of sessions without a journal in the same run and ought to be nothing: it shows how fine the "
     f"measure is. {DISTURBED}"
 )
