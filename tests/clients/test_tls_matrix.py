@@ -55,15 +55,16 @@ class Witness:
             self._changed.notify_all()
 
     def known(self) -> set[str]:
-        """Who has connected so far."""
+        """The ids of the sessions so far: a client's port may be one that another had before."""
         with self._changed:
-            return set(self._ids)
+            return set(self._noted)
 
     def wait_for_another(self, known: set[str], what: str) -> str:
         """Who else has connected, once this was noted of them."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._ids.keys() - known, LIMIT_S), "nobody connected"
-            (peer,) = self._ids.keys() - known
+            assert self._changed.wait_for(lambda: self._noted.keys() - known, LIMIT_S), "nobody connected"
+            (session,) = self._noted.keys() - known
+            (peer,) = (peer for peer, its in self._ids.items() if its == session)
         self.wait(peer, what)
         return peer
 
