@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -25,7 +27,7 @@ from portyard.commons.authority import authority
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
-from portyard.testing.control import ControlError
+from portyard.testing.control import Control, ControlError
 
 app = Commands(
     name="portyard",
@@ -111,6 +113,22 @@ def _show(engine: Engine, settings: Settings) -> None:
         screen.print(f"account   {account.address}  password {account.password}", highlight=False)
     path = save_ca(engine.ca_pem())
     screen.print(f"CA        {path}   (curl --cacert, openssl -CAfile …)", highlight=False, soft_wrap=True)
+    if count := _rules_of_before(engine, settings):
+        what = "1 of before is" if count == 1 else f"{count} of before are"
+        screen.print(
+            f"rules     {what} in force: portyard rules, portyard rules clear", highlight=False, soft_wrap=True
+        )
+
+
+def _rules_of_before(engine: Engine, settings: Settings) -> int:
+    """How many rules a kept state has in `default`: who wonders at a fault looks there first. 0 where nobody says."""
+    for endpoint in engine.endpoints():
+        if endpoint.port == "console":
+            with contextlib.suppress(ControlError, OSError, http.client.HTTPException):
+                where = f"http://{authority(endpoint.host, endpoint.host_number)}"
+                with contextlib.closing(Control(where, settings.token or None)) as control:
+                    return len(control.get("sandboxes/default/rules"))
+    return 0
 
 
 def _table(endpoints: list[Endpoint]) -> Table:
