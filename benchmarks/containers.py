@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.figures import Outcome, Table, median, shown, spread, verdict
 from benchmarks.memory import EACH_MB, resident_mb
 from benchmarks.plan import Plan
-from benchmarks.processes import ROOT, BenchmarkError, clean_environment, family, free_offset
+from benchmarks.processes import ROOT, BenchmarkError, clean_environment, family, reserved_offset
 
 PROJECT = "portyard-bench"
 IMAGE = "portyard:bench"
@@ -34,9 +34,9 @@ def measure(plan: Plan, folder: Path, tell: Tell) -> Outcome:
     if checked.returncode:
         return _none(f"no Docker engine: {checked.stderr.strip()}")
     tree = _copy(folder)
-    offset = str(free_offset())
     try:
-        return _measure(tree, offset, tell)
+        with reserved_offset() as offset:
+            return _measure(tree, str(offset), tell)
     except BenchmarkError as error:
         return _none(str(error))
     finally:

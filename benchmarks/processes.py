@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from portyard.commons.card import HOST_OFFSET
 from portyard.rooms import cards
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,8 @@ HOME = ROOT / ".portyard" / "bench"
 HOST = "127.0.0.1"
 START_S = 30.0
 STOP_S = 10.0
+OFFSETS = range(8_100, 15_000, 1_700)
+"""Beside what `make up` publishes, below the kit's containers and the numbers that the kernel gives to clients; no port is of two of them."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -135,27 +138,47 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def free_offset() -> int:
-    """A port offset at which every port of the testbed is free.
+@contextlib.contextmanager
+def reserved_offset() -> Iterator[int]:
+    """A port offset at which every port of the testbed is free, until the block ends kept from others that ask for one.
+
+    A connection's other end may get any port that the kernel gives to clients between the look and the testbed's start, so that none is
+    taken of those; and who asks at the same time finds the offset itself, a port that no service has, bound.
 
     Raises:
         BenchmarkError: There is none.
     """
-    numbers = [port.host - 3000 for card in cards() for service in card.services for port in service.ports]
-    offsets = range(21_000, 55_000, 1_700)
-    for offset in random.sample(offsets, len(offsets)):  # who starts at the same time looks elsewhere first
-        if all(_is_free(offset + number) for number in numbers):
+    with contextlib.ExitStack() as held:
+        yield _reserve(held)
+
+
+def _reserve(held: contextlib.ExitStack) -> int:
+    for offset in random.sample(OFFSETS, len(OFFSETS)):  # who starts at the same time looks elsewhere first
+        mark = socket.socket()
+        try:
+            mark.bind((HOST, offset))
+        except OSError:
+            mark.close()
+            continue
+        if all(_is_free(offset + number) for number in _numbers()):
+            held.enter_context(mark)
             return offset
-    raise BenchmarkError("no port offset at which every port is free")
+        mark.close()
+    raise BenchmarkError(f"no port offset of {', '.join(map(str, OFFSETS))} at which every port is free")
+
+
+def _numbers() -> list[int]:
+    return [port.host - HOST_OFFSET for card in cards() for service in card.services for port in service.ports]
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((HOST, port))
-        except OSError:
-            return False
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is socket.SOCK_STREAM))
+            try:
+                sock.bind((HOST, port))
+            except OSError:
+                return False
     return True
 
 
@@ -182,7 +205,8 @@ class Testbed(Program):
         program: Sequence[str] = ("-m", "portyard"),
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.offset = offset or free_offset()
+        self._held = contextlib.ExitStack()
+        self.offset = offset or self._held.enter_context(reserved_offset())
         self._rooms = rooms
         super().__init__(
             f"portyard serve {' '.join(rooms)}",
@@ -195,7 +219,7 @@ class Testbed(Program):
     def port(self, name: str) -> int:
         """A port's number by its name on the card."""
         every = (port for card in cards() for service in card.services for port in service.ports)
-        return next(port.host - 3000 + self.offset for port in every if port.name == name)
+        return next(port.host - HOST_OFFSET + self.offset for port in every if port.name == name)
 
     def wait_open(self, limit_s: float = START_S) -> None:
         """Wait until every room is imported and accepts.
@@ -211,3 +235,8 @@ class Testbed(Program):
         ]
         for name in named:
             self.wait_for(f"{name} is open", limit_s)
+
+    def stop(self) -> None:
+        """See Program; its ports are others' then."""
+        super().stop()
+        self._held.close()
