@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 START_S = 30.0
 STOP_S = 10.0
 OFFSETS = range(8_100, 15_000, 1_700)
-"""Beside what `make up` publishes, below the kit's containers and the numbers that the kernel gives to clients; no port is of two of them."""
+"""Beside what `make up` publishes, below the kit's containers and the numbers that the kernel gives to clients; none has another's port."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
