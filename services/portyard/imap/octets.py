@@ -167,7 +167,8 @@ class _Fetched:
         self._event = event
         self._text = text
         self._unkept = unkept
-        self._whole = not unkept
+        self._broken = bool(event.fields.get("broken_off"))
+        self._whole = not unkept and not self._broken
         self._at = 0  # how much of the text was read
         self._said = b""  # octets that aren't in a piece yet
         self._pieces: list[Piece] = []
@@ -241,10 +242,10 @@ class _Fetched:
             ),
             None,
         )
-        if kept is None or len(octets) - kept > self._unkept:
+        if kept is None or (len(octets) - kept > self._unkept and not self._broken):
             return False
-        self._said += octets
-        self._unkept -= len(octets) - kept
+        self._said += octets[:kept] if self._broken else octets
+        self._unkept -= 0 if self._broken else len(octets) - kept
         self._at = len(self._text)
         self._filled += 1
         return True

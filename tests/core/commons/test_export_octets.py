@@ -77,6 +77,28 @@ def test_a_literal_stands_as_it_was_announced() -> None:
     ]
 
 
+def test_a_literal_that_nobody_sent_or_wanted() -> None:
+    refused = (("command", "1 APPEND x {3}"), ("reply", "1 NO"), ("command", "abc"), ("reply", "* BAD"))
+    assert shown(*refused)[2] == (False, b"abc\r\n", 0)
+    dropped = (("command", "1 APPEND x {3+}"), ("command", " (x"), ("reply", "1 NO"))
+    assert shown(*dropped)[1] == (False, b" (x", 0)  # as well it may be
+    assert shown(("command", "1 APPEND x {4+}"), *dropped[1:])[1:3] == [(False, b"", 4), (False, b" (x\r\n", 0)]
+    pop3 = (("command", "UIDL {3}"), ("reply", "+OK"), ("command", "abc"))
+    assert shown(*pop3)[2] == (False, b"abc\r\n", 0)
+
+
+def test_a_literal_of_octets_that_are_no_text_or_that_looks_like_an_announcement() -> None:
+    begun = (("command", "1 APPEND x {4+}"), ("command", "\\xe9{1}"), ("command", ""), ("reply", "1 OK"))
+    assert shown(*begun)[1:3] == [(False, b"\xe9{1}", 0), (False, b"\r\n", 0)]
+    secret = (("command", "1 LOGIN {4+}"), ("command", "«secret, 4 bytes»"), ("command", ""), ("reply", "1 OK"))
+    assert shown(*secret)[1:3] == [(False, b"<secret, 4 bytes>", 0), (False, b"\r\n", 0)]
+
+
+def test_a_reply_that_was_broken_off_has_no_line_end_of_its_own() -> None:
+    broken: dict[str, object] = {"text": "* 1 FETCH (X {9}\r\nabc", "broken_off": True}
+    assert shown(("reply", broken)) == [(True, b"* 1 FETCH (X {9}\r\nabc", 0)]
+
+
 def test_what_a_reply_counts_is_a_gap_in_it() -> None:
     assert shown(("reply", "+OK 501 octets\r\n«message, 501 octets»\r\n.")) == [
         (True, b"+OK 501 octets\r\n", 501),

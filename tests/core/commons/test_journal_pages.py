@@ -70,13 +70,19 @@ def test_several_events_become_octets_at_once() -> None:
     [
         ("reply", b"+OK\r\n", "+OK"),
         ("reply", b"+OK\r\n\r\n", "+OK\r\n"),
-        ("reply", b"+OK", "+OK"),
         ("command", b"a\r\n", "a\r\n"),  # a literal: its line end is its own
         ("reply", "gr\u00fc\u00df".encode() + b"\xff\r\n", "gr\u00fc\u00df\\xff"),
     ],
 )
 def test_octets_are_shown_as_text(kind: str, octets: bytes, shown: str) -> None:
     assert read(1, TEXTS[kind], octets)[0].fields == {"text": shown}
+
+
+def test_an_answer_without_a_line_end_was_broken_off() -> None:
+    for octets in (b"* 1 FETCH (BODY[] {9}\r\nabc", b"\r\n\r"):
+        assert read(1, TEXTS["reply"], octets)[0].fields == {"text": octets.decode(), "broken_off": True}
+    assert read(1, TEXTS["reply"], b"")[0].fields == {"text": ""}
+    assert read(1, TEXTS["reply"], "text has none")[0].fields == {"text": "text has none"}
 
 
 def test_what_neither_json_nor_messagepack_can_hold() -> None:
@@ -93,7 +99,7 @@ def test_what_neither_json_nor_messagepack_can_hold() -> None:
         as_json(fields),
         4,
         TEXTS["reply"],
-        b"+OK",
+        b"+OK\r\n",
     )
     assert (first.kind, first.fields) == ("command", {"text": "whole"})
     assert (second.kind, second.fields) == ("command", {"text": "half \udc80"})

@@ -66,6 +66,14 @@ def test_a_literal_that_was_broken_off() -> None:
     assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE[:2050]), 0)
 
 
+@pytest.mark.parametrize("sent", [0, 30, 60, 77], ids=str)
+def test_a_literal_that_was_broken_off_while_it_was_shown(sent: int) -> None:
+    text = f"* 2 FETCH (BODY[] {{{SIZE}}}\r\n{MESSAGE[:sent].decode('utf-8', 'backslashreplace')}"
+    broken: tuple[str, dict[str, object]] = ("reply", {"text": text, "broken_off": True})
+    octets, more = wire(store(), *SELECT, "C: b FETCH 2 BODY[]", broken)
+    assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE[:sent]), 0)
+
+
 @pytest.mark.parametrize("end", [")\r\nb OK done\r\n", "octets\r\n)\r\nb OK done\r\n"])
 def test_how_a_reply_that_was_cut_ended(end: str) -> None:
     text = f"* 2 FETCH (BODY[] {{{SIZE}}}\r\n{MESSAGE[:30].decode()}"

@@ -20,7 +20,8 @@ Recode = Callable[[JournalEvent], tuple[bytes, str] | None]
 
 _COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)»")
 _BLOCK: Final = re.compile(r"«message, (\d+) octets»")
-_ANNOUNCED: Final = re.compile(r"\{(\d+)\+?\}$")  # so many octets come next, with no line end of their own
+_ANNOUNCED: Final = re.compile(r"\{(\d+)(\+?)\}$")  # so many octets come next, with no line end of their own
+_ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")  # an octet that isn't UTF-8
 _SECRET: Final = re.compile(r"«(secret, \d+ bytes)»")
 _SECRET_SIZE: Final = re.compile(r"«secret, (\d+) bytes»")
 _CHUNK: Final = re.compile(r"BDAT \d+", re.IGNORECASE)  # as do those of a chunk
@@ -101,6 +102,8 @@ class _Reader:
         self._recode = recode
         self._known = known
         self._asked = ""  # the last command
+        self._literal: int | None = None  # the size of what comes next, where that is no line
+        self._awaited: int | None = None  # the same, where it comes only if the server wants it
         self._methods: list[str] = []  # of requests that wait for their answer
 
     def read(self) -> Iterator[tuple[JournalEvent, list[Piece]]]:
@@ -111,11 +114,41 @@ class _Reader:
                 continue
             found = self._body_of(place)
             merged.add(found)
+            before, literal = self._literals(place)
             if event.seq in self._known:
-                self._asked = str(event.fields.get("text", "")) if event.kind == "command" else self._asked
                 yield event, list(self._known[event.seq])
-                continue
-            yield event, list(self._pieces(event, self._events[found] if found else None))
+            elif literal is not None:
+                yield event, [literal]
+            else:
+                yield event, [*before, *self._pieces(event, self._events[found] if found else None)]
+            if event.kind == "command":
+                self._asked = str(event.fields.get("text", ""))
+
+    def _literals(self, place: int) -> tuple[list[Piece], Piece | None]:
+        """What is known of literals (RFC 3501 §4.3) where this event stands: one that was dropped before it, or that it is one."""
+        event = self._events[place]
+        text = str(event.fields.get("text", ""))
+        if event.kind == "reply":
+            self._literal = self._awaited if text == "+" or text.startswith("+ ") else None  # else nobody sends it
+        if event.kind != "command" or self._recode is not None:
+            return [], None
+        size, self._literal = self._literal, None
+        literal = None if size is None else _literal(event, text, size, ends=self._is_last(place))
+        if literal is not None:
+            return [], literal
+        dropped = size if self._awaited is None else None
+        self._awaited = None
+        if (announced := _ANNOUNCED.search(text)) is not None:
+            if announced[2]:
+                self._literal = int(announced[1])  # RFC 7888 §4: nobody waits for leave
+            else:
+                self._awaited = int(announced[1])
+        return ([Piece(event.at, False, b"", dropped, _gap(dropped, "a literal"))] if dropped else []), None
+
+    def _is_last(self, place: int) -> bool:
+        """Whether the server answers what the client says here."""
+        behind = (event.kind for event in self._events[place + 1 :])
+        return next((kind == "reply" for kind in behind if kind in ("command", "reply", "closed")), False)
 
     def _body_of(self, place: int) -> int:
         """The place of the event that tells of the body behind a head, which stands before the next one; 0 where none does."""
@@ -167,25 +200,17 @@ class _Reader:
         return Piece(event.at, ours, kept + content.kept, content.more, content.notes)
 
     def _command(self, event: JournalEvent) -> Iterator[Piece]:
-        text, asked = str(event.fields.get("text", "")), self._asked
-        self._asked = text
-        if (block := _BLOCK.fullmatch(text)) is not None:
-            size = int(block[1])
-            if _CHUNK.match(asked):
-                yield Piece(event.at, False, b"", size, _gap(size, "a chunk"))
-                return
-            unkept = (
-                f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
-            )
-            yield Piece(event.at, False, b"", max(size - 2, 0), (unkept,))
-            yield Piece(event.at, False, _END)
+        text = str(event.fields.get("text", ""))
+        if (block := _BLOCK.fullmatch(text)) is None:
+            yield Piece(event.at, False, _octets(f"{text}\r\n"), notes=_blanked(text))
             return
-        announced = _ANNOUNCED.search(asked)
-        if announced is None or (counted := _COUNTED.fullmatch(text)) is None:
-            end = "" if announced is not None else "\r\n"
-            yield Piece(event.at, False, _octets(text + end), notes=_blanked(text))
+        size = int(block[1])
+        if _CHUNK.match(self._asked):
+            yield Piece(event.at, False, b"", size, _gap(size, "a chunk"))
             return
-        yield Piece(event.at, False, b"", int(counted[1]), _gap(int(counted[1]), "a literal"))
+        unkept = f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
+        yield Piece(event.at, False, b"", max(size - 2, 0), (unkept,))
+        yield Piece(event.at, False, _END)
 
 
 def _is_body(event: JournalEvent) -> bool:
@@ -239,6 +264,28 @@ def _in_chunks(kept: bytes, gap: int, octets: int, notes: tuple[str, ...]) -> _C
     return _Content(head + kept + end, notes=notes)
 
 
+def _literal(event: JournalEvent, text: str, size: int, *, ends: bool) -> Piece | None:
+    """A literal of the client's; None where this is what followed one that the server wanted none of.
+
+    Args:
+        event: What is a literal, unless the server dropped it.
+        text: Its text.
+        size: Octets that were announced.
+        ends: Whether the command ends here.
+    """
+    if (counted := _COUNTED.fullmatch(text)) is not None:
+        return Piece(event.at, False, b"", int(counted[1]), _gap(int(counted[1]), "a literal"))
+    octets = _octets(text)
+    kept = next((each for each in (octets, _ESCAPED.sub(_unescaped, octets)) if len(each) == size), None)
+    if kept is None and ends and _SECRET_SIZE.fullmatch(text) is None:
+        return None
+    return Piece(event.at, False, octets if kept is None else kept, notes=_blanked(text))
+
+
+def _unescaped(escaped: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escaped[1].decode())
+
+
 def _size(event: JournalEvent | None) -> int:
     octets = event.fields.get("octets") if event is not None else None
     return octets if isinstance(octets, int) else 0
@@ -285,8 +332,9 @@ def _reply(event: JournalEvent) -> Iterator[Piece]:
         return
     whole = len(_octets(text)) < _CUT_AT
     notes = () if whole else ("the journal may have cut this reply: what followed was neither kept nor counted",)
+    line_end = "" if event.fields.get("broken_off") else "\r\n"
     if rest or start == 0:
-        yield Piece(event.at, True, _octets(rest + "\r\n"), notes=(*notes, *_blanked(rest)))
+        yield Piece(event.at, True, _octets(rest + line_end), notes=(*notes, *_blanked(rest)))
 
 
 def end_of(event: JournalEvent, unkept: int) -> bytes:

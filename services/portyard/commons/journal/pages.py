@@ -2,9 +2,9 @@
 
 An event is three things. When: in nanoseconds since 1970, or as ISO 8601 has it, of a clock that isn't the machine's and may go anywhere.
 How it is told, a number: of a kind whose text stands as it is, a string or the octets that went over the wire, which nobody turns into text
-before somebody reads it (an answer's last line end is taken off then); of a kind with fields, which are JSON, since what they hold may
-change later; or of a form, whose fields are known and whose text or base64 are octets of the wire. And what. Long fields that a page has
-already are the number of the event that has them.
+before somebody reads it (an answer's last line end is taken off then; one without was broken off in its midst); of a kind with fields,
+which are JSON, since what they hold may change later; or of a form, whose fields are known and whose text or base64 are octets of the wire.
+And what. Long fields that a page has already are the number of the event that has them.
 
 A page is a MessagePack array: the forms that it needs, how each event is told, in an octet, and then when and what each is.
 """
@@ -183,7 +183,10 @@ def _event(how: int, what: str | bytes) -> tuple[str, dict[str, object]]:
         named, _, fields = what.rpartition(b"\0")  # JSON has no such octet
         return named.decode() or kind_of(how), json.loads(fields)
     kind, text = kind_of(how), what.decode("utf-8", "backslashreplace")
-    return kind, {"text": text if kind == "command" else text.removesuffix("\r\n")}
+    if kind == "command" or not text:
+        return kind, {"text": text}
+    shown: dict[str, object] = {"text": text.removesuffix("\r\n")}
+    return kind, shown if text.endswith("\r\n") else {**shown, "broken_off": True}
 
 
 def _filled(form: _Form, octets: bytes) -> tuple[str, dict[str, object]]:
