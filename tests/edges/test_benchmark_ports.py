@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -18,9 +17,9 @@ ALONE, OTHER = 1_100, 6_300
 
 
 def test_no_port_is_one_that_the_kernel_gives_to_clients() -> None:
-    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    given = {offset + number for offset in processes.OFFSETS for number in NUMBERS}
-    assert not [port for port in given if first <= port <= last]
+    assert (
+        max(offset + number for offset in processes.OFFSETS for number in NUMBERS) < 32_768
+    )  # where Linux begins, unless told otherwise
 
 
 def test_no_two_testbeds_have_a_port_in_common() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from portyard.testing import ControlError, Sandbox, Testbed
+from tests.support.ports import unused
 from tests.support.process import serving
 
 PATIENCE_S = 15.0
@@ -227,13 +228,5 @@ def test_a_range_that_is_used_up_says_so_and_is_free_again(unused_range: str) ->
 @pytest.fixture
 def unused_range() -> str:
     """Two neighbouring ports that nobody uses now."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            number = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", number + 1))
-            except (OSError, OverflowError):
-                continue
-            return f"{number}-{number + 1}"
-    raise AssertionError("no two neighbouring ports are free")
+    first, last = unused(2)
+    return f"{first}-{last}"

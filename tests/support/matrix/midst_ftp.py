@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from tests.support.matrix.octets import down
-from tests.support.matrix.place import DELAY_S, PASSWORD, PATIENCE_S, Cell, Client, Delayed, Place
+from tests.support.matrix.place import DELAY_S, LEAST_S, PASSWORD, PATIENCE_S, Cell, Client, Place
 
 CARGO = b"cargo aboard"
 HALF = len(CARGO) // 2
@@ -103,9 +104,9 @@ def _uploads(see: Callable[[Place, Client], None], place: Place) -> None:
 
 
 def _is_stored_late(place: Place, client: Client) -> None:
-    with Delayed():
-        client.data.sock.shutdown(socket.SHUT_WR)
-        client.line(b"226 ")
+    client.data.sock.shutdown(socket.SHUT_WR)
+    client.line(b"226 ")
+    assert time.monotonic() - client.data.begun >= LEAST_S
 
 
 def _never_ends(place: Place, client: Client) -> None:

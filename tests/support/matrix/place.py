@@ -183,10 +183,17 @@ def look_at(place: Place, cells: Iterable[Cell]) -> dict[str, str]:
 
 
 class Client:
-    """A socket, and what has come of it."""
+    """A socket, and what has come of it.
+
+    Attributes:
+        sock: The socket.
+        heard: What has come, and nobody has asked for yet.
+        begun: When it was made, or what was said last was about to be.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.begun = time.monotonic()
         self.heard = b""
         self.greeting = b""
         self.data: Client
@@ -201,6 +208,7 @@ class Client:
             self.data.sock.close()
 
     def say(self, octets: bytes) -> None:
+        self.begun = time.monotonic()
         try:
             self.sock.sendall(octets)
         except ConnectionResetError:
