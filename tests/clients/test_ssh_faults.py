@@ -21,8 +21,11 @@ pytestmark = [pytest.mark.client, needs("ssh", "sftp", "ssh-keygen", package="op
 BLOB = os.urandom(1_500_000)
 AT = 600_000
 DELAY_S = 0.4
-IMPATIENT = ("ServerAliveInterval=1", "ServerAliveCountMax=1")
-"""A client that asks after its server; one that a rule has silenced doesn't answer that either."""
+IMPATIENT = ("ServerAliveInterval=1", "ServerAliveCountMax=1", "ConnectTimeout=2")
+"""A client that asks after its server; one that a rule has silenced doesn't answer that either.
+
+Who is kept from the rule itself for so long, by a busy machine, has left it to the next, and it is removed.
+"""
 
 
 @contextlib.asynccontextmanager
@@ -39,11 +42,11 @@ async def rule(client: OpenSsh, on: str, where: dict[str, object] | None = None,
     await client.served.yard.rules.add("default", made)
 
 
-async def fetch(client: OpenSsh) -> tuple[Outcome, bytes]:
+async def fetch(client: OpenSsh, *words: str) -> tuple[Outcome, bytes]:
     """Get the blob; what sftp did, and what is here then."""
     back = client.folder / "back"
     back.unlink(missing_ok=True)
-    options = client.options("BatchMode=yes", *IMPATIENT)
+    options = client.options("BatchMode=yes", *words)
     where = f"sftp://alice@127.0.0.1:{client.port}"
     done = await call("sftp", *options, "-b", "-", where, given=f"get blob {back}\n".encode())
     return done, back.read_bytes() if back.exists() else b""
@@ -63,11 +66,12 @@ def test_a_read_at_an_offset(then: dict[str, object], why: str, tmp_path: Path) 
     async def main() -> None:
         async with openssh(tmp_path) as client:
             await rule(client, "sftp_read", {"path": "/blob", "offset": f">={AT}"}, **then)
-            done, got = await fetch(client)
+            done, got = await fetch(client, *(IMPATIENT if "silence" in then else ()))
             assert done.status != 0
             assert why in done.err
             assert got == BLOB[: len(got)]
             assert len(got) < len(BLOB)
+            await client.served.yard.rules.clear("default")
             done, got = await fetch(client)
             assert (done.status, got) == (0, BLOB), done.err
 
@@ -92,15 +96,16 @@ def test_every_step_of_a_command(on: str, tmp_path: Path) -> None:
 
     async def main() -> None:
         async with openssh(tmp_path) as client:
-            quick = ("BatchMode=yes", "ConnectTimeout=2", *IMPATIENT)
             failures = [{"hang_up": True}, {"silence": True}] + ([] if on == "output" else [{"refuse": "not today"}])
             for then in failures:
                 await rule(client, on, **then)
-                done = await client.ssh("echo out", options=quick)
+                words = ("BatchMode=yes", *(IMPATIENT if "silence" in then else ()))
+                done = await client.ssh("echo out", options=words)
                 assert (done.status != 0, done.out) == (True, b""), (then, done.err)
+                await client.served.yard.rules.clear("default")
             await rule(client, on, delay=DELAY_S)
             began = time.monotonic()
-            done = await client.ssh("echo out", options=quick)
+            done = await client.ssh("echo out", options=("BatchMode=yes",))
             assert (done.status, done.out) == (0, b"out\n"), done.err
             assert time.monotonic() - began >= DELAY_S
 

@@ -71,6 +71,7 @@ class Witness:
     def wait(self, peer: str, *whats: str) -> str:
         """The session's id, once one of these was noted of it."""
         with self._changed:
+            assert self._changed.wait_for(lambda: peer in self._ids, LIMIT_S), f"{peer} was never accepted"
             session = self._ids[peer]
             done = self._changed.wait_for(lambda: set(whats) & set(self._noted[session]), LIMIT_S)
             assert done, f"none of {whats} was noted, but {self._noted[session]}"

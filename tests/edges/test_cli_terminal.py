@@ -122,6 +122,7 @@ def test_tail_follows_in_colour_on_a_terminal_only(tmp_path: Path) -> None:
             with smtplib.SMTP("127.0.0.1", running.port("smtp"), timeout=LIMIT_S) as client:
                 client.sendmail("a@x.test", [f"{name}@portyard.test"], "Subject: x\r\n\r\n")
         asked = {"PORTYARD_URL": f"http://127.0.0.1:{running.port('console')}"}
+        portyard("mail", "wait", "--count", "2", "--timeout", "30", cwd=tmp_path, **asked).check_returncode()
         words = ("tail", "--since", "2020-01-01T00:00:00Z", "--room", "smtp", "--text", "RCPT*", "--count", "2")
         said = on_a_terminal(*words, folder=tmp_path, **asked)
         fronts = [line for line in said.splitlines() if "RCPT" in COLOUR.sub("", line).upper()]

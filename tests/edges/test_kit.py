@@ -158,7 +158,7 @@ def test_a_report_tells_which_rules_fired_and_hides_the_kits_own_lines(pytester:
 
         def test_wrong_address(sandbox):
             sandbox.smtp.refuse("451 4.7.1 later", on="rcpt", where={"recipient": "nobody@*"}, times=1)
-            with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=10) as client:
+            with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=30) as client:
                 client.sendmail("a@harbour.test", [f"mira@{sandbox.domain}"], "Subject: x\\r\\n\\r\\n")
             sandbox.mail.wait(subject="invoice", timeout=0.2)
 
@@ -189,7 +189,7 @@ def test_a_fixture_that_fails_has_its_transcript(pytester: pytest.Pytester) -> N
 
         @pytest.fixture
         def maildrop(sandbox):
-            client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=10)
+            client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=30)
             try:
                 client.user(f"mira@{sandbox.domain}")
                 client.pass_("wrong")
@@ -209,7 +209,7 @@ TROUBLE = """
     import pytest
 
     def trouble(sandbox, name):
-        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=10)
+        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=30)
         with pytest.raises(poplib.error_proto):
             client.user(f"{name}@{sandbox.domain}")
             client.pass_("wrong")

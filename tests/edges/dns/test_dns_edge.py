@@ -27,6 +27,7 @@ from portyard.commons.sandbox.sql import put
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.talk.model import Step, Talk
 from portyard.commons.talk.print import journal_talk
+from portyard.dns import flows
 from portyard.dns.card import CARD
 from portyard.dns.core.framing import framed
 from portyard.dns.core.grammar import parse, print_message
@@ -40,6 +41,7 @@ from tests.support.dns import PORTS
 from tests.support.dns_talks import TALKS, bed_of, read, run_talk
 from tests.support.yard import Served, open_yard, serve
 
+HOURS_S = 7200.0  # a machine is never so busy that a port seems quiet
 PATIENCE_S = 1.0  # for an answer that rules may keep back
 EDGE_TALKS = [path for path in TALKS if read(path).headers.get("view", "host") == "host"]  # loopback is the host's view
 
@@ -236,8 +238,11 @@ def test_the_journal_shows_each_query(tmp_path: Path) -> None:
     run(main())
 
 
-def test_the_journal_shows_datagrams_as_text_to_whoever_reads_it(tmp_path: Path) -> None:
+def test_the_journal_shows_datagrams_as_text_to_whoever_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also to a process that knows nothing of the room before it reads."""
+    monkeypatch.setattr(flows, "QUIET_S", HOURS_S)
     short, long = query_of("MX Gmail.com +rd +edns=1400", 5), query_of("A dns.portyard.test +edns=1400", 6)
     long = replace(long, edns=Edns(1400, options=((12, bytes(LONGEST)),)))  # padding (RFC 7830 §3)
     update, malformed = query_of("UPDATE SOA portyard.test", 7), b"\0\x08\0\0\0\1" + bytes(6) + b"\xc0\x0c"
@@ -275,14 +280,17 @@ def test_the_journal_shows_datagrams_as_text_to_whoever_reads_it(tmp_path: Path)
         "(14 octets, malformed: a compression pointer at 12 that doesn't point back)",
         "FORMERR",
     ]
-    assert pages[0].count(b"Gmail.com") == 0  # its labels stand there, as they came
-    assert pages[0].count(b"\5Gmail\3com\0") == 2
+    assert b"".join(pages).count(b"Gmail.com") == 0  # its labels stand there, as they came
+    assert b"".join(pages).count(b"\5Gmail\3com\0") == 2
     read = (
         "import sys; from portyard.commons.journal.pages import events; "
         "print(*(repr(event.fields['text']) for event in events(1, sys.stdin.buffer.read()) if event.kind != 'opened'), sep='\\n')"
     )
-    shown = subprocess.run([sys.executable, "-c", read], input=pages[0], capture_output=True, check=True)
-    assert shown.stdout.decode().splitlines() == [repr(text) for text in texts]
+    shown = ""
+    for page in pages:  # what a busy machine notes over a longer time is written in several
+        done = subprocess.run([sys.executable, "-c", read], input=page, capture_output=True, check=True)
+        shown += done.stdout.decode()
+    assert [line for line in shown.splitlines() if line] == [repr(text) for text in texts]
 
 
 def test_written_records_are_served_at_once(tmp_path: Path) -> None:
@@ -376,8 +384,9 @@ def test_a_query_is_of_the_sandbox_that_owns_its_name(tmp_path: Path) -> None:
     run(main())
 
 
-def test_what_one_port_asks_is_one_session(tmp_path: Path) -> None:
+def test_what_one_port_asks_is_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sandbox sees its own queries of it; another port's are another session."""
+    monkeypatch.setattr(flows, "QUIET_S", HOURS_S)
 
     async def main() -> None:
         async with room(tmp_path) as served:
@@ -408,13 +417,13 @@ def test_what_one_port_asks_is_one_session(tmp_path: Path) -> None:
 def test_a_delayed_datagram_holds_nobody_up(tmp_path: Path) -> None:
     async def main() -> None:
         async with room(tmp_path) as served, udp(served.port("dns-udp")) as (transport, client):
-            rule = make_rule("dns.query", {"delay": "300ms"}, where={"name": "late.test"})
+            rule = make_rule("dns.query", {"delay": "1s"}, where={"name": "late.test"})
             await served.yard.rules.add("default", rule)
             began = asyncio.get_running_loop().time()
             for number, name in enumerate(("late.test", "soon.test"), 1):
                 transport.sendto(print_message(query_of(f"MX {name}", number)))
             assert [parse(await client.came.get()).id for _ in range(2)] == [2, 1]
-            assert 0.3 <= asyncio.get_running_loop().time() - began < 10
+            assert 1 <= asyncio.get_running_loop().time() - began < 20
 
     run(main())
 

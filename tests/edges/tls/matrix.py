@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from portyard.commons.tls.recipes import RECIPES
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 STALL_S = 0.3
 FOR_EVER = "for ever"
 
