@@ -7,6 +7,7 @@ import imaplib
 import poplib
 import smtplib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,56 @@ def said(text: str) -> list[str]:
     """What the client said in its session with the login."""
     talk = next(talk for talk in text.split("room: ") if "account: " in talk)
     return [line for line in talk.split("\n") if line.startswith("C")]
+
+
+def many_answers(testbed: Testbed, sandbox: Sandbox, account: Account) -> None:
+    """Answers that the journal cuts: in the midst of a line, of a literal, and at a line's end."""
+    client = imaplib.IMAP4(sandbox.imap.host, sandbox.imap.port, timeout=LIMIT_S)
+    client.login(account.address, account.password)
+    for number in range(40):
+        client.create(f"{number:02}-{'x' * 30}")
+        client.append("INBOX", None, None, LETTER)  # type: ignore[arg-type]
+    client.list()
+    client.select()
+    client.fetch("1:*", "(UID BODY.PEEK[HEADER] RFC822.SIZE)")
+    client.search(None, "ALL")
+    client.logout()
+
+
+def test_answers_that_the_journal_does_not_show_whole(testbed: Testbed) -> None:
+    first, second = testbed.sandbox(), testbed.sandbox()
+    text = seen(testbed, first, many_answers, "imap")
+    lines = [line for line in text.split("\n") if not line.startswith("#")]
+    ends = [lines[place + 1] for place, line in enumerate(lines) if line == "S: ..."]
+    assert [end.split(" ", 3)[3] for end in ends] == ["List completed", "Fetch completed"]
+    assert second.imap.play(text.replace(first.name, second.name), second.account("ada", password="ada-secret"))
+
+
+def resetting(testbed: Testbed, sandbox: Sandbox, account: Account) -> None:
+    """A client that breaks off in the midst of an answer."""
+    client = imaplib.IMAP4(sandbox.imap.host, sandbox.imap.port, timeout=LIMIT_S)
+    client.login(account.address, account.password)
+    client.append("INBOX", None, None, LETTER * 400_000)  # type: ignore[arg-type]
+    client.select()
+    client.send(b"z FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT])\r\n")  # far more than the kernel takes
+    client.sock.recv(1)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.shutdown()
+
+
+def test_a_client_that_broke_off_is_who_closed(testbed: Testbed) -> None:
+    sandbox = testbed.sandbox()
+    assert seen(testbed, sandbox, resetting, "imap").rstrip().endswith("C: <close>")
+
+
+def test_a_connection_that_a_rule_cut_was_closed_on_the_servers_side(testbed: Testbed) -> None:
+    sandbox = testbed.sandbox()
+    ada = sandbox.account("ada", password="ada-secret")
+    sandbox.pop3.cut_after(3, on="stat")
+    talk = "room: pop3\nS: +OK $\nC: USER $user\nS: +OK $\nC: PASS $password\nS: +OK $\nC: STAT\nS: +OK\nS: <closed>\n"
+    sandbox.pop3.play(talk, ada)
+    exported = testbed.control.raw(f"sandboxes/{sandbox.name}/export?format=test&room=pop3").decode()
+    assert exported.rstrip().endswith("S: <closed>")
 
 
 def test_what_the_server_says_differently_is_told(testbed: Testbed) -> None:

@@ -302,12 +302,23 @@ class Conversation:
     def _write_more(self, kind: str, text: str) -> None:
         """A greeting, or what isn't shown whole."""
         if self._unkept:
-            end = self._last[self._last.find(b"\n") + 1 :]
-            told = {"end": end.decode()} if end.endswith(b"\r\n") and end.isascii() else {}
-            self._log.event(kind, text=text, unkept=self._unkept, **told)
+            self._log.event(kind, text=text, unkept=self._unkept, **_ended(self._last, self._unkept))
             self._unkept, self._last = 0, b""
         else:
             self._log.event(kind, text=text.removesuffix("\r\n"))
+
+
+def _ended(last: bytes, unkept: int) -> dict[str, object]:
+    """How an answer ended: its last lines, none where the one that is cut was the last; or that it was broken off in a line's midst.
+
+    Args:
+        last: The last octets of those that aren't shown.
+        unkept: How many there are.
+    """
+    if not last.endswith(b"\r\n"):
+        return {"broken_off": True}
+    end = last[last.find(b"\n") + 1 :]
+    return {"end": end.decode()} if end.isascii() and (end or len(last) == unkept) else {}
 
 
 class Conversations:

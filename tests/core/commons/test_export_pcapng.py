@@ -207,6 +207,7 @@ def test_how_it_ends() -> None:
 
     assert ends(closer="server") == [(25, "FA"), (54321, "FA")]
     assert ends(closer="reset") == [(25, "RA")]
+    assert ends(closer="client's reset") == [(54321, "RA")]
     assert ends(closed_at=None) == []
 
 
@@ -243,6 +244,10 @@ def test_endpoints(text: str, expected: tuple[object, int]) -> None:
         (("closed", {"reason": "peer closed"}), "client"),
         (("closed", {"reason": "hung up by a rule"}), "server"),
         (("closed", {"reason": "reset by a rule"}), "reset"),
+        (("closed", {"reason": "[Errno 104] Connection reset by peer"}), "client's reset"),
+        (("closed", {"reason": "[Errno 32] Broken pipe"}), "client"),
+        (("closed", {"reason": ""}), "server"),
+        (("fault", {"does": ["cut_after"], "direction": "up", "octets": 5}), "server"),
         (("fault", {"does": ["reset"], "direction": "down", "octets": 5}), "reset"),
         (
             ("fault", {"verb": "rcpt", "rule": "1", "does": ["reset"]}),

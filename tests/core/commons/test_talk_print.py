@@ -133,3 +133,57 @@ def test_a_body_of_one_word_is_written_at_once(line: str) -> None:
 )
 def test_what_differs_from_run_to_run(fresh: str) -> None:
     assert replayable(f"S: a {fresh} b") == "S: a $ b"
+
+
+MORE = "# 900 octets more"
+
+
+@pytest.mark.parametrize(
+    ("fields", "lines", "again"),
+    [
+        ({"text": "* 1\r\n* 2 x$", "end": ")\r\na OK\r\n"}, ["S: * 1", "S: * 2 x$$$", MORE, "S: ...", "S: a OK"], None),
+        (
+            {"text": "* 1\r\n* 123456", "end": "a OK 123456\r\n"},
+            ["S: * 1", "S: * 123456$", MORE, "S: ...", "S: a OK 123456"],
+            ["S: * 1", "S: * $", MORE, "S: ...", "S: a OK $"],
+        ),
+        ({"text": "* 1\r\n", "end": "a OK\r\n"}, ["S: * 1", MORE, "S: ...", "S: a OK"], None),
+        ({"text": "* 1\r\na O", "end": ""}, ["S: * 1", "S: a O$", MORE], None),
+        ({"text": "* 1\r\n", "end": ""}, ["S: * 1", MORE, "S: $"], None),
+        ({"text": "* 1\r\nx", "broken_off": True}, ["S: * 1", "S: x$", MORE, "S: ..."], None),
+    ],
+    ids=["dollar", "varies", "between-lines", "last-line", "before-the-last-line", "broken-off"],
+)
+def test_an_answer_that_is_not_shown_whole(
+    fields: dict[str, object], lines: list[str], again: list[str] | None
+) -> None:
+    printed = talk(("reply", {**fields, "unkept": 900}))
+    assert printed == lines
+    assert replayable("\n".join(printed)).split("\n") == (again or lines)
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines"),
+    [
+        ("peer closed", ["C: <close>"]),
+        (
+            "[Errno 104] Connection reset by peer",
+            ["# closed reason=[Errno 104] Connection reset by peer", "C: <close>"],
+        ),
+        ("the connection is gone", ["# closed reason=the connection is gone", "C: <close>"]),
+        ("closed by us", ["S: <closed>"]),
+        ("", ["S: <closed>"]),
+        ("hung up by a rule", ["# closed reason=hung up by a rule", "S: <closed>"]),
+    ],
+)
+def test_who_closed_and_why(reason: str, lines: list[str]) -> None:
+    assert talk(("closed", {"reason": reason})) == lines
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut_after"])
+def test_a_connection_that_was_broken_off_on_its_way_was_not_closed_by_the_client(fault: str) -> None:
+    struck: tuple[str, dict[str, object]] = ("fault", {"does": [fault], "direction": "down", "octets": 5})
+    assert talk(struck, ("closed", {"reason": "peer closed"})) == [
+        f"# fault does={fault} direction=down octets=5",
+        "S: <closed>",
+    ]

@@ -43,7 +43,7 @@ class Dialogue:
         opened_at: When.
         pieces: What was said.
         closed_at: None while it runs.
-        closer: "client", "server", or "reset" where the server broke it off.
+        closer: "client", "server", or where one of them broke it off "reset" (the server) or "client's reset".
         title: What the first packet's comment says.
     """
 
@@ -181,8 +181,8 @@ class _Flow:
             notes = ()
 
     def _close(self) -> Iterator[_Packet]:
-        if self.dialogue.closer == "reset":
-            yield self._segment(True, _RST | _ACK)
+        if self.dialogue.closer in ("reset", "client's reset"):
+            yield self._segment(self.dialogue.closer == "reset", _RST | _ACK)
             return
         first = self.dialogue.closer != "client"
         yield self._segment(first, _FIN | _ACK)

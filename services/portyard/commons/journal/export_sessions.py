@@ -14,12 +14,18 @@ from types import ModuleType
 
 from portyard import __version__
 from portyard.commons.card import Card, Port, TlsMode
+from portyard.commons.journal.endings import Ending, ending_of
 from portyard.commons.journal.export_octets import Recode, pieces
 from portyard.commons.journal.export_pcapng import Dialogue, endpoint, pcapng
 from portyard.commons.journal.export_stored import Known, Stored
 from portyard.commons.journal.model import JournalEvent, SessionRecord
-from portyard.commons.wire.reset import Reset
 
+_CLOSERS = {
+    Ending.CLIENT: "client",
+    Ending.CLIENT_RESET: "client's reset",
+    Ending.SERVER: "server",
+    Ending.SERVER_RESET: "reset",
+}
 _OPENED = {"port": "", "peer": "127.0.0.1:49152", "local": "127.0.0.1:0"}
 
 
@@ -72,7 +78,7 @@ def dialogue(
         opened_at=record.opened_at,
         pieces=tuple(pieces(events, recode(transport) if recode else None, known)),
         closed_at=closed.at if closed else None,
-        closer=_closer(str(closed.fields.get("reason", "")), events) if closed else "client",
+        closer=_CLOSERS[ending_of(events) or Ending.CLIENT],
         title=f"Portyard's journal: session {record.id} of {record.service}, sandbox {record.sandbox}; "
         f"it took place at {opened['port'] or 'a port'} {opened['local']}{unshown and f'; {unshown}'}",
     )
@@ -84,19 +90,6 @@ def _plain_port(service: str, port: str, cards: Sequence[Card]) -> tuple[int, st
     transport = next((each.transport for each in ports if each.name == port), "tcp")
     plain = [p for p in ports if p.transport == transport and p.tls is not TlsMode.IMPLICIT]
     return (plain[0].known or plain[0].inside if plain else 0), transport
-
-
-def _closer(reason: str, events: Sequence[JournalEvent]) -> str:
-    if reason == "aborted by us" or "reset" in reason or any(map(_is_reset, events)):
-        return "reset"
-    return "client" if reason in ("", "peer closed") else "server"
-
-
-def _is_reset(event: JournalEvent) -> bool:
-    """Whether the wire broke the connection off here; where an event has a verb, that was only asked for."""
-    fields = event.fields
-    elsewhere = "verb" in fields or fields.get("channel") == "data"  # FTP's data connection isn't the session's
-    return event.kind == "fault" and not elsewhere and fields.get("does") == [Reset.name]
 
 
 def _octets(room: str) -> ModuleType | None:

@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from portyard.commons.journal.endings import Ending, ending_of
 from portyard.commons.journal.model import JournalEvent, SessionRecord
-from portyard.commons.talk.model import CLOSE, CLOSED, TLS, Talk, TalkLine
+from portyard.commons.talk.model import CLOSE, CLOSED, SKIP, TLS, Talk, TalkLine
 
 _ANNOUNCED: Final = re.compile(r"\{\d+(\+)?\}$")
+_PLAINLY: Final = ("", "peer closed", "closed by us")  # reasons that say no more than who closed
+_LINE_END: Final = "\r\n"
 _RUN: Final = re.compile(r"\{(?=.\*\d+\})", re.DOTALL)
 
 
@@ -33,6 +36,8 @@ def journal_talk(session: SessionRecord, events: Sequence[JournalEvent]) -> str:
     for event in events:
         if literals.take(event):
             out.append(f"C~: {_exactly(str(event.fields.get('text', '')))}")
+        elif event.kind == "closed":
+            out += _end(event, ending_of(events))
         else:
             out += _event_lines(event)
     return "\n".join(out) + "\n"
@@ -74,16 +79,35 @@ def _event_lines(event: JournalEvent) -> Iterable[str]:
     match event.kind:
         case "command":
             return [f"C: {_escaped(line)}" for line in text.split("\n")] + _head(event, "C")
+        case "reply" if "unkept" in event.fields:
+            return _cut(event, text)
         case "reply" | "greeting":
             return [f"S: {_escaped(line)}" for line in text.replace("\r\n", "\n").split("\n")] + _head(event, "S")
         case "data" if event.fields.get("part") == "body":
             return _body(event, text)
         case "tls" if event.fields.get("step") == "established":
             return [f"C: {TLS}", _comment(event)]
-        case "closed":
-            word = f"C: {CLOSE}" if event.fields.get("reason") == "peer closed" else f"S: {CLOSED}"
-            return [word]
     return [_comment(event)]
+
+
+def _cut(event: JournalEvent, text: str) -> list[str]:
+    """An answer that isn't shown whole: its first lines, any lines, and the last one."""
+    *lines, begun = text.replace("\r\n", "\n").split("\n")
+    shown = [f"S: {_escaped(line)}" for line in lines] + ([f"S: {_escaped(begun)}$"] if begun else [])
+    shown.append(f"# {event.fields['unkept']} octets more")
+    match event.fields.get("end"):
+        case "":  # the line that is cut was the last, or one stood behind those that aren't
+            return shown if begun else [*shown, "S: $"]
+        case str(end):
+            return [*shown, f"S: {SKIP}", f"S: {_escaped(end.split(_LINE_END)[-2])}"]
+    return [*shown, f"S: {SKIP}"]
+
+
+def _end(closed: JournalEvent, ending: Ending | None) -> list[str]:
+    """Who closed, and where that isn't all the reason."""
+    by_client = ending in (Ending.CLIENT, Ending.CLIENT_RESET)
+    word = f"C: {CLOSE}" if by_client else f"S: {CLOSED}"
+    return [word] if closed.fields.get("reason") in _PLAINLY else [_comment(closed), word]
 
 
 def _head(event: JournalEvent, who: str) -> list[str]:

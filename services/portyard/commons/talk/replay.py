@@ -20,6 +20,9 @@ _FRESH: Final = re.compile(
     r"|\b(?=\w*\d)[0-9a-f]{12,}\b"  # ids
     r"|(?<!\w)\w*\d{5,}\w*"  # counts of seconds, ports, validities; looked for once a word, which may be a body's only one
 )
+_ANYTHING: Final = "\0"  # stands for `$` until all of a line is looked through
+_AGAIN: Final = re.compile(r"\0(?:\0|\$\$)*")  # whatever stands there has room for a dollar, too
+_CUT: Final = re.compile(r"(?<!\$)((?:\$\$)*)\$\Z")  # a line of which the journal has the beginning
 _WIDE: Final = 900  # characters of a line of a made-up message
 
 
@@ -33,7 +36,7 @@ def _lines(lines: list[str]) -> Iterator[str]:
     for line in lines:
         step, _, text = line.partition(": ")
         if step == "S":
-            yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_COUNTED.sub('$', _FRESH.sub('$', text))}"
+            yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_pattern(text)}"
         elif step == "C~":
             counted = _COUNTED.fullmatch(text)
             exactly = f"{{x*{counted[1]}}}" if counted is not None else _SECRET.sub("$password", text)
@@ -51,6 +54,12 @@ def _lines(lines: list[str]) -> Iterator[str]:
             yield f"C: {_SECRET.sub(f'${name}', text)}"
         else:
             yield line
+
+
+def _pattern(text: str) -> str:
+    """What an answer's line looks like each time."""
+    text = _CUT.sub(rf"\1{_ANYTHING}", text)
+    return _AGAIN.sub("$", _COUNTED.sub(_ANYTHING, _FRESH.sub(_ANYTHING, text)))
 
 
 def _message(octets: int) -> Iterator[str]:
