@@ -17,7 +17,7 @@ from tests.support.process import clean_environment
 DOCUMENT = ROOT / "docs" / "kit.md"
 SECTIONS = blocks(DOCUMENT, "python")
 IN_CONTAINERS = ("One container",)  # see tests/containers/test_kit_document.py
-LIMIT_S = 120.0
+LIMIT_S = 600.0
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

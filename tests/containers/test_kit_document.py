@@ -12,7 +12,7 @@ from tests.support.containers import IMAGE
 from tests.support.document import blocks
 from tests.support.process import clean_environment
 
-LIMIT_S = 200.0
+LIMIT_S = 600.0
 
 
 def run(folder: Path, *words: str) -> str:

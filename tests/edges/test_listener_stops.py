@@ -12,7 +12,7 @@ from portyard.pop3.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.hosted import ruled_room
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def has_ended(client: socket.socket) -> bool:

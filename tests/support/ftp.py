@@ -22,7 +22,7 @@ from portyard.ftp.core.verbs import VOCABULARY
 from tests.support.yard import Served, open_yard, serve
 
 USER, PASSWORD = "alice", "alice-secret"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 PRELUDES = {
     "logged-in": "S: 220 $\nC: USER $user\nS: 331 $\nC: PASS $password\nS: 230 $\n",
     "greeted": "S: 220 $\n",

@@ -47,7 +47,7 @@ from portyard.commons.yard import Yard
 TALKS = Path(__file__).parent.parent / "talks"
 MAIL = TALKS / "mail"
 FEEDINGS = ("whole", "bytes", "tail")
-LIMIT_S = 10.0  # how long an edge may take for one line before the talk fails
+LIMIT_S = 30.0  # how long an edge may take for one line before the talk fails
 USER, PASSWORD = "alice@portyard.test", "alice-secret"
 
 

@@ -24,7 +24,7 @@ from tests.support.talks import PASSWORD
 from tests.support.yard import Served, open_yard, serve
 
 SOON_S = 0.15
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 DATA = bytes(range(256)) * 1024
 
 

@@ -26,7 +26,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     async def watched(test: Coroutine[Any, Any, Any]) -> Any:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        result = await asyncio.wait_for(test, 30)
+        result = await asyncio.wait_for(test, 240)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, left
         gc.collect()
