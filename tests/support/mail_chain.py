@@ -15,7 +15,7 @@ from portyard.smtp.card import CARD
 from portyard.smtp.spool import QUEUE_COUNTER, Entry, queue
 from tests.support.yard import Served, open_yard, serve
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 MESSAGE = (
     b"From: alice@portyard.test\r\nTo: bob@portyard.test\r\nSubject: hello\r\n\r\nline one\r\n.dotted\r\n..\r\n\r\n"
 )
