@@ -37,11 +37,16 @@ _logger = logging.getLogger("portyard.ftp")
 
 
 class PlainData(DTPHandler):  # type: ignore[misc]
-    """A data connection without TLS."""
+    """A data connection without TLS.
+
+    Attributes:
+        untold: The port of the end that connected, which no reply tells, and whose it is; None before it is known.
+    """
 
     timeout = STALLED_S
     ac_in_buffer_size = CHUNK
     ac_out_buffer_size = CHUNK
+    untold: tuple[str, int] | None = None
     _lastdata: int
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:  # noqa: ANN401 - pyftpdlib's, untyped
@@ -51,6 +56,8 @@ class PlainData(DTPHandler):  # type: ignore[misc]
         self._begun = b""  # the first octets that went over it, for the journal
         self._most_begun = cmd_channel.room.yard.settings.limits.journal_body
         super().__init__(sock, cmd_channel)
+        if self.connected:
+            self.untold = "peer_port", self.addr[1]  # asyncore has asked for it
 
     @property
     def _sends(self) -> bool:
@@ -186,7 +193,7 @@ class PlainData(DTPHandler):  # type: ignore[misc]
         if self._ours and not self._sends:
             self.cmd_channel.room.leaving.see_out(kept_socket(self.socket))
         file = self.file_obj
-        self.cmd_channel.begun = self._begun[: self.get_transmitted_bytes()]
+        self.cmd_channel.begun, self.cmd_channel.untold = self._begun[: self.get_transmitted_bytes()], self.untold
         super().close()
         if file is None and self._initialized:
             self.cmd_channel.log_transfer(

@@ -32,11 +32,13 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         pen: The journal's.
         greeting: The whole reply.
         begun: The first octets of the data connection that ended just now.
+        untold: Of the same the port that no reply told, and whose it is.
     """
 
     pen: SessionLog
     greeting: str
     begun = b""
+    untold: tuple[str, int] | None = None
     _reply = ""  # lines of one that isn't whole yet
     _note_line: Callable[[bytes], None]
     _note_octets: Callable[[bytes], None]
@@ -138,6 +140,8 @@ class Notes(TlsChannel, FTPHandler):  # type: ignore[misc]
         fields: dict[str, object] = {"command": cmd, "direction": "receive" if receive else "send"}
         if filename is not None:
             fields["path"] = printable(filename)
+        if self.untold is not None:
+            fields[self.untold[0]], self.untold = self.untold[1], None
         begun, self.begun = self.begun, b""
         told = {"begun": _told(begun, bytes)} if begun else {}
         self.pen.event("transfer", **fields, bytes=bytes, seconds=elapsed, complete=completed, **told)

@@ -88,7 +88,9 @@ class _Reader:
     def _connection(self, event: JournalEvent, where: tuple[Address, int]) -> Dialogue:
         """The connection of a transfer: what it carried is counted, not kept."""
         fields, own = event.fields, self.control
-        client, server = ((own.client[0], 0), where) if self.passive else (where, (own.server[0], _DATA_PORT))
+        told = fields.get("peer_port" if self.passive else "local_port")
+        port = told if isinstance(told, int) else 0
+        client, server = ((own.client[0], port), where) if self.passive else (where, (own.server[0], _DATA_PORT))
         size, ours = int(str(fields.get("bytes", 0))), fields.get("direction") == "send"
         ended = self.said if self.said is not None and self.said <= event.at else event.at
         opened = self.begun or event.at - timedelta(seconds=float(str(fields.get("seconds", 0))))
@@ -102,10 +104,16 @@ class _Reader:
         notes += ["«*» stands for each octet of a secret"] if "«secret" in str(begun) else []
         closer = "reset" if self.broken else "server" if ours else "client"
         session = own.title.partition(";")[0]
-        unknown = ("client", 0) if self.passive else ("server", _DATA_PORT)
-        title = f"{session}; data connection of {what}; the {unknown[0]}'s port wasn't kept: {unknown[1]} stands for it"
+        title = f"{session}; data connection of {what}{self._stand_in(port)}"
         pieces = (Piece(ended, ours, kept, gap, (*notes, *self.notes)),)
         return Dialogue(client, server, "tcp", opened, pieces, ended, closer, title)
+
+    def _stand_in(self, port: int) -> str:
+        """What stands for the connecting end's port, where it isn't shown: this one, or 0 where it isn't known."""
+        if self.passive:
+            return "" if port else "; the client's port wasn't kept: 0 stands for it"
+        truth = f"was {port}" if port else "wasn't kept"
+        return f"; the server's port {truth}: {_DATA_PORT}, by which analysers know it, stands for it"
 
 
 def _port(text: str) -> HostPort | None:

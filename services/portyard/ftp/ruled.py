@@ -240,20 +240,23 @@ class Ruled(Scripted):
     def dtp_handler(self, sock: socket.socket, channel: Session) -> Data:
         """A data connection; where faults may be put on it, the relay is between."""
         if self._faults is None:
-            return Data(sock, self)
+            data = Data(sock, self)
+            if self._dtp_connector is not None and data.connected:
+                data.untold = "local_port", sock.getsockname()[1]
+            return data
         faults, self._faults = self._faults, None
         client = socket.socket(
             fileno=sock.detach()
         )  # the relay's alone: the library closes an active connection's twice
         client.setblocking(False)
         try:
-            relay = self.room.wire.put_in(
-                client, client.getpeername(), faults_of(faults), note=self._note_fault, held=True
-            )
+            peer, own = client.getpeername(), client.getsockname()
+            relay = self.room.wire.put_in(client, peer, faults_of(faults), note=self._note_fault, held=True)
         except OSError as error:  # out of descriptors
             self.note_error(f"no relay for a data connection: {error.strerror}")
             return Data(client, self)
         data = Data(relay.sock, self)
+        data.untold = ("peer_port", peer[1]) if self._dtp_connector is None else ("local_port", own[1])
         data.bring(relay, faults)
         return data
 

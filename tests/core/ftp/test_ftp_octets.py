@@ -43,6 +43,21 @@ def test_where_it_goes(said: tuple[str, str], client: tuple[str, int], server: t
 
 
 @pytest.mark.parametrize(
+    ("said", "whose", "ends", "title"),
+    [
+        (("C: PASV", "S: 227 Go (10,0,0,9,4,1)."), "peer_port", (50_000, 1025), ""),
+        (("C: PORT 10,0,0,2,4,1", "S: 200 ok"), "local_port", (1025, 20), "the server's port was 50000: 20, "),
+    ],
+)
+def test_the_port_that_no_reply_tells(said: tuple[str, str], whose: str, ends: tuple[int, int], title: str) -> None:
+    events = told(*said, "C: RETR a", "S: 150 now", "S: 226 done", transfer(**{whose: 50_000}))
+    (found,) = beside(CONTROL, events)
+    assert (found.client[1], found.server[1]) == ends
+    assert title in found.title
+    assert "kept" not in found.title
+
+
+@pytest.mark.parametrize(
     "events",
     [
         ("C: RETR a", "S: 150 now", "S: 226 done", transfer()),

@@ -248,6 +248,7 @@ def test_the_journal_tells_the_session_without_its_secrets(tmp_path: Path) -> No
             assert [reply[:3] for reply in replies] == ["331", "230", "229", "125", "226", "211", "221"]
             assert replies[5].startswith("211-Features:\r\n AUTH TLS\r\n")
             (transfer,) = await ftp.events("transfer")
+            assert 0 < int(str(transfer.fields.pop("peer_port"))) < 1 << 16
             assert {**transfer.fields, "seconds": 0} == {
                 "command": "STOR",
                 "direction": "receive",
