@@ -11,7 +11,9 @@ import sys
 import pytest
 
 from portyard.commons.settings import SettingError
+from portyard.console import event_waits, waiting
 from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed
+from portyard.testing.mail import CUT_SHORT
 
 pytest_plugins = ["pytester"]
 
@@ -60,6 +62,25 @@ def test_what_did_not_come_is_told_with_the_near_misses(sandbox: Sandbox) -> Non
     with pytest.raises(NothingCameError, match=r"something else.*subject") as caught:
         sandbox.mail.wait(subject="invoice", timeout=0.2)
     assert caught.value.near_misses
+
+
+def test_a_wait_that_had_no_time_to_look_through_all_says_so(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for subject in ("one", "two"):
+        send(sandbox, subject)
+        sandbox.mail.wait(subject=subject)
+    sandbox.mail.none(subject="three", timeout=0)
+    sandbox.events.none(text="three", timeout=0)
+    for module in (event_waits, waiting):
+        monkeypatch.setattr(module, "LOOK_BACK_S", 0.0)
+    monkeypatch.setattr(event_waits, "NEWEST", 1)
+    monkeypatch.setattr(waiting, "SLICE", 1)
+    for what in (sandbox.mail, sandbox.events):
+        named = {"subject" if what is sandbox.mail else "text": "three"}
+        with pytest.raises(AssertionError, match=f"^{CUT_SHORT}$"):
+            what.none(timeout=0, **named)
+        with pytest.raises(NothingCameError, match=f"(?m)^  {CUT_SHORT}$") as caught:
+            what.wait(timeout=0, **named)
+        assert not caught.value.complete
 
 
 def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:

@@ -160,4 +160,8 @@ def wait(
         told = f"missed: {miss['id']} from {miss['from'] or '<>'}, subject {miss['subject']!r}: {miss['because']}"
         errors.print(Text(printable(told), style="yellow"), soft_wrap=True)
     came = len(answer["messages"])
+    if not answer.get("complete", True):
+        errors.print(Text("there was no time to look through all that was there", style="yellow"), soft_wrap=True)
+        if count == 0 and not came:
+            fail("whether one was there is not known: give it longer")
     fail(f"{came} came, though none was to" if count == 0 else f"{came} of {count} came within {timeout:g} s")

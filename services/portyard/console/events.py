@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import msgspec
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.journal.schema import COUNTER
 from portyard.commons.yard import Yard
 from portyard.console import forms
-from portyard.console.core.matching import Criteria, because
+from portyard.console.core.matching import Criteria
 
 OWN_ROOM = "console"  # whose connections are no sessions of the testbed
-NEAR_MISSES = 10  # shown, those with the fewest differences first, and of these the most like what is wanted
-MOST_FITTING = 1000  # events that one wait answers with
-SLICE = 1_000  # sessions that a wait looks back over before it asks whether enough fit
+SLICE = 1_000  # sessions that are listed in one go
 _KNOWN = 200_000  # sessions of which a follower keeps how far it has read
 _TURN = 50  # sessions that are read in one go
 _STRETCH = 500  # events of one session that are looked at in one go
@@ -94,7 +90,7 @@ class EventReader:
 
     async def of(self, record: SessionRecord, after: int = 0) -> list[forms.Event]:
         """A session's events behind one of them."""
-        return [_event(record, event) for event in await self.yard.journal.events(record.id, after, record.shown)]
+        return [event_of(record, event) for event in await self.yard.journal.events(record.id, after, record.shown)]
 
     async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
         """The events that are there and fit, by their time.
@@ -175,7 +171,8 @@ def place_of(event: forms.Event) -> Place:
     return event.at, event.session, event.seq
 
 
-def _event(record: SessionRecord, event: JournalEvent) -> forms.Event:
+def event_of(record: SessionRecord, event: JournalEvent) -> forms.Event:
+    """An event of a session as it is shown."""
     return forms.Event(
         f"{record.id}.{event.seq}",
         record.id,
@@ -205,6 +202,7 @@ class Follower:
         self._read: dict[str, int] = {}
         self._watch = reader.yard.watcher.watch_counter(COUNTER)
         self.ended = False  # nothing comes any more, for the sandbox is gone
+        self.behind = False  # more came than `coming` was to tell of: its next call goes on with it
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -224,15 +222,20 @@ class Follower:
         self.ended = True
         await self._watch.aclose()
 
-    def seen(self, event: forms.Event) -> None:
-        """The event was read elsewhere: it isn't news."""
-        self._read[event.session] = max(event.seq, self._read.get(event.session, 0))
+    def seen(self, session: str, number: int) -> None:
+        """A session's events up to this one were read elsewhere: they aren't news."""
+        self._read[session] = max(number, self._read.get(session, 0))
 
-    async def coming(self, within_s: float | None = None) -> list[forms.Event]:
+    def read(self, session: str) -> int | None:
+        """The number of a session's last event that isn't news; None where that isn't known, for the session had ended."""
+        return self._read.get(session)
+
+    async def coming(self, within_s: float | None = None, most: int | None = None) -> list[forms.Event]:
         """The next events, by their time; none once the time is up.
 
         Args:
             within_s: How long to wait at most; None for as long as it takes.
+            most: When so many are found, those that are there beyond them (and beyond a page) are left to the next call.
 
         Raises:
             StopAsyncIteration: The yard closes, and nothing comes any more.
@@ -241,125 +244,37 @@ class Follower:
         deadline = None if within_s is None else loop.time() + within_s
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
-                    await self._watch.__anext__()
+                if not self.behind:
+                    async with asyncio.timeout_at(deadline):
+                        await self._watch.__anext__()
             except TimeoutError:
                 return []
             except StopAsyncIteration:
                 if self.ended:
                     return []
                 raise
-            if found := await self._look():  # beyond the bound: what was read must not be lost
+            if found := await self._look(most):  # beyond the bound: what was read must not be lost
                 return found
 
-    async def _look(self) -> list[forms.Event]:
+    async def _look(self, most: int | None) -> list[forms.Event]:
         journal = self._reader.yard.journal
         mark = await journal.mark()  # before the look: what is written during it is seen by the next one
+        self.behind = False
         found: list[forms.Event] = []
         for record in await journal.changed(self._sandbox, self._mark):
-            events = await self._reader.of(record, self._read.get(record.id, 0)) if record.room != OWN_ROOM else []
-            if events:
-                self._read[record.id] = events[-1].seq
-                found += events
+            if record.room == OWN_ROOM:
+                continue
+            async with contextlib.aclosing(
+                journal.paged(record.id, self._read.get(record.id, 0), record.shown)
+            ) as pages:
+                async for page in pages:
+                    if page:
+                        self._read[record.id] = page[-1].seq
+                        found += [event_of(record, event) for event in page]
+                    if most is not None and len(found) >= most:
+                        self.behind = True
+                        return sorted(found, key=place_of)
         self._mark = mark
         while len(self._read) > _KNOWN:
             self._read.pop(next(iter(self._read)))
         return sorted(found, key=place_of)
-
-
-@dataclass(slots=True)
-class EventWait:
-    """Waiting for events: until so many fit, or until none has come for long enough.
-
-    Attributes:
-        reader: Reads the journal.
-        wanted: What they must fit.
-        count: How many; 0 for none at all.
-        timeout_s: Until when, in seconds from now.
-    """
-
-    reader: EventReader
-    wanted: Selection
-    count: int
-    timeout_s: float
-    _fitting: dict[str, forms.Event] = field(default_factory=dict)
-    _misses: list[tuple[int, int, int, forms.Event, list[str]]] = field(default_factory=list)
-    _seen: int = 0
-
-    async def outcome(self) -> forms.EventsWaited:
-        """What came of it."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.timeout_s
-        enough = max(self.count, 1)
-        async with Follower.follow(self.reader, self.wanted.sandbox) as follower:
-            await self._look_back(follower, enough)
-            while len(self._fitting) < enough and (left := deadline - loop.time()) > 0:
-                for event in await follower.coming(left):
-                    self._take(event)
-            if len(self._fitting) < enough:
-                await self._look_last(follower)
-        satisfied = len(self._fitting) >= enough if self.count else not self._fitting
-        return self._waited(satisfied=satisfied)
-
-    async def _look_last(self, follower: Follower) -> None:
-        """Take what was noted in time, and is written only now."""
-        await self.reader.yard.settle()
-        for event in await follower.coming(0):
-            self._take(event)
-
-    async def _look_back(self, follower: Follower, enough: int) -> None:
-        """Take what was there before: of the newest sessions all, for its near misses, and of older ones until enough fits."""
-        scope = Selection(self.wanted.sandbox, Criteria({}), since=self.wanted.since)
-        async with contextlib.aclosing(self.reader.sessions(scope)) as slices:
-            async for newest, before in slices:
-                last = before
-                await self._take_all(follower, newest, scope)
-                break
-            else:
-                return
-        if len(self._fitting) >= enough:
-            return
-        scope = replace(scope, room=self.wanted.room, session=self.wanted.session)
-        async with contextlib.aclosing(self.reader.sessions(scope, before=last)) as slices:
-            async for older, _ in slices:
-                await self._take_all(follower, older, scope)
-                for event in await follower.coming(0):  # whoever waits for what comes now needn't wait for the past
-                    self._take(event)
-                if len(self._fitting) >= enough:
-                    return
-
-    async def _take_all(self, follower: Follower, sessions: list[SessionRecord], scope: Selection) -> None:
-        async for event in self.reader.merged(sessions, scope):
-            follower.seen(event)
-            self._take(event)
-
-    def _take(self, event: forms.Event) -> None:
-        differences = self.wanted.differences(event)
-        self._seen += 1
-        if not differences:
-            if len(self._fitting) < MOST_FITTING:
-                self._fitting.setdefault(event.id, event)
-            return
-        near = self.wanted.nearness(event)
-        miss = (
-            -len(differences),
-            near,
-            self._seen,
-            event,
-            differences,
-        )  # the worst, farthest and oldest is the heap's first
-        if len(self._misses) < NEAR_MISSES:
-            heapq.heappush(self._misses, miss)
-        elif miss[:3] > self._misses[0][:3]:
-            heapq.heapreplace(self._misses, miss)
-
-    def _waited(self, *, satisfied: bool) -> forms.EventsWaited:
-        misses = sorted(self._misses, key=lambda miss: miss[:3], reverse=True)
-        return forms.EventsWaited(
-            satisfied=satisfied,
-            events=sorted(self._fitting.values(), key=place_of),
-            near_misses=[
-                forms.EventMiss(**msgspec.structs.asdict(event), because=because(differences))
-                for *_, event, differences in misses
-            ],
-        )

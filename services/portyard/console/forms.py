@@ -229,11 +229,19 @@ class EventMiss(Event):
 
 
 class EventsWaited(msgspec.Struct):
-    """What came of waiting; `events` are those that fit, in the order in which they came."""
+    """What came of waiting.
+
+    Attributes:
+        satisfied: So many fit; where none was to, none does, of all that was there.
+        events: Those that fit, in the order in which they came.
+        near_misses: Those that are most like what was waited for.
+        complete: False where the time was up before all that was there was looked through: older events may fit.
+    """
 
     satisfied: bool
     events: list[Event]
     near_misses: list[EventMiss]
+    complete: bool = True
 
 
 class EventFilter(msgspec.Struct, forbid_unknown_fields=True):

@@ -19,7 +19,8 @@ from portyard.console import exports, forms, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
 from portyard.console.core import har
 from portyard.console.core.matching import Check, Criteria, PatternError, compiled, likeness
-from portyard.console.events import OWN_ROOM, EventReader, EventWait, Follower, Place, Selection
+from portyard.console.event_waits import EventWait
+from portyard.console.events import OWN_ROOM, EventReader, Follower, Place, Selection
 from portyard.console.problems import ProblemError
 from portyard.console.standing import ending, while_it_stands
 from portyard.rooms import ROOMS
@@ -162,7 +163,7 @@ async def wait_for_events(call: Call) -> forms.EventsWaited:
     """Wait until so many events fit, or (count=0) until none has come for the whole time."""
     query: forms.EventsWaitQuery = call.query
     wanted = await _selection(call)
-    wait = EventWait(EventReader(call.desk.yard), wanted, query.count, query.timeout)
+    wait = EventWait(EventReader(call.desk.yard), wanted, query.count, query.kind, query.timeout)
     return await while_it_stands(call.desk, wanted.sandbox, wait.outcome())
 
 
@@ -204,7 +205,7 @@ async def _events(
     """What is there, where it was asked for, and what comes; None where nothing came for a while."""
     if after is not None or wanted.since is not None:
         async for event in reader.stored(wanted, after):
-            follower.seen(event)
+            follower.seen(event.session, event.seq)
             yield event
     while True:
         some = await follower.coming(BEAT_S)

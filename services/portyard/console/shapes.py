@@ -181,11 +181,19 @@ class Arrived(Message):
 
 
 class Waited(msgspec.Struct):
-    """What came of waiting; `messages` are those that fit, newest first."""
+    """What came of waiting.
+
+    Attributes:
+        satisfied: So many fit; where none was to, none does, of all that was there.
+        messages: Those that fit, newest first.
+        near_misses: Those that are most like what was waited for.
+        complete: False where the time was up before all that was there was looked through: older messages may fit.
+    """
 
     satisfied: bool
     messages: list[Arrived]
     near_misses: list[NearMiss]
+    complete: bool = True
 
 
 class QueueEntry(msgspec.Struct):

@@ -15,6 +15,9 @@ from portyard.console.queries import Boxes, MailQueries, Place
 LOOK_S = 0.02  # between two looks at whether any mailbox moved; what comes is heard of within 50 ms
 NEAR_MISSES = 10  # shown, those with the fewest differences first
 MESSAGES_LIMIT = 10_000  # messages that were there before the wait, the newest, that are looked at
+LOOK_BACK_S = (
+    1.0  # for looking at them, where the time is shorter: who asks what is there doesn't wait for anything to come
+)
 SLICE = 200  # messages that are read before it is asked whether enough fit
 
 
@@ -37,17 +40,19 @@ class Wait:
     timeout_s: float
     _known: dict[Place, tuple[shapes.Message, list[str]]] = field(default_factory=dict)
     _uid_next: dict[int, int] | None = None
+    _complete: bool = True
 
     async def outcome(self) -> shapes.Waited:
         """What came of it."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.timeout_s
+        start = loop.time()
+        deadline = start + self.timeout_s
         while True:
             token = await self.queries.token()  # before the look: what comes during it is seen by the next one
-            if await self._look():
+            if await self._look(max(deadline, start + LOOK_BACK_S)):
                 return await self._waited(satisfied=self.count > 0)
             if not await self._moved(token, deadline):
-                return await self._waited(satisfied=self.count == 0)
+                return await self._waited(satisfied=self.count == 0 and self._complete)
 
     async def _moved(self, token: object, deadline: float) -> bool:
         """True once something moved, False when the time is up."""
@@ -58,8 +63,9 @@ class Wait:
                 return True
         return False
 
-    async def _look(self) -> bool:
+    async def _look(self, until: float) -> bool:
         """Read what hasn't been read yet, newest first and in slices; True as soon as enough fit and are still there."""
+        loop = asyncio.get_running_loop()
         mailboxes = await self.queries.mailboxes(self.sandbox)
         fresh, wanted = await self._fresh(mailboxes), max(self.count, 1)
         for start in range(0, max(len(fresh), 1), SLICE):
@@ -69,6 +75,9 @@ class Wait:
                 self._known[dates[key], key] = (message, self.criteria.differences(fields_of(message)))
             if len(self._candidates()) >= wanted and len(await self._fitting()) >= wanted:
                 return True
+            if loop.time() >= until and start + SLICE < len(fresh):
+                self._complete = False
+                return False
         return False
 
     async def _fresh(self, mailboxes: Boxes) -> list[Place]:
@@ -103,6 +112,7 @@ class Wait:
                 shapes.NearMiss(**msgspec.structs.asdict(message), because=because(differences))
                 for message, differences in missed[:NEAR_MISSES]
             ],
+            complete=self._complete,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portyard.testing.control import Control
-from portyard.testing.mail import DEFAULT_S, NothingCameError
+from portyard.testing.mail import CUT_SHORT, DEFAULT_S, NothingCameError
 
 LIMIT = 10_000
 
@@ -43,7 +43,7 @@ class Events:
         if not answer["satisfied"]:
             given = ", ".join(f"{name}={value!r}" for name, value in filters.items())
             wanted = f"{count} event(s) with {given or 'anything'}"
-            raise NothingCameError(wanted, answer["events"], answer["near_misses"], timeout)
+            raise NothingCameError(wanted, answer["events"], answer["near_misses"], timeout, answer.get("complete", True))
         return list(answer["events"])
 
     def none(self, *, timeout: float = 1.0, **filters: str) -> None:
@@ -55,7 +55,7 @@ class Events:
         __tracebackhide__ = True  # the test's own line tells more
         answer = self._wait(0, timeout, filters)
         if not answer["satisfied"]:
-            raise AssertionError(f"it happened: {answer['events']}")
+            raise AssertionError(f"it happened: {answer['events']}" if answer["events"] else CUT_SHORT)
 
     def all(self, **filters: str) -> list[dict[str, Any]]:
         """The first 10,000 events that fit, oldest first."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WORDS = 200  # characters of a near miss
 DEFAULT_S = 5.0  # long for a delivery on one machine, short for a test that fails
 
+CUT_SHORT = "there was no time to look through all that was there: ask for less, or give it longer"
+
 
 class NothingCameError(AssertionError):
     """What a test waited for didn't come. The message lists what came instead, and why each missed.
@@ -23,16 +25,24 @@ class NothingCameError(AssertionError):
     Attributes:
         came: What did fit, when it was too little.
         near_misses: What came and didn't fit, as the API tells it.
+        complete: False where there was no time to look through all that was there.
     """
 
     def __init__(
-        self, wanted: str, came: Sequence[object], near_misses: Sequence[dict[str, Any]], within_s: float
+        self,
+        wanted: str,
+        came: Sequence[object],
+        near_misses: Sequence[dict[str, Any]],
+        within_s: float,
+        complete: bool = True,
     ) -> None:
         lines = [f"{wanted} didn't come within {within_s:g} s: {len(came)} did"]
+        lines += [] if complete else [f"  {CUT_SHORT}"]
         lines += [f"  missed: {_shown(miss)}: {miss.get('because', '')}" for miss in near_misses]
         super().__init__("\n".join(lines))
         self.came = list(came)
         self.near_misses = list(near_misses)
+        self.complete = complete
 
 
 def _shown(miss: dict[str, Any]) -> str:
@@ -172,7 +182,7 @@ class Mail:
             asked = {"to": to, "subject": subject, "from": from_}
             given = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None)
             wanted = f"{count} message(s) with {given or 'anything'}"
-            raise NothingCameError(wanted, messages, answer["near_misses"], timeout)
+            raise NothingCameError(wanted, messages, answer["near_misses"], timeout, answer.get("complete", True))
         return messages
 
     def none(
@@ -199,7 +209,8 @@ class Mail:
             timeout=timeout,
         )
         if not answer["satisfied"]:
-            raise AssertionError(f"it came: {[self._message(fields) for fields in answer['messages']]}")
+            came = [self._message(fields) for fields in answer["messages"]]
+            raise AssertionError(f"it came: {came}" if came else CUT_SHORT)
 
     def all(self) -> list[Message]:
         """Every message, newest first."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import mailbox
 import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from portyard.commons.journal import reading
+from portyard.commons.journal.model import JournalEvent
+from portyard.console import event_waits
 from portyard.console.core.matching import Criteria
-from portyard.console.events import EventReader, Selection
+from portyard.console.events import EventReader, Follower, Selection
 from portyard.http.card import CARD as HTTP
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
@@ -148,6 +152,89 @@ def test_a_wait_looks_back_over_every_session(tmp_path: Path) -> None:
             await client.get("sandboxes")
             log.command("DELE 2")
             assert texts((await waiting)["events"]) == ["DELE 1", "DELE 2"]
+
+    run(main())
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait has no time for what was there before, but for the newest of it."""
+    monkeypatch.setattr(event_waits, "LOOK_BACK_S", 0.0)
+    monkeypatch.setattr(event_waits, "NEWEST", 2_000)
+
+
+@pytest.mark.usefixtures("no_time")
+def test_a_wait_says_when_it_had_no_time_to_look_through_all_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one session or in many; and it has looked at little more than it must."""
+    told: list[int] = []
+    pages_events = reading.events_of
+
+    def counted(*arguments: Any, **named: Any) -> Iterator[JournalEvent]:
+        for event in pages_events(*arguments, **named):
+            told.append(event.seq)
+            yield event
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for name, sessions in (("one", 1), ("many", 2_500)):
+                await client.ask("POST", "sandboxes", 201, {"name": name})
+                for number in range(sessions):
+                    said = ["DELE 1"] if not number else []
+                    speak(client, "pop3", *said, *["NOOP"] * (30_000 // sessions), sandbox=name)
+                    if number % 500 == 0:
+                        await client.yard.journal.flush()  # no more may wait to be written than a disk can be behind
+                await client.yard.journal.flush()
+                told.clear()
+                where = f"sandboxes/{name}/events/wait"
+                waited = await client.get(f"{where}?text=DELE&timeout=0")
+                assert (waited["satisfied"], waited["complete"], waited["events"]) == (False, False, [])
+                assert waited["near_misses"]
+                none = await client.get(f"{where}?text=DELE&count=0&timeout=0")
+                assert (none["satisfied"], none["complete"]) == (False, False)  # nobody knows
+                assert 4_000 <= len(told) <= 8_000, len(told)
+                found = await client.get(f"{where}?text=DELE&timeout=60")
+                assert (found["satisfied"], found["complete"], texts(found["events"])) == (True, True, ["DELE 1"])
+                newest = await client.get(f"{where}?text=NOOP&timeout=0")
+                assert (newest["satisfied"], newest["complete"]) == (True, True)
+
+    monkeypatch.setattr(reading, "events_of", counted)
+    run(main())
+
+
+@pytest.mark.usefixtures("no_time")
+def test_what_comes_is_heard_while_a_wait_looks_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", *["NOOP"] * 6_000, close=False)
+            waiting = asyncio.create_task(client.get(f"{EVENTS}/wait?text=DELE&timeout=60"))
+            await client.get("sandboxes")
+            log.command("DELE 1")
+            waited = await waiting
+            assert (waited["satisfied"], texts(waited["events"])) == (True, ["DELE 1"])
+            missed = await client.get(f"{EVENTS}/wait?kind=fault&timeout=0")
+            assert len({miss["id"] for miss in missed["near_misses"]}) == len(missed["near_misses"]) == 10
+            assert "DELE 1" in texts(missed["near_misses"])  # the newest
+
+    run(main())
+
+
+def test_more_comes_than_is_told_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            reader = EventReader(client.yard)
+            async with Follower.follow(reader, "default") as follower:
+                for _ in range(3):
+                    speak(client, "pop3", *["NOOP"] * 2_000)
+                await client.yard.journal.flush()
+                found, calls = await follower.coming(60, 1_000), 1
+                while follower.behind:
+                    found += await follower.coming(0, 1_000)
+                    calls += 1
+                assert len({event.id for event in found}) == len(found) == 12_009
+                assert calls >= 3
+                assert await follower.coming(0, 1_000) == []
 
     run(main())
 

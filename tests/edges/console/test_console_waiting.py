@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.console import waiting
 from portyard.console.queries import MailQueries
 from tests.support.asyncio_tests import run
 from tests.support.console import console
@@ -161,5 +162,27 @@ def test_among_many_the_newest_answer_at_once(tmp_path: Path) -> None:
             assert [message["id"] for message in waited["messages"]] == [last]
             assert (await client.get(f"{WAIT}?subject=number 0&timeout=0"))["satisfied"] is True
             assert (await client.get(f"{WAIT}?subject=number&count=601&timeout=0"))["satisfied"] is True
+
+    run(main())
+
+
+def test_a_wait_says_when_it_had_no_time_to_look_at_all_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.deliver("the oldest")
+            for _ in range(2 * waiting.SLICE):
+                await client.deliver("other")
+            waited = await client.get(f"{WAIT}?subject=oldest&timeout=0")
+            assert (waited["satisfied"], waited["complete"]) == (True, True)
+            assert (await client.get(f"{WAIT}?subject=nowhere&count=0&timeout=0"))["satisfied"] is True
+            monkeypatch.setattr(waiting, "LOOK_BACK_S", 0.0)
+            waited = await client.get(f"{WAIT}?subject=oldest&timeout=0")
+            assert (waited["satisfied"], waited["complete"], waited["messages"]) == (False, False, [])
+            assert waited["near_misses"]
+            none = await client.get(f"{WAIT}?subject=oldest&count=0&timeout=0")
+            assert (none["satisfied"], none["complete"]) == (False, False)  # nobody knows
+            assert (await client.get(f"{WAIT}?subject=other&timeout=0"))["complete"] is True
 
     run(main())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from portyard.commons.journal.visits import WHOLE, Span
 
@@ -23,6 +23,9 @@ KINDS = (
     "error",
     "closed",
 )
+
+END: Final = (1 << 31) - 1
+"""A number behind every event's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,20 @@ class Tally:
     service: str
     kind: str
     events: int
+
+
+class Stretch(NamedTuple):
+    """Some of a session's events.
+
+    Attributes:
+        first: The number of the first that was looked at.
+        end: The number behind the last one.
+        events: Those that were asked for, in order.
+    """
+
+    first: int
+    end: int
+    events: list[JournalEvent]
 
 
 class Sheet(Protocol):
@@ -158,6 +175,16 @@ class Journal(Protocol):
 
     async def events(self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE) -> list[JournalEvent]:
         """A session's events in order, behind the one with this number; of them those that a record's `shown` names."""
+
+    def paged(
+        self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE
+    ) -> AsyncGenerator[list[JournalEvent]]:
+        """The same, some at a time, for whoever may stop."""
+
+    async def before(
+        self, session_id: str, number: int = END, shown: Sequence[Span] = WHOLE, only: str | None = None
+    ) -> Stretch | None:
+        """The last events before the one with this number, of a kind where only that is wanted; None where there are none before it."""
 
     async def mark(self) -> int:
         """A number for what is written by now: ask `changed` from here."""

@@ -148,16 +148,35 @@ def page(hows: bytearray, values: bytearray) -> bytes:
     return b"".join((_ARRAY, (2 + 2 * len(hows)).to_bytes(4, "big"), _pack(forms), _pack(hows), values))
 
 
-def events(seq: int, body: bytes, after: int = 0) -> Iterator[JournalEvent]:
-    """A page's events, the first of this number; those behind the one that is named, for to tell the others would cost as much."""
+def events(seq: int, body: bytes, after: int = 0, only: str | None = None) -> Iterator[JournalEvent]:
+    """A page's events, the first of this number; those behind the one that is named, for to tell the others would cost as much.
+
+    Args:
+        seq: The first one's number.
+        body: The page.
+        after: The one behind which they are wanted.
+        only: The kind that is wanted.
+    """
     forms, hows, *values = _unpack(body)
+    others = {how for how in set(hows) if how != OTHER and _kind(how, forms) != only} if only is not None else ()
     for number in range(max(after + 1 - seq, 0), len(hows)):
         how = hows[number]
+        if how in others:
+            continue
         at, what = values[2 * number : 2 * number + 2]
         if isinstance(what, int):
             what = values[2 * what + 1]
         kind, fields = _filled(_Form(*forms[how]), what) if how >= _FIRST_FORM else _event(how, what)
         yield JournalEvent(seq + number, _at(at), kind, fields)
+
+
+def size_of(body: bytes) -> int:
+    """How many events a page has."""
+    return (int.from_bytes(body[1:5], "big") - 2) // 2
+
+
+def _kind(how: int, forms: dict[int, Any]) -> str:
+    return str(forms[how][0]) if how >= _FIRST_FORM else kind_of(how)
 
 
 def kind_of(how: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from portyard.commons.database.engine import Database, Row
-from portyard.commons.journal.model import JournalEvent, SessionRecord, Tally
+from portyard.commons.journal.model import END, JournalEvent, SessionRecord, Stretch, Tally
 from portyard.commons.journal.packing import unpacked
 from portyard.commons.journal.pages import events as events_of
+from portyard.commons.journal.pages import size_of
 from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
 from portyard.commons.journal.visits import WHOLE, Span, shows, spans_of
+
+STRETCH: Final = 1000  # events that `before` looks at in one go, and the rest of a page
 
 
 class Readings:
@@ -52,15 +55,39 @@ class Readings:
 
     async def events(self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE) -> list[JournalEvent]:
         """See Journal."""
+        return [event async for page in self.paged(session_id, after, shown) for event in page]
+
+    async def paged(
+        self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE
+    ) -> AsyncGenerator[list[JournalEvent]]:
+        """See Journal."""
         rows = await self._database.read(
             "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
             (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
         )
-        found: list[JournalEvent] = []
         for seq, body in rows:
-            found += events_of(seq, unpacked(body), after)
+            found = list(events_of(seq, unpacked(body), after))
+            yield found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
             await asyncio.sleep(0)  # a page takes milliseconds: others want their turn
-        return found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
+
+    async def before(
+        self, session_id: str, number: int = END, shown: Sequence[Span] = WHOLE, only: str | None = None
+    ) -> Stretch | None:
+        """See Journal."""
+        rows = await self._database.read(_BEFORE, (session_id, number))
+        if not rows:
+            return None
+        pages: list[list[JournalEvent]] = []
+        first = last = 0
+        for seq, packed in rows:
+            body = unpacked(packed)
+            first, last = seq, last or min(seq + size_of(body), number)
+            pages.append([event for event in events_of(seq, body, only=only) if event.seq < number])
+            await asyncio.sleep(0)
+            if last - first >= STRETCH:
+                break
+        found = [event for page in reversed(pages) for event in page]
+        return Stretch(first, last, found if shown is WHOLE else [event for event in found if shows(shown, event.seq)])
 
     async def mark(self) -> int:
         """See Journal."""
@@ -83,6 +110,9 @@ class Readings:
         return [Tally(*row) for row in rows]
 
 
+_BEFORE: Final = (
+    "SELECT seq, body FROM pages WHERE session_id = ? AND seq < ? ORDER BY seq DESC LIMIT 32"  # of few events each
+)
 _WHAT: Final = "s.id, s.room, s.service, {name}.sandbox, s.peer, s.opened_at, s.closed_at, s.account, s.preamble, {since}.since, g.spans"
 _OWN: Final = _WHAT.format(name="s", since="s")
 _AS_GUEST: Final = _WHAT.format(name="g", since="g")
