@@ -98,11 +98,11 @@ def test_abor_while_a_handshake_is_under_way(early: bool, tmp_path: Path) -> Non
 
 
 def test_its_limit_counts_from_the_1xx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(private, "HANDSHAKE_S", 1.0)
 
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
-            await ftp.rule("nlst", delay="0.4s", times=1)
+            await ftp.rule("nlst", delay="1.1s", times=1)
             client = await ftp.logged_in(implicit=True)
             pipe = await client.data(tls=True)
             assert (await client.ask("NLST")).startswith("1")

@@ -339,7 +339,7 @@ def test_what_needs_tls(tmp_path: Path) -> None:
 def test_times(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
-            client = await dressed(ftp, login=False, idle_s=0.6, login_delay_s=0.5, replies={"*.421": "421 Timeout."})
+            client = await dressed(ftp, login=False, idle_s=2.5, login_delay_s=0.5, replies={"*.421": "421 Timeout."})
             await client.ask("USER alice")
             began = time.monotonic()
             assert (await client.ask("PASS wrong")).startswith("530 ")

@@ -362,7 +362,7 @@ def test_signals(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "LOGIN_S", 0.2)
+    monkeypatch.setattr(options, "LOGIN_S", 1.0)
 
     async def main() -> None:
         async with served(tmp_path) as room:

@@ -71,7 +71,7 @@ async def hangs(work: Awaitable[object], client: asyncssh.SSHClientConnection | 
 async def later(work: Awaitable[object], least: float = SOON_S) -> Any:
     began = time.monotonic()
     result = await work
-    assert time.monotonic() - began >= least
+    assert time.monotonic() - began >= least * 0.9  # clocks tick in milliseconds
     return result
 
 
@@ -83,10 +83,10 @@ def test_the_version_exchange(loop: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path) as room:
 
-            async def first() -> bytes:
+            async def first(limit_s: float = LIMIT_S) -> bytes:
                 reader, writer = await asyncio.open_connection("127.0.0.1", room.port("ssh"))
                 try:
-                    return await asyncio.wait_for(reader.readline(), SOON_S * 3)
+                    return await asyncio.wait_for(reader.readline(), limit_s)
                 finally:
                     writer.close()
                     await writer.wait_closed()
@@ -97,7 +97,8 @@ def test_the_version_exchange(loop: str, tmp_path: Path) -> None:
             assert await first() == b""
             await rule(room, "greeting", silence=True, times=1)
             with pytest.raises(TimeoutError):
-                await first()
+                await first(SOON_S * 3)
+            await room.yard.rules.clear("default")  # whoever is late enough hasn't met it
             await rule(room, "greeting", delay=SOON_S, times=1)
             assert (await later(first())).startswith(b"SSH-2.0-")
             await rule(room, "greeting", say="SSH-2.0-OpenSSH_4.3", times=1)
