@@ -8,17 +8,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from portyard.commons.wire.units import End, Fault, Flow, Piece, Unit
+from portyard.commons.wire.units import End, Fault, Passing, Piece, Unit
 
 
 class _Stage:
-    """A flow that says nothing after its end."""
+    """A fault at work, that says nothing after its end."""
 
-    __slots__ = ("_ended", "_flow")
+    __slots__ = ("_ended", "_flow", "fault")
 
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
+    def __init__(self, fault: Fault, rng: random.Random) -> None:
+        self.fault = fault
+        self._flow = fault.flow(rng)
         self._ended = False
+
+    def over(self, at: float) -> bool:
+        """Whether units pass as they are from then on."""
+        return isinstance(self._flow, Passing) and self._flow.over(at)
 
     def carry(self, units: Iterator[Unit]) -> Iterator[Unit]:
         for unit in units:
@@ -48,9 +53,13 @@ class Chain:
     def __bool__(self) -> bool:
         return bool(self._stages)
 
-    def and_then(self, fault: Fault, rng: random.Random) -> Chain:
-        """This chain with one more fault at its end; those before it keep what they have counted."""
-        return Chain((*self._stages, _Stage(fault.flow(rng))))
+    def has(self, fault: Fault, at: float) -> bool:
+        """Whether such a fault is at work, or still to strike. A second one would strike later than it, or not at all."""
+        return any(stage.fault == fault and not stage.over(at) for stage in self._stages)
+
+    def and_then(self, fault: Fault, rng: random.Random, at: float = 0.0) -> Chain:
+        """This chain with one more fault at its end; those before it keep what they have counted, but those that are over by then go."""
+        return Chain((*(stage for stage in self._stages if not stage.over(at)), _Stage(fault, rng)))
 
     def begin(self, at: float) -> Iterator[Unit]:
         """What the last fault has to say at once, being armed."""
@@ -75,4 +84,4 @@ def _unless_ended(stage: _Stage, units: Iterator[Unit]) -> Iterator[Unit]:
 
 def chain_of(faults: Iterable[Fault], rng: random.Random) -> Chain:
     """Faults at work, the first one nearest to where octets come from."""
-    return Chain(_Stage(fault.flow(rng)) for fault in faults)
+    return Chain(_Stage(fault, rng) for fault in faults)

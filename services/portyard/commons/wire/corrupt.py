@@ -43,26 +43,7 @@ class Corrupt:
 
     def flow(self, rng: random.Random) -> Flow:
         """See Fault."""
-        offsets = self._offsets(rng)
-        position = 0
-        target = next(offsets, None)
-
-        def carry(unit: Unit) -> Iterator[Unit]:
-            nonlocal position, target
-            if isinstance(unit, End):
-                yield unit
-                return
-            end = position + len(unit.data)
-            if target is not None and target < end:
-                changed = bytearray(unit.data)
-                while target is not None and target < end:
-                    changed[target - position] ^= self.mask
-                    target = next(offsets, None)
-                unit = replace(unit, data=bytes(changed))
-            position = end
-            yield unit
-
-        return carry
+        return _Corrupting(self._offsets(rng), self.mask)
 
     def _offsets(self, rng: random.Random) -> Iterator[int]:
         """Where octets are changed, ascending."""
@@ -76,3 +57,29 @@ class Corrupt:
             skipped = 0.0 if self.chance >= 1 else math.log(1 - rng.random()) / math.log1p(-self.chance)
             at += 1 + int(min(skipped, _NEVER))
             yield at
+
+
+class _Corrupting:
+    def __init__(self, offsets: Iterator[int], mask: int) -> None:
+        self._offsets = offsets
+        self._mask = mask
+        self._position = 0
+        self._target = next(offsets, None)
+
+    def over(self, at: float) -> bool:
+        """See Passing."""
+        return self._target is None
+
+    def __call__(self, unit: Unit) -> Iterator[Unit]:
+        if isinstance(unit, End):
+            yield unit
+            return
+        end = self._position + len(unit.data)
+        if self._target is not None and self._target < end:
+            changed = bytearray(unit.data)
+            while self._target is not None and self._target < end:
+                changed[self._target - self._position] ^= self._mask
+                self._target = next(self._offsets, None)
+            unit = replace(unit, data=bytes(changed))
+        self._position = end
+        yield unit

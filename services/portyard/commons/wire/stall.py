@@ -33,21 +33,29 @@ class Stall:
 
     def flow(self, rng: random.Random) -> Flow:
         """See Fault."""
-        left = self.after_octets
-        until: float | None = None
+        return _Stalling(self.after_octets, self.for_s)
 
-        def carry(unit: Unit) -> Iterator[Unit]:
-            nonlocal left, until
-            if until is None:
-                if isinstance(unit, End) or len(unit.data) < left:
-                    left -= 0 if isinstance(unit, End) else len(unit.data)
-                    yield unit
-                    return
-                if left:
-                    yield replace(unit, data=unit.data[:left])
-                until = FOREVER if self.for_s is None else unit.at + self.for_s
-                unit = replace(unit, data=unit.data[left:])
-            if isinstance(unit, End) or unit.data:
-                yield replace(unit, at=max(unit.at, until))
 
-        return carry
+class _Stalling:
+    def __init__(self, left: int, for_s: float | None) -> None:
+        self._left = left
+        self._for_s = for_s
+        self._until: float | None = None
+
+    def over(self, at: float) -> bool:
+        """See Passing."""
+        return self._until is not None and self._until <= at
+
+    def __call__(self, unit: Unit) -> Iterator[Unit]:
+        if self._until is None:
+            left = self._left
+            if isinstance(unit, End) or len(unit.data) < left:
+                self._left -= 0 if isinstance(unit, End) else len(unit.data)
+                yield unit
+                return
+            if left:
+                yield replace(unit, data=unit.data[:left])
+            self._until = FOREVER if self._for_s is None else unit.at + self._for_s
+            unit = replace(unit, data=unit.data[left:])
+        if isinstance(unit, End) or unit.data:
+            yield replace(unit, at=max(unit.at, self._until))

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Direction = Literal["up", "down"]
 """`up` is from the client to the room, `down` the way back."""
@@ -68,8 +68,16 @@ its place, in order and with times that never go back. It is not called again on
 """
 
 
+@runtime_checkable
+class Passing(Protocol):
+    """A flow that does its work once."""
+
+    def over(self, at: float) -> bool:
+        """Whether it is done: units that come from that moment on pass as they are."""
+
+
 class Fault(Protocol):
-    """A fault as data."""
+    """A fault as data; two that are equal do the same."""
 
     @property
     def name(self) -> str:

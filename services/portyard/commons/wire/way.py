@@ -111,16 +111,20 @@ class Way:
         self._mind_reading()
 
     def arm(self, fault: Fault, rng: random.Random) -> None:
-        """Put a fault at the chain's end. It concerns what comes from now on: what the source has sent already passes without it."""
-        if self.over or self._closed:
+        """Put a fault at the chain's end. It concerns what comes from now on: what the source has sent already passes without it.
+
+        Does nothing where it is at work already: a rule may ask for it at each command of a connection.
+        """
+        if self.over or self._closed or self._chain.has(fault, self._loop.time()):
             return
         for _ in range(UNITS_A_TURN):
             if not self._reading or self._full or not self._read_once():
                 break
         if self.over or self._closed:
             return
-        self._chain = self._chain.and_then(fault, rng)
-        self._queue.append(self._chain.begin(self._loop.time()))
+        now = self._loop.time()
+        self._chain = self._chain.and_then(fault, rng, now)
+        self._queue.append(self._chain.begin(now))
         self._send_due()
 
     def flush(self) -> None:
