@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
-from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.packing import unpacked
 from portyard.commons.journal.pages import events, form
 from portyard.commons.journal.pen import LEAF_EVENTS, Pen
+from tests.support.journal_desk import IdleDesk, pen_at
 
-AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 _BODY = form("data", {"part": "body"}, bare=True, secrets=True)
 _PLAIN = form("data", {"part": "head"}, bare=True)
 
 
-class Desk:
-    """One at which everything waits."""
-
-    def generation_of(self, sandbox: str) -> int:
-        return 1
-
-    def moment(self) -> int:
-        return 1
-
-    def now(self) -> datetime:
-        return AT
-
-    def stir(self, pen: Pen) -> None:
-        pass
-
-    def hurry(self) -> None:
-        pass
-
-    def takes(self, events: int) -> bool:
-        return True
-
-
 @pytest.fixture
 def pen() -> Pen:
-    return Pen(Desk(), SessionRecord("s1", "web", "web", "default", "p", AT, None, None), "l", "in", None)
+    return pen_at(IdleDesk())
 
 
 @pytest.mark.parametrize("more", [0, LEAF_EVENTS], ids=["a few", "more than wait"])

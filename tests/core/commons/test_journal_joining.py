@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
-from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.pen import ALWAYS_MOVES, Pen
 from portyard.commons.journal.visits import Row
+from tests.support.journal_desk import IdleDesk, pen_at
 
-AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
-
-class Desk:
+class Desk(IdleDesk):
     """One at which nothing is written; sandboxes have generations."""
 
     def __init__(self) -> None:
@@ -33,29 +28,10 @@ class Desk:
     def moved(self) -> int:
         return self.count
 
-    def moment(self) -> int:
-        return 1
-
-    def now(self) -> datetime:
-        return AT
-
-    def stir(self, pen: Pen) -> None:
-        pass
-
-    def hurry(self) -> None:
-        pass
-
-    def takes(self, events: int) -> bool:
-        return True
-
 
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
-
-
-def pen_at(desk: Desk, **more: Any) -> Pen:
-    return Pen(desk, SessionRecord("s1", "web", "web", "default", "p", AT, None, None), "l", "in", None, **more)
 
 
 def ask(pen: Pen, sandbox: str, *, parted: bool = True) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from portyard.commons.journal.model import JournalEvent, SessionRecord
+from portyard.commons.journal.model import JournalEvent
 from portyard.commons.journal.packing import PAGE_OCTETS, unpacked
 from portyard.commons.journal.pages import LONG, as_json, events, form
 from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS, Pen
+from tests.support.journal_desk import AT, IdleDesk, pen_at
 
-AT = datetime(2026, 3, 4, tzinfo=UTC)
 _SENT = form("data", {"octets": 0, "text": "LINE"}, skip=1)
 
 
 @dataclass
-class FakeDesk:
+class FakeDesk(IdleDesk):
     """A desk that writes down what it is asked."""
 
     room: int = 1000
@@ -25,12 +24,6 @@ class FakeDesk:
 
     def generation_of(self, sandbox: str) -> int:
         return len(sandbox)
-
-    def moment(self) -> str:
-        return AT.isoformat()
-
-    def now(self) -> datetime:
-        return AT
 
     def stir(self, pen: Pen) -> None:
         pen.stirred = True
@@ -42,10 +35,6 @@ class FakeDesk:
     def takes(self, events: int) -> bool:
         self.bound += events
         return self.bound <= self.room
-
-
-def pen_at(desk: FakeDesk) -> Pen:
-    return Pen(desk, SessionRecord("s1", "mail", "mx", "default", "p", AT, None, None), "l", "in", None)
 
 
 def taken(pen: Pen) -> list[JournalEvent]:
