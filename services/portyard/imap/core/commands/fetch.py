@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from portyard.commons.effects import Effect, Send
-from portyard.commons.mailstore import mime
 from portyard.commons.mailstore.model import SEEN, FlagChange, Message
-from portyard.commons.mailstore.structure import Structure, section, select_fields
+from portyard.commons.mailstore.structure import Structure
 from portyard.commons.scenario.model import Scalar
 from portyard.commons.scenario.obeying import interrupted
 from portyard.imap.core.commands.numbers import chosen
@@ -20,6 +19,7 @@ from portyard.imap.core.model import BodySection, Fetch, FetchAttribute, FetchIt
 from portyard.imap.core.reading import PIECE, structure_of
 from portyard.imap.core.replies import Tagged, body_structure, envelope, flag_list, flat
 from portyard.imap.core.ruling import moments
+from portyard.imap.core.sections import chosen_fields, has_fields_alone, place
 from portyard.imap.core.view import View, uids_at
 
 SLICE = 100  # messages whose \Seen is set in one commit; a client that goes away leaves no more of them seen and unread
@@ -221,26 +221,12 @@ class _One:
         """Where the section lies; None when there is no such part."""
         if wanted == Section():
             return [_Run(0, self._message.size)]
-        structure = await self._parsed()
-        match wanted.text:
-            case "HEADER" | "TEXT" | "MIME":
-                span = section(structure, wanted.part, wanted.text)
-            case "":
-                span = section(structure, wanted.part)
-            case _:
-                return await self._fields(structure, wanted)
-        return None if span is None else [_Run(*span)]
-
-    async def _fields(self, structure: Structure, wanted: Section) -> list[_Run] | None:
-        """HEADER.FIELDS and HEADER.FIELDS.NOT: the fields as they stand, then the empty line (§6.4.5)."""
-        span = section(structure, wanted.part, "HEADER")
+        span = place(await self._parsed(), wanted)
         if span is None:
             return None
-        header = await self._context.mail.octets(self._message, span[0], span[1] - span[0])
-        fields = mime.header_fields(header)
-        chosen_spans = select_fields(fields, wanted.fields, exclude=wanted.text == "HEADER.FIELDS.NOT")
-        empty_line = header[fields[-1].end if fields else 0 :]  # §6.4.5: left out where the message has none
-        own = b"".join(header[start:end] for start, end in chosen_spans) + empty_line
+        if not has_fields_alone(wanted):
+            return [_Run(*span)]
+        own = chosen_fields(await self._context.mail.octets(self._message, span[0], span[1] - span[0]), wanted)
         return [_Run(0, len(own), own)]
 
 
