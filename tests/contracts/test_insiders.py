@@ -110,4 +110,4 @@ def test_descriptors_do_not_leak(tmp_path: Path, other: subprocess.Popen[str]) -
         assert END in insiders
         assert ("::1", 2) not in insiders
         insiders.discard(("::1", 1))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # those of earlier tests may go at any moment

@@ -16,6 +16,7 @@ from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed
 from portyard.testing.mail import CUT_SHORT
 
 pytest_plugins = ["pytester"]
+LIMIT_S = 30.0
 
 
 def send(sandbox: Sandbox, subject: str, to: str = "someone") -> None:
@@ -30,7 +31,7 @@ def test_fail_twice_then_succeed(sandbox: Sandbox) -> None:
         with pytest.raises(smtplib.SMTPRecipientsRefused, match="later"):
             send(sandbox, "hello")
     send(sandbox, "hello")
-    message = sandbox.mail.wait(subject="hello")
+    message = sandbox.mail.wait(subject="hello", timeout=LIMIT_S)
     assert message.to == [f"someone@{sandbox.domain}"]
     assert rule.hits == 2
 
@@ -50,7 +51,7 @@ def test_another_kind_of_server_for_one_sandbox(sandbox: Sandbox, testbed: Testb
 
 def test_codes_and_links_are_found(sandbox: Sandbox) -> None:
     send(sandbox, "your code")
-    message = sandbox.mail.wait(subject="code")
+    message = sandbox.mail.wait(subject="code", timeout=LIMIT_S)
     assert message.codes[0] == "418207"
     assert message.links == ["https://harbour.test/confirm?t=1"]
     assert "418207" in message.text
@@ -58,7 +59,7 @@ def test_codes_and_links_are_found(sandbox: Sandbox) -> None:
 
 def test_what_did_not_come_is_told_with_the_near_misses(sandbox: Sandbox) -> None:
     send(sandbox, "something else")
-    sandbox.mail.wait(subject="something else")
+    sandbox.mail.wait(subject="something else", timeout=LIMIT_S)
     with pytest.raises(NothingCameError, match=r"something else.*subject") as caught:
         sandbox.mail.wait(subject="invoice", timeout=0.2)
     assert caught.value.near_misses
@@ -85,7 +86,7 @@ def test_a_wait_that_had_no_time_to_look_through_all_says_so(sandbox: Sandbox, m
 
 def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:
     send(sandbox, "x")
-    sandbox.mail.wait(subject="x")
+    sandbox.mail.wait(subject="x", timeout=LIMIT_S)
     with pytest.raises(NothingCameError) as caught:
         sandbox.events.wait(room="smtp", kind="command", text="rcpt*nobody*", timeout=0.2)
     nearest = str(caught.value).splitlines()[1]
@@ -98,7 +99,7 @@ def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:
 
 def test_an_event_tells_where_it_was_and_whose(sandbox: Sandbox) -> None:
     send(sandbox, "x")
-    sandbox.mail.wait(subject="x")
+    sandbox.mail.wait(subject="x", timeout=LIMIT_S)
     waited, listed = sandbox.events.wait(room="smtp", kind="command"), sandbox.events.all(room="smtp")
     peers = {session["id"]: session["peer"] for session in sandbox.sessions(room="smtp")}
     for event in waited + listed:
@@ -114,7 +115,7 @@ def test_a_wait_without_a_bound_is_refused_by_name(sandbox: Sandbox) -> None:
 def test_nothing_arrives(sandbox: Sandbox) -> None:
     sandbox.mail.none(timeout=0.1)
     send(sandbox, "oh")
-    sandbox.mail.wait(subject="oh")
+    sandbox.mail.wait(subject="oh", timeout=LIMIT_S)
     with pytest.raises(AssertionError, match="it came"):
         sandbox.mail.none(subject="oh", timeout=0.1)
 
@@ -125,7 +126,7 @@ def test_two_sandboxes_never_meet(testbed: Testbed) -> None:
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             send(one, "to one")
         send(other, "to other")
-        other.mail.wait(subject="to other")
+        other.mail.wait(subject="to other", timeout=LIMIT_S)
         assert one.mail.all() == []
         assert one.sessions()[0]["id"] not in {session["id"] for session in other.sessions()}
 
@@ -133,7 +134,7 @@ def test_two_sandboxes_never_meet(testbed: Testbed) -> None:
 def test_an_account_logs_in_and_a_reset_empties(sandbox: Sandbox, testbed: Testbed) -> None:
     account = sandbox.account("mira", "m-secret")
     send(sandbox, "first", to="mira")
-    sandbox.mail.wait(subject="first")
+    sandbox.mail.wait(subject="first", timeout=LIMIT_S)
     client = imaplib.IMAP4_SSL("localhost", sandbox.imap.tls_port, ssl_context=testbed.ssl_context(), timeout=20)
     client.login(account.address, account.password)
     assert client.select("INBOX")[1] == [b"1"]

@@ -299,7 +299,7 @@ def test_of_all_else_it_says_that_it_stays_as_it_is(
         next(steps)
     steps.close()
     assert rule.hits == 1
-    (told,) = sandbox.events.wait(kind="error", timeout=5)
+    (told,) = sandbox.events.wait(kind="error", timeout=LIMIT_S)
     assert told["fields"] == {"text": f"{next(iter(fault))}: {UNREADY}", "undone": [*fault]}
 
 
@@ -311,7 +311,7 @@ def test_a_connection_that_came_before_says_that_it_stays_as_it_is(sandbox: Sand
         rule = sandbox.smtp.rule("rcpt", [{"latency": "1ms"}, {"reset": True}])
         assert client.rcpt(f"mira@{sandbox.domain}")[0] == 250
     assert rule.hits == 1
-    (told,) = sandbox.events.wait(kind="error", timeout=5)
+    (told,) = sandbox.events.wait(kind="error", timeout=LIMIT_S)
     assert told["fields"] == {"text": f"latency, reset: {UNREADY}", "undone": ["latency", "reset"]}
 
 
@@ -334,5 +334,5 @@ def test_a_data_connection_that_came_before_says_so_too(sandbox: Sandbox) -> Non
             client.sendcmd("LIST")
             data.recv(4096)
         client.voidresp()
-    (told,) = sandbox.events.wait(kind="error", timeout=5)
+    (told,) = sandbox.events.wait(kind="error", timeout=LIMIT_S)
     assert told["fields"]["undone"] == ["cut_after"]

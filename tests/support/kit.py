@@ -159,7 +159,7 @@ class KitContract:
         assert sandbox.mail.wait(subject="retried", timeout=LIMIT_S)
         assert rule.hits == 2
         assert sandbox.rules()[0]["spent"]
-        assert len(sandbox.events.wait(2, room="smtp", kind="fault")) == 2
+        assert len(sandbox.events.wait(2, room="smtp", kind="fault", timeout=LIMIT_S)) == 2
         rule.remove()
         assert sandbox.rules() == []
 
@@ -195,17 +195,17 @@ class KitContract:
     def test_the_clock_stamps(self, sandbox: Sandbox) -> None:
         sandbox.clock.freeze("2030-01-02T03:04:05Z")
         deliver(sandbox, "then")
-        assert sandbox.mail.wait(subject="then").fields["received_at"] == "2030-01-02T03:04:05Z"
+        assert sandbox.mail.wait(subject="then", timeout=LIMIT_S).fields["received_at"] == "2030-01-02T03:04:05Z"
         sandbox.clock.advance("2h")
         deliver(sandbox, "later")
-        assert sandbox.mail.wait(subject="later").fields["received_at"] == "2030-01-02T05:04:05Z"
+        assert sandbox.mail.wait(subject="later", timeout=LIMIT_S).fields["received_at"] == "2030-01-02T05:04:05Z"
         sandbox.clock.real()
 
     def test_waits_tell_what_came_instead(self, sandbox: Sandbox) -> None:
         sandbox.mail.none(timeout=0.05)
         sandbox.events.none(kind="auth", timeout=0.05)
         deliver(sandbox, "something else")
-        sandbox.mail.wait(subject="something else")
+        sandbox.mail.wait(subject="something else", timeout=LIMIT_S)
         with pytest.raises(NothingCameError, match=r"something else.*subject"):
             sandbox.mail.wait(subject="invoice", timeout=0.1)
         with pytest.raises(NothingCameError, match="imap"):
@@ -217,7 +217,7 @@ class KitContract:
 
     def test_the_transcript_is_a_talk(self, sandbox: Sandbox) -> None:
         deliver(sandbox, "written down")
-        sandbox.mail.wait(subject="written down")
+        sandbox.mail.wait(subject="written down", timeout=LIMIT_S)
         assert "C: MAIL FROM:<shop@harbour.test>" in sandbox.transcript()
 
     def test_sandboxes_never_meet(self, testbed: Testbed) -> None:
@@ -226,13 +226,13 @@ class KitContract:
             with pytest.raises(smtplib.SMTPRecipientsRefused):
                 deliver(one, "to one")
             deliver(other, "to other")
-            other.mail.wait(subject="to other")
+            other.mail.wait(subject="to other", timeout=LIMIT_S)
             assert one.mail.all() == []
             assert {s["id"] for s in one.sessions()}.isdisjoint(s["id"] for s in other.sessions())
 
     def test_a_reset_empties(self, sandbox: Sandbox, mira: Account) -> None:
         deliver(sandbox, "first", to="mira")
-        sandbox.mail.wait(subject="first")
+        sandbox.mail.wait(subject="first", timeout=LIMIT_S)
         sandbox.files(mira).put("kept.txt", b"no")
         sandbox.reset()
         assert sandbox.mail.all() == []

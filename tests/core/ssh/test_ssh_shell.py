@@ -217,7 +217,7 @@ def test_what_runs_is_closed_when_it_is_cancelled(desk: Desk) -> None:
         before = len(os.listdir("/proc/self/fd"))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert len(os.listdir("/proc/self/fd")) == before - 2
+        assert len(os.listdir("/proc/self/fd")) <= before - 2  # those of earlier tests may go at any moment
 
     asyncio.run(main())
 

@@ -107,7 +107,7 @@ def test_no_loss_and_no_doubles(tmp_path: Path) -> None:
                 check(login, await inbox(yard, login), acknowledged)
 
     try:
-        run(go(), limit_s=120)
+        run(go(), limit_s=600)
     finally:
         processes.stop()
 
