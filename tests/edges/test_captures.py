@@ -102,6 +102,17 @@ def append(message: bytes, *, unasked: bool = False) -> list[tuple[bytes, bytes]
     return [(line + message + b"\r\n", b"a ")] if unasked else [(line, b"+"), (message, b""), (b"\r\n", b"a ")]
 
 
+def letters(count: int) -> list[tuple[bytes, bytes]]:
+    """Messages that differ in size and content, one of them in parts."""
+    texts = [
+        b"Subject: %d\r\nTo: a@b.example\r\n\r\n" % number + b"\xe9 line\r\n" * number for number in range(count - 1)
+    ]
+    texts.append(
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n1 OK (\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>\r\n--x--\r\n"
+    )
+    return [step for text in texts for step in append(text, unasked=True)]
+
+
 SELECT = (b"s SELECT INBOX\r\n", b"s ")
 
 
@@ -132,3 +143,43 @@ def test_a_literal_of_the_clients_that_is_too_large(tmp_path: Path) -> None:
     refused = (b"c CREATE {70000}\r\n", b"c ")
     dropped = (b"c CREATE {70000+}\r\n" + long + b"\r\n", b"c ")
     assert imap(tmp_path, [], refused, dropped, (b"n NOOP\r\n", b"n ")) == (70_000, 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"FETCH 1:* BODY.PEEK[]",
+        b"FETCH 1:* (BODY.PEEK[HEADER] UID RFC822.SIZE)",
+        b"FETCH 1:* (RFC822.HEADER BODY.PEEK[TEXT]<2.30> BODY.PEEK[2.MIME] ENVELOPE)",
+        b"FETCH 30:*,2,5:9,1 (BODYSTRUCTURE BODY BODY.PEEK[1])",
+        b"UID FETCH 3:999 (BODY.PEEK[HEADER.FIELDS (SUBJECT DATE)])",
+        b"UID FETCH *,1:30 (BODY.PEEK[HEADER.FIELDS.NOT (TO)])",
+    ],
+)
+def test_a_fetch_of_many_small_messages(command: bytes, tmp_path: Path) -> None:
+    assert imap(tmp_path, [], *letters(40), SELECT, (b"f " + command + b"\r\n", b"f ")) == (0, 0)
+
+
+def test_messages_that_were_seen_before_or_are_only_examined(tmp_path: Path) -> None:
+    fetch = b"FETCH 1:* RFC822\r\n"
+    examined = (*letters(40), (b"e EXAMINE INBOX\r\n", b"e "), (b"f " + fetch, b"f "))
+    assert imap(tmp_path / "examined", [], *examined) == (0, 0)
+    first = (*letters(40), SELECT, (b"f " + fetch, b"f "))
+    _, unseen = imap(tmp_path / "unseen", [], *first)
+    assert unseen > 1000  # each tells its flags, which may be any
+    assert imap(tmp_path / "seen", [], *first, (b"g " + fetch, b"g "))[1] == unseen
+
+
+@pytest.mark.parametrize("command", [b"FETCH 1:* (FLAGS BODY.PEEK[])", b"FETCH 1:* (INTERNALDATE BODY.PEEK[])"])
+def test_what_is_not_in_a_message_leaves_a_gap(command: bytes, tmp_path: Path) -> None:
+    _, gap = imap(tmp_path, [], *letters(40), SELECT, (b"f " + command + b"\r\n", b"f "))
+    assert gap > 1000
+
+
+def test_messages_that_came_meanwhile_and_some_that_went(tmp_path: Path) -> None:
+    """Sequence numbers are those that the session was told of; once some are expunged, nobody knows any more whose they were."""
+    fetch, noop = b"FETCH 1:* (BODY.PEEK[HEADER])\r\n", (b"n NOOP\r\n", b"n ")
+    steps = (*letters(30), SELECT, *letters(10), noop, (b"f " + fetch, b"f "))
+    assert imap(tmp_path / "came", [], *steps) == (0, 0)
+    delete = ((b"d STORE 2,7 +FLAGS (\\Deleted)\r\n", b"d "), (b"x EXPUNGE\r\n", b"x "))
+    assert imap(tmp_path / "went", [], *steps, *delete, (b"g " + fetch, b"g "))[1] > 1000

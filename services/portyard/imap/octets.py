@@ -2,7 +2,8 @@
 
 Which message a FETCH response means is taken as known where it tells the UID, or where the mailbox has as many messages with the UIDs that
 SELECT announced as it had then: since no UID is ever used twice, they are the same. Those that came later have the UIDs that follow, where
-none of them is missing. What the journal shows of a literal has to fit as well.
+none of them is missing. What the journal shows of a literal has to fit as well. An answer of which the journal has only the beginning and
+the end is known where the messages make one that begins and ends so and is as long.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from typing import Final
 from portyard.commons.journal.export_octets import Piece, end_of
 from portyard.commons.journal.export_stored import Known, Stored
 from portyard.commons.journal.model import JournalEvent
-from portyard.commons.mailstore import mime
-from portyard.commons.mailstore.structure import Span, section, select_fields
+from portyard.imap.answers import OLD_NAMES, content, responses
 from portyard.imap.core.fetch_grammar import parse_attributes
 from portyard.imap.core.lexing import BadSyntax, Cursor, Frame
-from portyard.imap.core.model import BodySection, FetchItem, Section
+from portyard.imap.core.model import BodySection, Section
 
 _FROM_STORE: Final = "from the mail store: {} that the journal has not, or not whole"
 _SELECT: Final = re.compile(r"\S+ (?:SELECT|EXAMINE|CLOSE|UNSELECT)\b", re.IGNORECASE)
@@ -35,14 +35,10 @@ _APPENDED: Final = re.compile(r"\[APPENDUID (\d{1,10}) (\d{1,10})\]", re.IGNOREC
 _ANNOUNCED: Final = re.compile(r"\{(\d{1,12})\}\r\n")
 _COUNTED: Final = re.compile(r"«(\d{1,12}) bytes»(?:\r\n)?")  # a piece of a literal, and the journal's own line end
 _RESPONSE: Final = re.compile(r"(?:^|\r\n)\* (\d{1,10}) FETCH \(", re.IGNORECASE)
+_RESPONSE_OCTETS: Final = re.compile(rb"^\* \d{1,10} FETCH \(", re.MULTILINE)
 _UID: Final = re.compile(r"(?<=[( ])UID (\d{1,10})(?=[ )])", re.IGNORECASE)
 _ITEM: Final = re.compile(r"(BODY\[[^\[\]\r\n]*\]|RFC822(?:\.HEADER|\.TEXT)?)(?:<(\d{1,12})>)? \Z", re.IGNORECASE)
 _MOST: Final = 1_000_000  # messages of a mailbox that are reckoned with
-_OLD_NAMES: Final = {
-    FetchItem.RFC822: Section(),
-    FetchItem.RFC822_HEADER: Section(text="HEADER"),
-    FetchItem.RFC822_TEXT: Section(text="TEXT"),
-}
 
 
 async def known(events: Sequence[JournalEvent], stored: Stored) -> Known:
@@ -183,18 +179,40 @@ class _Fetched:
             self._at = announced.end()
             if not self._literal(await self._stored(before, int(announced[1])), int(announced[1])):
                 return []
+        self._said += _octets(self._text[self._at :]) + (b"\r\n" if self._whole else b"")
+        again = await self._again()
         if not self._filled:
             return []
-        self._said += _octets(self._text[self._at :]) + (b"\r\n" if self._whole else b"")
+        if again:
+            self._said, self._unkept = again, 0
         end = end_of(self._event, self._unkept)
         if self._unkept > len(end):
             self._flush(self._unkept - len(end), "what comes here" if end else "the rest")
         self._said += end
         self._flush(0, "")
         first, *others = self._pieces
-        literals = f"{self._filled} literal{'s' if self._filled > 1 else ''}"
-        note = _FROM_STORE.format(literals)
+        note = _FROM_STORE.format(f"{self._filled} literal{'s' if self._filled > 1 else ''}")
         return [Piece(first.at, True, first.kept, first.more, (note, *first.notes)), *others]
+
+    async def _again(self) -> bytes:
+        """The whole answer, made again from the messages; nothing where it was another one, or may have been."""
+        reader, first, end = self._reader, _RESPONSE_OCTETS.search(self._said), end_of(self._event, self._unkept)
+        if not self._unkept or self._pieces or first is None or not reader.following or reader.mailbox is None:
+            return b""
+        news, begun = self._said[: first.start()], self._said[first.start() :]
+        size, stored, mailbox = len(begun) + self._unkept, reader.stored, reader.mailbox
+        made = await responses(reader.asked, reader.uids, lambda uid: stored.message(mailbox, uid), begun, size)
+        left = size - len(made or b"")
+        if made is None or not 0 < left <= len(end):
+            return b""
+        whole = made + end[-left:]
+        completed = re.fullmatch(
+            rb"(?:\* [^\r\n]*\r\n)*%b OK [^\r\n]*\r\n" % re.escape(_tag(reader.asked)), end[-left:]
+        )
+        if completed is None or not (whole.startswith(begun) and whole.endswith(end)):
+            return b""
+        self._filled = whole.count(b"}\r\n", len(begun)) + 1
+        return news + whole
 
     def _flush(self, more: int, what: str) -> None:
         """End a piece, and have a gap behind it: by itself, so that what is whole is read as such."""
@@ -266,7 +284,7 @@ class _Fetched:
             return None
         octets = await reader.stored.message(reader.mailbox, uid)
         wanted = _section(item[1])
-        found = _content(octets, wanted) if octets is not None and wanted is not None else None
+        found = content(octets, wanted) if octets is not None and wanted is not None else None
         if found is None:
             return None
         start = int(item[2] or 0)
@@ -280,32 +298,11 @@ def _section(name: str) -> Section | None:
         (attribute,) = parse_attributes(Cursor(Frame(name.encode("utf-8", "backslashreplace"))))
     except BadSyntax:
         return None
-    return attribute.section if isinstance(attribute, BodySection) else _OLD_NAMES.get(attribute)
+    return attribute.section if isinstance(attribute, BodySection) else OLD_NAMES.get(attribute)
 
 
-def _content(octets: bytes, wanted: Section) -> bytes | None:
-    """A section's octets (RFC 3501 §6.4.5); None when there is no such part."""
-    if wanted == Section():
-        return octets
-    structure = mime.parse(octets)
-    span: Span | None
-    match wanted.text:
-        case "HEADER" | "TEXT" | "MIME":
-            span = section(structure, wanted.part, wanted.text)
-        case "":
-            span = section(structure, wanted.part)
-        case _:
-            span = section(structure, wanted.part, "HEADER")
-            if span is not None:
-                return _fields(octets[span[0] : span[1]], wanted)
-    return None if span is None else octets[span[0] : span[1]]
-
-
-def _fields(header: bytes, wanted: Section) -> bytes:
-    """The fields as they stand, then the empty line."""
-    fields = mime.header_fields(header)
-    spans = select_fields(fields, wanted.fields, exclude=wanted.text == "HEADER.FIELDS.NOT")
-    return b"".join(header[start:end] for start, end in spans) + header[fields[-1].end if fields else 0 :]
+def _tag(command: str) -> bytes:
+    return _octets(command.partition(" ")[0])
 
 
 def _octets(text: str) -> bytes:
