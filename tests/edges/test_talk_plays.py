@@ -135,6 +135,30 @@ def test_a_client_that_broke_off_is_who_closed(testbed: Testbed) -> None:
     assert seen(testbed, sandbox, resetting, "imap").rstrip().endswith("C: <close>")
 
 
+def broken_off(testbed: Testbed, sandbox: Sandbox, account: Account) -> None:
+    """A literal in whose midst a rule hangs up."""
+    sandbox.imap.hang_up(on="message", where={"octets": ">9"})
+    client = imaplib.IMAP4(sandbox.imap.host, sandbox.imap.port, timeout=LIMIT_S)
+    client.login(account.address, account.password)
+    client.append("INBOX", None, None, LETTER)  # type: ignore[arg-type]
+    client.select()
+    with pytest.raises(imaplib.IMAP4.abort):
+        client.fetch("1", "(BODY.PEEK[])")
+    client.shutdown()
+
+
+def test_an_answer_that_a_rule_broke_off_is_had_again_where_the_rule_is(testbed: Testbed) -> None:
+    first, second = testbed.sandbox(), testbed.sandbox()
+    text = seen(testbed, first, broken_off, "imap")
+    assert text.rstrip().endswith("S: Subject: aga\nS: <closed>")
+    text, ada = text.replace(first.name, second.name), second.account("ada", password="ada-secret")
+    second.imap.hang_up(on="message", where={"octets": ">9"})
+    second.imap.play(text, ada)
+    second.reset()  # of its rules, too
+    with pytest.raises(TalkFailure):
+        second.imap.play(text, ada)
+
+
 def test_a_connection_that_a_rule_cut_was_closed_on_the_servers_side(testbed: Testbed) -> None:
     sandbox = testbed.sandbox()
     ada = sandbox.account("ada", password="ada-secret")
