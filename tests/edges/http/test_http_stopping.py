@@ -14,7 +14,7 @@ from portyard.http.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.hosted import Ruled, ruled_room
 
-SLOW = b"GET /drip?duration=0.3&numbytes=30&delay=0 HTTP/1.1\r\nHost: a\r\n\r\n"
+SLOW = b"GET /drip?duration=2&numbytes=30&delay=0 HTTP/1.1\r\nHost: a\r\n\r\n"
 QUICK = b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n"
 WAIT = b"GET /delay/10 HTTP/1.1\r\nHost: a\r\n\r\n"
 MUCH = 8_000_000  # octets: more than the kernel's buffers and ours take together
