@@ -99,7 +99,7 @@ def test_python(recipe: str, view: View, tmp_path: Path) -> None:
     run(go())
 
 
-TRIES = 4
+TRIES = 12
 LOST_COUNT = 13
 """What curl always ends with where the handshake fails before the 1xx; and now and then where it had no processor until both were there."""
 

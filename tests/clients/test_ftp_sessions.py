@@ -83,7 +83,7 @@ def test_programs(
 
 def test_ftplib_never_resumes(tmp_path: Path) -> None:
     def errand(port: int, context: ssl.SSLContext) -> str:
-        with ftplib.FTP_TLS(context=context, timeout=10) as client:
+        with ftplib.FTP_TLS(context=context, timeout=30) as client:
             client.connect("localhost", port)
             client.login(USER, PASSWORD)
             client.prot_p()

@@ -41,7 +41,7 @@ class Submitter:
 
     def _send(self, subject: str) -> bool:
         try:
-            with smtplib.SMTP("127.0.0.1", self._port, timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", self._port, timeout=30) as client:
                 client.login("bob@portyard.test", "bob-secret")
                 text = f"Subject: {subject}\r\n\r\n" + "cargo " * 200 + "\r\n"
                 client.sendmail("bob@portyard.test", [self._recipient], text)

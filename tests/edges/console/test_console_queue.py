@@ -17,7 +17,7 @@ from tests.support.yard import open_yard, serve
 
 
 def submit(port: int, to: str) -> None:
-    with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.login("alice@portyard.test", "alice-secret")
         client.sendmail(
             "alice@portyard.test", [to], f"From: alice@portyard.test\r\nTo: {to}\r\nSubject: on its way\r\n\r\nx\r\n"
