@@ -43,7 +43,9 @@ class Events:
         if not answer["satisfied"]:
             given = ", ".join(f"{name}={value!r}" for name, value in filters.items())
             wanted = f"{count} event(s) with {given or 'anything'}"
-            raise NothingCameError(wanted, answer["events"], answer["near_misses"], timeout, answer.get("complete", True))
+            raise NothingCameError(
+                wanted, answer["events"], answer["near_misses"], timeout, answer.get("complete", True)
+            )
         return list(answer["events"])
 
     def none(self, *, timeout: float = 1.0, **filters: str) -> None:
