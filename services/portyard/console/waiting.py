@@ -15,9 +15,7 @@ from portyard.console.queries import Boxes, MailQueries, Place
 LOOK_S = 0.02  # between two looks at whether any mailbox moved; what comes is heard of within 50 ms
 NEAR_MISSES = 10  # shown, those with the fewest differences first
 MESSAGES_LIMIT = 10_000  # messages that were there before the wait, the newest, that are looked at
-LOOK_BACK_S = (
-    1.0  # for looking at them, where the time is shorter: who asks what is there doesn't wait for anything to come
-)
+LOOK_BACK_S = 1.0  # for looking at them, where the time is shorter: who asks what is there waits for nothing to come
 SLICE = 200  # messages that are read before it is asked whether enough fit
 
 
