@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -69,6 +70,40 @@ def test_a_login_finds_its_sandbox(engine: str, tmp_path: Path) -> None:
             assert await accounts.find("u1@mail.example") == captured
             assert await accounts.find("a/b@portyard.test") == slashed
             assert await accounts.find("u1") is None
+
+    run(main())
+
+
+def test_a_login_with_magic_words(engine: str, tmp_path: Path) -> None:
+    """Where the account's sandbox has magic on they are no part of the name, unless somebody has that very name."""
+
+    async def main() -> None:
+        async with opened(engine, tmp_path) as stores:
+            accounts, words = stores.accounts, ("u1+451x2@t1.test", "t1/u1+hangup@t1.test", "U1+delay5+430@T1.test")
+            await stores.control_database.write(lambda work: put(work, T1))
+            account = await accounts.create("t1", "u1@t1.test", "pw1")
+            for login in (*words, "alice+451@portyard.test", "alice+451"):
+                assert await accounts.find(login) is None
+            await stores.control_database.write(lambda work: put(work, replace(T1, magic=True)))
+            for login in words:
+                assert await accounts.find(login) == account
+                assert await accounts.verify(login, "pw1") == account
+                assert await accounts.verify(login, "wrong") is None
+            assert await accounts.at("t1").find("u1+451") == account
+            for login in (
+                "u1+tag@t1.test",
+                "u1+451+tag@t1.test",
+                "nobody+451@t1.test",
+                "alice+451@portyard.test",
+                "alice+451",
+            ):
+                assert await accounts.find(login) is None
+            tagged = await accounts.create("t1", "u1+tag@t1.test", "pw2")
+            assert await accounts.find("u1+451+tag@t1.test") == tagged
+            literal = await accounts.create("t1", "u1+451x2@t1.test", "pw3")
+            assert await accounts.find("u1+451x2@t1.test") == literal
+            assert await accounts.verify("u1+451x2@t1.test", "pw1") is None
+            assert await accounts.by_address("t1", "u1+hangup@t1.test") is None
 
     run(main())
 

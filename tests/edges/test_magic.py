@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import asyncssh
 import pytest
 
@@ -48,10 +49,32 @@ def pop3(place: Served, login: str) -> str:
     return "granted"
 
 
+def apop(place: Served, login: str) -> str:
+    client = poplib.POP3("127.0.0.1", place.port("pop3"), timeout=LIMIT_S)
+    try:
+        client.apop(login, PASSWORD)
+    except poplib.error_proto as error:
+        return str(error.args[0])
+    finally:
+        client.close()
+    return "granted"
+
+
 def imap(place: Served, login: str) -> str:
     client = imaplib.IMAP4("127.0.0.1", place.port("imap"), timeout=LIMIT_S)
     try:
         client.login(login, PASSWORD)
+    except imaplib.IMAP4.error as error:
+        return str(error)
+    finally:
+        client.shutdown()
+    return "granted"
+
+
+def imap_plain(place: Served, login: str) -> str:
+    client = imaplib.IMAP4("127.0.0.1", place.port("imap"), timeout=LIMIT_S)
+    try:
+        client.authenticate("PLAIN", lambda _: f"\0{login}\0{PASSWORD}".encode())
     except imaplib.IMAP4.error as error:
         return str(error)
     finally:
@@ -68,6 +91,18 @@ def submission(place: Served, login: str) -> str:
             return f"{error.smtp_code} {error.smtp_error!r}"
         return "granted"
     return "disconnected"
+
+
+def submission_plain(place: Served, login: str) -> str:
+    """As `submission`, by one mechanism alone: smtplib's login tries the next one when one is refused, which spends a count for each."""
+    with smtplib.SMTP("127.0.0.1", place.port("submission"), timeout=LIMIT_S) as client:
+        client.ehlo()
+        client.user, client.password = login, PASSWORD
+        try:
+            client.auth("PLAIN", client.auth_plain)
+        except smtplib.SMTPAuthenticationError as error:
+            return f"{error.smtp_code} {error.smtp_error!r}"
+        return "granted"
 
 
 def mail(place: Served, address: str) -> str:
@@ -111,6 +146,16 @@ def web(place: Served, path: str) -> str:
     finally:
         client.close()
     return "granted" if status == 200 else str(status)
+
+
+def web_file(place: Served, login: str) -> str:
+    async def errand() -> str:
+        url = f"http://127.0.0.1:{place.port('http')}/files/alice/"
+        headers = {"Authorization": aiohttp.encode_basic_auth(login, PASSWORD)}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            return "granted" if response.status == 200 else str(response.status)
+
+    return asyncio.run(errand())
 
 
 def ssh(what: str) -> Callable[[Served, str], str]:
@@ -168,6 +213,46 @@ def test_magic_words(tmp_path: Path, card: Card, errand: Callable[[Served, str],
             assert outcome not in await asyncio.to_thread(errand, place, text)
             await yard.sandboxes.change("default", magic=True)
             assert outcome in await asyncio.to_thread(errand, place, text)
+
+    run(main())
+
+
+LOGINS: list[tuple[Card, Callable[[Served, str], str], str, str]] = [
+    (POP3, pop3, "alice+550x1@portyard.test", "-ERR 550 "),
+    (POP3, apop, "alice+550x1@portyard.test", "-ERR 550 "),
+    (IMAP, imap, "alice+550x1@portyard.test", "550 as the address asks"),
+    (IMAP, imap_plain, "alice+550x1@portyard.test", "550 as the address asks"),
+    (SMTP, submission_plain, "alice+454x1@portyard.test", "454 b'4.0.0 "),
+    (FTP, ftp_login, "alice+430x1", "430 "),
+    (SSH, ssh("login"), "alice+hangup+550x1", "ConnectionLost"),
+]
+
+
+@pytest.mark.parametrize(("card", "errand", "login", "refusal"), LOGINS)
+def test_a_login_fails_once_and_then_succeeds(
+    tmp_path: Path, card: Card, errand: Callable[[Served, str], str], login: str, refusal: str
+) -> None:
+    """The account needn't have the word in its name; without the switch the word is part of a name that nobody has."""
+
+    async def main() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, card) as place:
+            assert await asyncio.to_thread(errand, place, login) != "granted"
+            await yard.sandboxes.change("default", magic=True)
+            assert refusal in await asyncio.to_thread(errand, place, login)
+            assert await asyncio.to_thread(errand, place, login) == "granted"
+            await yard.accounts.create("default", login if "@" in login else f"{login}@portyard.test", "another")
+            assert await asyncio.to_thread(errand, place, login) != "granted"
+
+    run(main())
+
+
+def test_the_web_hears_words_in_paths_alone_yet_knows_whose_a_login_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_yard(tmp_path) as yard, serve(yard, HTTP) as place:
+            assert await asyncio.to_thread(web_file, place, "alice+503x1@portyard.test") == "401"
+            await yard.sandboxes.change("default", magic=True)
+            assert await asyncio.to_thread(web_file, place, "alice+503x1@portyard.test") == "granted"
+            assert await asyncio.to_thread(web_file, place, "alice+tag@portyard.test") == "401"
 
     run(main())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portyard.commons.scenario.actions import Action, Delay, HangUp, Refuse, Reset, Silence
-from portyard.commons.scenario.magic import parse_magic
+from portyard.commons.scenario.magic import parse_magic, without_magic
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,24 @@ def test_what_is_magic(text: str, actions: list[Action], times: int | None) -> N
 )
 def test_what_is_none(text: str) -> None:
     assert parse_magic(text, "a.b") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("", ""),
+        ("alice", "alice"),
+        ("alice+451x2", "alice"),
+        ("alice+HANGUP@x.test", "alice@x.test"),
+        ("alice+delay2+451x3@x.test", "alice@x.test"),
+        ("alice+451+tag+delay200ms@x.test", "alice+tag@x.test"),
+        ("alice+tag@x.test", "alice+tag@x.test"),
+        ("alice+5500@x+550.test", "alice+5500@x+550.test"),
+        ("t1/alice+550@x.test", "t1/alice@x.test"),
+        ("a+451/b+550@x.test", "a+451/b@x.test"),
+        ("+451@x.test", "@x.test"),
+    ],
+)
+def test_a_name_without_its_words(text: str, plain: str) -> None:
+    assert without_magic(text) == plain
+    assert without_magic(plain) == plain or "/" in plain

@@ -51,7 +51,8 @@ class Accounts(Protocol):
     async def find(self, login: str) -> Account | None:
         """The account that a login name means: an address, `<sandbox>/<address>`, or a bare local part of `default`'s first domain.
 
-        Local parts and domains compare without case.
+        Local parts and domains compare without case. Where nobody has the name, it means the account that has it without its magic words,
+        if the switch of that account's sandbox is on: who logs in again by a name that was refused for its word gets in.
         """
 
     async def verify(self, login: str, password: str) -> Account | None:

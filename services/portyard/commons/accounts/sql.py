@@ -13,6 +13,7 @@ import secrets
 from portyard.commons.accounts.model import Account, AccountTakenError, ResetSinceError
 from portyard.commons.database.engine import Database, Row, Transaction
 from portyard.commons.sandbox.model import DEFAULT, NoSuchSandboxError, Sandboxes
+from portyard.commons.scenario.magic import without_magic
 from portyard.commons.settings import Settings
 
 COUNTER = "accounts"
@@ -55,6 +56,15 @@ class SqlAccounts:
 
     async def find(self, login: str) -> Account | None:
         """See `Accounts.find`."""
+        found = await self._named(login)
+        if found is not None or (plain := without_magic(login)) == login:
+            return found
+        meant = await self._named(plain)
+        sandbox = await self._sandboxes.get(meant.sandbox) if meant is not None else None
+        return meant if sandbox is not None and sandbox.magic else None
+
+    async def _named(self, login: str) -> Account | None:
+        """The account of that very name."""
         if "@" not in login:
             home = await self._sandboxes.get(self._home)
             return await self.by_address(home.name, f"{login}@{home.domains[0]}") if home and home.domains else None

@@ -61,16 +61,29 @@ def parse_magic(text: str, on: str) -> Magic | None:
     return Magic(words, Rule(on=on, name=words, times=times, then=delays + refusals + tuple(finals[:1])))
 
 
+def without_magic(text: str) -> str:
+    """An address or name as it is without the words that `parse_magic` finds in it; what is no magic word stays, other subaddresses too."""
+    if "+" not in text:
+        return text
+    kept, end = [], 0
+    for word in _words_of(text):
+        kept.append(text[end : word.start()])
+        end = word.end()
+    return "".join(kept) + text[end:]
+
+
 _FINAL = (HangUp, Silence, Reset)
 
 
 def _words_of(text: str) -> list[re.Match[str]]:
     # A path may hold @ anywhere; of an address what follows the last one is the domain (RFC 5321 §4.1.2)
-    local = text.rpartition("@")[0] if "@" in text and not text.startswith("/") else text
-    for part in reversed(local.split("/")):
-        words = list(_WORD.finditer(part))
+    end = text.rindex("@") if "@" in text and not text.startswith("/") else len(text)
+    while end > 0:
+        start = text.rfind("/", 0, end) + 1
+        words = list(_WORD.finditer(text, start, end))
         if words:
             return words
+        end = start - 1
     return []
 
 
