@@ -30,6 +30,7 @@ from portyard.pop3.card import CARD as POP3
 from portyard.smtp.card import CARD as SMTP
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
+from tests.support.mail_chain import arrived, chain, submit
 from tests.support.talks import PASSWORD
 from tests.support.yard import Served, open_yard, serve
 
@@ -242,6 +243,19 @@ def test_a_login_fails_once_and_then_succeeds(
             assert await asyncio.to_thread(errand, place, login) == "granted"
             await yard.accounts.create("default", login if "@" in login else f"{login}@portyard.test", "another")
             assert await asyncio.to_thread(errand, place, login) != "granted"
+
+    run(main())
+
+
+def test_a_recipient_is_refused_once_and_then_the_mail_arrives(tmp_path: Path) -> None:
+    """At the account without the words, where none is made for strangers."""
+
+    async def main() -> None:
+        async with chain(tmp_path, magic=True, capture="own") as served:
+            with pytest.raises(smtplib.SMTPRecipientsRefused, match="451"):
+                await asyncio.to_thread(submit, served, ["bob+451x1@portyard.test"])
+            assert not await asyncio.to_thread(submit, served, ["bob+451x1@portyard.test"])
+            assert len(await arrived(served.yard, "bob@portyard.test", 1)) == 1
 
     run(main())
 
