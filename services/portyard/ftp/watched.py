@@ -12,16 +12,18 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from portyard.commons.scenario.actions import Action, Corrupt, CutAfter, HalfClose, Reset
-from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.actions import Action, Bandwidth, Corrupt, CutAfter, HalfClose, Latency, Reset, Slice
+from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.unready import tell_unready
 from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.relay import Relay
+from portyard.commons.wire.units import Fault
 from portyard.ftp.data import CHUNK, PlainData
 
 PIECE = 4096  # octets that are sent or read between two questions
 UNASKED = 1 << 62
 _ONE_WAY = (CutAfter, Reset, HalfClose, Corrupt)
+_STEADY = (Latency, Bandwidth, Slice)  # they do the same to every octet, for good
 
 
 class WatchedData(PlainData):
@@ -41,6 +43,10 @@ class WatchedData(PlainData):
         self._opened = False
         self._completed = False
         self._permitted = 0
+        self._steady = False  # whether such a fault is on what the client sends
+        self._passing: set[Fault] = set()  # the others there: each strikes once, and then may be asked for again
+        self._asked = 0  # octets that an upload's relay has leave to carry
+        self._foreseen: Verdict | None = None  # what ends an upload as soon as those have arrived
         self._early: list[Action] = []  # faults from before it was known which way the data goes
         super().__init__(sock, cmd_channel)
 
@@ -154,13 +160,48 @@ class WatchedData(PlainData):
         self._permitted = UNASKED
         if "data" in self._phases:
             self._permitted = PIECE
-            if not await self.judge("data", **self._fields()):
+            if not await self._judge_piece():
                 return
         if self._permitted == UNASKED or self.tls_requested or self.relay is None:
             self._let_up()
         else:
-            self.relay.admit(PIECE)  # so that a fault at the next piece meets all that follows
+            self._asked = self.tot_bytes_received
+            self._admit(self.relay)
         self.release()
+
+    async def _judge_piece(self) -> bool:
+        verdict, self._foreseen = self._foreseen, None
+        return await self.judge("data", **self._fields()) if verdict is None else self._obey(verdict)
+
+    def _admit(self, relay: Relay) -> None:
+        """Let one more piece come, and no octet behind it, so that a fault at the next piece meets all that follows.
+
+        Where each octet is on its way for long, the next piece is asked about when this one has set out: were it asked about when this
+        one has arrived, the line would carry one piece at a time. Before a fault that is still to strike nobody looks ahead.
+        """
+        self._asked += PIECE
+        if self._steady and not any(relay.has(fault, "up") for fault in self._passing):
+            self._permitted = UNASKED
+            relay.admit(PIECE, self._set_out)
+        else:
+            self._permitted = self._asked - self.tot_bytes_received
+            relay.admit(PIECE)
+
+    def _set_out(self) -> None:
+        if not (self._closed or self._holds):
+            self.cmd_channel.room.yard.spawn(self._foresee())
+
+    async def _foresee(self) -> None:
+        """Ask about the piece that comes from the client next."""
+        verdict = await self.cmd_channel.judged("data", **{**self._fields(), "octets": self._asked})
+        if self._closed or self._holds or self.relay is None:
+            return
+        if verdict is not None and _is_last(verdict):
+            self._foreseen = verdict
+            self._permitted = self._asked - self.tot_bytes_received
+            self.ioloop._call(self, self.handle_read_event)
+        elif verdict is None or self._obey(verdict):
+            self._admit(self.relay)
 
     def _let_up(self) -> None:
         """What rules have to say is known: the relay holds the client's octets no longer."""
@@ -175,12 +216,21 @@ class WatchedData(PlainData):
             faults: What is armed on it already.
         """
         self.relay = relay
+        self._learn(faults)
         self._early += _one_way(faults)
 
-    @staticmethod
-    def _arm(relay: Relay, faults: Iterable[Action]) -> None:
+    def _arm(self, relay: Relay, faults: Iterable[Action]) -> None:
+        self._learn(faults)
         for direction, fault in faults_of(faults):
             relay.arm(fault, direction)
+
+    def _learn(self, faults: Iterable[Action]) -> None:
+        for action in faults:
+            up = [fault for direction, fault in faults_of((action,)) if direction == "up"]
+            if isinstance(action, _STEADY) or (isinstance(action, Corrupt) and action.chance):
+                self._steady = self._steady or bool(up)
+            else:
+                self._passing.update(up)
 
     def _fields(self) -> dict[str, Scalar]:
         return {
@@ -195,8 +245,9 @@ class WatchedData(PlainData):
         verdict = await self.cmd_channel.judged(verb, **fields)
         if self._closed:
             return False
-        if verdict is None:
-            return True
+        return verdict is None or self._obey(verdict)
+
+    def _obey(self, verdict: Verdict) -> bool:
         if self.relay is None:
             tell_unready(self.cmd_channel.pen, verdict.faults)
         elif self._initialized:
@@ -213,7 +264,7 @@ class WatchedData(PlainData):
             self.cmd_channel.hang_up()
         elif verdict.silence:
             self.cmd_channel.hush()
-        return not (verdict.refuse is not None or verdict.hang_up or verdict.silence)
+        return not _is_last(verdict)
 
     # What the control connection wants
 
@@ -236,6 +287,10 @@ class WatchedData(PlainData):
         self.transfer_finished = False
         self._resp = ()
         self.close()
+
+
+def _is_last(verdict: Verdict) -> bool:
+    return bool(verdict.refuse is not None or verdict.hang_up or verdict.silence)
 
 
 def _follow_upload(faults: Iterable[Action]) -> list[Action]:

@@ -81,10 +81,15 @@ class Relay:
         """Carry nothing more up until `let_up`, but what `admit` and `admit_record` let pass."""
         self._up.hold()
 
-    def admit(self, octets: int) -> None:
-        """Carry so many octets more up, where that is held."""
+    def admit(self, octets: int, taken: Callable[[], None] | None = None) -> None:
+        """Carry so many octets more up, where that is held.
+
+        Args:
+            octets: How many.
+            taken: Called when they were read from the client, though faults may keep them from the room for long.
+        """
         if self._up.intake is not None:
-            self._up.intake.admit(octets)
+            self._up.intake.admit(octets, taken)
             self._up.mind_intake()
 
     def admit_record(self) -> None:
@@ -118,6 +123,10 @@ class Relay:
         """
         for direction, fault in faults_of(actions):
             self.arm(fault, direction)
+
+    def has(self, fault: Fault, direction: Direction) -> bool:
+        """Whether such a fault is at work there, or still to strike."""
+        return (self._up if direction == "up" else self._down).has(fault)
 
     def carried(self, direction: Direction) -> int:
         """Octets that were passed on so far."""

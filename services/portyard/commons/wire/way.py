@@ -115,7 +115,7 @@ class Way:
 
         Does nothing where it is at work already: a rule may ask for it at each command of a connection.
         """
-        if self.over or self._closed or self._chain.has(fault, self._loop.time()):
+        if self.over or self._closed or self.has(fault):
             return
         for _ in range(UNITS_A_TURN):
             if not self._reading or self._full or not self._read_once():
@@ -126,6 +126,10 @@ class Way:
         self._chain = self._chain.and_then(fault, rng, now)
         self._queue.append(self._chain.begin(now))
         self._send_due()
+
+    def has(self, fault: Fault) -> bool:
+        """Whether it is at work, or still to strike."""
+        return self._chain.has(fault, self._loop.time())
 
     def flush(self) -> None:
         """Send now what would have been sent in time, as far as the target takes it."""
@@ -228,6 +232,8 @@ class Way:
             self._mind_reading()
         if not self.over:
             self._take(self._scratch[:size])
+        if self.intake is not None and not self.over:
+            self.intake.tell()
         return not self._closed
 
     def _readable_octets(self) -> int:
