@@ -37,6 +37,7 @@ T = TypeVar("T")
 MOST_RULES = 10_000  # of one text: more is a mistake
 MOST_STEPS = 1_000
 NAME_LIMIT = 200  # characters
+_NO_ID_NO_MAGIC = "a name that is neither a number nor begins with +"
 _ON = re.compile(r"[a-z0-9_*-]{1,64}\.[a-z0-9_*-]{1,64}", re.ASCII)
 _FIELD = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _KEYS = ("on", "then", "name", "where", "times", "skip", "every", "chance", "per")
@@ -196,8 +197,10 @@ def _on(value: object, key: str) -> str:
 def _name(value: object, key: str) -> str:
     if not isinstance(value, str) or len(value) > NAME_LIMIT or not value.isprintable():
         raise RuleError(key, value, f"at most {NAME_LIMIT} printable characters", "no name")
-    if value.isdecimal() or value.startswith("+"):
-        raise RuleError(key, value, "a name that is neither a number nor begins with +", "this may be mistaken")
+    if value.isdecimal():  # a rule is asked for by its id or its name
+        raise RuleError(key, value, _NO_ID_NO_MAGIC, "this may be mistaken for a rule's id")
+    if value.startswith("+"):  # so the journal calls what did a magic address's fault
+        raise RuleError(key, value, _NO_ID_NO_MAGIC, "this may be mistaken for a magic address's word")
     if value in (".", ".."):  # RFC 3986 §5.2.4: a client would ask for the path above, and delete it
         raise RuleError(key, value, "any other name", "a path can't end in this")
     return value
