@@ -12,9 +12,9 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from portyard.commons.locks import Lock, Locks
 from portyard.commons.sandbox.model import Sandboxes
@@ -31,6 +31,8 @@ TICK_S: Final = 0.05
 """Seconds after which another process' commit and the clocks are looked at: memory reads."""
 TIDY_S: Final = 60.0
 """Seconds between two rounds of forgetting what can't come again."""
+AGAIN_S: Final = 1.0
+"""Seconds after which a spool that failed, on a full disk say, is asked again."""
 PAGE: Final = 256
 """Recipients read from the spool at once."""
 GONE: Final = "its octets are gone"
@@ -44,6 +46,8 @@ GIVE_UP_S: Final = 4 * 86400.0
 """Seconds after which nothing is tried again even where a clock that was moved on left tries of the schedule over."""
 
 _logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Relay:
         """Relay until cancelled."""
         lock = await self._lead()
         try:
-            await spool.recover()
+            while not await self._tried(_done(spool.recover()), otherwise=False):
+                pass
             self.backlog.leading = True
             await self._relay(spool)
         finally:
@@ -121,12 +126,21 @@ class Relay:
             self._start_ready(spool)
             if loop.time() - read_at >= TICK_S and (more or spool.generation != seen or self._turn_came()):
                 read_at, seen = loop.time(), spool.generation
-                more = await self._read(spool)
+                more = await self._tried(self._read(spool), otherwise=True)
                 self._start_ready(spool)
             if loop.time() >= tidy_at:
                 tidy_at = loop.time() + TIDY_S
-                await self._tidy(spool)
+                await self._tried(self._tidy(spool), otherwise=None)
             await self._rest()
+
+    async def _tried(self, work: Awaitable[T], *, otherwise: T) -> T:
+        """What comes of asking the spool. Where it fails the relay lives on: else mail that was acknowledged would wait for a restart."""
+        try:
+            return await work
+        except Exception:
+            _logger.exception("%s: the spool failed; it is asked again", self._plan.hop)
+            await asyncio.sleep(AGAIN_S)
+            return otherwise
 
     async def _tidy(self, spool: SqlSpool) -> None:
         await spool.forget()
@@ -291,3 +305,8 @@ class Relay:
                 return Verdict(entry.mailbox, State.QUEUED, attempts, due, answer.text)
         _logger.info("%s: %s failed: %s", self._plan.hop, entry.id, answer.text)
         return Verdict(entry.mailbox, State.FAILED, attempts, reason=answer.text)
+
+
+async def _done(work: Awaitable[None]) -> bool:
+    await work
+    return True

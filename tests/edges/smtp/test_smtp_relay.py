@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portyard.commons.database.engine import StorageFullError
 from portyard.commons.directory import Endpoint
 from portyard.commons.locks import Locks
 from portyard.commons.opening import open_yard as open_real_yard
 from portyard.commons.sandbox.sql import put
 from portyard.commons.yard import Yard
+from portyard.smtp import relay as relaying
 from portyard.smtp.backlog import HOLD_S, Backlog
 from portyard.smtp.core.model import Mailbox, PeerError, Recipient, reply
 from portyard.smtp.core.stores import Arrival
@@ -328,6 +331,34 @@ def test_what_the_last_process_had_in_hand_is_taken_up(tmp_path: Path) -> None:
         async with server.listen() as courier.fixed, hop_of(tmp_path, courier) as hop:
             assert await settled(hop.yard) == []
             assert [recipients for recipients, _ in server.taken] == [("RCPT TO:<bob@b.test>", "RCPT TO:<eve@b.test>")]
+
+    run(go())
+
+
+@pytest.mark.parametrize("what", ["recover", "turns", "forget"])
+def test_a_spool_that_fails_for_a_while_strands_nothing(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Callable[[SqlSpool], Coroutine[Any, Any, object]] = getattr(SqlSpool, what)
+    failures = iter((StorageFullError("no room to write"), StorageFullError("no room to write")))
+    failed = asyncio.Event()
+
+    async def failing(spool: SqlSpool) -> object:
+        if (failure := next(failures, None)) is not None:
+            failed.set()
+            raise failure
+        return await asked(spool)
+
+    monkeypatch.setattr(relaying, "AGAIN_S", 0.001)
+    monkeypatch.setattr(SqlSpool, what, failing)
+
+    async def go() -> None:
+        server = PlayedServer()
+        async with server.listen() as destination, hop_of(tmp_path, FixedCourier(destination)) as hop:
+            await failed.wait()
+            await hop.commit("one")
+            assert await settled(hop.yard) == []
+            assert len(server.taken) == 1
 
     run(go())
 
