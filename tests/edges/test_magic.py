@@ -6,6 +6,7 @@ On by a switch of each sandbox, off until it is switched on.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ftplib
 import http.client
@@ -59,6 +60,16 @@ def apop(place: Served, login: str) -> str:
     finally:
         client.close()
     return "granted"
+
+
+def sasl(place: Served, login: str) -> str:
+    """As `pop3`, by AUTH (RFC 5034), which poplib hasn't."""
+    initial = base64.b64encode(f"\0{login}\0{PASSWORD}".encode())
+    with socket.create_connection(("127.0.0.1", place.port("pop3")), LIMIT_S) as client, client.makefile("rb") as said:
+        said.readline()
+        client.sendall(b"AUTH PLAIN " + initial + b"\r\n")
+        answer = said.readline().decode()
+    return "granted" if answer.startswith("+OK") else answer
 
 
 def imap(place: Served, login: str) -> str:
@@ -189,6 +200,7 @@ def ssh(what: str) -> Callable[[Served, str], str]:
 CASES: list[tuple[Card, Callable[[Served, str], str], str, str]] = [
     (POP3, pop3, "alice+550@portyard.test", "-ERR 550 "),
     (POP3, pop3, "alice+hangup@portyard.test", "-ERR EOF"),
+    (POP3, sasl, "alice+550@portyard.test", "-ERR 550 "),
     (IMAP, imap, "alice+550@portyard.test", "550 as the address asks"),
     (IMAP, imap, "alice+hangup@portyard.test", "EOF"),
     (SMTP, submission, "alice+454@portyard.test", "454 b'4.0.0 "),
@@ -221,6 +233,7 @@ def test_magic_words(tmp_path: Path, card: Card, errand: Callable[[Served, str],
 LOGINS: list[tuple[Card, Callable[[Served, str], str], str, str]] = [
     (POP3, pop3, "alice+550x1@portyard.test", "-ERR 550 "),
     (POP3, apop, "alice+550x1@portyard.test", "-ERR 550 "),
+    (POP3, sasl, "alice+550x1@portyard.test", "-ERR 550 "),
     (IMAP, imap, "alice+550x1@portyard.test", "550 as the address asks"),
     (IMAP, imap_plain, "alice+550x1@portyard.test", "550 as the address asks"),
     (SMTP, submission_plain, "alice+454x1@portyard.test", "454 b'4.0.0 "),

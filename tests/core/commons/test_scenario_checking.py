@@ -24,6 +24,7 @@ MAIL = Vocabulary(
     {
         "connect": Verb("A connection comes.", actions=CONNECT | {"persona"}),
         "tls": HANDSHAKE,
+        "auth": Verb("A name is claimed.", {"login": Field("The name.")}, ANSWERS),
         "rcpt": Verb(
             "A recipient is named.",
             {
@@ -38,6 +39,7 @@ MAIL = Vocabulary(
     },
     roles=("msa", "mta"),
     anonymous=frozenset({"mta"}),
+    before_login=frozenset({"auth"}),
 )
 WEB = Vocabulary(
     "web",
@@ -62,7 +64,7 @@ ROOMS = by_room([MAIL, WEB])
         ("mail.connect", {"account": ["*@x.test", "/^$/"]}, {"reset": True}, {("mail", "connect")}),
         ("mail.tls", {"server_name": "*.x?.test"}, {"tls": "wrong_host"}, {("mail", "tls")}),
         ("*.connect", {}, {"reset": True}, {("mail", "connect"), ("web", "connect")}),
-        ("mail.*", {}, {"refuse": "550"}, {("mail", "rcpt")}),
+        ("mail.*", {}, {"refuse": "550"}, {("mail", "auth"), ("mail", "rcpt")}),
         ("*", {"path": "/a/*"}, {"respond": {"status": 404}}, {("web", "request")}),
         ("w*.re*", {"path": "/^x/"}, {"refuse": 404}, {("web", "request")}),
         ("mail.connect", {"peer": "127.*", "port": "smtp*"}, {"tls": "wrong-host"}, {("mail", "connect")}),
@@ -112,6 +114,8 @@ def test_what_may_be_an_address(peer: str) -> None:
         ("mail.rcpt", {"size": ">999.5 <1000"}, {"refuse": "x"}, "where.size", "no value lies there"),
         ("mail.rcpt", {"account": "*@x.test", "role": "mta"}, {"refuse": "x"}, "where.account", "nobody has logged in"),
         ("mail.connect", {"account": "*@x.test"}, {"reset": True}, "where.account", "nobody has logged in"),
+        ("mail.auth", {"account": "*@x.test"}, {"refuse": "x"}, "where.account", "nobody has logged in"),
+        ("web.request", {"path": "/api/i"}, {"refuse": 404}, "where.path", "a path, or an expression"),
         (
             "mail.tls",
             {"server_name": "mail x"},

@@ -98,5 +98,8 @@ def test_numbers_and_paths_in_text() -> None:
     assert parse_range("5") is None
     assert is_ambiguous_path("/api/")
     assert is_ambiguous_path("/api/v1/")
+    assert is_ambiguous_path("/api/i")  # a file of this name, or whatever holds "api"
     assert not is_ambiguous_path("/^api/")
     assert not is_ambiguous_path("/api")
+    assert not is_ambiguous_path("/i")
+    assert not is_ambiguous_path("/^api/i")

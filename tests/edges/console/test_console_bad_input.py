@@ -84,6 +84,11 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "pop3.stat", "then": HANG, "chance": 0}, "chance", "> 0"),
     ({"on": "pop3.greeting", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
     ({"on": "dns.query", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "imap.login", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "http.request", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "websocket.message", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "ssh.auth", "then": HANG, "where": {"account": "u1@*"}}, "where.account", "nobody has logged in"),
+    ({"on": "http.request", "then": HANG, "where": {"path": "/api/i"}}, "where.path", "a path, or an expression"),
     (
         {"on": "smtp.rcpt", "then": HANG, "times": 1, "per": "account", "where": {"role": ["mta", "mda"]}},
         "per",

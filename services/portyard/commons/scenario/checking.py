@@ -81,12 +81,15 @@ def _check_account(rule: Rule, vocabularies: Mapping[str, Vocabulary], found: It
     if not any(_has_accounts(rule, vocabularies[room], verb) for room, verb in found):
         where = f"{key}.where.account" if key else "where.account"
         reason = f"this can't match: at {rule.on} nobody has logged in"
-        raise RuleError(where, _shown(patterns), "verbs and roles at which somebody has, or /^$/ for nobody", reason)
+        claimed = any("login" in vocabularies[room].verbs[verb].fields for room, verb in found)
+        allowed = "verbs and roles at which somebody has, or /^$/ for nobody"
+        allowed = f"login, for who claims to be somebody; {allowed}" if claimed else allowed
+        raise RuleError(where, _shown(patterns), allowed, reason)
 
 
 def _has_accounts(rule: Rule, vocabulary: Vocabulary, verb: str) -> bool:
     """Whether somebody may have logged in where the rule is asked."""
-    if verb in NOBODY_YET:
+    if verb in NOBODY_YET or verb in vocabulary.before_login:
         return False
     roles = [role for role in vocabulary.roles or (vocabulary.room,) if role not in vocabulary.anonymous]
     patterns = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
@@ -265,8 +268,8 @@ def _check_text(written: Scalar, pattern: Pattern, field: Field, key: str, place
     if not isinstance(pattern, Glob) and isinstance(pattern, Range | Flag):
         raise RuleError(key, written, "a glob or /regex/", "this field is text")
     if field.kind is FieldKind.PATH and isinstance(written, str) and is_ambiguous_path(written):
-        inner = written.strip("/").replace("/", "\\/")
-        allowed = f"/^\\/{inner}\\/$/ for this path alone, {written}* for all below, or another expression"
+        alone = written.replace("/", r"\/")
+        allowed = f"/^{alone}$/ for this path alone, {written}* for all below, or another expression"
         raise RuleError(key, written, allowed, "a path, or an expression between slashes?")
     if field.kind is FieldKind.PATH and isinstance(pattern, Glob) and pattern.text[0] not in "/*?":
         reason = f"this can't match: a path of {place} begins with /"

@@ -19,7 +19,7 @@ _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 _BOUND = re.compile(rf"\s*(<=|>=|<|>|=)\s*({_NUMBER})(?=\s|$)", re.ASCII)
 _PLAIN_NUMBER = re.compile(_NUMBER, re.ASCII)
 _REGEX = re.compile(r"/(.+)/(i?)", re.DOTALL)
-_NO_META = re.compile(r"/[\w/.~-]+/")
+_NO_META = re.compile(r"/[\w/.~-]+/i?")
 
 
 class Shape(Enum):

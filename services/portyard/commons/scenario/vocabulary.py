@@ -104,6 +104,7 @@ class Vocabulary:
         respond: The parts of `respond` that it knows ("status", "headers", "body", "stderr").
         statuses: The least and the greatest status of `respond`.
         anonymous: The roles at which nobody logs in.
+        before_login: The verbs that come before anybody has logged in, besides NOBODY_YET.
         ports: The names of its listeners, where they are known: by whoever holds a rule against them.
     """
 
@@ -113,6 +114,7 @@ class Vocabulary:
     respond: frozenset[str] = frozenset({"body"})
     statuses: tuple[int, int] = (100, 999)
     anonymous: frozenset[str] = frozenset()
+    before_login: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ()
 
     def fields_of(self, verb: str) -> dict[str, Field]:
@@ -143,7 +145,7 @@ HOST = Form(
 """A host's name, or a glob of some; without brackets and port."""
 
 NOBODY_YET = frozenset({"connect", "greeting"})
-"""The verbs at which nobody has logged in."""
+"""The verbs at which nobody has logged in, in any room."""
 
 COMMON: Mapping[str, Field] = {
     "role": Field("The service's role."),

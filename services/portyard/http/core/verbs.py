@@ -10,6 +10,7 @@ _TOO_LATE = dict.fromkeys(("refuse", "say", "respond", "script"), _GONE)
 
 VOCABULARY = Vocabulary(
     room="http",
+    before_login=frozenset({"tls", "request"}),  # a request's credentials are checked when it is dealt with
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT),
         "tls": HANDSHAKE,

@@ -67,6 +67,7 @@ def _midst(summary: str, fields: dict[str, Field], why: str) -> Verb:
 
 VOCABULARY = Vocabulary(
     room="imap",
+    before_login=frozenset({"tls", "starttls", "challenge", "authenticate", "login"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": Verb("The server is about to greet.", {}, COMMAND, forms=_GREETING),

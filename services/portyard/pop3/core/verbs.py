@@ -37,6 +37,7 @@ _verb = partial(command, forms=_FORMS)
 
 VOCABULARY = Vocabulary(
     room="pop3",
+    before_login=frozenset({"tls", "stls", "user", "pass", "apop", "auth"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),
@@ -44,7 +45,9 @@ VOCABULARY = Vocabulary(
         "user": _verb("USER", _LOGIN, magic="login"),
         "pass": _verb("PASS"),
         "apop": _verb("APOP", _LOGIN, magic="login"),
-        "auth": _verb("AUTH, once it is known who is claimed.", {"mechanism": Field("In capitals."), **_LOGIN}),
+        "auth": _verb(
+            "AUTH, once it is known who is claimed.", {"mechanism": Field("In capitals."), **_LOGIN}, magic="login"
+        ),
         "capa": _verb("CAPA"),
         "stls": _verb("STLS"),
         "stat": _verb("STAT"),

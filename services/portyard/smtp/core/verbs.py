@@ -48,6 +48,7 @@ VOCABULARY = Vocabulary(
     room="smtp",
     roles=("msa", "mta", "mda"),
     anonymous=frozenset({"mta", "mda"}),
+    before_login=frozenset({"challenge", "auth"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),

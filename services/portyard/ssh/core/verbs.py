@@ -77,6 +77,7 @@ def _sftp(summary: str, magic: str | None = None, **fields: Field) -> Verb:
 
 VOCABULARY = Vocabulary(
     room="ssh",
+    before_login=frozenset({"kex", "auth", "prompt"}),
     verbs={
         "connect": Verb(
             "A connection was accepted.", {}, (CONNECT - {"tls"}) | PERSONA, why_not={"tls": "SSH has no TLS"}

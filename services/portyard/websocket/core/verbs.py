@@ -43,6 +43,7 @@ _NO_SOCKET = dict.fromkeys(
 
 VOCABULARY = Vocabulary(
     room="websocket",
+    anonymous=frozenset({"websocket"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT),
         "tls": HANDSHAKE,
