@@ -1,4 +1,8 @@
-"""Exclusive locks that every process of the testbed respects and that die with their holder."""
+"""Exclusive locks that every process of the testbed respects and that die with their holder.
+
+A lock's file goes with it, so that names that never come again (each reset gives accounts other numbers) leave nothing behind.
+Invariant: a file is removed only by whoever holds its lock.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,15 @@ from pathlib import Path
 class Lock:
     """A lock that is held until `release`."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
+        self._path = path
 
     def release(self) -> None:
         """Let go; a second call does nothing."""
         if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # the state directory may be gone
+                self._path.unlink()
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -34,12 +41,17 @@ class Locks:
 
     def take(self, name: str) -> Lock | None:
         """The lock, or None while somebody else holds it. Never waits."""
-        descriptor = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Lock(descriptor)
-        os.close(descriptor)
-        return None
+        path = self._folder / name
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            if os.fstat(descriptor).st_nlink:
+                return Lock(descriptor, path)
+            os.close(descriptor)  # it was removed before it was ours
 
 
 def is_held(path: Path) -> bool:
