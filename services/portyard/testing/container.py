@@ -16,7 +16,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -255,7 +255,7 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         client = self.get_docker_client()
         if client.get_connection_mode() == ConnectionMode.gateway_ip:  # the test runs in a container, beside the engine
             name = self._network.name if self._network is not None else str(self._kwargs.get("network", "bridge"))
-            return str(client.client.networks.get(name).attrs["IPAM"]["Config"][0]["Gateway"])
+            return gateway_of(client.client.networks.get(name).attrs["IPAM"]["Config"])
         return socket.gethostbyname(client.host())
 
     # What is asked of it while it runs
@@ -311,6 +311,24 @@ def _written(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={each}" for key, each in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def gateway_of(pools: Sequence[Mapping[str, str]]) -> str:
+    """The address of a network's gateway, of its IPv4 pool: PASV has no room for IPv6's (RFC 959 §5.3.2).
+
+    An engine tells none of its default bridge until it starts a second time; there it is the pool's first address.
+
+    Args:
+        pools: What the engine tells of the network's addresses (`IPAM.Config`).
+
+    Raises:
+        OSError: The network has no IPv4 addresses.
+    """
+    for pool in pools:
+        network = ipaddress.ip_network(pool["Subnet"], strict=False)
+        if network.version == 4:
+            return pool.get("Gateway") or str(network[1])
+    raise OSError("the network has no IPv4 addresses, and the testbed's ports are published on one")
 
 
 def free_block(count: int, address: str = LOOPBACK) -> range:
