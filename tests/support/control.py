@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 
 
@@ -57,21 +55,9 @@ class Console:
         self.ask(f"sandboxes/{self.sandbox}/accounts", method="POST", body={"name": name, "password": password})
 
     def only(self, passwords: dict[str, str]) -> None:
-        """These accounts with nothing in them, and no others."""
+        """These accounts with nothing in them, and no others; mail that is still on its way from an earlier test is dropped."""
+        self.ask(f"sandboxes/{self.sandbox}/reset", method="POST")
         for account in self.get("accounts"):
             self.ask(f"sandboxes/{self.sandbox}/accounts/{quote(account['address'])}", method="DELETE")
         for name, password in passwords.items():
-            self._make(name, password)
-
-    def _make(self, name: str, password: str) -> None:
-        """An account; one that late mail of an earlier test has just captured gives way to it."""
-        path = f"sandboxes/{self.sandbox}/accounts"
-        for left in reversed(range(5)):
-            try:
-                self.ask(path, method="POST", body={"name": name, "password": password})
-            except HTTPError as error:
-                if error.code != HTTPStatus.CONFLICT or not left:
-                    raise
-                self.ask(f"{path}/{quote(name)}", method="DELETE")
-            else:
-                return
+            self.ask(f"sandboxes/{self.sandbox}/accounts", method="POST", body={"name": name, "password": password})
