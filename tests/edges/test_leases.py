@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.database.engine import StorageFullError
+from portyard.commons.leasing import keeper
+from portyard.commons.leasing.model import Lease
+from portyard.commons.leasing.store import SqlLeases
 from portyard.testing import ControlError, Sandbox, Testbed
 from tests.support.ports import unused
 from tests.support.process import serving
@@ -173,6 +177,25 @@ def test_a_reset_sandbox_keeps_its_ports(sandbox: Sandbox) -> None:
     sandbox.smtp.hang_up(on="connect")
     sandbox.reset()
     assert heard(sandbox.smtp.host, port).startswith(b"220 ")
+
+
+def test_leases_outlive_a_moment_in_which_they_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, failures = SqlLeases.settle, iter([StorageFullError("no room to write")] * 2)
+
+    async def failing(store: SqlLeases, *leases: Lease) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        await told(store, *leases)
+
+    monkeypatch.setattr(keeper, "AGAIN_S", 0.001)
+    with Testbed.embedded() as testbed:
+        testbed.wait_until_open()
+        monkeypatch.setattr(SqlLeases, "settle", failing)
+        with testbed.own_sandbox() as first, testbed.own_sandbox() as second:
+            for sandbox in (first, second):
+                sandbox.pop3.lease()
+                assert heard(sandbox.pop3.host, sandbox.pop3.port).startswith(b"+OK")
+    assert next(failures, None) is None
 
 
 def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path) -> None:

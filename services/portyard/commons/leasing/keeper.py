@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ from portyard.commons.yard import Handler, Yard
 Start = Callable[[Bound, Handler, str], Listener]
 Locate = Callable[[Bound], Endpoint]
 Key = tuple[str, str]  # a sandbox and a service
+AGAIN_S = 1.0  # after which leases that couldn't be read or told, on a full disk say, are looked at again
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,12 @@ class LeaseKeeper:
     def look(self) -> None:
         """Something moved: bring the listeners to what is written."""
         if not self._closed:
-            self._yard.spawn(self._settle())
+            self._yard.spawn(self._settle_at_last())
 
     async def run(self) -> None:
         """Look whenever a lease is wanted or given back, in whichever process, until cancelled."""
         async for _ in self._yard.watcher.watch_slowly(COUNTER):
-            await self._settle()
+            await self._settle_at_last()
 
     def close(self) -> Sequence[Listener]:
         """Stop every leased listener, and return them; what is written stays, so that a service that comes back opens the same ports."""
@@ -81,6 +85,15 @@ class LeaseKeeper:
         for each in self._open.values():
             each.stop()
         return [listener for each in self._open.values() for listener in each.listeners]
+
+    async def _settle_at_last(self) -> None:
+        """Settle, and where control.db fails again: else this process would open and close no leased listener any more."""
+        while not self._closed:
+            try:
+                return await self._settle()
+            except Exception:
+                _logger.exception("leases could not be settled; they are looked at again")
+                await asyncio.sleep(AGAIN_S)
 
     async def _settle(self) -> None:
         async with self._turn:
