@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import gc
 import importlib
-import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 from portyard.commons.authority import authority
 from portyard.commons.serving import pairs_of, serving
 from portyard.commons.settings import given
+from portyard.commons.turns import briskly, uncollected
 from portyard.console.nearby import Nearby
 from portyard.rooms import cards
 
@@ -26,7 +24,6 @@ PATIENCE_S = 0.1
 QUIET_S = 0.02
 """So long after an answer nobody asks for another one: then the rooms' turn has come."""
 LOOK_S = 1.0  # so often a caller that waits for an answer looks whether the testbed is still there
-BRISK_S = 0.0002
 # Modules that warn while they are imported. The rooms are imported in a thread, where a test run's own filters can make an error of a
 # warning at any moment (filters belong to the process before Python 3.14), so these come first, in the caller's thread.
 WARNING_MODULES = ("asyncore", "asynchat", "crypt", "spwd")
@@ -60,7 +57,7 @@ class Embedded:
         self._beginning: asyncio.TimerHandle | None = None
         self.url = ""
         self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
-        with _uncollected():
+        with uncollected():
             _import_quietly()
             self._thread.start()
             self._ready.wait(START_S)
@@ -149,37 +146,11 @@ class Embedded:
             self._ready.set()
             running.opening.add_done_callback(lambda _: self._opened.set())
             stopped = asyncio.ensure_future(self._stop.wait())
-            with _briskly():
+            with briskly():  # a request goes through four threads' hands while rooms are still imported in one
                 await asyncio.wait((stopped, running.opening), return_when=asyncio.FIRST_COMPLETED)
             if running.opening.done():
                 running.opening.result()
             await stopped
-
-
-@contextlib.contextmanager
-def _briskly() -> Iterator[None]:
-    """While rooms are still imported in a thread, let the test's own thread and the loop have their turns sooner.
-
-    A request goes through four threads' hands; at Python's usual 5 ms each it would wait for the imports longer than it works.
-    """
-    usual_s = sys.getswitchinterval()
-    sys.setswitchinterval(BRISK_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual_s)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without collections of garbage: imports make hardly any, and each would walk all that the test run has loaded."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _import_quietly() -> None:
