@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from portyard.commons.clock import SystemClock
 from portyard.commons.database.embedded import Schema, SqliteDatabase
-from portyard.commons.database.engine import Transaction
+from portyard.commons.database.engine import Row, Transaction
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
@@ -395,5 +395,40 @@ def test_many_sessions_are_written_by_few_statements(tmp_path: Path) -> None:
                 assert [event.fields.get("text") for event in await journal.events(pen.id)] == [None, "+OK"]
             (tally,) = [tally for tally in await journal.tallies() if tally.kind == "reply"]
             assert tally.events == 151
+
+    run(go())
+
+
+def test_a_long_session_is_read_some_pages_at_a_time_and_no_farther_than_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (noting, reading):
+        monkeypatch.setattr(module, "PAGE_EVENTS", 2)
+    monkeypatch.setattr(noting, "_LEAF_PLACES", PLACES)
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            pen = opened(journal)
+            for number in range(99):
+                pen.command(f"C{number}")
+            await journal.flush()
+            found: list[int] = []
+            rows: list[int] = []
+            read = journal._database.read
+
+            async def counted(sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+                answer = await read(sql, parameters)
+                rows.append(len(answer))
+                return answer
+
+            monkeypatch.setattr(journal._database, "read", counted)
+            async for page in journal.paged(pen.id):
+                found += [event.seq for event in page]
+                for _ in range(4):  # it grows twice as fast as it is read
+                    pen.command("more")
+                await journal.flush()
+            assert found[:100] == list(range(1, 101))
+            assert found == list(range(1, len(found) + 1))
+            assert max(rows) <= reading._ROWS
 
     run(go())

@@ -61,14 +61,18 @@ class Readings:
         self, session_id: str, after: int = 0, shown: Sequence[Span] = WHOLE
     ) -> AsyncGenerator[list[JournalEvent]]:
         """See Journal."""
-        rows = await self._database.read(
-            "SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? ORDER BY seq",
-            (session_id, after - PAGE_EVENTS - LEAF_EVENTS),
-        )
-        for seq, body in rows:
-            found = list(events_of(seq, unpacked(body), after))
-            yield found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
-            await asyncio.sleep(0)  # a page takes milliseconds: others want their turn
+        rows = await self._database.read(_PAGES, (session_id, after - PAGE_EVENTS - LEAF_EVENTS, END))
+        last = None
+        while rows:
+            for seq, body in rows:
+                found = list(events_of(seq, unpacked(body), after))
+                yield found if shown is WHOLE else [event for event in found if shows(shown, event.seq)]
+                await asyncio.sleep(0)  # a page takes milliseconds: others want their turn
+            if len(rows) < _ROWS:
+                return
+            if last is None:  # what is written while it is read isn't waited for: it may come as fast
+                ((last,),) = await self._database.read("SELECT MAX(seq) FROM pages WHERE session_id = ?", (session_id,))
+            rows = await self._database.read(_PAGES, (session_id, rows[-1][0], last or 0))
 
     async def before(
         self, session_id: str, number: int = END, shown: Sequence[Span] = WHOLE, only: str | None = None
@@ -110,6 +114,8 @@ class Readings:
         return [Tally(*row) for row in rows]
 
 
+_ROWS: Final = 16  # pages that are read in one go: of more, other requests would have to wait for the reading alone
+_PAGES: Final = f"SELECT seq, body FROM pages WHERE session_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS}"  # noqa: S608
 _BEFORE: Final = (
     "SELECT seq, body FROM pages WHERE session_id = ? AND seq < ? ORDER BY seq DESC LIMIT 32"  # of few events each
 )
