@@ -9,7 +9,7 @@ import pytest
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.talk.parse import raw_octets
-from portyard.commons.talk.print import journal_talk
+from portyard.commons.talk.print import JournalTalk, journal_talk
 from portyard.commons.talk.replay import replayable
 
 START = datetime(2030, 1, 2, tzinfo=UTC)
@@ -187,3 +187,26 @@ def test_a_connection_that_was_broken_off_on_its_way_was_not_closed_by_the_clien
         f"# fault does={fault} direction=down octets=5",
         "S: <closed>",
     ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_a_talk_is_the_same_however_its_events_are_read(size: int) -> None:
+    record = SessionRecord("1", "imap", "imap", "default", "127.0.0.1:5", START, None, "alice")
+    noted: list[tuple[str, dict[str, object]]] = [
+        ("opened", {"port": "imap"}),
+        ("command", {"text": "a LOGIN {5}"}),
+        ("reply", {"text": "+ go on"}),
+        ("command", {"text": "alice"}),
+        ("fault", {"does": ["reset"]}),
+        ("closed", {"reason": "peer closed"}),
+    ]
+    events = [JournalEvent(seq, START, kind, fields) for seq, (kind, fields) in enumerate(noted, 1)]
+    told = JournalTalk(record)
+    parts = [told.lines(events[at : at + size]) for at in range(0, len(events), size)]
+    assert "".join(parts) + told.lines(()) == journal_talk(record, events)
+    assert journal_talk(record, events).startswith("room: imap  port: imap  account: alice\n")
+
+
+def test_a_talk_without_events_has_a_head() -> None:
+    record = SessionRecord("1", "imap", "imap", "default", "127.0.0.1:5", START, None, None)
+    assert JournalTalk(record).lines(()) == journal_talk(record, []) != ""

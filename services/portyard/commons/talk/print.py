@@ -31,16 +31,39 @@ def _print_line(line: TalkLine, numbered: bool) -> str:
 
 def journal_talk(session: SessionRecord, events: Sequence[JournalEvent]) -> str:
     """A session of the journal as a talk: what was said line by line, the rest as comments."""
-    out = [_headers(session, events), f"# {session.opened_at.isoformat()} {session.service} from {session.peer}"]
-    literals = _Literals()
-    for event in events:
-        if literals.take(event):
-            out.append(f"C~: {_exactly(str(event.fields.get('text', '')))}")
-        elif event.kind == "closed":
-            out += _end(event, ending_of(events))
-        else:
-            out += _event_lines(event)
-    return "\n".join(out) + "\n"
+    return JournalTalk(session).lines(events)
+
+
+class JournalTalk:
+    """The same as its events are read, some at a time.
+
+    Args:
+        session: Whose.
+    """
+
+    def __init__(self, session: SessionRecord) -> None:
+        self._session = session
+        self._begun = False
+        self._literals = _Literals()
+        self._ends: list[JournalEvent] = []  # what says how it ended
+
+    def lines(self, events: Sequence[JournalEvent]) -> str:
+        """What the next events add."""
+        out = [] if self._begun else self._beginning(events)
+        self._ends += (event for event in events if event.kind in ("fault", "closed"))
+        for event in events:
+            if self._literals.take(event):
+                out.append(f"C~: {_exactly(str(event.fields.get('text', '')))}")
+            elif event.kind == "closed":
+                out += _end(event, ending_of(self._ends))
+            else:
+                out += _event_lines(event)
+        return "".join([f"{line}\n" for line in out])
+
+    def _beginning(self, events: Sequence[JournalEvent]) -> list[str]:
+        session, self._begun = self._session, True
+        comment = f"# {session.opened_at.isoformat()} {session.service} from {session.peer}"
+        return [_headers(session, events), comment]
 
 
 def _headers(session: SessionRecord, events: Sequence[JournalEvent]) -> str:
