@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import io
 import re
 from http import HTTPStatus
 
@@ -17,6 +18,7 @@ from portyard.commons.hosting import HostedProtocol, Hosting
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
+from portyard.console.contents import PIECE
 from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
 from portyard.console.files import BINARY
 from portyard.console.nearby import PREFIX
@@ -181,12 +183,12 @@ def _response(value: object, route: Route) -> web.StreamResponse:
     if answer is None:
         return web.Response(status=status)
     headers = _careful(dict(answer.headers))
+    # A long body goes out in pieces, and others have their turns between them.
+    body = answer.body if len(answer.body) <= PIECE else io.BytesIO(answer.body)
     if "Content-Type" in headers:
-        return web.Response(status=status, body=answer.body, headers=headers)
+        return web.Response(status=status, body=body, headers=headers)
     charset = "utf-8" if answer.media_type.startswith("text/") else None
-    return web.Response(
-        status=status, body=answer.body, content_type=answer.media_type, charset=charset, headers=headers
-    )
+    return web.Response(status=status, body=body, content_type=answer.media_type, charset=charset, headers=headers)
 
 
 def _careful(headers: dict[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,18 +50,14 @@ class Selection:
 
     def differences(self, event: forms.Event) -> list[str]:
         """The names of the filters that the event doesn't fit."""
-        found = self.criteria.differences(values_of(event))
+        found = self.criteria.differences(values_of(event, self.criteria.checks))
         return [*found, "since"] if self.since is not None and event.at < self.since else found
 
 
-def values_of(event: forms.Event) -> dict[str, list[str]]:
-    """An event's values by the names that filters know."""
-    return {
-        "room": [event.room],
-        "kind": [event.kind],
-        "session": [event.session],
-        "text": list(_texts(event.fields)),
-    }
+def values_of(event: forms.Event, names: Container[str]) -> dict[str, list[str]]:
+    """An event's values by the names that filters know, those of these names."""
+    values = {"room": [event.room], "kind": [event.kind], "session": [event.session]}
+    return {**values, "text": list(_texts(event.fields))} if "text" in names else values
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -88,11 +84,13 @@ class EventReader:
     def __init__(self, yard: Yard) -> None:
         self.yard = yard
 
-    async def of(self, record: SessionRecord, after: int = 0) -> list[forms.Event]:
-        """A session's events behind one of them."""
-        return [event_of(record, event) for event in await self.yard.journal.events(record.id, after, record.shown)]
+    async def paged(self, record: SessionRecord, after: int = 0) -> AsyncGenerator[list[forms.Event]]:
+        """A session's events behind one of them, some at a time."""
+        async with contextlib.aclosing(self.yard.journal.paged(record.id, after, record.shown)) as pages:
+            async for page in pages:
+                yield [event_of(record, event) for event in page]
 
-    async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncIterator[forms.Event]:
+    async def stored(self, wanted: Selection, after: Place | None = None) -> AsyncGenerator[forms.Event]:
         """The events that are there and fit, by their time.
 
         Args:
@@ -100,31 +98,42 @@ class EventReader:
             after: Leaves out what came up to that place.
         """
         sessions = [record async for some, _ in self.sessions(wanted, after) for record in some]
-        async for event in self.merged(sessions, wanted, after):
-            yield event
+        async with contextlib.aclosing(self.merged(sessions, wanted, after)) as events:
+            async for event in events:
+                yield event
 
     async def merged(
         self, sessions: list[SessionRecord], wanted: Selection, after: Place | None = None
-    ) -> AsyncIterator[forms.Event]:
-        """The same of these sessions. Each is begun as its time comes, so that a page costs what is on it."""
+    ) -> AsyncGenerator[forms.Event]:
+        """The same of these sessions. Each is begun as its time comes, and read on as it is told: a page costs what is on it."""
         sessions = sorted(sessions, key=lambda record: (record.opened_at, record.id))
-        heap: list[tuple[Place, int, list[forms.Event]]] = []
-        begun = 0
-        while heap or begun < len(sessions):
-            while begun < len(sessions) and (not heap or sessions[begun].opened_at - _GRAIN <= heap[0][0][0]):
-                begun += 1
-                if begun % _TURN == 0:
-                    await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
-                if events := await self.of(sessions[begun - 1]):
-                    heapq.heappush(heap, (place_of(events[0]), 0, events))
-            if heap:
-                place, index, events = heapq.heappop(heap)
-                if index % _STRETCH == _STRETCH - 1:
+        heap: list[tuple[Place, forms.Event, _Reading]] = []
+        begun = told = 0
+        try:
+            while heap or begun < len(sessions):
+                while begun < len(sessions) and (not heap or sessions[begun].opened_at - _GRAIN <= heap[0][0][0]):
+                    record = sessions[begun]
+                    begun += 1
+                    if begun % _TURN == 0:
+                        await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
+                    reading = _Reading(self.paged(record, after[2] if after and after[1] == record.id else 0))
+                    if (first := await reading.next()) is not None:
+                        heapq.heappush(heap, (place_of(first), first, reading))
+                if not heap:
+                    return
+                place, event, reading = heap[0]
+                if (following := await reading.next()) is not None:
+                    heapq.heapreplace(heap, (place_of(following), following, reading))
+                else:
+                    heapq.heappop(heap)
+                told += 1
+                if told % _STRETCH == 0:
                     await asyncio.sleep(0)
-                if index + 1 < len(events):
-                    heapq.heappush(heap, (place_of(events[index + 1]), index + 1, events))
-                if (after is None or place > after) and not wanted.differences(events[index]):
-                    yield events[index]
+                if (after is None or place > after) and not wanted.differences(event):
+                    yield event
+        finally:
+            for *_, reading in heap:
+                await reading.close()
 
     async def place(self, sandbox: str, event_id: str) -> Place | None:
         """Where an event of the sandbox stands; None when there is none of this id."""
@@ -134,8 +143,11 @@ class EventReader:
         record = await self.yard.journal.session(session, sandbox)
         if record is None or not int(number):
             return None
-        found = await self.yard.journal.events(session, int(number) - 1, record.shown)
-        return (found[0].at, session, found[0].seq) if found else None
+        async with contextlib.aclosing(self.yard.journal.paged(session, int(number) - 1, record.shown)) as pages:
+            async for page in pages:
+                if page:
+                    return page[0].at, session, page[0].seq
+        return None
 
     async def sessions(
         self, wanted: Selection, after: Place | None = None, before: str | None = None
@@ -164,6 +176,32 @@ class EventReader:
         if record.room == OWN_ROOM or wanted.session not in (None, record.id):
             return False
         return start is None or record.closed_at is None or record.closed_at >= start
+
+
+class _Reading:
+    """One session's events, one after the other.
+
+    Args:
+        pages: They.
+    """
+
+    def __init__(self, pages: AsyncGenerator[list[forms.Event]]) -> None:
+        self._pages = pages
+        self._events: Iterator[forms.Event] = iter(())
+
+    async def next(self) -> forms.Event | None:
+        """The next one; None behind the last."""
+        while True:
+            for event in self._events:
+                return event
+            page = await anext(self._pages, None)
+            if page is None:
+                return None
+            self._events = iter(page)
+
+    async def close(self) -> None:
+        """Read no more."""
+        await self._pages.aclose()
 
 
 def place_of(event: forms.Event) -> Place:

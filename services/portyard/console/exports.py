@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -13,11 +14,14 @@ import msgspec
 
 from portyard.commons.journal import export_pcapng
 from portyard.commons.journal.export_sessions import capture, dialogues
+from portyard.commons.journal.export_stored import Stored
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.mailstore.model import MessageGoneError
-from portyard.commons.talk.print import journal_talk
+from portyard.commons.talk.print import JournalTalk
 from portyard.commons.talk.replay import replayable
+from portyard.commons.turns import uncollected
 from portyard.console import contents, forms, shapes
+from portyard.console.beside import StoredBeside, beside
 from portyard.console.calls import JSON, Answer, Call
 from portyard.console.core import har
 from portyard.console.events import EventReader
@@ -35,12 +39,13 @@ TALK = "text/plain"
 PACKETS = export_pcapng.MEDIA_TYPE
 MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
 MOST_EVENTS = 300_000  # of a format that is made as a whole
-_LONG = 1_000  # events of a session, some ten milliseconds' writing; of a longer one it is done beside the loop
+_LONG = 10_000  # characters of a talk, some ten milliseconds' work; more is done beside the loop
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _RETURNED = re.compile(rb"return-path:[ \t]*<([^>\r\n]*)>", re.IGNORECASE)
 _BLANK = re.compile(r"\s")  # the sender on the line between messages is one word (RFC 4155, appendix A)
 _ENDINGS = re.compile(rb"\r\n|\r|\n")
+_Whole = list[tuple[SessionRecord, list[JournalEvent]]]
 
 
 async def session(reader: EventReader, record: SessionRecord, form: str) -> Answer:
@@ -75,41 +80,61 @@ async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRec
 
 async def written(reader: EventReader, records: Sequence[SessionRecord], form: str) -> AsyncIterator[bytes]:
     """Sessions in a format, in parts."""
-    journal = reader.yard.journal
     if form in ("har", "pcapng"):
-        whole = await _whole(reader, records, form)
-        yield await asyncio.to_thread(har.har, whole) if form == "har" else await _packets(reader, whole)
+        yield await _made(reader, records, form)
         return
     for number, record in enumerate(records):
         await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
         if form == "jsonl":
-            yield b"".join([msgspec.json.encode(event) + b"\n" for event in await reader.of(record)])
+            async with contextlib.aclosing(reader.paged(record)) as pages:
+                async for page in pages:
+                    yield b"".join([msgspec.json.encode(event) + b"\n" for event in page])
         else:
-            events = await journal.events(record.id, shown=record.shown)
-            yield (b"\n" if number else b"") + await _talk(record, events, form)
+            if number:
+                yield b"\n"
+            async with contextlib.aclosing(talk(reader, record)) as parts:
+                if form == "test":
+                    yield await _test("".join([part async for part in parts]))
+                else:
+                    async for part in parts:
+                        yield part.encode()
 
 
-async def _talk(record: SessionRecord, events: list[JournalEvent], form: str) -> bytes:
-    """One session as a talk; a long one takes seconds, in which others go on."""
-    if len(events) <= _LONG:
-        return _told(record, events, form)
-    return await asyncio.to_thread(_told, record, events, form)
+async def talk(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str]:
+    """One session as a talk, in parts."""
+    told = JournalTalk(record)
+    async with contextlib.aclosing(reader.yard.journal.paged(record.id, shown=record.shown)) as pages:
+        async for page in pages:
+            yield told.lines(page)
+    yield told.lines(())  # of a session without events its head alone
 
 
-def _told(record: SessionRecord, events: list[JournalEvent], form: str) -> bytes:
-    talk = journal_talk(record, events)
-    return (replayable(talk) if form == "test" else talk).encode()
+async def _test(text: str) -> bytes:
+    """A talk as one that runs again; for a long one it takes seconds, in which others go on."""
+    return (replayable(text) if len(text) <= _LONG else await beside(replayable, text)).encode()
 
 
-async def _packets(reader: EventReader, whole: list[tuple[SessionRecord, list[JournalEvent]]]) -> bytes:
-    stored, rooms = StoredMail(reader.yard), cards()
-    found = [each for record, events in whole for each in await dialogues(record, events, rooms, stored)]
-    return await asyncio.to_thread(capture, found)
+async def _made(reader: EventReader, records: Sequence[SessionRecord], form: str) -> bytes:
+    """The sessions in a format that is made as a whole."""
+    with uncollected():
+        return await (_archive if form == "har" else _packets)(reader, records)
 
 
-async def _whole(
-    reader: EventReader, records: Sequence[SessionRecord], form: str
-) -> list[tuple[SessionRecord, list[JournalEvent]]]:
+async def _archive(reader: EventReader, records: Sequence[SessionRecord]) -> bytes:
+    return await beside(har.har, await _whole(reader, records, "har"))
+
+
+async def _packets(reader: EventReader, records: Sequence[SessionRecord]) -> bytes:
+    whole, stored = await _whole(reader, records, "pcapng"), StoredBeside(StoredMail(reader.yard))
+    return await beside(lambda: asyncio.run(_captured(whole, stored)))
+
+
+async def _captured(whole: _Whole, stored: Stored) -> bytes:
+    rooms = cards()
+    return capture([each for record, events in whole for each in await dialogues(record, events, rooms, stored)])
+
+
+async def _whole(reader: EventReader, records: Sequence[SessionRecord], form: str) -> _Whole:
     found, count = [], 0
     for record in records:
         await asyncio.sleep(0)
@@ -139,12 +164,19 @@ def check_exchanges(room: str) -> None:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value="har", allowed=allowed)
 
 
-async def lines(call: Call, events: AsyncIterator[forms.Event]) -> web.StreamResponse:
+async def lines(call: Call, events: AsyncGenerator[forms.Event]) -> web.StreamResponse:
     """Events as JSON lines."""
     response = _response(JSONL, "events.jsonl")
     await response.prepare(call.request)
-    async for event in events:
-        await response.write(msgspec.json.encode(event) + b"\n")
+    some = bytearray()
+    async with contextlib.aclosing(events):
+        async for event in events:
+            some += msgspec.json.encode(event)
+            some += b"\n"
+            if len(some) >= contents.PIECE:  # a line by itself would be a chunk, and a call of the system
+                await response.write(bytes(some))
+                some.clear()
+    await response.write(bytes(some))
     await response.write_eof()
     return response
 

@@ -14,7 +14,6 @@ import msgspec
 
 from portyard.commons.hints import did_you_mean
 from portyard.commons.journal.model import KINDS, SessionRecord
-from portyard.commons.talk.print import journal_talk
 from portyard.console import exports, forms, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
 from portyard.console.core import har
@@ -57,12 +56,16 @@ async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> lis
     return found[: query.limit]
 
 
-async def get_session(call: Call) -> shapes.WholeSession:
+async def get_session(call: Call) -> Answer:
     """One session with its events."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
-    events = await call.desk.yard.journal.events(record.id, shown=record.shown)
-    shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in events]
-    return shapes.WholeSession(**_record_fields(record), events=shown)
+    parts = [msgspec.json.encode(shapes.Session(**_record_fields(record)))[:-1], b',"events":[']
+    async with contextlib.aclosing(call.desk.yard.journal.paged(record.id, shown=record.shown)) as pages:
+        async for page in pages:  # as a whole, a long one would take long to write
+            shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in page]
+            if shown:
+                parts += (msgspec.json.encode(shown)[1:-1], b",")
+    return Answer(b"".join([*(parts[:-1] if len(parts) > 2 else parts), b"]}"]), JSON, {})
 
 
 async def get_talk(call: Call) -> Answer:
@@ -73,7 +76,7 @@ async def get_talk(call: Call) -> Answer:
 
 async def talk_of(desk: Desk, record: SessionRecord) -> str:
     """A session as a talk's text."""
-    return journal_talk(record, await desk.yard.journal.events(record.id, shown=record.shown))
+    return "".join([part async for part in exports.talk(EventReader(desk.yard), record)])
 
 
 async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id") -> SessionRecord:
@@ -151,11 +154,12 @@ async def list_events(call: Call) -> Answer:
     after = await _after(reader, wanted.sandbox, query.after, "after")
     found: list[forms.Event] = []
     headers: dict[str, str] = {}
-    async for event in reader.stored(wanted, after):
-        if len(found) == query.limit:
-            headers = call.link(after=found[-1].id)
-            break
-        found.append(event)
+    async with contextlib.aclosing(reader.stored(wanted, after)) as events:
+        async for event in events:
+            if len(found) == query.limit:
+                headers = call.link(after=found[-1].id)
+                break
+            found.append(event)
     return Answer(msgspec.json.encode(found), JSON, headers)
 
 
@@ -204,9 +208,10 @@ async def _events(
 ) -> AsyncIterator[forms.Event | None]:
     """What is there, where it was asked for, and what comes; None where nothing came for a while."""
     if after is not None or wanted.since is not None:
-        async for event in reader.stored(wanted, after):
-            follower.seen(event.session, event.seq)
-            yield event
+        async with contextlib.aclosing(reader.stored(wanted, after)) as stored:
+            async for event in stored:
+                follower.seen(event.session, event.seq)
+                yield event
     while True:
         some = await follower.coming(BEAT_S)
         if follower.ended:

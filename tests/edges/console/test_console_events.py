@@ -560,3 +560,26 @@ def test_near_misses_are_those_most_like_what_is_wanted(tmp_path: Path) -> None:
             assert found["near_misses"][0]["fields"]["text"] == "RCPT TO:<somebody@portyard.test>"
 
     run(main())
+
+
+@pytest.mark.parametrize("of", ["", "&after={session}.8000"])
+def test_a_page_of_a_long_session_costs_what_is_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    opened = 0
+    true = reading.events_of
+
+    def events_of(*given: Any, **named: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return true(*given, **named)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", *["NOOP"] * 6_000)
+            await client.yard.journal.flush()
+            monkeypatch.setattr(reading, "events_of", events_of)
+            page = await client.get(f"{EVENTS}?limit=10{of.format(session=log.id)}")
+            first = 8_001 if of else 1
+            assert [event["seq"] for event in page] == list(range(first, first + 10))
+            assert opened <= 6  # of more than a dozen
+
+    run(main())

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import operator
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from portyard.commons.journal.model import JournalEvent
+from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
+from portyard.commons.talk.print import JournalTalk
 from portyard.console import exports
 from tests.support.asyncio_tests import run
 from tests.support.console import console, speak
@@ -104,7 +110,7 @@ def test_a_format_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypa
     run(main())
 
 
-@pytest.mark.parametrize(("form", "writer"), [("talk", "journal_talk"), ("test", "replayable"), ("pcapng", "capture")])
+@pytest.mark.parametrize(("form", "writer"), [("test", "replayable"), ("pcapng", "dialogues"), ("pcapng", "capture")])
 def test_others_are_answered_while_a_long_session_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:
@@ -128,5 +134,75 @@ def test_others_are_answered_while_a_long_session_is_written(
             await client.raw("sandboxes/default/rules")
             answered.set()
             assert await export
+
+    run(main())
+
+
+def test_no_more_of_a_long_session_than_a_page_is_made_a_talk_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    class Counting(JournalTalk):
+        def lines(self, events: Sequence[JournalEvent]) -> str:
+            sizes.append(len(events))
+            return super().lines(events)
+
+    monkeypatch.setattr(exports, "JournalTalk", Counting)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", *[f"DELE {number}" for number in range(3_000)])
+            whole = await client.raw(f"{PATH}?format=talk")
+            assert len(sizes) >= 6
+            assert max(sizes) <= PAGE_EVENTS + LEAF_EVENTS
+            assert whole.count(b"C: DELE ") == 3_000
+            assert await client.raw(f"sandboxes/default/sessions/{log.id}/talk") == whole
+            assert await client.raw(f"sandboxes/default/sessions/{log.id}/export?format=talk") == whole
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["events.jsonl", "export?format=jsonl"])
+def test_lines_go_out_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    written: list[int] = []
+    true = web.StreamResponse.write
+
+    async def write(response: web.StreamResponse, octets: bytes) -> None:
+        written.append(len(octets))
+        await true(response, octets)
+
+    monkeypatch.setattr(web.StreamResponse, "write", write)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", *["NOOP"] * 3_000)
+            lines = (await client.raw(f"sandboxes/default/{path}")).splitlines()
+            assert [json.loads(line)["seq"] for line in lines] == list(range(1, 6_004))
+            assert len(written) < 60
+            assert max(written) < 1 << 19
+
+    run(main())
+
+
+@pytest.mark.parametrize(("form", "writer"), [("har", "har.har"), ("pcapng", "capture")])
+def test_nobody_waits_for_garbage_while_many_events_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
+) -> None:
+    collects: list[bool] = []
+    true: Callable[..., Any] = operator.attrgetter(writer)(exports)
+
+    def writes(*given: object) -> object:
+        collects.append(gc.isenabled())
+        return true(*given)
+
+    monkeypatch.setattr(f"portyard.console.exports.{writer}", writes)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "http", "GET / HTTP/1.1")
+            assert gc.isenabled()
+            await client.raw(f"{PATH}?format={form}")
+            assert (collects, gc.isenabled()) == ([False], True)
 
     run(main())

@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
+from aiohttp.http_writer import StreamWriter
+
 from portyard.commons.sandbox.model import Sandbox
 from portyard.commons.sandbox.sql import put
+from portyard.console.contents import PIECE
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console
 
@@ -78,5 +82,52 @@ def test_another_sandboxes_session_is_not_here(tmp_path: Path) -> None:
             assert await client.get("sandboxes/default/sessions") == []
             await client.problem("GET", f"sandboxes/default/sessions/{key}", 404)
             assert (await client.get(f"sandboxes/t1/sessions/{key}"))["sandbox"] == "t1"
+
+    run(main())
+
+
+def test_a_long_session_is_shown_whole_and_one_of_several_sandboxes_in_part(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = client.yard.journal.open_session(
+                room="smtp", service="mta", peer="127.0.0.1:5", local="127.0.0.1:25", port="smtp"
+            )
+            log.event("greeting", text="220 ready")
+            log.part()
+            log.join("default")
+            for number in range(2_500):
+                log.command(f"NOOP {number}")
+            log.command("QUIT")  # the next part's first
+            log.part()
+            log.join("other")
+            log.close("peer closed")
+            await client.yard.journal.flush()
+            await client.ask("POST", "sandboxes", 201, {"name": "other"})
+            session = await client.get(f"sandboxes/default/sessions/{log.id}")
+            assert [event["seq"] for event in session["events"]] == list(range(1, 2_503))
+            assert (session["events"][-1]["fields"], session["room"]) == ({"text": "NOOP 2499"}, "smtp")
+
+    run(main())
+
+
+def test_a_long_answer_goes_out_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+    true = StreamWriter.write_eof
+
+    async def write_eof(writer: StreamWriter, octets: bytes = b"") -> None:
+        at_once.append(len(octets))
+        await true(writer, octets)
+
+    monkeypatch.setattr(StreamWriter, "write_eof", write_eof)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            path = f"sandboxes/default/sessions/{speak(client, 'pop3', *['NOOP'] * 2_000)}"
+            async with client.http.get(f"{client.api}/{path}") as response:
+                assert response.content_length == len(await response.read()) > 3 * PIECE
+            async with client.http.head(f"{client.api}/{path}") as response:
+                assert response.content_length is not None
+                assert response.content_length > 3 * PIECE
+            assert max(at_once) <= PIECE
 
     run(main())

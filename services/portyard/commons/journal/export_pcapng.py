@@ -72,10 +72,14 @@ def pcapng(dialogues: Iterable[Dialogue], application: str) -> bytes:
     """The dialogues as a file that packet analysers open, packets by their time."""
     packets = [packet for number, each in enumerate(dialogues) for packet in _packets(each, number)]
     packets.sort(key=lambda packet: packet.at)  # stable: those of a moment stay in their order
+    packets.reverse()
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options([(4, application.encode())])
     interface = struct.pack("<HHI", 1, 0, 0) + _options([(2, b"portyard")])  # Ethernet, no snap length
     blocks = [_block(0x0A0D0D0A, section), _block(1, interface)]
-    blocks += [_block(6, _enhanced(packet)) for packet in packets]
+    while (
+        packets
+    ):  # each is let go of as it is written: all at once would take as long as nobody else of the process may wait
+        blocks.append(_block(6, _enhanced(packets.pop())))
     return b"".join(blocks)
 
 
