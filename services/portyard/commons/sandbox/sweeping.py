@@ -89,11 +89,12 @@ class Sweeper:
                 _logger.exception("what a reset left behind could not be removed")
 
     async def _due(self) -> list[Row]:
-        sql = (
-            "SELECT account_id, sandbox, address, generation, since FROM retired "
-            "WHERE purged = 0 OR since <= ? ORDER BY account_id LIMIT ?"
+        columns = "SELECT account_id, sandbox, address, generation, since FROM retired"
+        fresh = await self._database.read(f"{columns} WHERE purged = 0 ORDER BY account_id LIMIT ?", (_SLICE,))
+        # Two questions, for each has an index: one with OR looks through all that were retired within the hour.
+        return fresh or await self._database.read(
+            f"{columns} WHERE since <= ? ORDER BY since LIMIT ?", (int(self._now_s()) - LATE_S, _SLICE)
         )
-        return await self._database.read(sql, (int(self._now_s()) - LATE_S, _SLICE))
 
     async def _sweep_one(self, row: Row) -> None:
         number, sandbox, address, generation, since = row
