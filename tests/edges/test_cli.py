@@ -300,6 +300,16 @@ def test_mail_is_waited_for(run: Run, console: Console, url: str, tmp_path: Path
 # ── rules and sandboxes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(("group", "key"), [("rules", "id"), ("mail", "id"), ("sandboxes", "name"), ("personas", "name")])
+def test_list_lists(run: Run, console: Console, group: str, key: str) -> None:
+    run("send", "--to", "alice@portyard.test", "--subject", "listed")
+    console.wait(1, subject="listed")
+    run("rules", "create", "--on", "smtp.rcpt", "--delay", "1ms")
+    listed = [each[key] for each in json.loads(run(group, "list", "--json").stdout)]
+    assert listed
+    assert listed == [each[key] for each in json.loads(run(group, "--json").stdout)]
+
+
 def test_rules_are_set_by_options_counted_and_removed(run: Run) -> None:
     assert run("rules").stderr == "no rules\n"
     words = ("--where", "recipient=*@slow.test", "--refuse", "451 4.7.1 later", "--times", "2", "--name", "grey")

@@ -25,7 +25,12 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command with commands below it."""
+    """A command with commands below it; without one of them, most of them list."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a context of typer's own inside
+        """Read what was given; `rules list`, which many tools have, is `rules`."""
+        listing = self.invoke_without_command and ctx.parent is not None and args[:1] == ["list"]
+        return super().parse_args(ctx, args[1:] if listing else args)
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a context of typer's own inside
         """Its options and arguments, --help among them."""
