@@ -300,7 +300,9 @@ def test_mail_is_waited_for(run: Run, console: Console, url: str, tmp_path: Path
 # ── rules and sandboxes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("group", "key"), [("rules", "id"), ("mail", "id"), ("sandboxes", "name"), ("personas", "name")])
+@pytest.mark.parametrize(
+    ("group", "key"), [("rules", "id"), ("mail", "id"), ("sandboxes", "name"), ("personas", "name")]
+)
 def test_list_lists(run: Run, console: Console, group: str, key: str) -> None:
     run("send", "--to", "alice@portyard.test", "--subject", "listed")
     console.wait(1, subject="listed")
