@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 
 WEB = {"http": "http", "websocket": "ws"}
 RULE_FIELDS = frozenset({"name", "where", "times", "skip", "every", "chance", "per"})
-EARLY = ("connect", "greeting", "tls")
+EARLY = frozenset({"connect", "greeting", "tls"})
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
+_BEFORE_RCPT = frozenset({"ehlo", "helo", "lhlo", "starttls", "mail", "noop", "vrfy", "expn", "help"})
+UNNAMED = {
+    "mta": _BEFORE_RCPT,
+    "mda": _BEFORE_RCPT,
+    "msa": frozenset({"ehlo", "helo", "starttls", "challenge"}),
+    "pop3": frozenset({"capa", "stls"}),
+    "imap": frozenset({"capability", "id", "starttls", "challenge"}),
+    "ftp": frozenset({"auth", "feat", "host"}),
+    "ssh": frozenset({"kex"}),
+}
+"""What clients of a service say before the login or the recipient that names a sandbox, if not only then."""
 
 
 def ports_of(endpoints: list[dict[str, Any]]) -> dict[str, int]:
@@ -108,8 +119,8 @@ class Service:
     def lease(self) -> Service:
         """Open listeners of this sandbox's own: from now on `port` and `tls_port` are theirs, and who connects there is in this sandbox.
 
-        For what happens before a protocol has named a sandbox. A rule at `connect`, `greeting` or
-        `tls` asks for it by itself.
+        For what happens before a protocol has named a sandbox. A rule at `connect`, `greeting`, `tls`, or at what a client
+        says before its login or recipient (`ehlo`, `starttls`, `capability` …), asks for it by itself.
 
         Raises:
             ControlError: There are none left (in containers their number is limited), or the service is down.
@@ -186,9 +197,10 @@ class Service:
         Raises:
             ControlError: The room can't honour it; the message says why.
         """
-        if on in EARLY and not self.leased and not self._sandbox.endswith("/default"):
+        early = on in EARLY or on in UNNAMED.get(self._service, ())
+        if early and not self.leased and not self._sandbox.endswith("/default"):
             self.lease()
-        where = dict(more.pop("where", {}))
+        where = dict(more.pop("where", None) or {})
         if self._role is not None:
             where.setdefault("role", self._role)
         fields = {"on": f"{self._room}.{on}", "then": then, **({"where": where} if where else {}), **more}
