@@ -161,6 +161,14 @@ def test_a_rule_before_any_name_needs_a_lease(testbed: Testbed, sandbox: Sandbox
     assert testbed.control.post(f"sandboxes/{sandbox.name}/rules", rule)["on"] == "ftp.connect"
 
 
+def test_a_rule_at_what_most_clients_say_before_any_name_tells_so(testbed: Testbed, sandbox: Sandbox) -> None:
+    rules = f"sandboxes/{sandbox.name}/rules"
+    early = testbed.control.post(rules, {"on": "ftp.feat", "then": {"refuse": "502 none"}})
+    assert "has none of ftp" in " ".join(early["warnings"])
+    testbed.control.post(f"sandboxes/{sandbox.name}/leases", {"service": "ftp"})
+    assert testbed.control.get(f"{rules}/{early['id']}")["warnings"] == []
+
+
 def test_what_cannot_be_leased_is_told(testbed: Testbed, sandbox: Sandbox) -> None:
     with pytest.raises(ControlError, match="did you mean imap") as caught:
         testbed.control.post(f"sandboxes/{sandbox.name}/leases", {"service": "imaps"})

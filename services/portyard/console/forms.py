@@ -65,7 +65,7 @@ class Rule(msgspec.Struct):
         hits: How often it fired.
         spent: Whether it has fired as often as it may.
         last_session: The session in which it fired last.
-        warnings: What can't be seen through this engine's published ports.
+        warnings: What can't be seen through this engine's published ports, and where it never fires or for few.
     """
 
     id: str

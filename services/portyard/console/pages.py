@@ -19,7 +19,7 @@ from portyard.console import contents, shapes
 from portyard.console.calls import Desk
 from portyard.console.journal import session_of, sessions, talk_of
 from portyard.console.mail import page
-from portyard.console.rules import shown
+from portyard.console.rules import leased_by, shown
 from portyard.console.sandboxes import clock_state
 
 HERE = Path(__file__).parent
@@ -75,6 +75,7 @@ class Pages:
         """Messages, rules, sessions, endpoints."""
         sandbox = await self._desk.sandbox(request.match_info.get("sandbox", DEFAULT))
         rules = await self._desk.yard.rules.list(sandbox.name)
+        leased = await leased_by(self._desk.yard, sandbox.name)
         await self._desk.yard.clocks.refresh()
         messages, more = await page(self._desk, sandbox.name, shapes.MessagesQuery(limit=ROWS))
         return self._page(
@@ -85,7 +86,7 @@ class Pages:
             messages=messages,
             more=more is not None,
             sessions=await sessions(self._desk, sandbox.name, shapes.SessionsQuery(limit=ROWS)),
-            rules=[shown(stored, self._desk.yard) for stored in rules[:ROWS]],
+            rules=[shown(stored, self._desk.yard, leased) for stored in rules[:ROWS]],
             all_rules=len(rules),
             clock=clock_state(self._desk.yard, sandbox.name),
             rows=ROWS,

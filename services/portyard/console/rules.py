@@ -13,7 +13,7 @@ from portyard.commons.leasing.keeper import leased_rooms
 from portyard.commons.leasing.store import SqlLeases
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.actions import Persona
-from portyard.commons.scenario.checking import check, check_persona, unheard
+from portyard.commons.scenario.checking import check, check_persona, early, unheard
 from portyard.commons.scenario.model import Rule, RuleError, StoredRule
 from portyard.commons.scenario.parsing import parse_json, parse_toml, rule_fields
 from portyard.commons.scenario.vocabulary import Vocabulary, by_room
@@ -55,7 +55,7 @@ def checked(rule: Rule, sandbox: str, leased: Collection[str] = (), key: str = "
         RuleError: None can, and why.
     """
     places = check(rule, vocabularies(), recipes=RECIPES, key=key)
-    if sandbox != DEFAULT and not any(verb not in EARLY or room in leased for room, verb in places):
+    if sandbox != DEFAULT and not any(room in leased or not _nameless(room, verb) for room, verb in places):
         where = f"{key}.on" if key else "on"
         reason = f"at {rule.verb} no sandbox has been named yet, and {sandbox} has no listener of its own"
         allowed = f"it after POST /api/v1/sandboxes/{sandbox}/leases, or in sandbox {DEFAULT}, or a later verb here"
@@ -63,10 +63,15 @@ def checked(rule: Rule, sandbox: str, leased: Collection[str] = (), key: str = "
     return rule
 
 
-async def _leased(call: Call, sandbox: str) -> frozenset[str]:
+def _nameless(room: str, verb: str) -> bool:
+    return verb in EARLY or verb in vocabularies()[room].nameless
+
+
+async def leased_by(yard: Yard, sandbox: str) -> frozenset[str]:
+    """The rooms of which a sandbox has a listener of its own; of `default`, which needs none, nothing is asked."""
     if sandbox == DEFAULT:
         return frozenset()
-    return leased_rooms(await SqlLeases(call.desk.yard.control_database).of(sandbox), leasable())
+    return leased_rooms(await SqlLeases(yard.control_database).of(sandbox), leasable())
 
 
 async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as it was asked
@@ -74,14 +79,14 @@ async def add_rules(call: Call) -> Any:  # noqa: ANN401 - one rule or a list, as
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     rules, single = _parsed(call.octets, call.media_type)
     _check_personas(call, rules, single=single)
-    leased = await _leased(call, sandbox.name)
+    leased = await leased_by(call.desk.yard, sandbox.name)
     for place, rule in enumerate(rules):
         checked(rule, sandbox.name, leased, "" if single else f"rule[{place}]")
     try:
         added = await call.desk.yard.rules.add(sandbox.name, *rules)
     except RuleError as error:
         raise _taken(error) from None
-    found = [shown(stored, call.desk.yard) for stored in added]
+    found = [shown(stored, call.desk.yard, leased) for stored in added]
     return found[0] if single else found
 
 
@@ -89,12 +94,14 @@ async def list_rules(call: Call) -> list[forms.Rule]:
     """A sandbox's rules in their order, with their hits."""
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     stored = await call.desk.yard.rules.list(sandbox.name)
-    return [shown(each, call.desk.yard) for each in stored]
+    leased = await leased_by(call.desk.yard, sandbox.name)
+    return [shown(each, call.desk.yard, leased) for each in stored]
 
 
 async def get_rule(call: Call) -> forms.Rule:
     """One rule with its hits."""
-    return shown(await _one(call), call.desk.yard)
+    stored = await _one(call)
+    return shown(stored, call.desk.yard, await leased_by(call.desk.yard, stored.sandbox))
 
 
 async def replace_rule(call: Call) -> forms.Rule:
@@ -106,13 +113,14 @@ async def replace_rule(call: Call) -> forms.Rule:
         detail = "one rule takes one rule's place"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="rule", value=len(rules), allowed="one rule")
     try:
-        rule = checked(rules[0], stored.sandbox, await _leased(call, stored.sandbox))
+        leased = await leased_by(call.desk.yard, stored.sandbox)
+        rule = checked(rules[0], stored.sandbox, leased)
         replaced = await call.desk.yard.rules.replace(stored.sandbox, stored.id, rule)
     except RuleError as error:
         raise _taken(error) if error.key == "name" and "taken" in error.reason else error from None
     if replaced is None:
         raise _no_rule(call)
-    return shown(replaced, call.desk.yard)
+    return shown(replaced, call.desk.yard, leased)
 
 
 async def delete_rule(call: Call) -> None:
@@ -127,8 +135,14 @@ async def delete_rules(call: Call) -> None:
     await call.desk.yard.rules.clear(sandbox.name)
 
 
-def shown(stored: StoredRule, yard: Yard) -> forms.Rule:
-    """A rule as the API shows it."""
+def shown(stored: StoredRule, yard: Yard, leased: Collection[str]) -> forms.Rule:
+    """A rule as the API shows it.
+
+    Args:
+        stored: It.
+        yard: The testbed's.
+        leased: See `checked`.
+    """
     rule, fields = stored.rule, rule_fields(stored.rule)
     return forms.Rule(
         id=str(stored.id),
@@ -148,6 +162,7 @@ def shown(stored: StoredRule, yard: Yard) -> forms.Rule:
         last_at=stored.last_at,
         warnings=[
             *_unheard(rule),
+            *_too_early(stored, leased),
             *_undressed(rule, yard),
             *(published(rule) if yard.settings.engine_view == "docker" else []),
         ],
@@ -157,6 +172,17 @@ def shown(stored: StoredRule, yard: Yard) -> forms.Rule:
 def _unheard(rule: Rule) -> list[str]:
     roles = unheard(rule, vocabularies())
     return [f"per account: at {' and '.join(roles)} nobody logs in, so that it never fires there"] if roles else []
+
+
+def _too_early(stored: StoredRule, leased: Collection[str]) -> list[str]:
+    """A rule may mean what a client says before it names a sandbox."""
+    found = [] if stored.sandbox == DEFAULT else sorted(set(early(stored.rule, vocabularies())) - set(leased))
+    if not found:
+        return []
+    return [
+        f"{stored.rule.on}: most clients have named no sandbox yet, so that this fires for those that have (by TLS SNI, or by what they "
+        f"said before) and on listeners that {stored.sandbox} leases; it has none of {' and '.join(found)}"
+    ]
 
 
 def _undressed(rule: Rule, yard: Yard) -> list[str]:

@@ -262,6 +262,37 @@ def test_before_a_sandbox_is_named_only_default_can_act(tmp_path: Path) -> None:
             assert "no sandbox has been named" in problem["detail"]
             await client.ask("POST", "sandboxes/default/rules", 201, early)
             await client.ask("POST", RULES, 201, {"on": "pop3.*", "then": {"hang_up": True}})
+            for on in ("imap.starttls", "pop3.stls", "ssh.kex"):  # nothing that a client says can come before
+                problem = await client.problem("POST", RULES, 422, json={"on": on, "then": {"hang_up": True}})
+                assert "no sandbox has been named" in problem["detail"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("on", "role", "warned"),
+    [
+        ("smtp.ehlo", "*", True),
+        ("smtp.mail", "*", True),
+        ("smtp.mail", "msa", False),  # behind the login
+        ("imap.capability", "*", True),
+        ("ftp.auth", "*", True),
+        ("imap.*", "*", False),
+        ("smtp.rcpt", "*", False),
+    ],
+)
+def test_what_most_clients_say_before_they_name_a_sandbox_is_warned_of(
+    on: str, role: str, warned: bool, tmp_path: Path
+) -> None:
+    rule = {"on": on, "where": {"role": role}, "then": {"delay": 1}}
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await sandbox(client)
+            made = await client.ask("POST", RULES, 201, rule)
+            assert [warning.partition(":")[0] for warning in made["warnings"]] == [on] * warned
+            assert [shown["warnings"] for shown in await client.get(RULES)] == [made["warnings"]]
+            assert (await client.ask("POST", "sandboxes/default/rules", 201, rule))["warnings"] == []
 
     run(main())
 

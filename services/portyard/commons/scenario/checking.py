@@ -106,6 +106,17 @@ def unheard(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
     return [role for role in roles if any(pattern.matches(role) for pattern in patterns)]
 
 
+def early(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
+    """The rooms in which a rule means one verb, and most clients have named no sandbox before that."""
+    if "*" in rule.verb:
+        return []  # it means later ones, too
+    roles = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
+    rooms = [vocabulary for room, vocabulary in vocabularies.items() if covers(rule.room, room)]
+    return [
+        room.room for room in rooms if any(role.matches(one) for one in room.early.get(rule.verb, ()) for role in roles)
+    ]
+
+
 def honours(rule: Rule, vocabulary: Vocabulary | None, verb: str) -> bool:
     """Whether a rule, checked once, may fire at a verb: what `*` covers must still be able to obey."""
     if vocabulary is None or verb not in vocabulary.verbs:

@@ -105,6 +105,8 @@ class Vocabulary:
         statuses: The least and the greatest status of `respond`.
         anonymous: The roles at which nobody logs in.
         before_login: The verbs that come before anybody has logged in, besides NOBODY_YET.
+        nameless: The verbs before which nothing can have named a sandbox but a listener of its own, besides NOBODY_YET.
+        early: The verbs before which most clients have named none, each with the roles at which that is so.
         ports: The names of its listeners, where they are known: by whoever holds a rule against them.
     """
 
@@ -115,6 +117,8 @@ class Vocabulary:
     statuses: tuple[int, int] = (100, 999)
     anonymous: frozenset[str] = frozenset()
     before_login: frozenset[str] = frozenset()
+    nameless: frozenset[str] = frozenset()
+    early: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
 
     def fields_of(self, verb: str) -> dict[str, Field]:

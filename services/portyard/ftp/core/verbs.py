@@ -120,6 +120,7 @@ PHASES = ("transfer", "data", "complete")
 
 VOCABULARY = Vocabulary(
     room="ftp",
+    early=dict.fromkeys(("auth", "feat", "host"), ("ftp",)),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
         "greeting": _verb("The server is about to greet."),

@@ -67,6 +67,8 @@ def _midst(summary: str, fields: dict[str, Field], why: str) -> Verb:
 
 VOCABULARY = Vocabulary(
     room="imap",
+    nameless=frozenset({"starttls"}),
+    early=dict.fromkeys(("capability", "id", "challenge"), ("imap",)),
     before_login=frozenset({"tls", "starttls", "challenge", "authenticate", "login"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),

@@ -37,6 +37,8 @@ _verb = partial(command, forms=_FORMS)
 
 VOCABULARY = Vocabulary(
     room="pop3",
+    nameless=frozenset({"stls"}),
+    early={"capa": ("pop3",)},
     before_login=frozenset({"tls", "stls", "user", "pass", "apop", "auth"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),

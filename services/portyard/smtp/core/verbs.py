@@ -47,6 +47,14 @@ _verb = partial(command, forms=_FORMS)
 VOCABULARY = Vocabulary(
     room="smtp",
     roles=("msa", "mta", "mda"),
+    early={
+        **dict.fromkeys(("ehlo", "helo", "starttls"), ("msa", "mta", "mda")),
+        "lhlo": ("mda",),
+        "challenge": ("msa",),
+        **dict.fromkeys(
+            ("mail", "noop", "vrfy", "expn", "help"), ("mta", "mda")
+        ),  # of a submitter they come behind AUTH
+    },
     anonymous=frozenset({"mta", "mda"}),
     before_login=frozenset({"challenge", "auth"}),
     verbs={

@@ -77,6 +77,7 @@ def _sftp(summary: str, magic: str | None = None, **fields: Field) -> Verb:
 
 VOCABULARY = Vocabulary(
     room="ssh",
+    nameless=frozenset({"kex"}),
     before_login=frozenset({"kex", "auth", "prompt"}),
     verbs={
         "connect": Verb(
