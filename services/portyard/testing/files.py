@@ -27,7 +27,10 @@ class Files:
         Raises:
             ControlError: There is no such file, or it is a directory.
         """
-        return self._control.raw(self._place(path))
+        octets = self._control.raw(self._place(path))
+        if octets.startswith(b"[") and self._is_directory(path):  # whose list that is
+            raise ControlError(409, {"detail": f"/{path.strip('/')}: is a directory", "key": "path", "value": path})
+        return octets
 
     def put(self, path: str, content: bytes | str) -> None:
         """Write a file (text as UTF-8), the directories above it made; a path that ends with a slash makes a directory."""
@@ -49,6 +52,13 @@ class Files:
             if error.status != 404:
                 raise
             return False
+
+    def _is_directory(self, path: str) -> bool:
+        try:
+            self.list(path)
+        except ControlError:
+            return False
+        return True
 
     def _place(self, path: str) -> str:
         return f"{self._path}/{quote(path.lstrip('/'))}"

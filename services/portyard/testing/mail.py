@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORDS = 200  # characters of a near miss
+LIMIT = 1000  # messages of one list
 DEFAULT_S = 5.0  # long for a delivery on one machine, short for a test that fails
 
 CUT_SHORT = "there was no time to look through all that was there: ask for less, or give it longer"
@@ -213,8 +214,8 @@ class Mail:
             raise AssertionError(f"it came: {came}" if came else CUT_SHORT)
 
     def all(self) -> list[Message]:
-        """Every message, newest first."""
-        return [self._message(fields) for fields in self._control.get(self._path, limit=1000)]
+        """The newest 1,000 messages, newest first."""
+        return [self._message(fields) for fields in self._control.get(self._path, limit=LIMIT)]
 
     def _message(self, fields: dict[str, Any]) -> Message:
         return Message(

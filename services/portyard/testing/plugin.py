@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and begin to keep what tests' sandboxes do."""
     config.stash[_WITNESS] = Witness()
     config.addinivalue_line(
-        "markers", "portyard(capture=…, domains=…, default_password=…): options of the test's sandbox"
+        "markers", "portyard(capture=…, domains=…, default_password=…, magic=…): options of the test's sandbox"
     )
 
 
@@ -120,6 +120,8 @@ def _answering(testbed: Testbed, url: str) -> Testbed:
 def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox of this test's own; when the test or a fixture fails, its transcript is in the report."""
     marker = request.node.get_closest_marker("portyard")
+    if marker is not None and marker.args:
+        raise TypeError(f"@pytest.mark.portyard takes its options by their names, such as capture=; not {marker.args}")
     witness = request.config.stash[_WITNESS]
     own = testbed.sandbox(**(marker.kwargs if marker is not None else {}))
     witness.is_own(own)
@@ -137,10 +139,18 @@ def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, obje
     return given
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Of what the test before did nobody asks any more."""
-    item.config.stash[_WITNESS].begin()
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Of what the test before did nobody asks any more, but for the sandboxes that this one has as well."""
+    witness = item.config.stash[_WITNESS]
+    witness.begin()
+    try:
+        yield
+    finally:
+        kit = sys.modules.get("portyard.testing.sandbox")
+        for given in (getattr(item, "funcargs", None) or {}).values():
+            if kit is not None and isinstance(given, kit.Sandbox):
+                witness.joins(given)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -160,9 +170,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach the transcripts of a test that failed."""
     witness = item.config.stash[_WITNESS]
-    if witness.testbed is not None and call.excinfo is not None:
+    if call.excinfo is not None:
         # A traceback is parsed, and so is some of what rooms import: Python 3.11 can't do both at once (SystemError).
-        witness.testbed.wait_until_open()
+        witness.wait_until_open()
     report = yield
     if report.failed:
         report.sections += witness.sections()

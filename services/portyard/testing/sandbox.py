@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from portyard.testing.control import Control, segment
+from portyard.testing.control import Control, ControlError, segment
 from portyard.testing.events import Events
 from portyard.testing.files import Files
 from portyard.testing.mail import Mail
 from portyard.testing.services import Service, ports_of
+
+PAGE = 1000  # sessions that are asked for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,14 @@ class Clock:
         self._control = control
         self._path = f"{sandbox}/clock"
 
-    def freeze(self, instant: str | None = None) -> None:
-        """Stand still, now or at an instant (RFC 3339)."""
-        self._control.post(self._path, {"freeze": instant if instant is not None else True})
+    def freeze(self, instant: datetime | str | None = None) -> None:
+        """Stand still, now or at an instant: a datetime that knows its zone, or text (RFC 3339)."""
+        moment = instant.isoformat() if isinstance(instant, datetime) else instant
+        self._control.post(self._path, {"freeze": moment if moment is not None else True})
 
     def advance(self, by: timedelta | str) -> None:
         """Go forward at once: a timedelta, or text such as "2h"."""
-        self._control.post(self._path, {"advance": f"{by.total_seconds()}s" if isinstance(by, timedelta) else by})
+        self._control.post(self._path, {"advance": by.total_seconds() if isinstance(by, timedelta) else by})
 
     def real(self) -> None:
         """Go with the machine's time again."""
@@ -100,13 +103,28 @@ class Sandbox:
         """Empty it: mail, files, rules, journal, clock. Accounts and domains stay."""
         self._control.post(f"{self._path}/reset")
 
-    def delete(self) -> None:
-        """Take it away with all that is in it."""
-        self._control.delete(self._path)
+    def delete(self, *, missing_ok: bool = False) -> None:
+        """Take it away with all that is in it.
 
-    def sessions(self, room: str | None = None) -> list[dict[str, Any]]:
-        """The sessions that joined it, newest first."""
-        return list(self._control.get(f"{self._path}/sessions", room=room))
+        Args:
+            missing_ok: It may be gone already.
+        """
+        try:
+            self._control.delete(self._path)
+        except ControlError as error:
+            if error.status != 404 or not missing_ok:
+                raise
+
+    def sessions(self, room: str | None = None, *, most: int | None = None) -> list[dict[str, Any]]:
+        """The sessions that joined it, newest first; at most so many."""
+        found: list[dict[str, Any]] = []
+        while (limit := PAGE if most is None else min(PAGE, most - len(found))) > 0:
+            before = found[-1]["id"] if found else None
+            page = self._control.get(f"{self._path}/sessions", room=room, limit=limit, before=before)
+            found += page
+            if len(page) < limit:
+                break
+        return found
 
     def talk(self, session: dict[str, Any]) -> str:
         """A session's transcript."""
@@ -114,7 +132,7 @@ class Sandbox:
 
     def transcript(self, most: int = 20) -> str:
         """The transcripts of the latest sessions, oldest first."""
-        return "\n".join(self.talk(session) for session in reversed(self.sessions()[:most]))
+        return "\n".join(self.talk(session) for session in reversed(self.sessions(most=most)))
 
     def _service(self, room: str, service: str | None = None, role: str | None = None) -> Service:
         name = service or room

@@ -117,7 +117,7 @@ class Testbed:
 
         Args:
             name: A label of letters, digits and hyphens, unique in the testbed; made up when None.
-            **options: `capture`, `domains`, `default_password`.
+            **options: `capture`, `domains`, `default_password`, `magic`.
 
         Raises:
             ControlError: The name is taken or malformed.
@@ -143,7 +143,7 @@ class Testbed:
         finally:
             if self.witness is not None:
                 self.witness.going(sandbox, failed=failed)
-            sandbox.delete()
+            sandbox.delete(missing_ok=True)
 
     def close(self) -> None:
         """Stop what this object started; a testbed that it only connected to goes on."""

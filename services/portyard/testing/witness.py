@@ -24,22 +24,24 @@ Section = tuple[str, str]
 
 
 class Witness:
-    """Keeps what the sandboxes of one test did, until the next one begins.
-
-    Attributes:
-        testbed: The one that runs.
-    """
+    """Keeps what the sandboxes of one test did, until the next one begins."""
 
     def __init__(self) -> None:
-        self.testbed: Testbed | None = None
+        self._testbeds: list[Testbed] = []
         self._own: str | None = None
         self._told: dict[str, Sandbox | list[Section]] = {}
         self._leaving: list[Sandbox] = []
 
     def attend(self, testbed: Testbed) -> None:
         """Hear of the sandboxes that this testbed makes."""
-        self.testbed = testbed
+        if testbed not in self._testbeds:
+            self._testbeds.append(testbed)
         testbed.witness = self
+
+    def wait_until_open(self) -> None:
+        """Wait until every room of the testbeds that run is open."""
+        for testbed in self._testbeds:
+            testbed.wait_until_open()
 
     def begin(self) -> None:
         """A test begins; of what was before nobody asks any more."""
@@ -50,6 +52,11 @@ class Witness:
         """The test made a sandbox."""
         if len(self._told) < MOST:
             self._told[sandbox.name] = sandbox
+
+    def joins(self, sandbox: Sandbox) -> None:
+        """The test has a sandbox of a fixture that may have been made for an earlier one."""
+        if sandbox.name not in self._told:
+            self.made(sandbox)
 
     def is_own(self, sandbox: Sandbox) -> None:
         """It is the one of the fixture, whose sections need no name."""
@@ -80,13 +87,13 @@ class Witness:
                 self.going(sandbox, failed=failed)
             else:
                 self._told.pop(sandbox.name, None)
-            sandbox.delete()
+            sandbox.delete(missing_ok=True)
 
     def closes(self, testbed: Testbed) -> None:
         """The testbed is about to be closed, in the midst of a teardown in which something may have failed or still may."""
         self.take_leave(failed=True)
-        if testbed is self.testbed:
-            self.testbed = None
+        if testbed in self._testbeds:
+            self._testbeds.remove(testbed)
 
     def sections(self) -> Iterator[Section]:
         """Everything that a report should have, the fixture's sandbox first."""
@@ -99,8 +106,8 @@ class Witness:
 
     def _catch_up(self) -> None:
         """Wait until what was said last is there, too."""
-        if self.testbed is not None:
-            time.sleep(self.testbed.journal_lag_s)
+        if self._testbeds:
+            time.sleep(max(testbed.journal_lag_s for testbed in self._testbeds))
 
 
 def _sections(sandbox: Sandbox, within_s: float | None = None) -> Iterator[Section]:
@@ -118,7 +125,7 @@ def _transcript(sandbox: Sandbox, within_s: float | None) -> str:
         return sandbox.transcript()
     end = time.monotonic() + within_s
     told: list[str] = []
-    for session in sandbox.sessions()[:MOST]:
+    for session in sandbox.sessions(most=MOST):
         told.append(sandbox.talk(session))
         if time.monotonic() > end:
             break

@@ -1,0 +1,175 @@
+"""The kit's sandboxes in a test run: gone before their time, older than the test, with more in them than one page shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import poplib
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from portyard.testing import ControlError, Sandbox, Testbed
+from portyard.testing import sandbox as kit
+from portyard.testing.witness import Witness
+
+pytest_plugins = ["pytester"]
+LIMIT_S = 20
+CLIENT = """
+    import poplib
+    import pytest
+    from portyard.testing import Testbed
+
+    def look(sandbox, name):
+        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=30)
+        client.user(f"{name}@{sandbox.domain}")
+        client.quit()
+"""
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    with Testbed.embedded() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
+    with testbed.own_sandbox() as own:
+        yield own
+
+
+def look(sandbox: Sandbox, name: str) -> None:
+    client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=LIMIT_S)
+    client.user(f"{name}@{sandbox.domain}")
+    client.quit()
+
+
+def test_all_sessions_are_told_however_many(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"m{place}" for place in range(7)]
+    for name in names:
+        look(sandbox, name)
+    monkeypatch.setattr(kit, "PAGE", 3)
+    newest_first = [sandbox.talk(each) for each in sandbox.sessions("pop3")]
+    assert [re.findall(r"USER (\w+)", talk) for talk in newest_first] == [[name] for name in reversed(names)]
+    assert sandbox.sessions(most=4) == sandbox.sessions()[:4]
+    assert sandbox.sessions(most=0) == sandbox.sessions(room="imap") == []
+    assert re.findall(r"USER (\w+)", sandbox.transcript(most=5)) == names[-5:]
+
+
+def test_more_sessions_than_the_api_lists_by_itself(sandbox: Sandbox) -> None:
+    for _ in range(101):
+        look(sandbox, "mira")
+    assert len(sandbox.sessions()) == 101
+
+
+def test_a_sandbox_that_is_gone_is_deleted_only_where_that_is_meant(testbed: Testbed) -> None:
+    with testbed.own_sandbox() as own:
+        own.delete()
+        with pytest.raises(ControlError, match="no sandbox"):
+            own.delete()
+        own.delete(missing_ok=True)
+
+
+def test_a_directory_is_no_file_and_a_list_in_a_file_is_one(sandbox: Sandbox) -> None:
+    files = sandbox.files(sandbox.account("mira"))
+    files.put("in/list.json", "[]")
+    assert files.get("in/list.json") == b"[]"
+    for folder in ("in", "in/", "/", ""):
+        with pytest.raises(ControlError, match="is a directory") as caught:
+            files.get(folder)
+        assert caught.value.status == 409
+
+
+@pytest.mark.parametrize(
+    ("by", "now"),
+    [
+        (dt.timedelta(microseconds=1), "2030-01-02T03:04:05.000001Z"),
+        (dt.timedelta(days=1, milliseconds=5), "2030-01-03T03:04:05.005Z"),
+        ("2h", "2030-01-02T05:04:05Z"),
+    ],
+)
+def test_a_clock_takes_pythons_own_times(sandbox: Sandbox, by: dt.timedelta | str, now: str) -> None:
+    moment = dt.datetime(2030, 1, 2, 4, 4, 5, tzinfo=dt.timezone(dt.timedelta(hours=1)))
+    sandbox.clock.freeze(moment)
+    sandbox.clock.advance(by)
+    shown = sandbox._control.get(f"sandboxes/{sandbox.name}/clock")["now"]
+    assert dt.datetime.fromisoformat(shown) == dt.datetime.fromisoformat(now)
+    with pytest.raises(ControlError, match="freeze"):
+        sandbox.clock.freeze(moment.replace(tzinfo=None))
+
+
+def test_a_test_may_delete_its_sandbox(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        CLIENT
+        + """
+    def test_own(sandbox):
+        sandbox.delete()
+
+    def test_made(testbed):
+        with testbed.own_sandbox() as own:
+            own.delete()
+
+    def test_after(testbed):
+        assert len(testbed.control.get("sandboxes")) == 1
+
+    @pytest.mark.portyard("own")
+    def test_options_have_names(sandbox): pass
+    """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*TypeError: @pytest.mark.portyard takes its options by their names*('own',)"])
+
+
+def test_a_sandbox_older_than_the_test_has_its_transcript(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        CLIENT
+        + """
+    @pytest.fixture(scope="module")
+    def quay(testbed):
+        with testbed.own_sandbox(name="quay") as own:
+            yield own
+
+    @pytest.fixture
+    def pier(quay):
+        return object()
+
+    def test_first(quay):
+        look(quay, "ada")
+
+    def test_second(pier):
+        assert False
+
+    def test_without(): assert False
+
+    def test_third(quay, sandbox):
+        look(quay, "bea")
+        look(sandbox, "cleo")
+        assert False
+    """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--color=no", "--tb=line", "-rN")
+    result.assert_outcomes(passed=1, failed=3)
+    said = re.findall(r"^-+ portyard (transcript.*?) -+$|^C: USER (\w+)@", result.stdout.str(), re.MULTILINE)
+    assert [heading or who for heading, who in said] == [
+        *("transcript of quay", "ada"),
+        *("transcript", "cleo", "transcript of quay", "ada", "bea"),
+    ]
+
+
+def test_of_two_testbeds_the_slower_journal_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("portyard.testing.witness.time.sleep", slept.append)
+    with Testbed.embedded() as near, Testbed.connect(near.control.url) as far:
+        witness = Witness()
+        witness.attend(far)
+        with Testbed.embedded() as second:
+            witness.attend(second)
+            with second.own_sandbox():
+                assert dict(witness.sections())
+        with far.own_sandbox():
+            assert dict(witness.sections())
+        witness.begin()
+        assert not dict(witness.sections())
+        assert slept == [far.journal_lag_s] * 2
