@@ -24,7 +24,7 @@ MAIL = Vocabulary(
     {
         "connect": Verb("A connection comes.", actions=CONNECT | {"persona"}),
         "tls": HANDSHAKE,
-        "auth": Verb("A name is claimed.", {"login": Field("The name.")}, ANSWERS),
+        "auth": Verb("A name is claimed.", {"login": Field("The name.")}, ANSWERS, roles=("msa",)),
         "rcpt": Verb(
             "A recipient is named.",
             {
@@ -114,6 +114,7 @@ def test_what_may_be_an_address(peer: str) -> None:
         ("mail.rcpt", {"size": ">999.5 <1000"}, {"refuse": "x"}, "where.size", "no value lies there"),
         ("mail.rcpt", {"account": "*@x.test", "role": "mta"}, {"refuse": "x"}, "where.account", "nobody has logged in"),
         ("mail.connect", {"account": "*@x.test"}, {"reset": True}, "where.account", "nobody has logged in"),
+        ("mail.auth", {"role": "mta"}, {"refuse": "x"}, "where.role", "no value of mail.auth matches"),
         ("mail.auth", {"account": "*@x.test"}, {"refuse": "x"}, "where.account", "nobody has logged in"),
         ("web.request", {"path": "/api/i"}, {"refuse": 404}, "where.path", "a path, or an expression"),
         (

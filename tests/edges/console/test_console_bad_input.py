@@ -85,6 +85,7 @@ RULE_CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"on": "pop3.greeting", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
     ({"on": "dns.query", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
     ({"on": "imap.login", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
+    ({"on": "smtp.auth", "then": HANG, "where": {"role": "mta"}}, "where.role", "no value of smtp.auth"),
     ({"on": "http.request", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
     ({"on": "websocket.message", "then": HANG, "times": 1, "per": "account"}, "per", "nobody has logged in"),
     ({"on": "ssh.auth", "then": HANG, "where": {"account": "u1@*"}}, "where.account", "nobody has logged in"),

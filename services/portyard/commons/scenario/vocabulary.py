@@ -77,6 +77,7 @@ class Verb:
         forms: What the text of `refuse` and `say` must look like, by the action's name; any text where there is none. In a script
             "script.say" goes before "say".
         steps: What a script may be made of here; None for whatever is also an action here, and `send` and `expect`.
+        roles: The roles that have it; empty for all of the room's.
     """
 
     summary: str
@@ -86,6 +87,7 @@ class Verb:
     why_not: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
     steps: frozenset[str] | None = None
+    roles: tuple[str, ...] = ()
 
     @property
     def script_steps(self) -> frozenset[str]:
@@ -123,7 +125,7 @@ class Vocabulary:
 
     def fields_of(self, verb: str) -> dict[str, Field]:
         """Every field of a verb's events, the common ones too."""
-        role = Field("The service's role.", values=self.roles or (self.room,))
+        role = Field("The service's role.", values=self.verbs[verb].roles or self.roles or (self.room,))
         port = Field("The listener's name.", values=self.ports)
         return {**COMMON, "role": role, "port": port, **self.verbs[verb].fields}
 

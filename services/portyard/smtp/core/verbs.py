@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from portyard.commons.scenario.vocabulary import (
@@ -65,11 +66,14 @@ VOCABULARY = Vocabulary(
         "helo": _verb("HELO", _HELLO),
         "lhlo": _verb("LHLO", _HELLO),
         "starttls": _verb("STARTTLS, before the handshake."),
-        "challenge": _verb("AUTH: the server is about to ask (334).", _MECHANISM),
-        "auth": _verb(
-            "AUTH: a name and a password were claimed, neither is checked yet.",
-            {**_MECHANISM, "login": Field("The name that is claimed.")},
-            magic="login",
+        "challenge": replace(_verb("AUTH: the server is about to ask (334).", _MECHANISM), roles=("msa",)),
+        "auth": replace(
+            _verb(
+                "AUTH: a name and a password were claimed, neither is checked yet.",
+                {**_MECHANISM, "login": Field("The name that is claimed.")},
+                magic="login",
+            ),
+            roles=("msa",),
         ),
         "mail": _verb(
             "MAIL; its sandbox is that of the login or of an earlier recipient, for no recipient is named yet.",
