@@ -1,7 +1,7 @@
 """Removes what a reset or a deletion left behind: mail and files of retired account numbers.
 
 Nobody sees them any more, so there is no hurry. Each is swept twice: soon, and once more when even the slowest session that knew the old
-number has ended.
+number has ended. The octets of messages are kept some minutes for those who read them, and go then, whether or not anybody resets again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.database.engine import Database, Row, Transaction
 
 LATE_S = 3600  # a session that logged in before the reset may write as long as it lives; what it wrote goes after this
+KEPT_S = (
+    330.0  # after which the octets that a reset left have had their time (see the mailstore's `KEEP_UNREFERENCED_S`)
+)
 _SLICE = 50  # accounts of one look
 
 _logger = logging.getLogger(__name__)
@@ -46,22 +49,33 @@ class Sweeper:
         mail: The mailstore.
         files: The filestore.
         now_s: The machine's time in seconds.
+        kept_s: So long after the last `start` it sweeps once more.
     """
 
-    def __init__(self, database: Database, mail: Mail, files: Files, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        mail: Mail,
+        files: Files,
+        now_s: Callable[[], float] = time.time,
+        kept_s: float = KEPT_S,
+    ) -> None:
         self._database = database
         self._mail = mail
         self._files = files
         self._now_s = now_s
+        self._kept_s = kept_s
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._sweeping = asyncio.Lock()
 
     def start(self) -> None:
-        """Sweep in the background; a call while it sweeps has it look again."""
-        self._again = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        """Sweep in the background, and again when the octets of messages have been kept long enough; a call meanwhile has it look again."""
+        self._start_now()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._kept_s, self._start_now)
 
     async def sweep(self) -> int:
         """Sweep what is due; how many accounts were swept."""
@@ -76,9 +90,16 @@ class Sweeper:
 
     async def close(self) -> None:
         """End; what is left is swept by the next process."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start_now(self) -> None:
+        self._again = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         while self._again:
