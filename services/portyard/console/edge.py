@@ -9,12 +9,12 @@ import io
 import re
 from http import HTTPStatus
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
 from portyard.commons.hosting import HostedProtocol, Hosting
+from portyard.commons.hosting_refusals import BROKEN_BODY, reason_of
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
@@ -23,9 +23,10 @@ from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
 from portyard.console.files import BINARY
 from portyard.console.nearby import PREFIX
 from portyard.console.pages import add_pages
-from portyard.console.problems import MEDIA_TYPE, ProblemError
+from portyard.console.problems import MEDIA_TYPE, ProblemError, encoded
 from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
+from portyard.console.streams import ask_for_body, check_expectation, held_back
 from portyard.rooms import cards
 
 _VARIABLE = re.compile(r"\{(\w+)\}")  # aiohttp wouldn't match braces in it, which a name may have
@@ -47,7 +48,7 @@ class ConsoleProtocol(HostedProtocol):
 
 def response_of(problem: Problem) -> web.Response:
     """A problem as a response."""
-    return web.Response(status=problem.status, body=msgspec.json.encode(problem), content_type=MEDIA_TYPE)
+    return web.Response(status=problem.status, body=encoded(problem), content_type=MEDIA_TYPE)
 
 
 def build(yard: Yard) -> web.Application:
@@ -66,6 +67,11 @@ def build(yard: Yard) -> web.Application:
             return _problem_response(request, error)
         except (ConnectionError, asyncio.CancelledError):
             raise
+        except BROKEN_BODY as error:
+            detail = f"the body breaks its framing or its coding: {reason_of(error, None)}"
+            refused = response_of(ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body").problem)
+            refused.force_close()  # where the next request would begin isn't known
+            return refused
         except Exception as error:
             return response_of(problem_of(error, request.method, request.path))
 
@@ -152,6 +158,7 @@ def _challenging(response: web.Response, request: web.Request) -> web.Response:
 
 def _add(app: web.Application, desk: Desk, route: Route) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
+        check_expectation(request)
         query = query_of(request.query.items(), route)
         octets = await _octets(request, route)
         body = body_of(octets, route)
@@ -160,7 +167,7 @@ def _add(app: web.Application, desk: Desk, route: Route) -> None:
 
     path = PREFIX + _VARIABLE.sub(r"{\1:[^/]+}", route.path.replace("{path}", r"{path:[\s\S]*}"))
     for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-        app.router.add_route(method, path, handle)
+        app.router.add_route(method, path, handle, expect_handler=held_back)
 
 
 async def _octets(request: web.Request, route: Route) -> bytes:
@@ -173,6 +180,7 @@ async def _octets(request: web.Request, route: Route) -> bytes:
         return b""  # bounded by its own limit while it is read
     if (request.content_length or 0) > BODY_LIMIT:
         raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=request.content_length or 0)
+    await ask_for_body(request)
     return await request.read()
 
 
@@ -205,9 +213,10 @@ def _problem_response(request: web.Request, error: web.HTTPException) -> web.Str
     elif isinstance(error, web.HTTPMethodNotAllowed):
         problem.key, problem.value, problem.allowed = "method", request.method, sorted(error.allowed_methods)
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
-        problem.key, problem.value = "body", request.content_length or "more than is allowed"
         named = re.search(r"\d+", error.text or "")  # aiohttp keeps the limit in its words alone
-        problem.allowed = f"at most {named[0] if named else BODY_LIMIT} octets"
+        most, length = int(named[0]) if named else BODY_LIMIT, request.content_length or 0
+        problem.key, problem.value = "body", length if length > most else "more than is allowed"  # without its coding
+        problem.allowed = f"at most {most} octets"
     response = response_of(problem)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

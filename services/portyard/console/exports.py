@@ -28,6 +28,7 @@ from portyard.console.events import EventReader
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Boxes, Place
 from portyard.console.stored import StoredMail
+from portyard.console.streams import begin
 from portyard.rooms import cards
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -70,10 +71,10 @@ async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRec
     parts = written(reader, records, form)
     first = await anext(parts, b"")  # a refusal comes before the answer's head
     response = _response(MEDIA_TYPES[form], f"sessions.{_ending(form)}")
-    await response.prepare(call.request)
-    await response.write(first)
-    async for part in parts:
-        await response.write(part)
+    if await begin(call.request, response):
+        await response.write(first)
+        async for part in parts:
+            await response.write(part)
     await response.write_eof()
     return response
 
@@ -167,7 +168,8 @@ def check_exchanges(room: str) -> None:
 async def lines(call: Call, events: AsyncGenerator[forms.Event]) -> web.StreamResponse:
     """Events as JSON lines."""
     response = _response(JSONL, "events.jsonl")
-    await response.prepare(call.request)
+    if not await begin(call.request, response):
+        return response
     some = bytearray()
     async with contextlib.aclosing(events):
         async for event in events:
@@ -184,7 +186,8 @@ async def lines(call: Call, events: AsyncGenerator[forms.Event]) -> web.StreamRe
 async def mbox(call: Call, mailboxes: Boxes, fits: Callable[[shapes.Message], bool]) -> web.StreamResponse:
     """The messages of these mailboxes that fit, newest first, as an mbox of the kind that can be read back whole (mboxrd)."""
     response = _response(MBOX, "messages.mbox")
-    await response.prepare(call.request)
+    if not await begin(call.request, response):
+        return response
     place: Place | None = None
     while True:
         places = await call.desk.queries.newest(mailboxes, _SLICE, place)

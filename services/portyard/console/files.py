@@ -20,6 +20,7 @@ from portyard.commons.filestore.model import FileRoot
 from portyard.console import forms
 from portyard.console.calls import JSON, Call, Route
 from portyard.console.problems import ProblemError
+from portyard.console.streams import ask_for_body, begin
 
 T = TypeVar("T")
 
@@ -115,8 +116,9 @@ async def _send(call: Call, file: BinaryIO, path: str) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     left = os.fstat(file.fileno()).st_size
     response.content_length = left
-    await response.prepare(call.request)
-    while left and call.request.method != "HEAD":
+    if not await begin(call.request, response):
+        return response
+    while left:
         piece = await asyncio.to_thread(file.read, min(PIECE, left))
         if not piece:  # it was cut short meanwhile: the length was promised, so the connection must tell
             raise ConnectionResetError("the file became shorter")
@@ -133,6 +135,7 @@ async def _receive(call: Call, draft: BinaryIO, path: str) -> None:
         announced = call.request.content_length or 0
         if announced > limit:
             raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=announced)
+        await ask_for_body(call.request)
         async for piece in call.request.content.iter_chunked(PIECE):
             size += len(piece)
             if size > limit:

@@ -22,6 +22,7 @@ from portyard.console.event_waits import EventWait
 from portyard.console.events import OWN_ROOM, EventReader, Follower, Place, Selection
 from portyard.console.problems import ProblemError
 from portyard.console.standing import ending, while_it_stands
+from portyard.console.streams import begin
 from portyard.rooms import ROOMS
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -227,7 +228,7 @@ async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.
     from aiohttp import web
 
     response = web.StreamResponse(headers={"Content-Type": SSE, "Cache-Control": "no-store"})
-    await response.prepare(call.request)
+    await begin(call.request, response)
     await response.write(b": events follow\n\n")
     async for event in events:
         if event is None:

@@ -14,6 +14,7 @@ from portyard.console.core.matching import Criteria, PatternError, compiled
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Place
 from portyard.console.standing import while_it_stands
+from portyard.console.streams import begin
 from portyard.console.waiting import Wait, fields_of
 
 if TYPE_CHECKING:  # a caller in this process needs no library to be answered
@@ -69,10 +70,10 @@ async def get_raw(call: Call) -> web.StreamResponse:
     response.content_length = found.message.size
     pieces = contents.pieces(call.desk.yard.mail, found.message)
     first = await anext(pieces, b"")  # before the status goes out: it may be gone by now
-    await response.prepare(call.request)
-    await response.write(first)
-    async for piece in pieces:
-        await response.write(piece)
+    if await begin(call.request, response):
+        await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
     await response.write_eof()
     return response
 

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-
 from portyard.commons.importing import imported
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
+from portyard.console.problems import encoded
 
 PREFIX = "/api/v1"
 # Where the routes of a path are, by its third segment below a sandbox and else by its first: a module is imported when it is asked for.
@@ -80,7 +79,7 @@ class Nearby:
             raise
         except Exception as error:
             problem = problem_of(error, method, f"{PREFIX}/{path}")
-            return problem.status, msgspec.json.encode(problem)
+            return problem.status, encoded(problem)
         return status, b"" if answer is None else answer.body
 
 

@@ -1,0 +1,184 @@
+"""What the console's connections carry beside whole answers: streamed bodies, none for HEAD, leave to send, odd octets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.asyncio_tests import run
+from tests.support.console import Console, console, speak
+
+LAST = b"Host: localhost\r\nConnection: close\r\n"
+
+
+async def heard(client: Console, octets: bytes) -> bytes:
+    """All that is answered on one connection until the console ends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.served.port("console"))
+    writer.write(octets)
+    answers = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answers
+
+
+def refusal(answer: bytes) -> dict[str, object]:
+    """The one answer's problem."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Type: application/problem+json" in head
+    problem: dict[str, object] = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % problem["status"])
+    return problem
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "events.jsonl",
+        "events?limit=1",
+        "events/stream",
+        "export",
+        "export?format=jsonl",
+        "export?format=har",
+        "export?format=pcapng",
+        "files/alice/a.txt",
+        "messages/export",
+        "messages/{id}/raw",
+    ],
+)
+def test_behind_the_head_that_head_asks_for_comes_the_next_answer(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            await client.ask("PUT", "sandboxes/default/files/alice/a.txt", 201, data=b"some")
+            target = path.format(id=await client.deliver()).encode()
+            asked = b"HEAD /api/v1/sandboxes/default/%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % target
+            next_one = b"GET /api/v1/sandboxes HTTP/1.1\r\n%b\r\n" % LAST
+            head, _, behind = (await heard(client, asked + next_one)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert behind.startswith(b"HTTP/1.1 200 ")
+            assert json.loads(behind.partition(b"\r\n\r\n")[2])[0]["name"] == "default"
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["events.jsonl", "export?format=jsonl", "messages/export"])
+def test_what_is_streamed_to_an_old_client_ends_with_the_connection(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            await client.deliver()
+            asked = (
+                f"GET /api/v1/sandboxes/default/{path} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
+            )
+            answer = await heard(client, asked.encode())
+            assert answer.partition(b"\r\n\r\n")[2] == await client.raw(f"sandboxes/default/{path}")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "status", "key"),
+    [
+        (b"sandboxes/\xff", b"", 404, "sandbox"),
+        (b"nowhere/\xff", b"", 404, "path"),
+        (b"sandboxes?\xff=1", b"", 400, "\\udcff"),
+        (b"sandboxes?limit=\xff", b"", 400, "limit"),
+        (b"sandboxes/default/events?room=\xff", b"", 422, "room"),
+        (b"sandboxes/default/events/stream", b"Last-Event-ID: \xff\r\n", 422, "Last-Event-ID"),
+        (b"sandboxes", b"Origin: http://\xff\r\nUpgrade: websocket\r\n", 403, "Origin"),
+    ],
+)
+def test_octets_that_are_no_text_are_refused_as_whatever_is_wrong(
+    tmp_path: Path, target: bytes, more: bytes, status: int, key: str
+) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            problem = refusal(await heard(client, b"GET /api/v1/%b HTTP/1.1\r\n%b%b\r\n" % (target, more, LAST)))
+            assert (problem["status"], problem["key"]) == (status, key)
+
+    run(main())
+
+
+def test_a_host_of_octets_that_are_no_text_is_none_of_ours(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            asked = b"GET /api/v1/health HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n"
+            assert refusal(await heard(client, asked))["status"] == 421
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "words"),
+    [
+        (b"gzip", b"no gzip", 400, "coding"),
+        (b"gzip", gzip.compress(b'{"name": "' + b"a" * (4 << 20) + b'"}'), 413, "more than is allowed"),
+    ],
+)
+def test_a_body_that_breaks_its_coding_or_is_long_without_it(
+    tmp_path: Path, coding: bytes, body: bytes, status: int, words: str
+) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            head = b"Content-Encoding: %b\r\nContent-Length: %d\r\n" % (coding, len(body))
+            problem = refusal(
+                await heard(client, b"POST /api/v1/sandboxes HTTP/1.1\r\n%b%b\r\n%b" % (head, LAST, body))
+            )
+            assert (problem["status"], problem["key"]) == (status, "body")
+            assert words in f"{problem['detail']} {problem.get('value')}"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("POST", "sandboxes", "Content-Length: 1073741824\r\n", 413),
+        ("PUT", "sandboxes/default/files/alice/a", "Content-Length: 1099511627776\r\n", 413),
+        ("POST", "sandboxes?x=1", "Content-Length: 15\r\n", 400),
+        ("POST", "sandboxes", "Content-Length: 15\r\nOrigin: http://evil.test\r\n", 403),
+        ("PUT", "sandboxes/default/files/nobody/a", "Content-Length: 15\r\n", 404),
+    ],
+)
+def test_who_waits_for_leave_to_send_hears_of_a_refusal_instead(
+    tmp_path: Path, method: str, path: str, more: str, status: int
+) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            head = f"{method} /api/v1/{path} HTTP/1.1\r\n{more}Expect: 100-continue\r\n".encode()
+            assert refusal(await heard(client, head + LAST + b"\r\n"))["status"] == status
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "sandboxes", 201), ("PUT", "sandboxes/default/files/alice/a", 201)]
+)
+def test_leave_to_send_is_given(tmp_path: Path, method: str, path: str, status: int) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.served.port("console"))
+            body = b'{"name": "t1"}'
+            head = f"{method} /api/v1/{path} HTTP/1.1\r\nContent-Length: {len(body)}\r\nExpect: 100-Continue\r\n"
+            writer.write(head.encode() + LAST + b"\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(body)
+            assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_another_expectation_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            asked = b"GET /api/v1/health HTTP/1.1\r\nExpect: miracles\r\n%b\r\n" % LAST
+            problem = refusal(await heard(client, asked))
+            assert (problem["status"], problem["key"], problem["allowed"]) == (417, "Expect", "100-continue")
+
+    run(main())
