@@ -161,7 +161,8 @@ class Gathering:
 
         def heard(line: bytes) -> None:
             nonlocal tag
-            tag = tag_of(line) or tag
+            if verb_of(line):  # RFC 3501 §2.2.1; DONE and what answers a challenge have no tag of their own
+                tag = tag_of(line) or tag
 
         async def refused(text: str) -> AsyncIterator[Effect]:
             self.forget()

@@ -233,7 +233,8 @@ class ImapSession:
 
         def heard(line: bytes) -> None:
             nonlocal tag
-            tag = tag_of(line) or tag
+            if verb_of(line):  # RFC 3501 §2.2.1; DONE and what answers a challenge have no tag of their own
+                tag = tag_of(line) or tag
 
         async def lied(text: str) -> AsyncIterator[Effect]:
             if verdict.script is None:
