@@ -7,9 +7,10 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from portyard.commons.settings import load
+from portyard.commons.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -92,6 +93,17 @@ def test_services_are_told_the_ports_that_are_published() -> None:
     told = re.findall(r"([a-z0-9-]+)=\$\{PORTYARD_PORT_(\w+):-(\d+)\}", COMPOSE)
     assert {name: int(port) for _, name, port in told} == {name: host for name, (_, host) in PORTS.items()}
     assert all(port.upper().replace("-", "_") == name for port, name, _ in told)
+
+
+def test_compose_passes_every_setting_on() -> None:
+    """But those that it decides by itself, or for each service; a port's number is told in what it publishes."""
+    ours = {"state", "listen", "advertise", "ports", "port_overrides", "leased_ports", "ready_dir", "engine_view"}
+    names = set[str]()
+    for field in msgspec.structs.fields(Settings):
+        nested = getattr(field.type, "__struct_fields__", ())
+        names |= {f"{field.name}_{each}" for each in nested} or {field.name}
+    passed = {name.lower() for name in re.findall(r"(?m)^  PORTYARD_(\w+):", COMPOSE)}
+    assert names - passed <= ours
 
 
 def test_the_ports_are_the_cards() -> None:

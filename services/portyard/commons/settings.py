@@ -135,7 +135,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(environment: Mapping[str, str] = os.environ, file: Path | None = None) -> Settings:
     """The settings of a file (`portyard.toml` here when it exists) with the environment's over them.
 
-    `PORTYARD_LIMITS_MESSAGE=1000000` sets `limits.message`; tuples are separated by commas.
+    `PORTYARD_LIMITS_MESSAGE=1000000` sets `limits.message`; tuples are separated by commas, `name=value` pairs by spaces; accounts
+    are a JSON list.
 
     Raises:
         SettingError: A key is unknown or a value is wrong.
@@ -206,17 +207,31 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         return
     head, _, rest = key.partition("_")
     if head in NESTED and rest in NESTED[head].__struct_fields__:
-        values.setdefault(head, {})[rest] = value
+        values.setdefault(head, {})[rest] = _pairs(value) if rest == "rooms" else value
     elif key.startswith("port_") and key != "port_offset":
         values.setdefault("port_overrides", {})[key.removeprefix("port_").replace("_", "-")] = value
     elif key not in Settings.__struct_fields__:
         raise SettingError(f"{name}: no such setting; known are {', '.join(Settings.__struct_fields__)}")
     elif key in ("host_ports", "personas", "tls"):
-        values[key] = dict(part.partition("=")[::2] for part in value.split())
+        values[key] = _pairs(value)
+    elif key == "accounts":
+        values[key] = _accounts(name, value)
     elif key in ("domains", "relay_allow", "retry_s", "console_hosts", "names"):
         values[key] = [part.strip() for part in value.split(",") if part.strip()]
     else:
         values[key] = value
+
+
+def _pairs(value: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in value.split())
+
+
+def _accounts(name: str, value: str) -> Any:  # noqa: ANN401 - held against its type with all the others
+    try:
+        return msgspec.json.decode(value.strip() or "[]")
+    except msgspec.DecodeError as error:
+        example = '[{"address": "mira@portyard.test", "password": "m-secret"}]'
+        raise SettingError(f"{name}: expected a JSON list such as {example}: {error}") from None
 
 
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)

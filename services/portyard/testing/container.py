@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import docker.errors
+import msgspec
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.config import testcontainers_config as configuration
 from testcontainers.core.container import DockerContainer
@@ -307,7 +308,8 @@ class PortyardContainer(ExposedPorts, DockerContainer):
 def _written(value: object) -> str:
     """A setting's value as the environment has it."""
     if isinstance(value, list | tuple):
-        return ",".join(str(each) for each in value)
+        tables = any(not isinstance(each, str | int | float) for each in value)  # accounts
+        return msgspec.json.encode(value).decode() if tables else ",".join(str(each) for each in value)
     if isinstance(value, dict):
         return " ".join(f"{key}={each}" for key, each in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)
