@@ -15,6 +15,7 @@ from portyard.commons.accounts.model import Account
 from portyard.commons.accounts.sql import COUNTER
 from portyard.commons.database.engine import Row, StorageError
 from portyard.commons.mailstore.model import Message, MessageGoneError
+from portyard.commons.mailstore.schema import COUNTER as MAIL_COUNTER
 from portyard.commons.mailstore.schema import UID_MASK, message_key
 from portyard.commons.mailstore.structure import decode
 from portyard.commons.mailstore.summary import bare, summarise
@@ -62,22 +63,34 @@ class MailQueries:
         self._database = yard.mail_database
         self._accounts: dict[str, dict[int, Account]] = {}
         self._seen: int | None = None
+        self._boxes: dict[str, tuple[Mapping[int, Account], Boxes]] = {}
+        self._boxes_at: object = None
 
     async def token(self) -> object:
-        """Something that is another once any mailbox has changed, whichever process changed it.
-
-        Numbers of mailboxes only grow: where as many came as went, their sum is another, whatever else is the same.
-        """
-        (row,) = await self._database.read(
-            "SELECT COUNT(*), COALESCE(SUM(id), 0), COALESCE(SUM(highest_modseq), 0) FROM mailboxes"
-        )
-        return row
+        """Something that is another once any mailbox has changed, whichever process changed it: a memory read."""
+        return self._database.generation(MAIL_COUNTER)
 
     async def mailboxes(self, sandbox: str) -> Boxes:
-        """The mailboxes of a sandbox that hold messages, by id."""
+        """The mailboxes of a sandbox that hold messages, by id; read once for all who ask while none changes."""
+        token = await self.token()  # before the SQL: what changes in between is read twice, never missed
         accounts = await self._accounts_of(sandbox)
-        rows = await self._database.read("SELECT id, account_id, name, uid_next FROM mailboxes WHERE messages > 0")
-        return {key: Box(accounts[owner], name, following) for key, owner, name, following in rows if owner in accounts}
+        if token != self._boxes_at:
+            self._boxes.clear()
+            self._boxes_at = token
+        owners, boxes = self._boxes.get(sandbox, (None, {}))
+        if owners is not accounts:
+            rows = await self._rows_of(accounts)
+            boxes = {key: Box(accounts[owner], name, following) for key, owner, name, following in rows}
+            self._boxes[sandbox] = accounts, boxes
+        return boxes
+
+    async def _rows_of(self, accounts: Mapping[int, Account]) -> list[Row]:
+        columns = "SELECT id, account_id, name, uid_next FROM mailboxes"
+        if len(accounts) > _SLICE:
+            rows = await self._database.read(f"{columns} WHERE messages > 0")
+            return [row for row in rows if row[1] in accounts]
+        marks = ",".join("?" * len(accounts))
+        return await self._database.read(f"{columns} WHERE account_id IN ({marks}) AND messages > 0", [*accounts])
 
     async def _accounts_of(self, sandbox: str) -> dict[int, Account]:
         """A sandbox's accounts by id, read again only when any account changed."""

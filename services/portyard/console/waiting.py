@@ -37,6 +37,7 @@ class Wait:
     count: int
     timeout_s: float
     _known: dict[Place, tuple[shapes.Message, list[str]]] = field(default_factory=dict)
+    _fit: set[Place] = field(default_factory=set)  # those of them that fitted when they were read
     _uid_next: dict[int, int] | None = None
     _complete: bool = True
 
@@ -70,7 +71,7 @@ class Wait:
             dates = {key: date for date, key in fresh[start : start + SLICE]}
             async for message in self.queries.listed(mailboxes, dates):
                 key = int(message.id)
-                self._known[dates[key], key] = (message, self.criteria.differences(fields_of(message)))
+                self._read((dates[key], key), message)
             if len(self._candidates()) >= wanted and len(await self._fitting()) >= wanted:
                 return True
             if loop.time() >= until and start + SLICE < len(fresh):
@@ -89,11 +90,13 @@ class Wait:
 
     def _candidates(self) -> list[int]:
         """The keys of those that fitted when they were read, newest first."""
-        return [
-            key
-            for (_, key), (_, differences) in sorted(self._known.items(), key=_place, reverse=True)
-            if not differences
-        ]
+        return [key for _, key in sorted(self._fit, reverse=True)]
+
+    def _read(self, place: Place, message: shapes.Message) -> None:
+        differences = self.criteria.differences(fields_of(message))
+        self._known[place] = (message, differences)
+        if not differences:
+            self._fit.add(place)
 
     async def _fitting(self) -> list[shapes.Message]:
         """Those of them that weren't removed meanwhile, as they are now."""
@@ -112,10 +115,6 @@ class Wait:
             ],
             complete=self._complete,
         )
-
-
-def _place(item: tuple[Place, object]) -> Place:
-    return item[0]
 
 
 def fields_of(message: shapes.Message) -> Mapping[str, list[str]]:

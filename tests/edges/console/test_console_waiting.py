@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portyard.commons.database.embedded import SqliteDatabase
+from portyard.commons.database.engine import Row
 from portyard.console import waiting
 from portyard.console.queries import MailQueries
 from tests.support.asyncio_tests import run
@@ -70,6 +74,68 @@ def test_mail_that_comes_while_as_much_goes_is_heard_of(tmp_path: Path) -> None:
             await client.yard.mail.forget(going.id)
             await client.yard.mail.append(coming.id, "INBOX", b"Subject: x\r\n\r\n")
             assert await queries.token() != before
+
+    run(main())
+
+
+@pytest.mark.parametrize("most_by_account", [500, 1])
+def test_mailboxes_are_a_sandbox_own_and_as_they_are_now(
+    most_by_account: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portyard.console.queries._SLICE", most_by_account)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            yard = client.yard
+            await yard.sandboxes.create("other")
+            theirs = await yard.accounts.create("other", "u@other.test", "x")
+            await yard.mail.append(theirs.id, "INBOX", b"Subject: x\r\n\r\n")
+            alice = await yard.accounts.by_address("default", "alice@portyard.test")
+            bob = await yard.accounts.by_address("default", "bob@portyard.test")
+            assert alice is not None
+            assert bob is not None
+            queries = MailQueries(yard)
+
+            async def held() -> list[tuple[str, str, int]]:
+                boxes = await queries.mailboxes("default")
+                return sorted((box.account.local_part, box.name, box.uid_next) for box in boxes.values())
+
+            assert await held() == []
+            await yard.mail.append(alice.id, "INBOX", b"Subject: x\r\n\r\n")
+            assert await held() == await held() == [("alice", "INBOX", 2)]
+            await yard.mail.append(bob.id, "Junk", b"Subject: x\r\n\r\n")
+            assert await held() == [("alice", "INBOX", 2), ("bob", "Junk", 2)]
+            await yard.mail.rename(bob.id, "Junk", "Spam")
+            assert await held() == [("alice", "INBOX", 2), ("bob", "Spam", 2)]
+            await yard.mail.delete(bob.id, "Spam")
+            inbox = await yard.mail.mailbox(alice.id, "INBOX")
+            assert inbox is not None
+            await yard.mail.expunge(inbox.id, [1])
+            assert await held() == []
+
+    run(main())
+
+
+def test_a_wait_costs_no_look_at_all_mailboxes_while_none_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A capturing testbed comes to have thousands of accounts, and parallel tests wait all the time."""
+    looks: list[str] = []
+    read = SqliteDatabase.read
+
+    async def noting(database: SqliteDatabase, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        if "FROM mailboxes" in sql:
+            looks.append(sql)
+        return await read(database, sql, parameters)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.deliver("hello")
+            await client.deliver("hello", "bob@portyard.test")
+            monkeypatch.setattr(SqliteDatabase, "read", noting)
+            waits = [client.get(f"{WAIT}?subject=code&timeout=0.5") for _ in range(5)]
+            assert not any(waited["satisfied"] for waited in await asyncio.gather(*waits))
+            assert len(looks) == 1, looks
 
     run(main())
 

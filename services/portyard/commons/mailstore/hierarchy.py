@@ -12,6 +12,7 @@ from portyard.commons.mailstore.model import (
     NoSuchMailboxError,
 )
 from portyard.commons.mailstore.rows import MAILBOX_COLUMNS, MAILBOX_FROM, canonical, checked, mailbox_of, superiors
+from portyard.commons.mailstore.schema import COUNTER
 from portyard.commons.mailstore.writing import discard_bodies, transfer
 
 STANDARD: tuple[tuple[str, str | None], ...] = (
@@ -79,7 +80,7 @@ def _insert(work: Transaction, account_id: int, name: str, use: str | None, seco
         "INSERT INTO mailboxes (id, account_id, name, uid_validity, special_use) VALUES (?, ?, ?, ?, ?)",
         (key, account_id, name, min(validity, _MAX_UID_VALIDITY), use),
     )
-    work.bump(mailboxes_counter(account_id))
+    _moved(work, account_id)
 
 
 def delete(work: Transaction, account_id: int, name: str, now_s: int) -> None:
@@ -99,7 +100,7 @@ def _remove(work: Transaction, mailbox_id: int, account_id: int, now_s: int) -> 
     work.execute("DELETE FROM mailboxes WHERE id = ?", (mailbox_id,))
     discard_bodies(work, bodies, now_s)
     work.bump(mailbox_counter(mailbox_id))
-    work.bump(mailboxes_counter(account_id))
+    _moved(work, account_id)
 
 
 def forget(work: Transaction, account_id: int, now_s: int) -> None:
@@ -135,7 +136,13 @@ def rename(work: Transaction, account_id: int, name: str, new_name: str, seconds
             _insert(work, account_id, above, None, seconds)
     for mailbox_id, target_name in renamed.items():
         work.execute("UPDATE mailboxes SET name = ? WHERE id = ?", (target_name, mailbox_id))
+    _moved(work, account_id)
+
+
+def _moved(work: Transaction, account_id: int) -> None:
+    """An account's set of mailboxes is another."""
     work.bump(mailboxes_counter(account_id))
+    work.bump(COUNTER)
 
 
 def subscribe(work: Transaction, account_id: int, name: str, subscribed: bool) -> None:

@@ -10,6 +10,8 @@ from portyard.commons.database.embedded import Schema
 
 UID_BITS = 32  # RFC 3501 §2.3.1.1
 UID_MASK = (1 << UID_BITS) - 1
+COUNTER = "mail"
+"""Moves with every change of any mailbox."""
 
 _FIRST = """
 CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL) WITHOUT ROWID;

@@ -21,7 +21,7 @@ from portyard.commons.mailstore.model import (
     NoSuchMailboxError,
 )
 from portyard.commons.mailstore.rows import flags_of, flags_text, is_unseen
-from portyard.commons.mailstore.schema import UID_MASK, message_key
+from portyard.commons.mailstore.schema import COUNTER, UID_MASK, message_key
 
 SLICE = 200  # rows of one statement
 KEEP_UNREFERENCED_S = 300  # an expunged body stays for sessions that are in the middle of reading it
@@ -97,6 +97,7 @@ def append(
             (delivery.id, delivery.recipient, uid_validity, uid, key),
         )
     work.bump(f"mailbox:{mailbox_id}")
+    work.bump(COUNTER)
     return Appended(uid_validity, uid, key), True
 
 
@@ -207,6 +208,7 @@ def _count(work: Transaction, mailbox_id: int, modseq: int, messages: int, unsee
         (modseq, messages, unseen, size, mailbox_id),
     )
     work.bump(f"mailbox:{mailbox_id}")
+    work.bump(COUNTER)
 
 
 def _rows(work: Transaction, mailbox_id: int, uids: Sequence[int] | None, columns: str) -> Iterator[Row]:
