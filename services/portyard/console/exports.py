@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -45,7 +45,6 @@ _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _RETURNED = re.compile(rb"return-path:[ \t]*<([^>\r\n]*)>", re.IGNORECASE)
 _BLANK = re.compile(r"\s")  # the sender on the line between messages is one word (RFC 4155, appendix A)
-_ENDINGS = re.compile(rb"\r\n|\r|\n")
 _Whole = list[tuple[SessionRecord, list[JournalEvent]]]
 
 
@@ -193,7 +192,8 @@ async def mbox(call: Call, mailboxes: Boxes, fits: Callable[[shapes.Message], bo
         places = await call.desk.queries.newest(mailboxes, _SLICE, place)
         async for message in call.desk.queries.listed(mailboxes, [key for _, key in places]):
             if fits(message):
-                await response.write(await _entry(call, message))
+                async for part in _entry(call, message):
+                    await response.write(part)
         if len(places) < _SLICE:
             break
         place = places[-1]
@@ -201,22 +201,34 @@ async def mbox(call: Call, mailboxes: Boxes, fits: Callable[[shapes.Message], bo
     return response
 
 
-async def _entry(call: Call, listed: shapes.Message) -> bytes:
-    """One message of an mbox, or nothing when it is gone by now."""
+async def _entry(call: Call, listed: shapes.Message) -> AsyncIterator[bytes]:
+    """One message of an mbox in parts, or nothing when it is gone by now."""
     mail = call.desk.yard.mail
     message = await mail.message(int(listed.id))
     if message is None:
-        return b""
+        return
     try:
         octets = b"".join([piece async for piece in contents.pieces(mail, message)])
     except MessageGoneError:
-        return b""
+        return
     returned = _RETURNED.match(octets)  # where it was delivered; what a client appended has but its From
     sender = returned[1].decode(errors="replace") if returned else listed.from_
     sender_word = _BLANK.sub("_", sender or "MAILER-DAEMON").encode("ascii", "replace")
     date = listed.received_at.astimezone(UTC).strftime("%a %b %e %H:%M:%S %Y").encode()
-    body = _QUOTED.sub(b">", _ENDINGS.sub(b"\n", octets))
-    return b"From %s %s\n%s%s\n" % (sender_word, date, body, b"" if body.endswith(b"\n") else b"\n")
+    yield b"From %s %s\n" % (sender_word, date)
+    for lines in _some_lines(octets):
+        yield _QUOTED.sub(b">", lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        await asyncio.sleep(0)  # many of them take as long as nobody else may wait
+    yield b"\n" if octets.endswith((b"\r", b"\n")) else b"\n\n"
+
+
+def _some_lines(octets: bytes) -> Iterator[bytes]:
+    """The lines of a message, some at a time."""
+    start = 0
+    while start < len(octets):
+        end = octets.find(b"\n", start + contents.PIECE) + 1 or len(octets)
+        yield octets[start:end]
+        start = end
 
 
 def _response(media_type: str, name: str) -> web.StreamResponse:

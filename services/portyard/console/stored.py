@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from portyard.commons.mailstore.model import Message, MessageGoneError
 from portyard.commons.mailstore.schema import UID_BITS, UID_MASK, message_key
 from portyard.commons.yard import Yard
+from portyard.console.contents import pieces
 
 MOST = 64 << 20
 """Octets of messages that one export takes: it is made as a whole."""
@@ -64,7 +65,7 @@ class StoredMail:
         if message is None or message.size > self._left:
             return None
         try:
-            octets = await self._mail.octets(message)
+            octets = b"".join([piece async for piece in pieces(self._mail, message)])
         except MessageGoneError:
             return None
         self._left -= len(octets)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
+import mailbox
 import operator
+import re
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +22,7 @@ from portyard.commons.journal.model import JournalEvent
 from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
 from portyard.commons.talk.print import JournalTalk
 from portyard.console import exports
+from portyard.console.contents import PIECE
 from tests.support.asyncio_tests import run
 from tests.support.console import console, speak
 
@@ -163,8 +167,8 @@ def test_no_more_of_a_long_session_than_a_page_is_made_a_talk_at_a_time(
     run(main())
 
 
-@pytest.mark.parametrize("path", ["events.jsonl", "export?format=jsonl"])
-def test_lines_go_out_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much of streamed answers is written in one go each time."""
     written: list[int] = []
     true = web.StreamResponse.write
 
@@ -173,6 +177,12 @@ def test_lines_go_out_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await true(response, octets)
 
     monkeypatch.setattr(web.StreamResponse, "write", write)
+    return written
+
+
+@pytest.mark.parametrize("path", ["events.jsonl", "export?format=jsonl"])
+def test_lines_go_out_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    written = at_once(monkeypatch)
 
     async def main() -> None:
         async with console(tmp_path) as client:
@@ -181,6 +191,42 @@ def test_lines_go_out_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             assert [json.loads(line)["seq"] for line in lines] == list(range(1, 6_004))
             assert len(written) < 60
             assert max(written) < 1 << 19
+
+    run(main())
+
+
+ODD = (
+    b"Subject: x\r\n\r\nFrom me\r\n>From you\r\n>>From x\r\nFrom\r\n From y\r\nfrom z\r\n",
+    b"Subject: x\r\n\r\na\rFrom b\rc\r\n",
+    b"Subject: x\n\nFrom a\nb\n",
+    b"Subject: x\r\n\r\na\0b\xff\xfe\r\n\x0bFrom c\r\n",
+    b"Subject: x\r\n\r\nno end",
+    b"Subject: x\r\n\r\nno end\r",
+    b"Subject: x\r\n\r\n\r\n\n\rFrom behind\r\n\r\n",
+    b"From me: a field?\r\n\r\nx\r\n",
+    b"\r\n\r\nFrom x\r\n",
+    b"Subject: x\r\n\r\n" + b"From one of many\r\n.\r\n" * 20_000,
+    b"Subject: x\r\n\r\n" + b"From \rx" * 20_000,
+    b"Subject: x\r\n\r\n" + b"x" * 200_000 + b"\r\nFrom a long line's next",
+)
+
+
+@pytest.mark.parametrize("octets", ODD, ids=range(len(ODD)))
+def test_whatever_a_message_is_an_mbox_gives_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, octets: bytes
+) -> None:
+    written = at_once(monkeypatch)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.put(octets)
+            await client.put(octets)
+            (tmp_path / "mbox").write_bytes(await client.raw("sandboxes/default/messages/export"))
+            wanted = re.sub(rb"\r\n|\r", b"\n", octets)
+            with contextlib.closing(mailbox.mbox(tmp_path / "mbox")) as box:
+                found = [re.sub(rb"(?m)^>(>*From )", rb"\1", box.get_bytes(key)) for key in range(len(box))]
+            assert found == [wanted if wanted.endswith(b"\n") else wanted + b"\n"] * 2
+            assert max(written) < 4 * PIECE
 
     run(main())
 
