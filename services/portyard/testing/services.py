@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 import sys
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portyard.commons.authority import authority
+from portyard.rooms import cards
 from portyard.testing.control import Control
 
 if TYPE_CHECKING:
@@ -19,17 +21,6 @@ WEB = {"http": "http", "websocket": "ws"}
 RULE_FIELDS = frozenset({"name", "where", "times", "skip", "every", "chance", "per"})
 EARLY = frozenset({"connect", "greeting", "tls"})
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
-_BEFORE_RCPT = frozenset({"ehlo", "helo", "lhlo", "starttls", "mail", "noop", "vrfy", "expn", "help"})
-UNNAMED = {
-    "mta": _BEFORE_RCPT,
-    "mda": _BEFORE_RCPT,
-    "msa": frozenset({"ehlo", "helo", "starttls", "challenge"}),
-    "pop3": frozenset({"capa", "stls"}),
-    "imap": frozenset({"capability", "id", "starttls", "challenge"}),
-    "ftp": frozenset({"auth", "feat", "host"}),
-    "ssh": frozenset({"kex"}),
-}
-"""What clients of a service say before the login or the recipient that names a sandbox, if not only then."""
 
 
 def ports_of(endpoints: list[dict[str, Any]]) -> dict[str, int]:
@@ -197,8 +188,11 @@ class Service:
         Raises:
             ControlError: The room can't honour it; the message says why.
         """
-        early = on in EARLY or on in UNNAMED.get(self._service, ())
-        if early and not self.leased and not self._sandbox.endswith("/default"):
+        if (
+            not self.leased
+            and not self._sandbox.endswith("/default")
+            and _early(self._room, self._role or self._room, on)
+        ):
             self.lease()
         where = dict(more.pop("where", None) or {})
         if self._role is not None:
@@ -316,6 +310,13 @@ class Service:
         """Octets arrive changed: so many, once so many came through well."""
         fields = {"after_octets": after_octets, "octets": octets, **_way(direction)}
         return self.rule(on, {"corrupt": fields}, **more)
+
+
+@functools.cache
+def _early(room: str, role: str, verb: str) -> bool:
+    """Whether most clients have named no sandbox before that."""
+    words = next(card.vocabulary for card in cards() if card.vocabulary is not None and card.vocabulary.room == room)
+    return verb in EARLY or verb in words.nameless or role in words.early.get(verb, ())
 
 
 def _way(direction: str) -> dict[str, str]:
