@@ -53,6 +53,33 @@ def test_exchanges_in_order() -> None:
     assert (second["request"]["bodySize"], second["response"]["status"]) == (7, 204)
 
 
+@pytest.mark.parametrize(
+    ("line", "url"),
+    [
+        ("OPTIONS * HTTP/1.1", "http://x:80"),
+        ("CONNECT y.test:443 HTTP/1.1", "http://y.test:443"),
+        ("GET /a?b#c HTTP/1.1", "http://x:80/a?b"),
+        ("GET http://y.test/a#c HTTP/1.1", "http://y.test/a"),
+    ],
+)
+def test_what_is_asked_for_is_told_as_a_whole_and_without_a_fragment(line: str, url: str) -> None:
+    (entry,) = archive("http", command(line, ("Host", "x:80")))
+    assert entry["request"]["url"] == url
+
+
+def test_whatever_comes_before_the_answer_is_not_it() -> None:
+    (entry,) = archive(
+        "http", command("GET / HTTP/1.1"), reply("HTTP/1.1 103 Early Hints"), reply("HTTP/1.1 200 OK", 3)
+    )
+    assert (entry["response"]["status"], entry["response"]["bodySize"]) == (200, 3)
+
+
+@pytest.mark.parametrize("line", ["HTTP/1.1 204 No Content", "HTTP/1.1 304 Not Modified"])
+def test_an_answer_that_never_has_a_body_has_one_of_no_octets(line: str) -> None:
+    (entry,) = archive("http", command("GET / HTTP/1.1"), reply(line))
+    assert (entry["response"]["bodySize"], entry["response"]["content"]["size"]) == (0, 0)
+
+
 def test_no_answer_and_tls() -> None:
     (entry,) = archive("http", ("tls", {"step": "established"}), command("GET / HTTP/1.1", ("Host", "x")))
     assert entry["request"]["url"] == "https://x/"

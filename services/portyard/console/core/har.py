@@ -12,6 +12,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -45,7 +46,7 @@ def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> list[dic
         match event.kind:
             case "command":
                 entries.append(_entry(session, event, secure=secure))
-            case "reply" if entries and entries[-1]["response"]["status"] in (0, 100):
+            case "reply" if entries and _is_interim(entries[-1]["response"]["status"]):
                 _answered(entries[-1], event)
             case "data" if entries and "opcode" in event.fields:
                 _message(entries[-1], event)
@@ -64,7 +65,7 @@ def _entry(session: SessionRecord, event: JournalEvent, *, secure: bool) -> dict
     headers = _headers(event)
     host = next((header["value"] for header in headers if header["name"].lower() == "host"), "unknown")
     scheme = ("wss" if secure else "ws") if session.room == "websocket" else ("https" if secure else "http")
-    url = target if "://" in target else f"{scheme}://{host}{target}"
+    url = _url(scheme, host, method, target)
     try:
         query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     except ValueError:
@@ -90,6 +91,19 @@ def _entry(session: SessionRecord, event: JournalEvent, *, secure: bool) -> dict
     }
 
 
+def _is_interim(status: int) -> bool:
+    """Whether another answer follows (RFC 9110 §15.2), or none has come."""
+    return status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS
+
+
+def _url(scheme: str, host: str, method: str, target: str) -> str:
+    """What is asked for (RFC 9110 §7.1), without the fragment, which HAR leaves out."""
+    if method == "CONNECT":
+        host, target = target, ""
+    url = target if "://" in target else f"{scheme}://{host}{'' if target == '*' else target}"
+    return url.partition("#")[0]
+
+
 def _answered(entry: dict[str, Any], event: JournalEvent) -> None:
     version, _, rest = str(event.fields.get("text", "")).partition(" ")
     status, _, reason = rest.partition(" ")
@@ -98,6 +112,8 @@ def _answered(entry: dict[str, Any], event: JournalEvent) -> None:
     if entry["request"]["method"] == "HEAD":
         size = 0  # RFC 9110 §9.3.2: its Content-Length is GET's
     number = int(status) if status.isascii() and status.isdecimal() else 0
+    if number in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        size = 0  # RFC 9112 §6.3
     entry["response"] = _response(number, reason, version, _headers(event), size)
     entry["time"] = entry["timings"]["wait"] = max(0.0, _ms(entry, event))
 
