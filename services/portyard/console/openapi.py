@@ -13,13 +13,15 @@ import msgspec
 import portyard
 from portyard.commons.scenario.schema import rule_schemas
 from portyard.console.calls import JSON, Route
-from portyard.console.problems import MEDIA_TYPE
+from portyard.console.journal import SSE
+from portyard.console.problems import MEDIA_TYPE, names_of
 from portyard.console.routes import ROUTES
 from portyard.console.rules import RULE
 from portyard.console.shapes import Problem
 
 _REF = "#/components/schemas/{name}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_ONWARD = frozenset({"cursor", "after"})  # parameters that an answer's Link field leads on by
 _ALWAYS = (400, 401, 403, 421)  # a key that isn't known, the token, a page of another site, a name that isn't ours
 _MEANS = {
     "sandbox": "A sandbox's name.",
@@ -93,7 +95,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "description": said,
         "tags": [_tag(route)],
     }
-    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
+    if parameters := [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)]:
         found["parameters"] = parameters
     if body := _request_body(route):
         found["requestBody"] = body
@@ -140,6 +142,15 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
             "schema": _without_null(field),
         }
         for name, field in schema["properties"].items()
+    ]
+
+
+def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.response != SSE:
+        return []
+    says = "The id of the last event that was heard: what came behind it comes first."  # as a browser asks again
+    return [
+        {"name": "Last-Event-ID", "in": "header", "required": False, "description": says, "schema": {"type": "string"}}
     ]
 
 
@@ -216,7 +227,11 @@ def _success(route: Route, status: int) -> dict[str, Any]:
     for media in route.media_types:
         alone = media == JSON and not isinstance(route.response, tuple)
         content[media] = {"schema": _schema(route.response) if alone else {}}
-    return {"description": route.summary, "content": content}
+    told = {"description": route.summary, "content": content}
+    if not _ONWARD.isdisjoint(names_of(route.query)):
+        says = 'Where more follows, the next page: `<…>; rel="next"` (RFC 8288).'
+        told["headers"] = {"Link": {"description": says, "schema": {"type": "string"}}}
+    return told
 
 
 def _problem() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from portyard.console.openapi import description
+from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
 
 schemathesis.serializer.alias("application/ocsp-request", "application/octet-stream")
@@ -180,3 +181,28 @@ def test_words_of_a_closed_list_are_told(name: str, parameter: str) -> None:
     """So that a generated client offers them."""
     told = {each["name"]: each["schema"] for each in OPERATIONS[name].definition.raw["parameters"]}[parameter]
     assert {"room": "imap", "kind": "fault"}[parameter] in told["enum"]
+
+
+@pytest.mark.parametrize("path", ["messages", "events"])
+def test_pages_lead_on_as_the_description_says(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            await client.deliver()
+            await client.deliver()
+            async with client.http.get(f"{client.api}/sandboxes/default/{path}?limit=1") as response:
+                described = description()["paths"][f"/sandboxes/{{sandbox}}/{path}"]["get"]
+                assert set(response.headers) & {"Link"} == set(described["responses"]["200"]["headers"]) == {"Link"}
+
+    run(main())
+
+
+def test_a_stream_takes_the_id_of_the_last_event() -> None:
+    paths = description()["paths"]
+    asked = [
+        (path, each["name"])
+        for path, operations in paths.items()
+        for each in operations.get("get", {}).get("parameters", ())
+        if each["in"] == "header"
+    ]
+    assert asked == [("/sandboxes/{sandbox}/events/stream", "Last-Event-ID")]
