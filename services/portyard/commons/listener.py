@@ -86,7 +86,7 @@ class Listener:
             self._loop.remove_reader(self.bound.sock)
             self.bound.sock.close()
             for task in self._tasks:
-                self._loop.call_soon(task.cancel)  # it has begun by then, and sees to its socket
+                self._loop.call_soon(self._cancel, task)
 
     async def parted(self) -> None:
         """See those off who were told to come later; to be called behind `stop`."""
@@ -161,9 +161,14 @@ class Listener:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         if self._stopped:
-            self._loop.call_soon(task.cancel)
+            self._loop.call_soon(self._cancel, task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task, which has begun by now and sees to its socket, unless it connects, which takes no time."""
+        if task in self._tasks:
+            task.cancel()
 
     async def _consider(self, connection: Connection, sock: socket.socket) -> None:
         """Do with a connection what the rules want of it before anybody says a word."""
@@ -259,13 +264,17 @@ class Listener:
         await stream.part()
 
     async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # Not to be cancelled from here on: uvloop would close the socket without a word to the protocol, which would wait on.
+        self._tasks.discard(task)
         try:
             transport, _ = await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
             if connection.unready is not None:
                 connection.unready.reset = partial(reset_transport, transport, sock)
-        except asyncio.CancelledError:  # what was put on the socket has closed it
-            connection.log.close("shutdown")
-            raise
+            if self._stopped:
+                connection.log.close("shutdown")
+                transport.abort()
         except OSError as error:  # the peer is gone already
             connection.log.close(error.strerror or "gone")
             sock.close()
