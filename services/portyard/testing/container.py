@@ -150,7 +150,7 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         """A file of an account of `default`, as FTP, SFTP and HTTP show it."""
         return self._seeded(lambda testbed: testbed.default().files(account).put(path, content))
 
-    def with_seeded_rule(self, on: str, then: dict[str, Any], **more: Any) -> Self:  # noqa: ANN401 - the rule language's values
+    def with_seeded_rule(self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Any) -> Self:  # noqa: ANN401 - the rule language's values
         """A rule of `default`, e.g. `with_seeded_rule("smtp.rcpt", {"refuse": "451 4.7.1 later"}, times=2)`."""
         return self._seeded(
             lambda testbed: testbed.control.post("sandboxes/default/rules", {"on": on, "then": then, **more})

@@ -33,6 +33,10 @@ class ControlError(Exception):
         self.status = status
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[ControlError], tuple[int, dict[str, Any]]]:
+        """It may come out of another process."""
+        return type(self), (self.status, self.problem)
+
 
 def _told(status: int, problem: dict[str, Any]) -> str:
     text = str(problem.get("detail") or problem.get("title") or f"status {status}")

@@ -28,10 +28,10 @@ class Events:
         self._path = f"{sandbox}/events"
 
     def wait(self, count: int = 1, *, timeout: float = DEFAULT_S, **filters: str) -> list[dict[str, Any]]:
-        """So many events that fit, as soon as they are there; the server does the waiting.
+        """At least so many events that fit, all that are there by then, oldest first; the server does the waiting.
 
         Args:
-            count: How many.
+            count: How many at least.
             timeout: Seconds.
             **filters: e.g. `room="imap", kind="auth"`.
 

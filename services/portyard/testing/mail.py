@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from portyard.testing.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 WORDS = 200  # characters of a near miss
 LIMIT = 1000  # messages of one list
@@ -24,7 +24,7 @@ class NothingCameError(AssertionError):
     """What a test waited for didn't come. The message lists what came instead, and why each missed.
 
     Attributes:
-        came: What did fit, when it was too little.
+        came: What did fit, when it was too little; nothing where the error came out of another process.
         near_misses: What came and didn't fit, as the API tells it.
         complete: False where there was no time to look through all that was there.
     """
@@ -44,6 +44,18 @@ class NothingCameError(AssertionError):
         self.came = list(came)
         self.near_misses = list(near_misses)
         self.complete = complete
+
+    def __reduce__(self) -> tuple[Callable[..., NothingCameError], tuple[object, ...]]:
+        """It may come out of another process; what came needs that one's testbed."""
+        return _told_again, (type(self), str(self), self.near_misses, self.complete)
+
+
+def _told_again(
+    kind: type[NothingCameError], text: str, near_misses: list[dict[str, Any]], complete: bool
+) -> NothingCameError:
+    error = kind("", (), near_misses, 0.0, complete)
+    error.args = (text,)
+    return error
 
 
 def _shown(miss: dict[str, Any]) -> str:
@@ -144,7 +156,7 @@ class Mail:
         from_: str | None = None,
         timeout: float = DEFAULT_S,
     ) -> Message:
-        """The first message that fits, as soon as it is there; the server does the waiting.
+        """The newest message that fits, as soon as one is there; the server does the waiting.
 
         Args:
             to: A part of an address that it was sent to.
@@ -167,7 +179,7 @@ class Mail:
         from_: str | None = None,
         timeout: float = DEFAULT_S,
     ) -> list[Message]:
-        """So many messages that fit. See `wait`."""
+        """At least so many messages that fit, all that are there by then, newest first. See `wait`."""
         __tracebackhide__ = True  # the test's own line tells more
         answer = self._control.get(
             f"{self._path}/wait",

@@ -60,10 +60,8 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which n
     config = node.config
     image = config.getoption("--portyard-image")
     if image:
-        from portyard.testing.testbed import Testbed
-
         if _SHARED not in config.stash:
-            config.stash[_SHARED] = Testbed.container(image)
+            config.stash[_SHARED] = _container(image)
         control = config.stash[_SHARED].control
         node.workerinput[_WORD] = {"url": control.url, "inside": control.inside}
 
@@ -98,8 +96,22 @@ def _testbed(config: pytest.Config, settings: dict[str, object]) -> Testbed:
     if url := config.getoption("--portyard-url"):
         return _answering(Testbed.connect(url, token, inside=config.getoption("--portyard-inside")), url)
     if image := config.getoption("--portyard-image"):
-        return Testbed.container(image, **settings)
+        return _container(image, **settings)
     return Testbed.embedded(**settings)
+
+
+def _container(image: str, **settings: object) -> Testbed:
+    """One container of the image.
+
+    Raises:
+        pytest.UsageError: It can't be had, and why, in a line.
+    """
+    from portyard.testing.testbed import Testbed
+
+    try:
+        return Testbed.container(image, **settings)
+    except Exception as error:
+        raise pytest.UsageError(f"--portyard-image={image}: {type(error).__name__}: {error}") from error
 
 
 def _answering(testbed: Testbed, url: str) -> Testbed:

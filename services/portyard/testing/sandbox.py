@@ -81,6 +81,9 @@ class Sandbox:
         self.websocket = self._service("websocket")
         self.dns = self._service("dns")
 
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.name}>"
+
     def account(self, name: str, password: str = "secret", *, public_keys: tuple[str, ...] = ()) -> Account:  # noqa: S107
         """Make an account; its address is `<name>@<domain>`."""
         body = {"name": name, "password": password, "public_keys": list(public_keys)}

@@ -6,7 +6,7 @@ import functools
 import ssl
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,11 @@ def _warn(text: str) -> None:
     """Say it once, and show the line that set the rule."""
     if text in _warned:
         return
-    _warned.add(text)
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("portyard.testing"):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, UnseenWarning, stacklevel=level)
+    _warned.add(text)  # last: where a warning is an error, each test has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Rule:
 
     id: str
     name: str
-    _control: Control
-    _path: str
+    _control: Control = field(repr=False)
+    _path: str = field(repr=False)
 
     @property
     def hits(self) -> int:
@@ -122,6 +122,9 @@ class Service:
         self.leased = True
         return self
 
+    def __repr__(self) -> str:
+        return f"<Service {self._service} of {self._sandbox.rpartition('/')[2]}>"
+
     @property
     def port(self) -> int:
         """The port that begins in plaintext (and upgrades where the protocol can)."""
@@ -177,12 +180,12 @@ class Service:
         values = talks.values_of(account.address, account.password) if account is not None else {}
         return talks.play(told, talks.Server(self.host, port, context), values)
 
-    def rule(self, on: str, then: dict[str, Any], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
+    def rule(self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
         """Set any rule.
 
         Args:
             on: The verb or phase ("rcpt", "connect", "fetch" …); `*` is allowed.
-            then: What is done, e.g. `{"refuse": "451 4.7.1 later"}`.
+            then: What is done, e.g. `{"refuse": "451 4.7.1 later"}`; several in a list, in this order.
             **more: `name`, `where`, `times`, `skip`, `every`, `chance`, `per`.
 
         Raises:

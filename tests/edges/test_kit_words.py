@@ -1,0 +1,95 @@
+"""What the kit says of itself: its objects in a failing assertion, its errors out of another process, and warnings that are errors."""
+
+from __future__ import annotations
+
+import pickle
+import smtplib
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed, UnseenWarning, services
+
+pytest_plugins = ["pytester"]
+LIMIT_S = 20
+NOBODY = "tcp://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    with Testbed.embedded() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
+    with testbed.own_sandbox() as own:
+        yield own
+
+
+def send(sandbox: Sandbox, subject: str) -> None:
+    with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=LIMIT_S) as client:
+        client.sendmail("a@harbour.test", [f"mira@{sandbox.domain}"], f"Subject: {subject}\r\n\r\n")
+
+
+def test_errors_come_out_of_another_process(sandbox: Sandbox) -> None:
+    send(sandbox, "hello")
+    sandbox.mail.wait(subject="hello")
+    with pytest.raises(NothingCameError) as missed:
+        sandbox.mail.wait_for(2, subject="/hell/", timeout=0)
+    again = pickle.loads(pickle.dumps(missed.value))
+    assert (type(again), str(again)) == (NothingCameError, str(missed.value))
+    assert (again.near_misses, again.complete) == (missed.value.near_misses, missed.value.complete)
+    assert missed.value.came, "here it is"
+    assert not again.came
+    with pytest.raises(ControlError) as refused:
+        sandbox.smtp.refuse("451 later", on="rctp")
+    told = pickle.loads(pickle.dumps(refused.value))
+    assert (str(told), told.status, told.problem) == (str(refused.value), refused.value.status, refused.value.problem)
+
+
+def test_objects_tell_whose_they_are(sandbox: Sandbox) -> None:
+    assert repr(sandbox) == f"<Sandbox {sandbox.name}>"
+    assert repr(sandbox.smtp) == f"<Service mta of {sandbox.name}>"
+    rule = sandbox.smtp.rule("rcpt", [{"delay": "1ms"}, {"refuse": "451 4.7.1 later"}], name="greylist", times=1)
+    assert repr(rule) == f"Rule(id='{rule.id}', name='greylist')"
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        send(sandbox, "x")
+    assert rule.hits == 1
+
+
+def test_waits_give_all_that_fits_the_newest_message_and_the_oldest_event_first(sandbox: Sandbox) -> None:
+    for subject in ("order 1", "order 2", "order 3"):
+        send(sandbox, subject)
+        sandbox.mail.wait(subject=subject)
+    assert sandbox.mail.wait(subject="order").subject == "order 3"
+    assert [each.subject for each in sandbox.mail.wait_for(2, subject="order")] == ["order 3", "order 2", "order 1"]
+    greeted = sandbox.events.wait(2, kind="command", text="/^ehlo/")
+    assert len(greeted) == 3
+    assert greeted == sorted(greeted, key=lambda event: event["at"])
+
+
+def test_a_warning_that_is_an_error_is_one_for_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_warned", set())
+    with warnings.catch_warnings(action="error"):
+        for _ in range(2):
+            with pytest.raises(UnseenWarning, match="unseen"):
+                services._warn("unseen")
+    with pytest.warns(UnseenWarning, match="unseen"):
+        services._warn("unseen")
+    with warnings.catch_warnings(action="error"):
+        services._warn("unseen")
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "with workers"])
+def test_an_image_that_cannot_be_had_is_told_in_a_line(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NOBODY)
+    pytester.makepyfile("def test_any(sandbox): pass")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-image", "portyard:none", *options)
+    said = result.stdout.str() + result.stderr.str()
+    assert "--portyard-image=portyard:none: DockerException: " in said
+    assert "INTERNALERROR" not in said
+    assert result.ret == (pytest.ExitCode.USAGE_ERROR if options else pytest.ExitCode.TESTS_FAILED)
