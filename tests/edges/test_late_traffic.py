@@ -562,3 +562,24 @@ def test_a_put_whose_body_goes_on(tmp_path: Path) -> None:
             assert await files_of(served.yard) == []
 
     run(go())
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+def test_a_request_for_files_that_a_rule_keeps_waiting(method: str, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with with_t1(tmp_path, HTTP) as served:
+            yard = served.yard
+            await yard.rules.add("t1", parse_rule({"on": "http.request", "then": {"delay": "0.3s"}}))
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("http"))
+            token = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
+            rest = f" /files/u/late HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\nContent-Length: 2\r\n\r\nxy"
+            writer.write(f"{method}{rest}".encode())
+            await obeyed(yard, "t1")
+            await yard.sandboxes.reset("t1")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
+            assert await files_of(yard) == []
+            writer.write(f"PUT{rest}".encode())  # the next one on the same connection is of the sandbox as it is now
+            assert b"HTTP/1.1 201" in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    run(go())

@@ -20,6 +20,7 @@ from portyard.commons.clocks import SqlClocks
 from portyard.commons.exchange_answers import Said, refusal, stub
 from portyard.commons.exchange_outlook import path_of
 from portyard.commons.exchange_writer import HungUpError, begin, interrupt, writer_of
+from portyard.commons.hosted_requests import SINCE
 from portyard.commons.naming import Naming
 from portyard.commons.scenario.actions import (
     Action,
@@ -138,6 +139,8 @@ async def ruled(protocol: HostedProtocol, request: web.Request, house: House, wi
     if verdict is None:
         return await within(request)
     await protocol.resolve(request)
+    if verdict.delay_s:
+        request[SINCE] = house.naming.sandboxes.generation_now(protocol.sandbox)
     await begin(protocol, verb, verdict)
     response = await _obeyed(protocol, request, house, within, verb, verdict)
     if verdict.hang_up:

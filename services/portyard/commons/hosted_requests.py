@@ -28,6 +28,8 @@ def connection_of(request: web.BaseRequest) -> Connection:
 
 EXACT = web.RequestKey("exact", bool)
 """Set in a request whose Location is to stay as it is."""
+SINCE = web.RequestKey("since", int)
+"""Set in a request that a rule keeps waiting: its sandbox's generation when it came."""
 
 
 def prefix_of(request: web.BaseRequest) -> str:

@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 from portyard.commons.accounts.model import Account
 from portyard.commons.exchange import uploaded
 from portyard.commons.filestore.model import FileRoot
-from portyard.commons.hosted_requests import connection_of, hosted
+from portyard.commons.hosted_requests import SINCE, connection_of, hosted
 from portyard.http.core.conditions import Validators, Verdict, evaluate, format_date, range_applies
 from portyard.http.core.credentials import parse_basic
 from portyard.http.core.filepath import (
@@ -104,6 +104,8 @@ async def _authorise(request: web.Request) -> tuple[FilePath, FileRoot]:
         refusal = _refusal(401, "the account's name and password, please")
         refusal.headers["WWW-Authenticate"] = 'Basic realm="Portyard files", charset="UTF-8"'
         raise _Refused(refusal)
+    if request.get(SINCE, account.generation) != account.generation:
+        raise _Refused(_refusal(404, "the sandbox was reset while this request waited"))
     hosted(request).authenticated(account.address, "Basic")
     place = parse_target(request.raw_path.partition("#")[0].partition("?")[0])
     if not _owns(account, place.owner):
