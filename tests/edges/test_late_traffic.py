@@ -129,6 +129,33 @@ def test_a_reset_between_rcpt_and_the_message(client: type[smtplib.SMTP], port: 
     run(go())
 
 
+@pytest.mark.parametrize("home", ["t1", "default"])
+@pytest.mark.parametrize("port", ["lmtp", "smtp"])
+def test_a_reset_while_a_rule_delays_a_recipient(port: str, home: str, tmp_path: Path) -> None:
+    recipient = LOGIN if home == "t1" else "captured@elsewhere.test"
+
+    async def go() -> None:
+        async with with_t1(tmp_path, MAIL, DNS) as served:
+            yard = served.yard
+            await yard.rules.add(home, parse_rule({"on": "smtp.rcpt", "then": {"delay": "0.3s"}}))
+
+            def send() -> None:
+                client = smtplib.LMTP if port == "lmtp" else smtplib.SMTP
+                with client("127.0.0.1", served.port(port), timeout=LIMIT_S) as session:
+                    session.sendmail("a@client.test", [recipient], OCTETS)  # for the client it is well
+
+            sending = asyncio.create_task(asyncio.to_thread(send))
+            await obeyed(yard, home)
+            await yard.sandboxes.reset(home)
+            await sending
+            async for _ in queue_changes(yard):
+                if not await queue(yard.mail_database):
+                    break
+            assert await inbox(yard, recipient) == []
+
+    run(go())
+
+
 def test_a_submitter_that_logged_in_before_the_reset(tmp_path: Path) -> None:
     async def go() -> None:
         async with with_t1(tmp_path, MAIL, DNS) as served:

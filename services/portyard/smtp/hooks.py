@@ -44,6 +44,10 @@ class HookedDoor:
         """See Door."""
         return await self._door.stands(taker)
 
+    def present(self, sandbox: str) -> Taker:
+        """See Door."""
+        return self._door.present(sandbox)
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Hook `handle_MAIL`."""
         session = self._server.session

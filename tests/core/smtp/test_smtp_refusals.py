@@ -29,6 +29,9 @@ class PlayedDoor:
     async def stands(self, taker: Taker) -> bool:
         return True
 
+    def present(self, sandbox: str) -> Taker:
+        return Taker(sandbox, 1)
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         if transaction.reverse_path.local_part == "refused":
             raise PeerError(reply(550, "5.7.1", "not you"))

@@ -257,6 +257,7 @@ class Transaction:
         refused: How many RCPTs were refused.
         id: The delivery id, the hop's or a new one.
         looked: The domain of the recipient that is being named, and who owns it; None where nobody has looked, or not in this moment.
+        since: The sandbox that the recipient which a rule kept waiting named, as it was then; None for one that nothing kept waiting.
     """
 
     reverse_path: Mailbox
@@ -267,6 +268,7 @@ class Transaction:
     recipients: list[Recipient] = field(default_factory=list)
     refused: int = 0
     looked: tuple[str, Sandbox | None] | None = None
+    since: Taker | None = None
 
 
 @dataclass(slots=True)

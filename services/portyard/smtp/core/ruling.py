@@ -95,13 +95,23 @@ async def _rcpt(session: Session, command: Command, octets: bytes) -> Answer:
     context.join(sandbox)
     if context.transaction is not None:
         context.transaction.looked = None  # a rule may let time pass
+    since = context.door.present(sandbox)
+
+    async def answer() -> Sequence[Effect]:
+        if context.transaction is None:
+            return await session.answer(command)
+        context.transaction.since = since
+        try:
+            return await session.answer(command)
+        finally:
+            context.transaction.since = None
 
     def refused(text: str) -> AsyncIterator[Effect]:
         if context.transaction is not None:
             context.transaction.refused += 1
         return said(text)
 
-    return await _ask(session, (sandbox,), "rcpt", partial(session.answer, command), fields, refused)
+    return await _ask(session, (sandbox,), "rcpt", answer, fields, refused)
 
 
 async def _data(session: Session, command: Command, octets: bytes) -> Answer:

@@ -51,6 +51,9 @@ class Door(Protocol):
     async def stands(self, taker: Taker) -> bool:
         """Whether a sandbox is there and wasn't reset since."""
 
+    def present(self, sandbox: str) -> Taker:
+        """A sandbox as it is at this moment."""
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """Judge a MAIL whose parameters are read.
 

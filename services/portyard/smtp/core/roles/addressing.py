@@ -42,7 +42,8 @@ async def take(
     taker = owner or await sandboxes.get(hop.sandbox if hop else home)
     if taker is None or (owner is None and taker.capture != "any"):
         raise PeerError(RELAYING_DENIED)
-    generation = hop.generation if hop is not None and hop.sandbox == taker.name else taker.generation
+    known = next((one for one in (hop, transaction.since) if one is not None and one.sandbox == taker.name), taker)
+    generation = known.generation
     return taker, Recipient(mailbox, taker.name, generation, late=generation != taker.generation)
 
 

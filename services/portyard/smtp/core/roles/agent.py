@@ -29,6 +29,10 @@ class Agent:
         """See Door."""
         return await stands(self._sandboxes, taker)
 
+    def present(self, sandbox: str) -> Taker:
+        """See Door."""
+        return Taker(sandbox, self._sandboxes.generation_now(sandbox))
+
     async def sender(self, peer: Peer, transaction: Transaction) -> None:
         """See Door. Anybody may be the sender: testers write what they like."""
 
