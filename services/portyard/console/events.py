@@ -238,6 +238,8 @@ class Follower:
         self._sandbox = sandbox
         self._mark = 0
         self._read: dict[str, int] = {}
+        self._left: list[SessionRecord] = []  # those that changed, the one whose turn is next last
+        self._upto = 0  # when they were looked for
         self._watch = reader.yard.watcher.watch_counter(COUNTER)
         self.ended = False  # nothing comes any more, for the sandbox is gone
         self.behind = False  # more came than `coming` was to tell of: its next call goes on with it
@@ -296,12 +298,13 @@ class Follower:
 
     async def _look(self, most: int | None) -> list[forms.Event]:
         journal = self._reader.yard.journal
-        mark = await journal.mark()  # before the look: what is written during it is seen by the next one
-        self.behind = False
         found: list[forms.Event] = []
-        for record in await journal.changed(self._sandbox, self._mark):
-            if record.room == OWN_ROOM:
-                continue
+        if not self._left:
+            self._upto = await journal.mark()  # before the look: what is written during it is seen by the next one
+            changed = [each for each in await journal.changed(self._sandbox, self._mark) if each.room != OWN_ROOM]
+            self._left = sorted(changed, key=lambda record: record.opened_at, reverse=True)
+        while self._left:
+            record = self._left[-1]
             async with contextlib.aclosing(
                 journal.paged(record.id, self._read.get(record.id, 0), record.shown)
             ) as pages:
@@ -312,7 +315,9 @@ class Follower:
                     if most is not None and len(found) >= most:
                         self.behind = True
                         return sorted(found, key=place_of)
-        self._mark = mark
+            self._left.pop()
+        self.behind = False
+        self._mark = self._upto
         while len(self._read) > _KNOWN:
             self._read.pop(next(iter(self._read)))
         return sorted(found, key=place_of)

@@ -179,6 +179,8 @@ async def events_jsonl(call: Call) -> web.StreamResponse:
 
 
 _EVENT_ID = re.compile(r"[0-9a-f]{1,32}\.[0-9]{1,9}", re.ASCII)
+_AT_ONCE = 5_000  # events that are read for a stream at once: a client that rested comes back to hours of them
+_TURN = 100  # events that are told in one go
 _BEGINNING: Place = (datetime.fromtimestamp(0, UTC), "", 0)
 
 
@@ -214,12 +216,14 @@ async def _events(
                 follower.seen(event.session, event.seq)
                 yield event
     while True:
-        some = await follower.coming(BEAT_S)
+        some = await follower.coming(BEAT_S, _AT_ONCE)
         if follower.ended:
             return
         if not some:
             yield None
-        for event in some:
+        for number, event in enumerate(some):
+            if number % _TURN == _TURN - 1:
+                await asyncio.sleep(0)  # a client that takes all at once lets nobody else have a turn
             if not wanted.differences(event):
                 yield event
 

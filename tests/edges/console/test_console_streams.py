@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from portyard.commons.journal.model import SessionRecord
+from portyard.commons.journal.store import StoredJournal
+from portyard.console import forms
+from portyard.console.events import Follower
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
 
@@ -180,5 +184,46 @@ def test_another_expectation_is_refused(tmp_path: Path) -> None:
             asked = b"GET /api/v1/health HTTP/1.1\r\nExpect: miracles\r\n%b\r\n" % LAST
             problem = refusal(await heard(client, asked))
             assert (problem["status"], problem["key"], problem["allowed"]) == (417, "Expect", "100-continue")
+
+    run(main())
+
+
+def test_a_stream_that_was_long_behind_is_told_all_once_and_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who resumes a suspended `portyard tail` has the console read hours of events at once, and tell them without a pause."""
+    coming, changed = Follower.coming, StoredJournal.changed
+    parts: list[int] = []
+    looks: list[int] = []
+
+    async def noting(follower: Follower, within_s: float | None = None, most: int | None = None) -> list[forms.Event]:
+        some = await coming(follower, within_s, most)
+        parts.append(len(some))
+        return some
+
+    async def counting(journal: StoredJournal, sandbox: str, mark: int) -> list[SessionRecord]:
+        found = await changed(journal, sandbox, mark)
+        looks.append(len(found))
+        return found
+
+    monkeypatch.setattr("portyard.console.journal._AT_ONCE", 8)
+    monkeypatch.setattr("portyard.console.journal._TURN", 2)
+    monkeypatch.setattr(Follower, "coming", noting)
+    monkeypatch.setattr(StoredJournal, "changed", counting)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            async with client.http.get(f"{client.api}/sandboxes/default/events/stream") as response:
+                assert await response.content.readline() == b": events follow\n"
+                said = [speak(client, "pop3", "STAT") for _ in range(20)]  # they are written at once
+                heard: list[tuple[str, int]] = []
+                while len(heard) < 20 * 5:
+                    line = await response.content.readline()
+                    if line.startswith(b"data: "):
+                        event = json.loads(line.removeprefix(b"data: "))
+                        heard.append((event["session"], event["seq"]))
+            assert heard == [(log.id, number) for log in said for number in range(1, 6)]
+            assert max(parts) < 8 + 5
+            assert [count for count in looks if count] == [20]
 
     run(main())
