@@ -529,3 +529,21 @@ def test_orphans_of_killed_processes_are_swept_at_the_next_start(engine: str, tm
             assert await stores.mail.octets(await one(stores, 1)) == LARGE
 
     run(main())
+
+
+def test_no_more_is_remembered_than_some_accounts_and_mailboxes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portyard.commons.mailstore.sql._KNOWN", 3)
+
+    async def main() -> None:
+        async with opened("sqlite", tmp_path) as stores:
+            remembered: list[int] = []
+            for account in range(10, 20):
+                await stores.mail.append(account, "INBOX", MESSAGE)
+                box = await inbox(stores, account)
+                assert (await stores.mail.changes(box.id, 0)).modseq == box.highest_modseq
+                remembered += [len(stores.mail._known_accounts), len(stores.mail._modseqs)]
+            assert max(remembered) == 3
+
+    run(main())

@@ -47,6 +47,7 @@ from portyard.commons.mailstore.writing import SLICE, Body, Delivery, marks, sli
 
 INLINE = 64 * 1024  # octets: larger bodies are files
 _HEAD = 64 * 1024  # octets of a header kept beside the row, for searches that read no bodies
+_KNOWN = 20_000  # accounts, and mailboxes, of which something is remembered: each test has its own, and they go
 T = TypeVar("T")
 
 
@@ -159,6 +160,8 @@ class SqlMailstore:
         if not rows:
             seconds = self._seconds()
             await self._write(lambda work: hierarchy.ensure_account(work, account_id, seconds))
+        if len(self._known_accounts) >= _KNOWN:
+            self._known_accounts.clear()
         self._known_accounts[account_id] = generation
 
     # -- messages
@@ -247,6 +250,8 @@ class SqlMailstore:
             self._modseqs.pop(mailbox_id, None)
             raise NoSuchMailboxError("the mailbox was deleted")
         highest: int = rows[0][0]
+        if len(self._modseqs) >= _KNOWN:
+            self._modseqs.clear()
         self._modseqs[mailbox_id] = (generation, highest)
         if highest <= since_modseq:
             return Changes(highest, (), ())
