@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -103,9 +103,20 @@ class EventReader:
                 yield event
 
     async def merged(
-        self, sessions: list[SessionRecord], wanted: Selection, after: Place | None = None
+        self,
+        sessions: list[SessionRecord],
+        wanted: Selection | None = None,
+        after: Place | None = None,
+        read: Mapping[str, int] | None = None,
     ) -> AsyncGenerator[forms.Event]:
-        """The same of these sessions. Each is begun as its time comes, and read on as it is told: a page costs what is on it."""
+        """The same of these sessions. Each is begun as its time comes, and read on as it is told: a page costs what is on it.
+
+        Args:
+            sessions: They.
+            wanted: Which of their events; None for all.
+            after: Leaves out what came up to that place.
+            read: Leaves out of a session what came up to that number.
+        """
         sessions = sorted(sessions, key=lambda record: (record.opened_at, record.id))
         heap: list[tuple[Place, forms.Event, _Reading]] = []
         begun = told = 0
@@ -116,7 +127,8 @@ class EventReader:
                     begun += 1
                     if begun % _TURN == 0:
                         await asyncio.sleep(0)  # the store answers without ever waiting: others want their turn
-                    reading = _Reading(self.paged(record, after[2] if after and after[1] == record.id else 0))
+                    known = after[2] if after and after[1] == record.id else read.get(record.id, 0) if read else 0
+                    reading = _Reading(self.paged(record, known))
                     if (first := await reading.next()) is not None:
                         heapq.heappush(heap, (place_of(first), first, reading))
                 if not heap:
@@ -129,7 +141,7 @@ class EventReader:
                 told += 1
                 if told % _STRETCH == 0:
                     await asyncio.sleep(0)
-                if (after is None or place > after) and not wanted.differences(event):
+                if (after is None or place > after) and not (wanted and wanted.differences(event)):
                     yield event
         finally:
             for *_, reading in heap:
@@ -282,19 +294,42 @@ class Follower:
         """
         loop = asyncio.get_running_loop()
         deadline = None if within_s is None else loop.time() + within_s
-        while True:
-            try:
-                if not self.behind:
-                    async with asyncio.timeout_at(deadline):
-                        await self._watch.__anext__()
-            except TimeoutError:
-                return []
-            except StopAsyncIteration:
-                if self.ended:
-                    return []
-                raise
+        while self.behind or await self.moved(deadline):
             if found := await self._look(most):  # beyond the bound: what was read must not be lost
                 return found
+        return []
+
+    async def moved(self, deadline: float | None = None) -> bool:
+        """Wait until anything was written; False once the time is up, or the sandbox is gone.
+
+        Args:
+            deadline: By the loop's time; None to wait for as long as it takes.
+
+        Raises:
+            StopAsyncIteration: The yard closes, and nothing comes any more.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._watch.__anext__()
+        except TimeoutError:
+            return False
+        except StopAsyncIteration:
+            if self.ended:
+                return False
+            raise
+        return True
+
+    async def told(self) -> AsyncGenerator[forms.Event]:
+        """The events that came since the last look, by their time, read as they are taken: a slow taker needs no more room than others."""
+        journal = self._reader.yard.journal
+        mark = await journal.mark()  # before the look: what is written during it is seen by the next one
+        changed = [record for record in await journal.changed(self._sandbox, self._mark) if record.room != OWN_ROOM]
+        async with contextlib.aclosing(self._reader.merged(changed, read=self._read)) as events:
+            async for event in events:
+                self._read[event.session] = event.seq
+                yield event
+        self._mark = mark
+        self._forget()
 
     async def _look(self, most: int | None) -> list[forms.Event]:
         journal = self._reader.yard.journal
@@ -318,6 +353,9 @@ class Follower:
             self._left.pop()
         self.behind = False
         self._mark = self._upto
+        self._forget()
+        return sorted(found, key=place_of)
+
+    def _forget(self) -> None:
         while len(self._read) > _KNOWN:
             self._read.pop(next(iter(self._read)))
-        return sorted(found, key=place_of)

@@ -179,7 +179,6 @@ async def events_jsonl(call: Call) -> web.StreamResponse:
 
 
 _EVENT_ID = re.compile(r"[0-9a-f]{1,32}\.[0-9]{1,9}", re.ASCII)
-_AT_ONCE = 5_000  # events that are read for a stream at once: a client that rested comes back to hours of them
 _TURN = 100  # events that are told in one go
 _BEGINNING: Place = (datetime.fromtimestamp(0, UTC), "", 0)
 
@@ -194,7 +193,7 @@ async def stream_events(call: Call) -> web.StreamResponse:
         return web.Response(content_type=SSE)
     upgrades = call.request.headers.get("Upgrade", "").lower() == "websocket"
     async with Follower.follow(reader, wanted.sandbox) as follower, ending(call.desk, wanted.sandbox, follower.end):
-        with contextlib.suppress(ConnectionError, StopAsyncIteration):
+        with contextlib.suppress(ConnectionError):
             return await (_by_websocket if upgrades else _by_sse)(call, _events(follower, reader, wanted, after))
         return web.Response()
 
@@ -215,17 +214,26 @@ async def _events(
             async for event in stored:
                 follower.seen(event.session, event.seq)
                 yield event
+    loop = asyncio.get_running_loop()
+    beat_at = loop.time() + BEAT_S
     while True:
-        some = await follower.coming(BEAT_S, _AT_ONCE)
+        try:
+            moved = await follower.moved(beat_at)
+        except StopAsyncIteration:  # of a generator's own it would be an error
+            return
+        async with contextlib.aclosing(follower.told()) as told:
+            number = 0
+            async for event in told:
+                if (number := number + 1) % _TURN == 0:
+                    await asyncio.sleep(0)  # a client that takes all at once lets nobody else have a turn
+                if not wanted.differences(event):
+                    yield event
+                    beat_at = loop.time() + BEAT_S
         if follower.ended:
             return
-        if not some:
+        if not moved or loop.time() >= beat_at:
             yield None
-        for number, event in enumerate(some):
-            if number % _TURN == _TURN - 1:
-                await asyncio.sleep(0)  # a client that takes all at once lets nobody else have a turn
-            if not wanted.differences(event):
-                yield event
+            beat_at = loop.time() + BEAT_S
 
 
 async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.StreamResponse:

@@ -17,7 +17,7 @@ import pytest
 
 from portyard.commons.journal import reading
 from portyard.commons.journal.model import JournalEvent
-from portyard.console import event_waits
+from portyard.console import event_waits, journal
 from portyard.console.core.matching import Criteria
 from portyard.console.events import EventReader, Follower, Selection
 from portyard.http.card import CARD as HTTP
@@ -581,5 +581,61 @@ def test_a_page_of_a_long_session_costs_what_is_on_it(tmp_path: Path, monkeypatc
             first = 8_001 if of else 1
             assert [event["seq"] for event in page] == list(range(first, first + 10))
             assert opened <= 6  # of more than a dozen
+
+    run(main())
+
+
+def test_a_slow_taker_of_what_comes_has_no_more_than_a_page_read_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    true = reading.events_of
+
+    def events_of(*given: Any, **named: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return true(*given, **named)
+
+    monkeypatch.setattr(reading, "events_of", events_of)
+
+    async def main() -> None:
+        async with console(tmp_path) as client, Follower.follow(EventReader(client.yard), "default") as follower:
+            first, second = (speak(client, "pop3", *["NOOP"] * 3_000, close=False) for _ in range(2))
+            await client.yard.journal.flush()
+            assert await follower.moved()
+            async with contextlib.aclosing(follower.told()) as told:
+                found = [(await anext(told)).id]
+                assert opened <= 4  # a page of each, and of what follows at most one
+                found += [event.id async for event in told]
+            assert len(set(found)) == len(found) == 2 * 6_002
+            second.command("LAST")
+            first.command("VERY LAST")
+            await client.yard.journal.flush()
+            more = [event async for event in follower.told()]
+            assert [event.fields["text"] for event in more] == ["LAST", "VERY LAST"]
+
+    run(main())
+
+
+def test_a_stream_in_which_nothing_is_told_shows_that_it_lives_whatever_else_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "BEAT_S", 0.05)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            reader = EventReader(client.yard)
+            async with Follower.follow(reader, "default") as follower:
+
+                async def moved(_deadline: float | None) -> bool:  # never is it quiet
+                    speak(client, "pop3", "NOOP")
+                    await client.yard.journal.flush()
+                    return True
+
+                monkeypatch.setattr(follower, "moved", moved)
+                wanted = Selection("default", Criteria({"kind": "fault".__eq__}))
+                async with contextlib.aclosing(journal._events(follower, reader, wanted, None)) as events:
+                    assert await anext(events) is None
+                    assert await anext(events) is None
 
     run(main())

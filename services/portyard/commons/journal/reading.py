@@ -62,7 +62,9 @@ class Readings:
     ) -> AsyncGenerator[list[JournalEvent]]:
         """See Journal."""
         rows = await self._database.read(_PAGES, (session_id, after - PAGE_EVENTS - LEAF_EVENTS, END))
-        last = None
+        last = 0
+        if len(rows) == _ROWS:  # what is written while it is read isn't waited for: it may come as fast
+            ((last,),) = await self._database.read("SELECT MAX(seq) FROM pages WHERE session_id = ?", (session_id,))
         while rows:
             for seq, body in rows:
                 found = list(events_of(seq, unpacked(body), after))
@@ -70,8 +72,6 @@ class Readings:
                 await asyncio.sleep(0)  # a page takes milliseconds: others want their turn
             if len(rows) < _ROWS:
                 return
-            if last is None:  # what is written while it is read isn't waited for: it may come as fast
-                ((last,),) = await self._database.read("SELECT MAX(seq) FROM pages WHERE session_id = ?", (session_id,))
             rows = await self._database.read(_PAGES, (session_id, rows[-1][0], last or 0))
 
     async def before(
