@@ -6,7 +6,7 @@ import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from asyncssh.channel import SSHServerChannel
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import SSHPacket, UInt32
 
 from portyard.commons.scenario.model import Scalar
 
@@ -37,9 +37,13 @@ class Channel(SSHServerChannel[Any]):
 
     def exit(self, status: int) -> None:
         """Tell the status and close."""
-        if self.session is not None and self._send_state not in {"close_pending", "closed"}:
+        if self._send_state in {"close_pending", "closed"}:
+            return
+        if self.session is not None:
             self.session.told(status)
-        super().exit(status)
+        # RFC 4254 §6.10: a uint32; asyncssh's own takes the last octet
+        self._send_request(b"exit-status", UInt32(status))
+        self.close()
 
     def _service_next_request(self) -> None:
         request, packet, _ = self._request_queue[0]

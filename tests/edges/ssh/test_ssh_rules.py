@@ -11,6 +11,8 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.channel import SSHClientChannel
+from asyncssh.packet import SSHPacket
 
 from portyard.commons.scenario.checking import check
 from portyard.commons.scenario.model import RuleError
@@ -287,6 +289,27 @@ def test_a_variable_refused(tmp_path: Path) -> None:
             await rule(room, "env", where={"name": "LANG", "value": "tlh"}, refuse="no")
             env = {"LANG": "tlh", "LC_ALL": "C"}
             assert (await client.run('echo "$LC_ALL:$LANG"', env=env)).stdout == "C:\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [300, 0xFFFFFFFF])
+def test_a_status_of_more_than_an_octet(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 4254 §6.10 has 32 bits; what a client makes of them is its own affair, and asyncssh's takes the last octet."""
+    seen: list[int] = []
+
+    def whole(channel: Any, packet: SSHPacket) -> bool:
+        seen.append(packet.get_uint32())
+        return True
+
+    monkeypatch.setattr(SSHClientChannel, "_process_exit_status_request", whole)
+
+    async def main() -> None:
+        async with served(tmp_path) as room, connect(room) as client:
+            await rule(room, "exec", where={"command": "deploy"}, respond={"status": status})
+            for command in ("deploy", "exit 300", "exit 255"):
+                await client.run(command)
+            assert seen == [status, 300 & 0xFF, 255]
 
     run(main())
 
