@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from portyard.testing.control import Control
 
+LIMIT_S = 5.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -19,10 +21,14 @@ def answering(*answers: bytes) -> Iterator[tuple[Control, list[str]]]:
     """A testbed that answers one request a connection, by these in turn, and closes; and the methods of the requests that came."""
     came: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT_S)
 
         def serve() -> None:
             for answer in answers:
-                sock, _ = listener.accept()
+                try:
+                    sock, _ = listener.accept()
+                except TimeoutError:  # nobody asks any more
+                    return
                 with sock, sock.makefile("rb") as lines:
                     came.append(lines.readline().split()[0].decode())
                     while lines.readline().strip():
@@ -59,6 +65,21 @@ def test_what_changes_something_is_not_repeated() -> None:
         with pytest.raises(ConnectionError):
             control.post("sandboxes/default/rules", {})
         assert came == ["POST"]
+
+
+def test_a_request_that_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-C, or by a test's own limit of time: what is asked next, for its report and its end, is answered."""
+    with answering(ANSWER, ANSWER) as (control, came):
+        with monkeypatch.context() as patch:
+            patch.setattr(http.client.HTTPConnection, "getresponse", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                control.get("sandboxes/default/messages/wait")
+        assert control.get("sandboxes") == {}
+        assert came == ["GET", "GET"]
+
+
+def interrupted(_: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    raise KeyboardInterrupt
 
 
 def test_what_may_be_repeated_is() -> None:

@@ -163,7 +163,7 @@ class Control:
             connection.request(method, target, data, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
-        except (http.client.HTTPException, OSError):
+        except BaseException:  # a test's time may be up, or somebody interrupts it
             self._drop()  # whatever it still holds belongs to no later request
             raise
 
