@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import poplib
 import re
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -69,6 +71,25 @@ def test_a_sandbox_that_is_gone_is_deleted_only_where_that_is_meant(testbed: Tes
         with pytest.raises(ControlError, match="no sandbox"):
             own.delete()
         own.delete(missing_ok=True)
+
+
+def test_a_forked_process_has_a_connection_of_its_own(testbed: Testbed) -> None:
+    """Of two that ask on one connection each hears the other's answers."""
+    with Testbed.connect(testbed.control.url) as same:
+        same.control.get("health")
+        (kept,) = same.control._open
+        with warnings.catch_warnings(action="ignore"):  # of threads that a forked process hasn't
+            child = os.fork()
+        if not child:
+            try:
+                same.control.get("health")
+                (own,) = same.control._open
+                os._exit(0 if own is not kept else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        same.control.get("health")
+        assert same.control._open == {kept}
 
 
 def test_a_directory_is_no_file_and_a_list_in_a_file_is_one(sandbox: Sandbox) -> None:

@@ -1,9 +1,10 @@
-"""A client of the control API: the standard library only, one kept connection a thread."""
+"""A client of the control API: the standard library only, one kept connection a thread and process."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import selectors
 import socket
 import threading
@@ -149,6 +150,11 @@ class Control:
     def _once(
         self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float
     ) -> tuple[int, bytes]:
+        if (
+            getattr(self._kept, "process", None) != os.getpid()
+        ):  # one that was forked has its parent's, who goes on with it
+            self._drop()
+            self._kept.process = os.getpid()
         connection = getattr(self._kept, "connection", None)
         if connection is not None and connection.sock is not None and _has_something(connection.sock):
             self._drop()  # the end, since nothing was asked: what changes something is not to be sent there
