@@ -86,6 +86,8 @@ class MailQueries:
 
     async def _rows_of(self, accounts: Mapping[int, Account]) -> list[Row]:
         columns = "SELECT id, account_id, name, uid_next FROM mailboxes"
+        if not accounts:
+            return []  # an empty list is no SQL elsewhere than in SQLite
         if len(accounts) > _SLICE:
             rows = await self._database.read(f"{columns} WHERE messages > 0")
             return [row for row in rows if row[1] in accounts]
