@@ -6,9 +6,10 @@ Knows tasks and streams; knows no protocol. The core never awaits a socket; this
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
 from portyard.commons.card import Port
 from portyard.commons.effects import (
@@ -348,7 +349,8 @@ class Conversations:
             return await self._yard.tls.upgrade(transport, protocol, connection, pending)
 
         async def main(stream: Stream) -> None:
-            session, framing = self._make(connection)
+            with ended_where_it_cannot_begin(connection, stream):
+                session, framing = self._make(connection)
             await Conversation(
                 stream,
                 session,
@@ -388,6 +390,17 @@ class Conversations:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("a conversation failed", exc_info=task.exception())
+
+
+@contextlib.contextmanager
+def ended_where_it_cannot_begin(connection: Connection, stream: Stream) -> Iterator[None]:
+    """End a connection whose conversation can't be made, for want of descriptors say: nobody else would, and it would stay for ever."""
+    try:
+        yield
+    except Exception:
+        connection.log.close("internal error")
+        stream.abort()
+        raise
 
 
 def greeted(gate: SessionGate | None, session: Session) -> AsyncIterator[Effect]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 
 from portyard.commons.accounts.claiming import sandbox_of_login
@@ -53,6 +53,7 @@ async def open_service(yard: Yard, service: Service) -> Handler:
     return Conversations(yard, make, PARTING)
 
 
+@cache  # a distribution's files, which each connection would open and read again
 def _version() -> str:
     try:
         return version("portyard")

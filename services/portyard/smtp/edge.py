@@ -14,7 +14,7 @@ from aiosmtpd.smtp import MISSING, SMTP
 from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from portyard.commons.card import Port, Service, TlsMode
-from portyard.commons.conversation import Conversation
+from portyard.commons.conversation import Conversation, ended_where_it_cannot_begin
 from portyard.commons.gentle import SAYING_S, Lingering
 from portyard.commons.locks import Locks
 from portyard.commons.records.sql import COUNTER as RECORDS
@@ -41,6 +41,8 @@ from portyard.smtp.resolver import DnsResolver, Resolver, load_dns
 from portyard.smtp.spool import SqlSpool
 
 PARTING = b"421 4.3.2 the service is stopping or failed\r\n"
+
+_logger = logging.getLogger(__name__)
 
 
 async def open_service(
@@ -160,7 +162,12 @@ class SmtpService:
 
     def _started(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("a conversation failed", exc_info=task.exception())
 
 
 class SmtpServer(SMTP):
@@ -223,9 +230,26 @@ class SmtpServer(SMTP):
 
     async def _converse(self, stream: Stream) -> None:
         """Run the core on this connection until somebody closes."""
+        connection = self._connection
+        with ended_where_it_cannot_begin(connection, stream):
+            session = Session(self._context())
+        await Conversation(
+            stream,
+            session,
+            Framing(),
+            connection.log,
+            upgrade=self._upgrade,
+            parting=PARTING,
+            gate=connection.gate,
+            arm=connection.arm,
+            shown=self._service.yard.settings.limits.journal_reply,
+        ).run()
+
+    def _context(self) -> Context:
+        """What the core is told of this connection."""
         service, connection, yard = self._service, self._connection, self._service.yard
         quirks = worn(connection.gate, Quirks)
-        context = Context(
+        return Context(
             role=role_with(service.role, quirks),
             limits=limits_with(service.limits, quirks),
             accounts=yard.accounts.at(connection.home),
@@ -240,17 +264,6 @@ class SmtpServer(SMTP):
             facts=facts(service.role.host, connection.peer[0], connection.log.id, yard.clocks.now(connection.sandbox)),
             seats=service.seats,
         )
-        await Conversation(
-            stream,
-            Session(context),
-            Framing(),
-            connection.log,
-            upgrade=self._upgrade,
-            parting=PARTING,
-            gate=connection.gate,
-            arm=connection.arm,
-            shown=yard.settings.limits.journal_reply,
-        ).run()
 
     def _begin_session(self) -> AiosmtpdSession:
         self.session = session = self._create_session()
