@@ -76,9 +76,7 @@ def pcapng(dialogues: Iterable[Dialogue], application: str) -> bytes:
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options([(4, application.encode())])
     interface = struct.pack("<HHI", 1, 0, 0) + _options([(2, b"portyard")])  # Ethernet, no snap length
     blocks = [_block(0x0A0D0D0A, section), _block(1, interface)]
-    while (
-        packets
-    ):  # each is let go of as it is written: all at once would take as long as nobody else of the process may wait
+    while packets:  # each is let go of as it is written: to let go of all at once would hold up whoever else waits
         blocks.append(_block(6, _enhanced(packets.pop())))
     return b"".join(blocks)
 
