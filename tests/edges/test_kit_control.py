@@ -47,9 +47,9 @@ def answering(*answers: bytes) -> Iterator[tuple[Control, list[str]]]:
 
 def wait_for_the_end(control: Control) -> None:
     """Return once the kept connection's end is here."""
-    (connection,) = control._open
-    assert connection.sock is not None
-    assert connection.sock.recv(1, socket.MSG_PEEK) == b""
+    (kept,) = control._open
+    assert kept.connection.sock is not None
+    assert kept.connection.sock.recv(1, socket.MSG_PEEK) == b""
 
 
 def test_a_kept_connection_that_ended_is_not_used() -> None:
@@ -58,6 +58,17 @@ def test_a_kept_connection_that_ended_is_not_used() -> None:
         wait_for_the_end(control)
         control.post("sandboxes/default/rules", {})
         assert came == ["POST", "POST"]
+
+
+def test_a_thread_takes_its_connection_with_it() -> None:
+    """Test runs come to have more threads than the process may have descriptors, and the console as many."""
+    with answering(ANSWER, ANSWER, ANSWER) as (control, came):
+        for _ in range(3):
+            thread = threading.Thread(target=control.get, args=("health",))
+            thread.start()
+            thread.join()
+        assert len(came) == 3
+        assert len(control._open) == 0
 
 
 def test_what_changes_something_is_not_repeated() -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+from weakref import WeakSet
 
 from portyard.commons.authority import authority
 
@@ -49,6 +50,16 @@ def _told(status: int, problem: dict[str, Any]) -> str:
     return text
 
 
+class _Kept:
+    """A thread's connection, which ends with the thread: test runs have more threads than descriptors."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Control:
     """The API of one testbed.
 
@@ -74,7 +85,7 @@ class Control:
         self.why_gone: Callable[[], BaseException | None] = lambda: None
         self.near: Near = lambda *_: None
         self._kept = threading.local()
-        self._open: set[http.client.HTTPConnection] = set()
+        self._open: WeakSet[_Kept] = WeakSet()
 
     def get(self, path: str, *, timeout_s: float = 0.0, **query: object) -> Any:  # noqa: ANN401 - JSON
         """An answer as JSON; `None` values are left out of the query, a trailing underscore out of a name."""
@@ -110,14 +121,13 @@ class Control:
     def close(self) -> None:
         """Close the connections of all threads."""
         self._drop()
-        while self._open:
-            self._open.pop().close()
+        for kept in list(self._open):
+            kept.connection.close()
 
     def _drop(self) -> None:
-        connection = self._kept.__dict__.pop("connection", None)
-        if connection is not None:
-            self._open.discard(connection)
-            connection.close()
+        kept: _Kept | None = self._kept.__dict__.pop("one", None)
+        if kept is not None:
+            kept.connection.close()
 
     def _ask(self, method: str, path: str, body: object, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
         octets = self._exchange(method, path, None if body is None else json.dumps(body).encode(), timeout_s)[1]
@@ -155,13 +165,14 @@ class Control:
         ):  # one that was forked has its parent's, who goes on with it
             self._drop()
             self._kept.process = os.getpid()
-        connection = getattr(self._kept, "connection", None)
-        if connection is not None and connection.sock is not None and _has_something(connection.sock):
+        kept: _Kept | None = getattr(self._kept, "one", None)
+        if kept is not None and kept.connection.sock is not None and _has_something(kept.connection.sock):
             self._drop()  # the end, since nothing was asked: what changes something is not to be sent there
-            connection = None
-        if connection is None:
-            connection = self._kept.connection = http.client.HTTPConnection(self.host, self.port)
-            self._open.add(connection)
+            kept = None
+        if kept is None:
+            kept = self._kept.one = _Kept(http.client.HTTPConnection(self.host, self.port))
+            self._open.add(kept)
+        connection = kept.connection
         connection.timeout = timeout_s + REQUEST_S
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
