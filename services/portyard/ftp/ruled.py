@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _CLAIMS = frozenset({"USER", "HOST"})  # they may name the sandbox whose rules are asked
 _ALWAYS_ASKED = _CLAIMS | DATA_COMMANDS
+_MARKED = frozenset({"RETR", "STOR"})  # they begin where REST said
 # Between a transfer's 1xx and what a rule has its data connection's handshake be. curl sends its ClientHello early, and takes a handshake
 # that fails before the 1xx was read for a port that can't be reached: it asks for another one and loses count of the replies.
 APART_S = 0.15
@@ -151,6 +152,8 @@ class Ruled(Scripted):
         if command in DATA_COMMANDS:
             self.transfer_path, self.transfer_command = str(fields.get("path", folder)), command
             self.phases = self._possible_phases()
+        if command in _MARKED and verdict is not None and (verdict.refuse is not None or verdict.script is not None):
+            self._restart_position = 0  # RFC 3659 §5.3: it is for the command behind it, whatever comes of that
         dispatch = super().dispatch
         await self._obey_verdict(verdict, lambda: dispatch(text, command, argument))
         self._stub = None

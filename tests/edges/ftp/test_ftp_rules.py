@@ -124,6 +124,24 @@ def test_a_refusal_moves_nothing_and_a_lie_does(loop: str, tmp_path: Path) -> No
     run(go(), loop)
 
 
+@pytest.mark.parametrize("command", ["RETR f", "STOR f"])
+@pytest.mark.parametrize("then", [{"refuse": "450 in use"}, {"script": [{"say": "450 in use"}]}])
+def test_a_refused_transfer_takes_its_restart_marker_along(
+    command: str, then: dict[str, object], tmp_path: Path
+) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await logged_in(ftp)
+            await ftp.rule(command[:4].lower(), **then, times=1)
+            await ftp.rule(command[:4].lower(), where={"offset": 0}, refuse="450 from the beginning")
+            assert (await client.ask("TYPE I")).startswith("200")
+            assert (await client.ask("REST 3")).startswith("350")
+            assert await client.ask(command) == "450 in use"
+            assert await client.ask(command) == "450 from the beginning"
+
+    run(go())
+
+
 def test_a_script_talks_in_the_rooms_place(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
