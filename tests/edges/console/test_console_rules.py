@@ -87,6 +87,8 @@ def test_a_rule_by_account_tells_where_nobody_logs_in(tmp_path: Path) -> None:
                 "POST", RULES, 201, {**GREYLIST, "name": "", "per": "account", "where": {"role": "msa"}}
             )
             assert told["warnings"] == []
+            here = {"on": "*.stat", "times": 1, "per": "account", "then": {"delay": 1}}  # neither DNS nor an MTA has it
+            assert (await client.ask("POST", RULES, 201, here))["warnings"] == []
 
     run(main())
 
@@ -279,6 +281,8 @@ def test_before_a_sandbox_is_named_only_default_can_act(tmp_path: Path) -> None:
         ("ftp.auth", "*", True),
         ("imap.*", "*", False),
         ("smtp.rcpt", "*", False),
+        ("*.fetch", "*", False),
+        ("*.starttls", "msa", True),
     ],
 )
 def test_what_most_clients_say_before_they_name_a_sandbox_is_warned_of(

@@ -101,19 +101,29 @@ def unheard(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
     if rule.per != "account":
         return []
     patterns = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
-    rooms = [vocabulary for room, vocabulary in vocabularies.items() if covers(rule.room, room)]
+    rooms = [room for room, _ in _honoured(rule, vocabularies)]
     roles = [role for room in rooms for role in room.roles or (room.room,) if role in room.anonymous]
-    return [role for role in roles if any(pattern.matches(role) for pattern in patterns)]
+    return [role for role in dict.fromkeys(roles) if any(pattern.matches(role) for pattern in patterns)]
 
 
 def early(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
     """The rooms in which a rule means one verb, and most clients have named no sandbox before that."""
-    if "*" in rule.verb:
-        return []  # it means later ones, too
+    if not any(rule.verb in room.early for room in vocabularies.values()):
+        return []  # with a star it means later ones, too
     roles = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
-    rooms = [vocabulary for room, vocabulary in vocabularies.items() if covers(rule.room, room)]
     return [
-        room.room for room in rooms if any(role.matches(one) for one in room.early.get(rule.verb, ()) for role in roles)
+        room.room
+        for room, verb in _honoured(rule, vocabularies)
+        if any(role.matches(one) for one in room.early.get(verb, ()) for role in roles)
+    ]
+
+
+def _honoured(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[tuple[Vocabulary, str]]:
+    """Where a rule may fire, as `check` knows it."""
+    return [
+        (vocabularies[room], verb)
+        for room, verb in _places(rule, vocabularies, "")
+        if honours(rule, vocabularies[room], verb)
     ]
 
 
