@@ -14,6 +14,7 @@ from portyard.commons.sandbox.model import SandboxError
 from portyard.commons.scenario.model import RuleError
 from portyard.console.calls import JSON, Answer, Route
 from portyard.console.problems import ProblemError, converted, decoded, explained
+from portyard.console.readable import encoded
 from portyard.console.shapes import Problem
 
 BODY_LIMIT = 1 << 20  # octets of a request's body
@@ -64,7 +65,7 @@ def answer_of(value: object, route: Route) -> tuple[int, Answer | None]:
         case None:
             return route.status, None
     status = HTTPStatus.SERVICE_UNAVAILABLE if getattr(value, "ready", True) is False else route.status
-    return status, Answer(msgspec.json.encode(value), JSON, {})
+    return status, Answer(encoded(value), JSON, {})
 
 
 def problem_of(error: Exception, method: str, path: str) -> Problem:

@@ -10,11 +10,12 @@ import re
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
 from portyard.commons.hosting import HostedProtocol, Hosting
-from portyard.commons.hosting_refusals import BROKEN_BODY, reason_of
+from portyard.commons.hosting_refusals import reason_of
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
@@ -23,10 +24,11 @@ from portyard.console.core.guard import SAFE_METHODS, is_known, is_own_site
 from portyard.console.files import BINARY
 from portyard.console.nearby import PREFIX
 from portyard.console.pages import add_pages
-from portyard.console.problems import MEDIA_TYPE, ProblemError, encoded
+from portyard.console.problems import MEDIA_TYPE, ProblemError
+from portyard.console.readable import encoded
 from portyard.console.routes import ROUTES
 from portyard.console.shapes import Problem
-from portyard.console.streams import ask_for_body, check_expectation, held_back
+from portyard.console.streams import ask_for_body, check_expectation, has_begun, held_back
 from portyard.rooms import cards
 
 _VARIABLE = re.compile(r"\{(\w+)\}")  # aiohttp wouldn't match braces in it, which a name may have
@@ -61,19 +63,11 @@ def build(yard: Yard) -> web.Application:
             check_peer(request, known)
             check_token(request, yard.settings.token)
             return await handler(request)
-        except ProblemError as error:
-            return _challenging(response_of(error.problem), request)
-        except web.HTTPException as error:
-            return _problem_response(request, error)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
-        except BROKEN_BODY as error:
-            detail = f"the body breaks its framing or its coding: {reason_of(error, None)}"
-            refused = response_of(ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body").problem)
-            refused.force_close()  # where the next request would begin isn't known
-            return refused
         except Exception as error:
-            return response_of(problem_of(error, request.method, request.path))
+            if has_begun(request) and not isinstance(error, ConnectionError):
+                problem_of(error, request.method, request.path)
+                raise ConnectionResetError("the answer was broken off") from None  # what comes now would be its body
+            return refused(request, error)
 
     app = web.Application(middlewares=[guard], client_max_size=BODY_LIMIT)
     desk = Desk(yard)
@@ -81,6 +75,27 @@ def build(yard: Yard) -> web.Application:
         _add(app, desk, route)
     add_pages(app, desk)
     return app
+
+
+def refused(request: web.Request, error: Exception) -> web.Response:
+    """What an operation raised, as its answer.
+
+    Raises:
+        ConnectionError: Nobody is there any more to read one.
+    """
+    match error:
+        case ProblemError():
+            return _challenging(response_of(error.problem), request)
+        case web.HTTPException():
+            return _problem_response(request, error)
+        case ConnectionError():
+            raise error
+        case web.RequestPayloadError() | HttpProcessingError():
+            detail = f"the body breaks its framing or its coding: {reason_of(error, None)}"
+            response = response_of(ProblemError(HTTPStatus.BAD_REQUEST, detail, key="body").problem)
+            response.force_close()  # where the next request would begin isn't known
+            return response
+    return response_of(problem_of(error, request.method, request.path))
 
 
 def known_hosts(yard: Yard) -> frozenset[str]:
@@ -203,7 +218,7 @@ def _careful(headers: dict[str, str]) -> dict[str, str]:
     return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers}
 
 
-def _problem_response(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def _problem_response(request: web.Request, error: web.HTTPException) -> web.Response:
     """What the router or the reader refused, as a problem."""
     if error.status < 400:
         raise error

@@ -10,8 +10,6 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from portyard.commons.journal import export_pcapng
 from portyard.commons.journal.export_sessions import capture, dialogues
 from portyard.commons.journal.export_stored import Stored
@@ -27,6 +25,7 @@ from portyard.console.core import har
 from portyard.console.events import EventReader
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Boxes, Place
+from portyard.console.readable import encoded
 from portyard.console.stored import StoredMail
 from portyard.console.streams import begin
 from portyard.rooms import cards
@@ -88,7 +87,7 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
         if form == "jsonl":
             async with contextlib.aclosing(reader.paged(record)) as pages:
                 async for page in pages:
-                    yield b"".join([msgspec.json.encode(event) + b"\n" for event in page])
+                    yield b"".join([encoded(event) + b"\n" for event in page])
         else:
             if number:
                 yield b"\n"
@@ -97,7 +96,7 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
                     yield await _test("".join([part async for part in parts]))
                 else:
                     async for part in parts:
-                        yield part.encode()
+                        yield part.encode("utf-8", "backslashreplace")
 
 
 async def talk(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str]:
@@ -111,7 +110,9 @@ async def talk(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str
 
 async def _test(text: str) -> bytes:
     """A talk as one that runs again; for a long one it takes seconds, in which others go on."""
-    return (replayable(text) if len(text) <= _LONG else await beside(replayable, text)).encode()
+    return (replayable(text) if len(text) <= _LONG else await beside(replayable, text)).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 async def _made(reader: EventReader, records: Sequence[SessionRecord], form: str) -> bytes:
@@ -172,7 +173,7 @@ async def lines(call: Call, events: AsyncGenerator[forms.Event]) -> web.StreamRe
     some = bytearray()
     async with contextlib.aclosing(events):
         async for event in events:
-            some += msgspec.json.encode(event)
+            some += encoded(event)
             some += b"\n"
             if len(some) >= contents.PIECE:  # a line by itself would be a chunk, and a call of the system
                 await response.write(bytes(some))

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import BinaryIO, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-import msgspec
 from aiohttp import web
 
 from portyard.commons.filestore.model import FileRoot
 from portyard.console import forms
 from portyard.console.calls import JSON, Call, Route
 from portyard.console.problems import ProblemError
+from portyard.console.readable import encoded
 from portyard.console.streams import ask_for_body, begin
 
 T = TypeVar("T")
@@ -87,7 +87,8 @@ async def _place(call: Call) -> tuple[FileRoot, str]:
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     account = await call.desk.account(sandbox, call.path["account"])
     root = await asyncio.to_thread(call.desk.yard.files.root, account)
-    return root, "/" + call.path.get("path", "")
+    segments = call.target.partition("?")[0].split("/")[len(_ROOT.split("/")) + 2 :]  # below /api/v1
+    return root, "/" + unquote("/".join(segments), errors="surrogateescape")  # a name may hold any octets but NUL
 
 
 async def _done(path: str, work: Callable[..., T], *arguments: object) -> T:
@@ -106,7 +107,7 @@ async def _done(path: str, work: Callable[..., T], *arguments: object) -> T:
 
 
 async def _send(call: Call, file: BinaryIO, path: str) -> web.StreamResponse:
-    name = quote(path.rstrip("/").rpartition("/")[2], safe="")
+    name = quote(path.rstrip("/").rpartition("/")[2], safe="", errors="surrogateescape")
     headers = {
         "Content-Type": BINARY,
         "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
@@ -186,7 +187,7 @@ def _shown(name: str, status: os.stat_result) -> forms.File:
 async def _written(call: Call, root: FileRoot, path: str, status: HTTPStatus) -> web.Response:
     found = _shown(path.rpartition("/")[2], await _done(path, root.stat, path))
     headers = {"Location": call.request.rel_url.raw_path, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=msgspec.json.encode(found), content_type=JSON, headers=headers)
+    return web.Response(status=status, body=encoded(found), content_type=JSON, headers=headers)
 
 
 _ROOT = "/sandboxes/{sandbox}/files/{account}"

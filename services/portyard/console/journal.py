@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from portyard.commons.hints import did_you_mean
 from portyard.commons.journal.model import KINDS, SessionRecord
 from portyard.console import exports, forms, shapes
@@ -21,6 +19,7 @@ from portyard.console.core.matching import Check, Criteria, PatternError, compil
 from portyard.console.event_waits import EventWait
 from portyard.console.events import OWN_ROOM, EventReader, Follower, Place, Selection
 from portyard.console.problems import ProblemError
+from portyard.console.readable import encoded, readable
 from portyard.console.standing import ending, while_it_stands
 from portyard.console.streams import begin
 from portyard.rooms import ROOMS
@@ -60,12 +59,12 @@ async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> lis
 async def get_session(call: Call) -> Answer:
     """One session with its events."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
-    parts = [msgspec.json.encode(shapes.Session(**_record_fields(record)))[:-1], b',"events":[']
+    parts = [encoded(shapes.Session(**_record_fields(record)))[:-1], b',"events":[']
     async with contextlib.aclosing(call.desk.yard.journal.paged(record.id, shown=record.shown)) as pages:
         async for page in pages:  # as a whole, a long one would take long to write
             shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in page]
             if shown:
-                parts += (msgspec.json.encode(shown)[1:-1], b",")
+                parts += (encoded(shown)[1:-1], b",")
     return Answer(b"".join([*(parts[:-1] if len(parts) > 2 else parts), b"]}"]), JSON, {})
 
 
@@ -77,7 +76,7 @@ async def get_talk(call: Call) -> Answer:
 
 async def talk_of(desk: Desk, record: SessionRecord) -> str:
     """A session as a talk's text."""
-    return "".join([part async for part in exports.talk(EventReader(desk.yard), record)])
+    return readable("".join([part async for part in exports.talk(EventReader(desk.yard), record)]))
 
 
 async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id") -> SessionRecord:
@@ -161,7 +160,7 @@ async def list_events(call: Call) -> Answer:
                 headers = call.link(after=found[-1].id)
                 break
             found.append(event)
-    return Answer(msgspec.json.encode(found), JSON, headers)
+    return Answer(encoded(found), JSON, headers)
 
 
 async def wait_for_events(call: Call) -> forms.EventsWaited:
@@ -246,7 +245,7 @@ async def _by_sse(call: Call, events: AsyncIterator[forms.Event | None]) -> web.
         if event is None:
             await response.write(b": nothing came\n\n")
         else:
-            await response.write(b"id: %s\ndata: %s\n\n" % (event.id.encode(), msgspec.json.encode(event)))
+            await response.write(b"id: %s\ndata: %s\n\n" % (event.id.encode(), encoded(event)))
     return response
 
 
@@ -259,7 +258,7 @@ async def _by_websocket(call: Call, events: AsyncIterator[forms.Event | None]) -
     async def send() -> None:
         async for event in events:
             if event is not None:
-                await socket.send_str(msgspec.json.encode(event).decode())
+                await socket.send_str(encoded(event).decode())
 
     sending = asyncio.get_running_loop().create_task(send())
     receiving = asyncio.get_running_loop().create_task(_until_closed(socket))

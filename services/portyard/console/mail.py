@@ -6,13 +6,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import msgspec
-
 from portyard.console import contents, exports, shapes
 from portyard.console.calls import JSON, Answer, Call, Desk, Route
 from portyard.console.core.matching import Criteria, PatternError, compiled
 from portyard.console.problems import ProblemError
 from portyard.console.queries import Place
+from portyard.console.readable import encoded
 from portyard.console.standing import while_it_stands
 from portyard.console.streams import begin
 from portyard.console.waiting import Wait, fields_of
@@ -31,7 +30,7 @@ async def list_messages(call: Call) -> Answer:
     query: shapes.MessagesQuery = call.query
     found, last = await page(call.desk, sandbox.name, query)
     headers = {} if last is None else call.link(cursor=f"{last[0]}.{last[1]}")
-    return Answer(msgspec.json.encode(found), JSON, headers)
+    return Answer(encoded(found), JSON, headers)
 
 
 async def page(desk: Desk, sandbox: str, query: shapes.MessagesQuery) -> tuple[list[shapes.Message], Place | None]:

@@ -16,7 +16,7 @@ from portyard.commons.importing import imported
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
 from portyard.console.calls import Call, Desk, Route
-from portyard.console.problems import encoded
+from portyard.console.readable import encoded
 
 PREFIX = "/api/v1"
 # Where the routes of a path are, by its third segment below a sandbox and else by its first: a module is imported when it is asked for.

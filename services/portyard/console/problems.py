@@ -44,25 +44,6 @@ class ProblemError(Exception):
         self.problem = Problem(title=status.phrase, status=int(status), detail=detail, **fields)
 
 
-def encoded(problem: Problem) -> bytes:
-    """A problem as JSON, which has no place for octets of a request that are no UTF-8: they are told by their numbers."""
-    try:
-        return msgspec.json.encode(problem)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_clean(msgspec.to_builtins(problem)))
-
-
-def _clean(value: Any) -> Any:  # noqa: ANN401 - JSON values
-    match value:
-        case str():
-            return value.encode("utf-8", "backslashreplace").decode()
-        case dict():
-            return {_clean(key): _clean(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_clean(inner) for inner in value]
-    return value
-
-
 def converted(values: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
     """The values as a struct.
 

@@ -25,6 +25,11 @@ async def begin(request: web.Request, response: web.StreamResponse) -> bool:
     return request.method != "HEAD"
 
 
+def has_begun(request: web.Request) -> bool:
+    """Whether octets of its answer are out."""
+    return request.writer.output_size > 0
+
+
 async def held_back(request: web.Request) -> None:
     """Neither ask for a body nor refuse it before it is known who asks, and for what: in place of the library's own answer to Expect."""
 

@@ -130,3 +130,28 @@ def test_an_upload_that_is_too_large_or_breaks_off_leaves_the_old_file(tmp_path:
             assert [each["name"] for each in await client.get(FILES)] == ["file"]
 
     run(main())
+
+
+def test_a_name_of_octets_that_are_no_text_is_listed_read_and_removed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            account = await client.yard.accounts.find("alice")
+            assert account is not None
+            with client.yard.files.root(account).replace("/caf\udce9.txt") as file:  # as SFTP writes it
+                file.write(b"some")
+            assert [each["name"] for each in await client.get(FILES)] == ["caf\\xe9.txt"]
+            async with client.http.get(URL(f"{client.api}/{FILES}/caf%E9.txt", encoded=True)) as response:
+                assert response.headers["Content-Disposition"] == "attachment; filename*=UTF-8''caf%E9.txt"
+                assert await response.read() == b"some"
+            for path, status in (("caf%E9.txt", 200), ("%FF/%FE", 201), ("caf%25E9.txt", 201), ("caf%E9.txt/", 409)):
+                async with client.http.put(
+                    URL(f"{client.api}/{FILES}/{path}", encoded=True), data=b"other"
+                ) as response:
+                    assert response.status == status
+            listed = [each["name"] for each in await client.get(FILES)]
+            assert sorted(listed) == ["\\xff", "caf%E9.txt", "caf\\xe9.txt"]
+            async with client.http.delete(URL(f"{client.api}/{FILES}/caf%E9.txt", encoded=True)) as response:
+                assert response.status == 204
+            assert sorted([each["name"] for each in await client.get(FILES)]) == ["\\xff", "caf%E9.txt"]
+
+    run(main())

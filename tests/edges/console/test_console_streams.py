@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 
 from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.store import StoredJournal
+from portyard.commons.mailstore.model import MessageGoneError
+from portyard.console import exports
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
 
@@ -88,7 +92,7 @@ def test_what_is_streamed_to_an_old_client_ends_with_the_connection(tmp_path: Pa
     [
         (b"sandboxes/\xff", b"", 404, "sandbox"),
         (b"nowhere/\xff", b"", 404, "path"),
-        (b"sandboxes?\xff=1", b"", 400, "\\udcff"),
+        (b"sandboxes?\xff=1", b"", 400, "\\xff"),
         (b"sandboxes?limit=\xff", b"", 400, "limit"),
         (b"sandboxes/default/events?room=\xff", b"", 422, "room"),
         (b"sandboxes/default/events/stream", b"Last-Event-ID: \xff\r\n", 422, "Last-Event-ID"),
@@ -222,5 +226,65 @@ def test_a_stream_that_was_long_behind_is_told_all_once_and_by_their_time(
             places = [(event["at"], event["session"], event["seq"]) for event in heard]
             assert places == sorted(places)
             assert [count for count in looks if count] == [20]
+
+    run(main())
+
+
+def test_an_answer_that_fails_in_its_midst_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another head in its place would read as more of its body."""
+
+    async def fails(*_: object) -> AsyncIterator[bytes]:
+        yield b"first\n"
+        raise MessageGoneError("it went")
+
+    monkeypatch.setattr(exports, "written", fails)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "pop3", "STAT")
+            asked = b"GET /api/v1/sandboxes/default/export?format=jsonl HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            answer = await heard(client, asked)
+            assert answer.endswith(b"6\r\nfirst\n\r\n")
+            assert answer.count(b"HTTP/1.1") == 1
+
+    run(main())
+
+
+LISTED = [
+    "events",
+    "events.jsonl",
+    "events/wait?text=nothing&timeout=0",
+    "export?format=har",
+    "export?format=jsonl",
+    "export?format=pcapng",
+    "export?format=talk",
+    "export?format=test",
+    "sessions/{id}",
+    "sessions/{id}/talk",
+]
+
+
+@pytest.mark.parametrize("path", LISTED)
+def test_events_with_octets_that_are_no_text_are_told(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "http", "GET /\udce9 HTTP/1.1", close=False)
+            log.event("error", text="half \ud800", more={"\udcff": ["\udcfe"]})
+            log.close("gone \udcff")
+            answer = await client.raw(f"sandboxes/default/{path.format(id=log.id)}")
+            assert re.search(rb"/(\\{1,2}(xe9|udce9)|\?)" if "pcapng" not in path else rb"GET /", answer)
+
+    run(main())
+
+
+def test_a_stream_tells_of_octets_that_are_no_text(tmp_path: Path) -> None:
+    async def main() -> None:
+        stream = "sandboxes/default/events/stream?kind=command"
+        async with console(tmp_path) as client, client.http.get(f"{client.api}/{stream}") as response:
+            assert await response.content.readline() == b": events follow\n"
+            speak(client, "pop3", "USER \udce9")
+            while not (line := await response.content.readline()).startswith(b"data: "):
+                pass
+            assert json.loads(line.removeprefix(b"data: "))["fields"] == {"text": "USER \\xe9"}
 
     run(main())

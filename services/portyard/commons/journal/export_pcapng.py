@@ -110,7 +110,11 @@ def _padded(octets: bytes) -> bytes:
 def _enhanced(packet: _Packet) -> bytes:
     head = struct.pack("<IIIII", 0, packet.at >> 32, packet.at & 0xFFFFFFFF, len(packet.octets), packet.length)
     flags = (2, struct.pack("<I", 2 if packet.ours else 1))  # outbound, inbound
-    return head + _padded(packet.octets) + _options([*((1, note.encode("utf-8")) for note in packet.notes), flags])
+    return (
+        head
+        + _padded(packet.octets)
+        + _options([*((1, note.encode("utf-8", "backslashreplace")) for note in packet.notes), flags])
+    )
 
 
 def _packets(dialogue: Dialogue, number: int) -> Iterator[_Packet]:
