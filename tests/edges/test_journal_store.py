@@ -12,7 +12,7 @@ import pytest
 
 from portyard.commons.clock import SystemClock
 from portyard.commons.database.embedded import Schema, SqliteDatabase
-from portyard.commons.database.engine import Row, Transaction
+from portyard.commons.database.engine import Row, StorageFullError, Transaction
 from portyard.commons.database.generations import Generations
 from portyard.commons.journal import pen as noting
 from portyard.commons.journal import reading, writing
@@ -312,6 +312,40 @@ def test_what_a_slow_disk_cant_take_is_dropped_but_the_end_is_known(
 
     run(go())
     assert "dropped 7 events" in caplog.text
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_a_failed_write_took_with_it_has_ended_all_the_same(
+    goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that stayed open would be the last to make room."""
+
+    async def go() -> None:
+        async with journal_in(tmp_path) as journal:
+            early = opened(journal)
+            await journal.flush()
+            with monkeypatch.context() as full:
+                full.setattr(SqliteDatabase, "write", no_room)
+                late = opened(journal)
+                for pen in (early, late):
+                    pen.close("done")
+                await journal.flush()
+            if goes_on:
+                opened(journal).close("done")
+                await journal.flush()
+            else:
+                await journal.close()
+            for pen in (early, late):
+                record = await journal.session(pen.id)
+                assert record is not None
+                assert record.closed_at is not None
+            assert [event.kind for event in await journal.events(early.id)] == ["opened"]
+
+    run(go())
+
+
+async def no_room(database: SqliteDatabase, job: object) -> None:
+    raise StorageFullError("no room to write")
 
 
 def test_who_asks_again_and_again_lets_it_come(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ PRUNE_EVENTS: Final = 20_000  # written between two looks at the bounds
 PRUNE_OCTETS: Final = 16 << 20  # and no more octets than these
 PRUNE_SHARE: Final = 4  # nor more than a fourth of a bound, so that small bounds hold, too
 QUEUE_LIMIT: Final = 200_000  # events that may wait for a slow disk; what would be more is dropped and counted
+MOST_OWED: Final = 10_000  # sessions of failed writes of which is still to be told that they were, and ended
 _GROUPS: Final = (64, 16, 4, 1)  # rows of one statement: few numbers, so that each is prepared once
 
 _logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class WriteBehind:
         )
         self._loop = asyncio.get_running_loop()
         self._pens: list[Pen] = []  # those that are stirred
+        self._owed: list[Pen] = []  # those whose last write failed
         self._bound = 0  # events that they were let keep
         self._dropped = 0
         self._events_since = 0
@@ -113,6 +115,8 @@ class WriteBehind:
 
     async def close(self) -> None:
         """Write what was noted."""
+        if not self._pens:
+            self._pens, self._owed = self._owed, []
         await self.flush()
         if self._timer is not None:
             self._timer.cancel()
@@ -125,11 +129,14 @@ class WriteBehind:
             self._writing = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
+        pens: list[Pen] = []
         try:
             if self._dropped:
                 _logger.warning("the journal dropped %s events: the disk is too slow", self._dropped)
                 self._dropped = 0
-            await self._database.write(self._job())
+            pens = self._take()
+            await self._database.write(self._job(pens))
+            pens = []
             most_events, most_octets = self._bounds
             if self._events_since >= min(PRUNE_EVENTS, most_events // PRUNE_SHARE) or (
                 self._octets_since >= min(PRUNE_OCTETS, most_octets // PRUNE_SHARE)
@@ -138,6 +145,7 @@ class WriteBehind:
                 await self._database.write(self._prune)
         except Exception:
             _logger.exception("the journal could not be written")
+            self._owed = pens[-MOST_OWED:]  # events are lost, but no session stays open for ever
         finally:
             self._writing = None
             self._wrote_at = self._loop.time()
@@ -146,9 +154,14 @@ class WriteBehind:
             ):  # a write costs as much as many events: it waits for company each time
                 self._timer = self._loop.call_later(self._pause_s, self._start_writing)
 
-    def _job(self) -> Callable[[Transaction], None]:
-        """A write job for all that waits."""
-        pens, self._pens, self._bound = self._pens, [], 0
+    def _take(self) -> list[Pen]:
+        """All that wait, and those that are owed a write."""
+        pens = list(dict.fromkeys((*self._owed, *self._pens)))
+        self._owed, self._pens, self._bound = [], [], 0
+        return pens
+
+    def _job(self, pens: Sequence[Pen]) -> Callable[[Transaction], None]:
+        """A write job for them."""
         pages: list[tuple[object, ...]] = []
         guests: list[tuple[object, ...]] = []
         sessions: list[tuple[object, ...]] = []
