@@ -35,6 +35,20 @@ async def fetch_json(client: aiohttp.ClientSession, path: str, method: str = "GE
     return json.loads(body)
 
 
+@pytest.mark.parametrize("path", ["get", "anything/\xff"])
+def test_octets_in_a_target_that_should_have_been_encoded(tmp_path: Path, path: str) -> None:
+    async def go() -> None:
+        async with room(tmp_path) as (place, _):
+            asked = f"GET /{path}?a=\xff&\xe9=1&\xc3\xa9=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            answer = await exchange(place, asked.encode("latin-1"))
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            seen = json.loads(answer.partition(b"\r\n\r\n")[2])
+            assert seen["args"] == {"a": "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}": "1", "é": "2"}
+            assert seen["url"] == f"http://x/{path}?a=%FF&%E9=1&é=2".replace("\xff", "%FF")
+
+    run(go())
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_get(tmp_path: Path, loop: str) -> None:
     async def go() -> None:

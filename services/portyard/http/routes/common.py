@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ DURATION_LIMIT_S = 600.0  # over which a body is spread
 LINES_LIMIT = 100  # of /stream; httpbin's
 LINKS_LIMIT = 200  # of /links; httpbin's
 
+_OCTET = re.compile("[\udc80-\udcff]")  # as aiohttp reads one that is no UTF-8
 ANY = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
 
@@ -100,7 +102,7 @@ def bad_request(reason: str) -> web.HTTPBadRequest:
 
 def mirrored(request: web.Request) -> Mirrored:
     """The request as values."""
-    target = request.raw_path
+    target = _target_of(request)
     if target.startswith("/"):
         target = f"{base_of(request)}{target}"
     return Mirrored(
@@ -124,7 +126,12 @@ def cookies_below(request: web.Request) -> str:
 
 def query_of(request: web.Request) -> str:
     """The query as sent, percent-encoding kept."""
-    return request.raw_path.partition("#")[0].partition("?")[2]
+    return _target_of(request).partition("#")[0].partition("?")[2]
+
+
+def _target_of(request: web.Request) -> str:
+    """The target as sent; octets that belong into no target and are no UTF-8 are encoded as they should have been (RFC 3986 §2.1)."""
+    return _OCTET.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", request.raw_path)
 
 
 async def body_of(request: web.Request) -> Body:
