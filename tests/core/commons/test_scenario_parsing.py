@@ -84,6 +84,7 @@ def test_toml_json_and_python_give_the_same_rule() -> None:
         ({"respond": "hello"}, (Respond(body="hello"),)),
         ({"respond": {"status": 404, "headers": {"A": "b"}}}, (Respond(404, {"A": "b"}),)),
         ([{"say": "250 ok"}, {"hang_up": True}], (Say("250 ok"), HangUp())),
+        ({"hang_up": True, "say": "250 ok", "delay": 1}, (Delay(1), Say("250 ok"), HangUp())),  # a table has no order
         ({"say": "250 ok", "delay": 1}, (Delay(1.0), Say("250 ok"))),
         (
             {"script": [{"say": "a"}, {"expect": "/x/"}, {"expect": True}, {"hang_up": True}]},

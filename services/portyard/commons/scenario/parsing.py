@@ -252,9 +252,12 @@ def _action_list_of_one(value: object, key: str, names: tuple[str, ...]) -> list
         value = action_fields(value)
     table = _table(value, key, names, IMPOSSIBLE)
     actions = [parse_action(name, inner, _join(key, name)) for name, inner in table.items()]
-    return sorted(
-        actions, key=lambda action: not isinstance(action, Delay)
-    )  # a table has no order; the wait comes first
+    return sorted(actions, key=_turn)
+
+
+def _turn(action: Action) -> tuple[bool, bool]:
+    """When an action's turn comes in a table, which has no order (some languages sort its keys): waits first, ends last."""
+    return not isinstance(action, Delay), ACTIONS[action_name(action)].final
 
 
 def parse_action(name: str, value: object, key: str) -> Action:
