@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import importlib
@@ -57,11 +58,13 @@ class Embedded:
         self._beginning: asyncio.TimerHandle | None = None
         self.url = ""
         self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
+        atexit.register(self.close)  # who forgets to, or is interrupted, leaves no state behind in memory
         with uncollected():
             _import_quietly()
             self._thread.start()
             self._ready.wait(START_S)
         if self._error is not None:
+            self.close()
             raise self._error
         if not self.url:
             raise TimeoutError(f"the testbed is not ready after {START_S:.0f} s")
@@ -73,9 +76,13 @@ class Embedded:
 
     def close(self) -> None:
         """Stop and wait for the end; a second call does nothing."""
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.is_alive():
+            self._ready.wait(START_S)  # an interrupted start goes on in its thread
+            if self._loop is not None and self._stop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                    self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(START_S)
+        atexit.unregister(self.close)
 
     def wait_until_open(self, timeout: float) -> None:
         """Wait until every room is open; until then connections wait."""
