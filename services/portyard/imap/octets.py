@@ -229,6 +229,11 @@ class _Fetched:
             counted += int(piece[1])
             self._at = piece.end()
         if counted:
+            if (
+                self._at == len(self._text) and 0 < size - counted <= self._unkept
+            ):  # the journal's room ends in its midst
+                self._unkept -= size - counted
+                counted = size
             broken = counted < size and self._at == len(self._text) and not self._unkept  # nothing more was sent
             self._whole = self._whole and not broken
             if octets is None:

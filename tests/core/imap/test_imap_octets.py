@@ -60,6 +60,18 @@ def test_a_literal_that_was_cut_is_whole_and_what_followed_is_a_gap(kept: int) -
     assert (octets, more) == (b"* 2 FETCH (BODY[] {%d}\r\n%s" % (SIZE, MESSAGE), 20)
 
 
+@pytest.mark.parametrize("stored", [store(), store(messages={(7, 4): b""})], ids=["known", "gone"])
+def test_a_literal_of_more_pieces_than_the_journal_tells(stored: Stored) -> None:
+    """One of several megabytes: its pieces alone are more than is kept of an answer."""
+    text = f"* 2 FETCH (BODY[] {{{SIZE}}}\r\n«2000 bytes»\r\n«50 bytes»\r\n"
+    end = "octets\r\n)\r\n* 1 FETCH (FLAGS ())\r\nb OK done\r\n"
+    cut: tuple[str, dict[str, object]] = ("reply", {"text": text, "unkept": SIZE - 2050 + len(end) - 8, "end": end})
+    octets, more = wire(stored, *SELECT, "C: b FETCH 2 BODY[]", cut)
+    whole = b"* 2 FETCH (BODY[] {%d}\r\n%s%s" % (SIZE, MESSAGE, end[8:].encode())
+    assert len(octets) + more == len(whole)
+    assert (octets, more) == (whole, 0) or not stored.messages.get((7, 8))
+
+
 def test_a_literal_that_was_broken_off() -> None:
     reply = f"S: * 2 FETCH (BODY[] {{{SIZE}}}\r\n«2000 bytes»\r\n«50 bytes»"
     octets, more = wire(store(), *SELECT, "C: b FETCH 2 BODY[]", reply)
