@@ -59,6 +59,27 @@ def test_objects_tell_whose_they_are(sandbox: Sandbox) -> None:
     assert rule.hits == 1
 
 
+def test_helpers_have_the_languages_fields(sandbox: Sandbox) -> None:
+    service = sandbox.imap
+    made = [
+        service.delay("150ms", jitter_s="50ms", on="select"),
+        service.delay(1.5, on="select"),
+        service.latency("40ms", jitter_s=0.02),
+        service.slice(5, variation=2, gap_s="1ms", direction="up"),
+        service.stall(for_s="2s", after_octets=3),
+        service.corrupt(octets=2, mask=1),
+    ]
+    assert len({rule.id for rule in made}) == len(made)
+    assert [each["then"] for each in sandbox.rules()] == [
+        {"delay": {"delay_s": 0.15, "jitter_s": 0.05}},
+        {"delay": 1.5},
+        {"latency": {"delay_s": 0.04, "jitter_s": 0.02}},
+        {"slice": {"octets": 5, "variation": 2, "gap_s": 0.001, "direction": "up"}},
+        {"stall": {"after_octets": 3, "for_s": 2.0}},
+        {"corrupt": {"octets": 2, "mask": 1}},
+    ]
+
+
 def test_waits_give_all_that_fits_the_newest_message_and_the_oldest_event_first(sandbox: Sandbox) -> None:
     for subject in ("order 1", "order 2", "order 3"):
         send(sandbox, subject)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from portyard.testing.sandbox import Account
 
 WEB = {"http": "http", "websocket": "ws"}
+Time = float | str
+"""Seconds, or text such as "150ms"."""
 RULE_FIELDS = frozenset({"name", "where", "times", "skip", "every", "chance", "per"})
 EARLY = frozenset({"connect", "greeting", "tls"})
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
@@ -219,9 +221,9 @@ class Service:
         """Nothing more is answered."""
         return self.rule(on, {"silence": True}, **more)
 
-    def delay(self, duration: float | str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
-        """The answer waits so long: seconds, or text such as "150ms"."""
-        return self.rule(on, {"delay": duration}, **more)
+    def delay(self, duration: Time, *, on: str, jitter_s: Time = 0.0, **more: Any) -> Rule:  # noqa: ANN401
+        """The answer waits so long, and up to the jitter longer: seconds, or text such as "150ms"."""
+        return self.rule(on, {"delay": {"delay_s": duration, "jitter_s": jitter_s} if jitter_s else duration}, **more)
 
     def hang_up(self, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
         """The connection is closed instead of an answer."""
@@ -264,7 +266,7 @@ class Service:
         *,
         on: str = "connect",
         after_octets: int = 0,
-        for_s: float | None = None,
+        for_s: Time | None = None,
         direction: str = "both",
         **more: Any,  # noqa: ANN401
     ) -> Rule:
@@ -274,10 +276,10 @@ class Service:
 
     def latency(
         self,
-        delay_s: float,
+        delay_s: Time,
         *,
         on: str = "connect",
-        jitter_s: float = 0.0,
+        jitter_s: Time = 0.0,
         direction: str = "both",
         **more: Any,  # noqa: ANN401
     ) -> Rule:
@@ -294,12 +296,14 @@ class Service:
         octets: int,
         *,
         on: str = "connect",
-        gap_s: float = 0.0,
+        variation: int = 0,
+        gap_s: Time = 0.0,
         direction: str = "both",
         **more: Any,  # noqa: ANN401
     ) -> Rule:
-        """Segments of so many octets, with a gap between them."""
-        return self.rule(on, {"slice": {"octets": octets, "gap_s": gap_s, "direction": direction}}, **more)
+        """Segments of so many octets, up to the variation more or less, with a gap between them."""
+        fields = {"octets": octets, "variation": variation, "gap_s": gap_s, "direction": direction}
+        return self.rule(on, {"slice": fields}, **more)
 
     def corrupt(
         self,
@@ -307,11 +311,12 @@ class Service:
         on: str = "connect",
         after_octets: int = 0,
         octets: int = 1,
+        mask: int = 0xFF,
         direction: str = "",
         **more: Any,  # noqa: ANN401
     ) -> Rule:
-        """Octets arrive changed: so many, once so many came through well."""
-        fields = {"after_octets": after_octets, "octets": octets, **_way(direction)}
+        """Octets arrive changed (by the mask, exclusive or): so many, once so many came through well."""
+        fields = {"after_octets": after_octets, "octets": octets, "mask": mask, **_way(direction)}
         return self.rule(on, {"corrupt": fields}, **more)
 
 
