@@ -14,12 +14,14 @@ from portyard.commons.mailstore.model import Mailstore, Message
 from portyard.commons.mailstore.structure import Part, Structure, decode
 from portyard.commons.mailstore.summary import decode_words, parameter_text, text_of
 from portyard.console import shapes
+from portyard.console.beside import beside
 from portyard.console.core import finding, onetime
 
 PIECE = 64 * 1024  # octets of one read
 TEXT_LIMIT = 1 << 20  # encoded octets of text or HTML that are decoded
 HEADER_LIMIT = 256 * 1024  # octets of a header that are shown
 
+_SHORT = 16 * 1024  # characters in which links and codes are found in some milliseconds
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 
@@ -32,6 +34,7 @@ async def whole(mail: Mailstore, message: Message, listed: shapes.Message) -> sh
     shown = [part for number, part in leaves.items() if number in (text, html)]
     read = await _text(mail, message, leaves[text]) if text else None
     read_html = await _text(mail, message, leaves[html]) if html else None
+    links, codes = await _found(listed.subject, read, read_html)
     return shapes.WholeMessage(
         **msgspec.structs.asdict(listed),
         headers=await _headers(mail, message, structure),
@@ -39,8 +42,8 @@ async def whole(mail: Mailstore, message: Message, listed: shapes.Message) -> sh
         html=read_html,
         cut=any(part.size > TEXT_LIMIT for part in shown),
         attachments=[_attachment(number, part) for number, part in leaves.items() if number not in (text, html)],
-        links=finding.links(read, read_html),
-        codes=onetime.codes(listed.subject, read, read_html),
+        links=links,
+        codes=codes,
     )
 
 
@@ -50,11 +53,17 @@ async def arrived(mail: Mailstore, message: Message, listed: shapes.Message) -> 
     text, html = _first(leaves, "text/plain"), _first(leaves, "text/html")
     read = await _text(mail, message, leaves[text]) if text else None
     read_html = await _text(mail, message, leaves[html]) if html else None
-    return shapes.Arrived(
-        **msgspec.structs.asdict(listed),
-        links=finding.links(read, read_html),
-        codes=onetime.codes(listed.subject, read, read_html),
-    )
+    links, codes = await _found(listed.subject, read, read_html)
+    return shapes.Arrived(**msgspec.structs.asdict(listed), links=links, codes=codes)
+
+
+async def _found(subject: str, text: str | None, html: str | None) -> tuple[list[str], list[str]]:
+    """The links and the one-time codes; in a long text they take some hundred milliseconds to find, in which others go on."""
+
+    def look() -> tuple[list[str], list[str]]:
+        return finding.links(text, html), onetime.codes(subject, text, html)
+
+    return look() if len(text or "") + len(html or "") <= _SHORT else await beside(look)
 
 
 def part_of(message: Message, number: str) -> Part | None:

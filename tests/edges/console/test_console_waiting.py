@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.engine import Row
 from portyard.console import waiting
+from portyard.console.core import onetime
 from portyard.console.queries import MailQueries
 from tests.support.asyncio_tests import run
 from tests.support.console import console
@@ -258,5 +260,35 @@ def test_a_wait_says_when_it_had_no_time_to_look_at_all_that_was_there(
             none = await client.get(f"{WAIT}?subject=oldest&count=0&timeout=0")
             assert (none["satisfied"], none["complete"]) == (False, False)  # nobody knows
             assert (await client.get(f"{WAIT}?subject=other&timeout=0"))["complete"] is True
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["messages/{id}", "messages/wait?subject=long&timeout=5"])
+def test_others_are_answered_while_a_long_text_is_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+    true = onetime.codes
+
+    def looks(subject: str, text: str | None, html: str | None) -> list[str]:
+        begun.set()
+        assert answered.wait(15), "nobody else was answered meanwhile"
+        return true(subject, text, html)
+
+    monkeypatch.setattr(onetime, "codes", looks)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            octets = b"Subject: long\r\n\r\nYour code is 123456, see http://x.test/a\r\n" + b"and so on\r\n" * 2_000
+            message = await client.put(octets)
+            asking = asyncio.create_task(client.get(f"sandboxes/default/{path.format(id=message)}"))
+            while not begun.is_set():
+                await client.get("sandboxes/default/rules")
+            await client.get("sandboxes/default/rules")
+            answered.set()
+            found = await asking
+            (shown,) = found.get("messages", [found])
+            assert (shown["codes"], shown["links"]) == (["123456"], ["http://x.test/a"])
 
     run(main())
