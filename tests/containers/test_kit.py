@@ -92,6 +92,15 @@ class TestPortyardContainer:
             assert client.rcpt("mira@portyard.test")[0] == 451
             assert client.rcpt("mira@portyard.test")[0] == 250
 
+    def test_settings_are_those_of_an_embedded_one(self, image: None) -> None:
+        accounts = [{"address": "noor@portyard.test", "password": "n, = secret"}]
+        with Testbed.container(IMAGE, accounts=accounts, log={"rooms": {"imap": "debug"}}, magic=True) as testbed:
+            (account,) = testbed.control.get("sandboxes/default/accounts")
+            assert account["address"] == "noor@portyard.test"
+            imap = testbed.default().imap
+            with imaplib.IMAP4_SSL(imap.host, imap.tls_port, ssl_context=testbed.ssl_context()) as client:
+                client.login("noor", "n, = secret")
+
     def test_readiness_is_no_session(self, image: None) -> None:
         with PortyardContainer(IMAGE, passive_ports=0, leased_ports=0) as running:
             assert running.get_testbed().default().sessions() == []
