@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import poplib
 import smtplib
 import subprocess
+import time
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.control import Console
 from tests.support.process import Running, serving
 
 DISK_MEGABYTES = 32
+PATIENCE_S = 30.0
 MESSAGE = b"Subject: ballast\r\n\r\n" + (b"0123456789abcdef" * 4 + b"\r\n") * 60_000  # 4 MB
 
 
@@ -30,13 +35,13 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def fill(running: Running) -> tuple[int, smtplib.SMTPDataError]:
+def fill(running: Running, recipient: str = "alice@portyard.test") -> tuple[int, smtplib.SMTPDataError]:
     """Deliver until the server refuses; how many it took, and the refusal."""
     taken = 0
     with smtplib.LMTP("127.0.0.1", running.port("lmtp"), timeout=60) as client:
         while taken * len(MESSAGE) < 2 * DISK_MEGABYTES * 1_000_000:
             try:
-                client.sendmail("mira@harbour.test", ["alice@portyard.test"], MESSAGE)
+                client.sendmail("mira@harbour.test", [recipient], MESSAGE)
             except smtplib.SMTPDataError as refusal:
                 return taken, refusal
             except smtplib.SMTPRecipientsRefused as refusal:
@@ -44,6 +49,12 @@ def fill(running: Running) -> tuple[int, smtplib.SMTPDataError]:
                 return taken, smtplib.SMTPDataError(code, text)
             taken += 1
     raise AssertionError("it took twice what the disk holds")
+
+
+def make_sandboxes(console: Console) -> None:
+    """More than fit into what the disk has given already."""
+    for number in range(1000):
+        console.ask("sandboxes", method="POST", body={"name": f"another{number}"})
 
 
 def maildrop(running: Running) -> poplib.POP3:
@@ -72,3 +83,32 @@ def test_a_full_disk_refuses_for_now_and_loses_nothing(tmp_path: Path) -> None:
         client = maildrop(running)
         assert client.stat()[0] == taken - 1
         client.quit()
+
+
+def test_a_sandbox_that_is_deleted_makes_room_at_once(tmp_path: Path) -> None:
+    """Its octets would else be kept some minutes for those who might be in the midst of reading them."""
+    with small_disk(tmp_path / "disk") as disk, serving(disk, "mda", "mta", "console") as running:
+        console = Console(running.port("console"), "small")
+        console.ask("sandboxes", method="POST", body={"name": "large"})
+        console.ask("sandboxes", method="POST", body={"name": "small"})
+        fill(running, "u@large.test")
+        with contextlib.suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+            while rest.write(bytes(4096)):
+                pass
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            make_sandboxes(console)
+        with refused.value as refusal:
+            problem = json.loads(refusal.read())
+        assert problem["status"] == 507
+        assert "no room to write" in problem["detail"]
+        (disk / "rest").unlink()  # some kilobytes: enough to say that it is to go
+        console.ask("sandboxes/large", method="DELETE")
+        deadline = time.monotonic() + PATIENCE_S
+        with smtplib.SMTP("127.0.0.1", running.port("smtp"), timeout=60) as client:
+            while True:
+                try:
+                    client.sendmail("mira@harbour.test", ["u@small.test"], MESSAGE)
+                    break
+                except smtplib.SMTPDataError:  # it is swept behind the answer
+                    assert time.monotonic() < deadline
+        console.wait(1, PATIENCE_S)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import msgspec
 
 from portyard.commons.clock import ClockError
+from portyard.commons.database.engine import StorageFullError
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.sandbox.model import SandboxError
 from portyard.commons.scenario.model import RuleError
@@ -77,5 +78,8 @@ def problem_of(error: Exception, method: str, path: str) -> Problem:
             return explained(error).problem
         case MessageGoneError():
             return ProblemError(HTTPStatus.NOT_FOUND, str(error), key="id").problem
+        case StorageFullError():
+            detail = f"{error}; sandboxes that are reset or deleted make room"
+            return ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, detail).problem
     _logger.error("%s %s failed", method, path, exc_info=error)
     return Problem("Internal Server Error", 500, f"{type(error).__name__}; see the console's log")

@@ -18,6 +18,7 @@ from portyard.commons.mailstore.model import MailstoreError, MessageGoneError, S
 
 ORPHAN_AGE_S = 3600.0  # no write takes that long
 BALLAST_OCTETS = 2 << 20  # what is thrown overboard so that a full disk still takes the writes that make room
+SHORT_OCTETS = 16 << 20  # with less left on the disk, what only might still be read makes room for what comes
 _DRAFT = ".part"
 _BALLAST = "ballast"
 
@@ -61,6 +62,11 @@ class BodyFiles:
         except OSError:
             return False
         return True
+
+    def is_short(self) -> bool:
+        """Whether hardly any room is left."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize < SHORT_OCTETS
 
     def write(self, octets: bytes) -> str:
         """Write a body's file; its name. Blocks: for a thread.

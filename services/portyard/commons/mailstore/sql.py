@@ -78,8 +78,9 @@ class SqlMailstore:
         await self.sweep()
 
     async def sweep(self, keep_s: int = writing.KEEP_UNREFERENCED_S) -> bool:
-        """Remove bodies that no message references; whether there was something to look at."""
+        """Remove bodies that no message references; whether there was something to look at. Where room is short none is kept."""
         swept = False
+        keep_s = 0 if self._files.is_short() else keep_s
         if await self._database.read("SELECT 1 FROM garbage LIMIT 1"):
             folder, now_s = self._files.folder, self._seconds()
             while await self._write(lambda work: writing.sweep(work, folder, now_s, keep_s)):
@@ -147,7 +148,7 @@ class SqlMailstore:
     async def forget(self, account_id: int) -> None:
         """See `Mailstore.forget`."""
         seconds = self._seconds()
-        await self._write(lambda work: hierarchy.forget(work, account_id, seconds))
+        await self._making_room(lambda work: hierarchy.forget(work, account_id, seconds))
 
     async def _ensure(self, account_id: int) -> None:
         """Make the account's standing mailboxes unless it has them; looked at again when any process changed the account's set."""
@@ -336,15 +337,7 @@ class SqlMailstore:
             writing.sweep(work, folder, now_s)
             return gone
 
-        try:
-            return await self._write(job)
-        except StoreFullError:
-            if not self._files.drop_ballast():
-                raise
-            gone = await self._write(job)
-            await self.sweep(keep_s=0)
-            self._files.take_ballast()
-            return gone
+        return await self._making_room(job)
 
     async def copy(self, mailbox_id: int, uids: Sequence[int], account_id: int, target: str) -> Copied:
         """See `Mailstore.copy`."""
@@ -386,6 +379,20 @@ class SqlMailstore:
     @staticmethod
     def _seconds() -> int:
         return int(time.time())  # the machine's own: UIDVALIDITY and sweeping go on while the testbed's clock is frozen
+
+    async def _making_room(self, job: Callable[[Transaction], T]) -> T:
+        """Write what makes room, also where there is none; the octets go at once then."""
+        try:
+            return await self._write(job)
+        except StoreFullError:
+            if not self._files.drop_ballast():
+                raise
+            try:
+                done = await self._write(job)
+                await self.sweep(keep_s=0)
+            finally:
+                self._files.take_ballast()
+            return done
 
     async def _write(self, job: Callable[[Transaction], T]) -> T:
         try:
