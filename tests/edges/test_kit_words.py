@@ -103,6 +103,21 @@ def test_a_warning_that_is_an_error_is_one_for_each_test(monkeypatch: pytest.Mon
         services._warn("unseen")
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1:8025", "ftp://127.0.0.1", "", "http://"])
+def test_an_address_that_is_no_consoles_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"expected something like http://127\.0\.0\.1:8025"):
+        Testbed.connect(url)
+
+
+def test_somebody_else_at_the_address_is_told(pytester: pytest.Pytester, testbed: Testbed) -> None:
+    smtp = testbed.default().smtp
+    pytester.makepyfile("def test_any(sandbox): pass")
+    url = f"http://{smtp.host}:{smtp.port}"
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-url", url)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*ConnectionError: no testbed answers at {url} (220 mta.*"])
+
+
 @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "with workers"])
 def test_an_image_that_cannot_be_had_is_told_in_a_line(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]

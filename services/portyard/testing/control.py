@@ -75,7 +75,7 @@ class Control:
 
     def __init__(self, url: str, token: str | None = None, *, inside: bool = False) -> None:
         parts = urlsplit(url if "//" in url else f"//{url}")
-        if not parts.hostname:
+        if not parts.hostname or parts.scheme not in ("", "http"):  # the console has no TLS of its own
             raise ValueError(f"url = {url!r}: expected something like http://127.0.0.1:8025")
         self.host = parts.hostname
         self.port = parts.port or 8025

@@ -6,6 +6,7 @@ either one testbed is embedded, per worker.
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -122,7 +123,7 @@ def _answering(testbed: Testbed, url: str) -> Testbed:
     """
     try:
         _ = testbed.endpoints
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:  # nobody, or somebody else
         testbed.close()
         raise ConnectionError(f"no testbed answers at {url} ({error}); start one with: make up") from None
     return testbed
