@@ -272,23 +272,26 @@ def test_before_a_sandbox_is_named_only_default_can_act(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on", "role", "warned"),
+    ("on", "where", "warned"),
     [
-        ("smtp.ehlo", "*", True),
-        ("smtp.mail", "*", True),
-        ("smtp.mail", "msa", False),  # behind the login
-        ("imap.capability", "*", True),
-        ("ftp.auth", "*", True),
-        ("imap.*", "*", False),
-        ("smtp.rcpt", "*", False),
-        ("*.fetch", "*", False),
-        ("*.starttls", "msa", True),
+        ("smtp.ehlo", {}, True),
+        ("smtp.mail", {}, True),
+        ("smtp.mail", {"role": "msa"}, False),  # behind the login
+        ("imap.capability", {}, True),
+        ("ftp.auth", {}, True),
+        ("imap.*", {}, False),
+        ("smtp.rcpt", {}, False),
+        ("*.fetch", {}, False),
+        ("*.starttls", {"role": "msa"}, True),
+        ("imap.tls", {}, True),
+        ("imap.tls", {"server_name": "*.t1.test"}, False),  # which names it
+        ("ftp.tls", {"channel": "data"}, False),  # behind the login
     ],
 )
 def test_what_most_clients_say_before_they_name_a_sandbox_is_warned_of(
-    on: str, role: str, warned: bool, tmp_path: Path
+    on: str, where: dict[str, str], warned: bool, tmp_path: Path
 ) -> None:
-    rule = {"on": on, "where": {"role": role}, "then": {"delay": 1}}
+    rule = {"on": on, "where": where, "then": {"delay": 1}}
 
     async def main() -> None:
         async with console(tmp_path) as client:

@@ -23,7 +23,7 @@ from portyard.commons.scenario.patterns import (
     parse_pattern,
 )
 from portyard.commons.scenario.templates import names_in, texts_of
-from portyard.commons.scenario.vocabulary import NOBODY_YET, Field, FieldKind, Form, Vocabulary
+from portyard.commons.scenario.vocabulary import COMMON, NOBODY_YET, Field, FieldKind, Form, Vocabulary
 
 BODY_LIMIT = 1 << 20  # characters of a stub's body: what a request to set it may have
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
@@ -108,14 +108,21 @@ def unheard(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
 
 def early(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[str]:
     """The rooms in which a rule means one verb, and most clients have named no sandbox before that."""
-    if not any(rule.verb in room.early for room in vocabularies.values()):
+    if rule.verb != "tls" and not any(rule.verb in room.early for room in vocabularies.values()):
         return []  # with a star it means later ones, too
     roles = [parse_pattern(written) for written in rule.where.get("role", ("*",))]
     return [
         room.room
         for room, verb in _honoured(rule, vocabularies)
-        if any(role.matches(one) for one in room.early.get(verb, ()) for role in roles)
+        if any(role.matches(one) for one in _early_roles(room, verb, rule) for role in roles)
     ]
+
+
+def _early_roles(room: Vocabulary, verb: str, rule: Rule) -> Iterable[str]:
+    """The roles at which a verb comes too early for most clients; a handshake does where the rule wants nothing that would tell."""
+    if verb != "tls":
+        return room.early.get(verb, ())
+    return () if rule.where.keys() - COMMON.keys() else room.roles or (room.room,)
 
 
 def _honoured(rule: Rule, vocabularies: Mapping[str, Vocabulary]) -> list[tuple[Vocabulary, str]]:
