@@ -94,6 +94,7 @@ async def open_stores(state: Path, settings: Settings, clock: Clock) -> Stores:
         rules = SqlRules(control_database, clocks.now, settings.seed)
         sweeper = Sweeper(control_database, mail, DiskFilestore(state / "files"))
         sandboxes.emptied = sweeper.start
+        sandboxes.make_room = mail.drop_ballast
         sweeper.start()
         gate = Gate(rules, settings.seed)
         gate.insiders = insiders = SharedInsiders(state / "insiders")

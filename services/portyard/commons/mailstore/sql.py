@@ -85,7 +85,12 @@ class SqlMailstore:
             folder, now_s = self._files.folder, self._seconds()
             while await self._write(lambda work: writing.sweep(work, folder, now_s, keep_s)):
                 swept = True
+        self._files.take_ballast()
         return swept
+
+    def drop_ballast(self) -> bool:
+        """Give a full disk room for what makes more; whether there was some. The next sweep takes it again."""
+        return self._files.drop_ballast()
 
     # -- mailboxes
 
@@ -387,11 +392,8 @@ class SqlMailstore:
         except StoreFullError:
             if not self._files.drop_ballast():
                 raise
-            try:
-                done = await self._write(job)
-                await self.sweep(keep_s=0)
-            finally:
-                self._files.take_ballast()
+            done = await self._write(job)
+            await self.sweep(keep_s=0)
             return done
 
     async def _write(self, job: Callable[[Transaction], T]) -> T:

@@ -7,13 +7,16 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from portyard.commons.database.engine import Database, Row
+from portyard.commons.database.engine import Database, Row, StorageFullError, Transaction
 from portyard.commons.sandbox import lifecycle
 from portyard.commons.sandbox.domains import with_own
 from portyard.commons.sandbox.lifecycle import COUNTER, put
 from portyard.commons.sandbox.model import DEFAULT, Sandbox
 from portyard.commons.settings import Settings
+
+T = TypeVar("T")
 
 _DOMAINS = "SELECT domain, sandbox FROM domains ORDER BY sandbox, place"
 _SANDBOXES = "SELECT name, generation, capture, default_password, magic FROM sandboxes"
@@ -35,6 +38,9 @@ class SqlSandboxes:
         self._by_name: dict[str, Sandbox] = {}
         self._by_domain: dict[str, Sandbox] = {}
         self.emptied: Callable[[], object] = lambda: None  # told after a reset or delete: there is something to sweep
+        self.make_room: Callable[[], bool] = lambda: (
+            False
+        )  # asked before a reset or delete is tried again on a full disk
 
     @property
     def moved(self) -> Callable[[], int]:
@@ -103,14 +109,14 @@ class SqlSandboxes:
     async def reset(self, name: str) -> Sandbox:
         """See `Sandboxes.reset`."""
         now_s = int(time.time())  # the machine's own: sweeping goes on while the testbed's clock is frozen
-        sandbox = await self._database.write(lambda work: lifecycle.reset(work, name, now_s))
+        sandbox = await self._emptying(lambda work: lifecycle.reset(work, name, now_s))
         self.emptied()
         return sandbox
 
     async def delete(self, name: str) -> None:
         """See `Sandboxes.delete`."""
         now_s = int(time.time())
-        await self._database.write(lambda work: lifecycle.delete(work, name, now_s))
+        await self._emptying(lambda work: lifecycle.delete(work, name, now_s))
         self.emptied()
 
     async def seed(self, settings: Settings) -> None:
@@ -127,6 +133,15 @@ class SqlSandboxes:
         heeded = await self._database.read("SELECT value FROM counters WHERE name = 'seed'")
         if current is None or heeded != [(mark,)]:
             await self._database.write(lambda work: lifecycle.seed(work, wanted, mark))
+
+    async def _emptying(self, job: Callable[[Transaction], T]) -> T:
+        """Write what makes room, also where there is none."""
+        try:
+            return await self._database.write(job)
+        except StorageFullError:
+            if not self.make_room():
+                raise
+            return await self._database.write(job)
 
     async def _refresh(self) -> None:
         generation = self._generation()  # before the SQL: what changes in between is read twice, never missed
