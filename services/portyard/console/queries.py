@@ -154,6 +154,7 @@ class MailQueries:
 
     async def arrived(self, listed: shapes.Message) -> shapes.Arrived:
         """A listed message with its links and codes; without them when it is gone by now."""
+        await asyncio.sleep(0)  # its text is read and looked through: others want their turn
         message = await self._yard.mail.message(int(listed.id))
         try:
             if message is not None:

@@ -14,6 +14,7 @@ from portyard.commons.database.embedded import SqliteDatabase
 from portyard.commons.database.engine import Row
 from portyard.console import waiting
 from portyard.console.core import onetime
+from portyard.console.core.matching import Criteria
 from portyard.console.queries import MailQueries
 from tests.support.asyncio_tests import run
 from tests.support.console import console
@@ -290,5 +291,28 @@ def test_others_are_answered_while_a_long_text_is_looked_through(
             found = await asking
             (shown,) = found.get("messages", [found])
             assert (shown["codes"], shown["links"]) == (["123456"], ["http://x.test/a"])
+
+    run(main())
+
+
+def test_others_have_their_turns_while_many_messages_are_looked_through(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for number in range(100):
+                await client.deliver(f"code {number}")
+            turns = 0
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            wait = waiting.Wait(MailQueries(client.yard), "default", Criteria({}), 100, 1)
+            asking = asyncio.create_task(others())
+            waited = await wait.outcome()
+            asking.cancel()
+            assert len(waited.messages) == 100
+            assert turns >= 100
 
     run(main())
