@@ -15,6 +15,7 @@ from pathlib import Path
 
 from portyard.commons.scenario.actions import ACTIONS, Kind
 from portyard.commons.scenario.vocabulary import FAULTS as BYTES
+from portyard.commons.scenario.vocabulary import Field, FieldKind, Vocabulary
 from portyard.console.core.unseen import HIDDEN, PEER
 from portyard.rooms import cards
 
@@ -86,7 +87,7 @@ A rule is asked before the state moves. `refuse`: client and server agree that i
 `silence`: nothing more is said. `delay`, `hang_up`, `script`. `respond`: a stub's whole answer. `tls`: the certificate or demand, by name.
 The faults of bytes (`latency`, `bandwidth`, `slice`, `stall`, `cut_after`, `reset`, `half_close`, `corrupt`) do what TCP can do, `up` from
 the client, `down` to it; a rule at `connect` arms them at once, at another verb from that moment on, whichever sandbox the session joined
-by then. Every verb also has the fields `role`, `peer`, `account` and `port`.
+by then. Every verb also has the fields `role`, `peer`, `account` and `port`; what its own are stands below each table.
 
 Faults of bytes need a relay before the room, which is put in when a connection is accepted, and only while some rule asks the room for such
 faults (or a sandbox has magic on): without one they cost nothing. A connection that was accepted before any such rule stood, say of a
@@ -120,6 +121,7 @@ What published ports don't carry; a rule that asks for it answers with the same 
 show:
 
 """
+MOST_VALUES = 8  # of a field: more aren't listed
 PEER_HIDDEN = 'who connects (`where.peer`, `per = "peer"`, a session\'s `peer`)'
 
 
@@ -134,8 +136,30 @@ def faults() -> str:
             fields = ", ".join(f"`{field}`" for field in verb.fields)
             actions = ", ".join(sorted(verb.actions - BYTES)) + (" · bytes" if verb.actions >= BYTES else "")
             out.append(f"| `{name}` | {verb.summary} | {fields} | {actions} |")
-        out.append("")
+        out += ["", *meanings(card.vocabulary), ""]
     return "\n".join(out)
+
+
+def meanings(room: Vocabulary) -> list[str]:
+    """What each field of a room's events is; where verbs mean different things by it, each with its own."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, verb in room.verbs.items():
+        for field, declared in verb.fields.items():
+            found.setdefault(field, {}).setdefault(_meaning(declared), []).append(name)
+    lines = []
+    for field, told in found.items():
+        alone = len(told) == 1
+        parts = (meaning if alone else f"{meaning} ({', '.join(verbs)})" for meaning, verbs in told.items())
+        lines.append(f"- `{field}`: {' · '.join(parts)}")
+    return lines
+
+
+def _meaning(field: Field) -> str:
+    kind = {FieldKind.NUMBER: "number", FieldKind.FLAG: "flag"}.get(field.kind, "")
+    values = f"one of {', '.join(field.values)}" if field.values and len(field.values) < MOST_VALUES else ""
+    told = ", ".join(word for word in (kind, values) if word)
+    summary = field.summary.rstrip(".")
+    return f"{summary} [{told}]" if told and summary else summary or told
 
 
 def engines() -> str:

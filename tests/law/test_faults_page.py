@@ -30,5 +30,12 @@ def test_what_is_hidden_is_told_in_the_words_of_the_warnings() -> None:
         assert warning in PAGE
 
 
+def test_every_field_is_explained_below_its_room_s_table() -> None:
+    for vocabulary in VOCABULARIES:
+        section = PAGE.partition(f"\n## {vocabulary.room}\n")[2].partition("\n## ")[0]
+        told = re.findall(r"^- `(\w+)`: (?=\w|\")", section, re.MULTILINE)
+        assert sorted(told) == sorted({field for verb in vocabulary.verbs.values() for field in verb.fields})
+
+
 def test_the_matrix_has_every_room() -> None:
     assert {vocabulary.room for vocabulary in VOCABULARIES} == ROOMS.keys() == SPEECHES.keys()
