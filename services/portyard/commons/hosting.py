@@ -225,7 +225,7 @@ class HostedProtocol(web.RequestHandler):
             if request.method == "CONNECT":
                 self._part()
                 await self.resolve(request)
-                return no_tunnel(request)
+                return no_tunnel(request, self.refusal)
             if self._house is None:
                 self._part()
                 return await self._within(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -28,9 +29,9 @@ def reason_of(exc: BaseException | None, message: str | None) -> str:
     return lines[0].rstrip(":")
 
 
-def no_tunnel(request: web.Request) -> web.Response:
+def no_tunnel(request: web.Request, refusal: Callable[[int, str], web.Response]) -> web.Response:
     """Nothing is fetched for a client; what follows the request would be the tunnel's."""
     request.content.feed_eof()
-    response = web.Response(status=501, text="501: there is no way through here\n")
+    response = refusal(501, "there is no way through here")
     response.force_close()
     return response

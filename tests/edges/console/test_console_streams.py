@@ -288,3 +288,12 @@ def test_a_stream_tells_of_octets_that_are_no_text(tmp_path: Path) -> None:
             assert json.loads(line.removeprefix(b"data: "))["fields"] == {"text": "USER \\xe9"}
 
     run(main())
+
+
+def test_there_is_no_tunnel(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            problem = refusal(await heard(client, b"CONNECT x.test:443 HTTP/1.1\r\nHost: x.test:443\r\n\r\n"))
+            assert (problem["status"], problem["detail"]) == (501, "there is no way through here")
+
+    run(main())
