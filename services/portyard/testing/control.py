@@ -160,10 +160,8 @@ class Control:
     def _once(
         self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float
     ) -> tuple[int, bytes]:
-        if (
-            getattr(self._kept, "process", None) != os.getpid()
-        ):  # one that was forked has its parent's, who goes on with it
-            self._drop()
+        if getattr(self._kept, "process", None) != os.getpid():
+            self._drop()  # a forked process has its parent's, who goes on with it
             self._kept.process = os.getpid()
         kept: _Kept | None = getattr(self._kept, "one", None)
         if kept is not None and kept.connection.sock is not None and _has_something(kept.connection.sock):
