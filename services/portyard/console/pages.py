@@ -6,6 +6,7 @@ policy says the same and lets nothing be fetched, so that neither the frame's ad
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.console import contents, shapes
+from portyard.console.beside import beside
 from portyard.console.calls import Desk
 from portyard.console.journal import session_of, sessions, talk_of
 from portyard.console.mail import page
@@ -111,7 +113,8 @@ class Pages:
         sandbox = request.match_info["sandbox"]
         record = await session_of(self._desk, sandbox, request.match_info["id"])
         talk = await talk_of(self._desk, record)
-        return self._page("session.html", sandbox_name=sandbox, session=record, lines=talk.splitlines())
+        lines = talk.splitlines()  # maybe a million
+        return await beside(self._page, "session.html", sandbox_name=sandbox, session=record, lines=lines)
 
     async def style(self, _request: web.Request) -> web.Response:
         """The style sheet."""
@@ -119,9 +122,10 @@ class Pages:
         return web.Response(text=text, content_type="text/css", headers=_HEADERS)
 
     def _page(self, template: str, **values: object) -> web.Response:
-        text = self._templates.get_template(template).render(values)
+        octets = self._templates.get_template(template).render(values).encode("utf-8", "backslashreplace")
         headers = {**_HEADERS, "Content-Security-Policy": POLICY, "X-Frame-Options": "DENY"}
-        return web.Response(text=text, content_type="text/html", headers=headers)
+        body = octets if len(octets) <= contents.PIECE else io.BytesIO(octets)  # a long one goes out in pieces
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
 
 def octets_text(count: int) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 
 from tests.support.asyncio_tests import run
-from tests.support.console import RICH, console
+from tests.support.console import RICH, console, speak
 
 NASTY = "<script>alert('x')</script>"
 
@@ -80,5 +84,33 @@ def test_a_message_with_nothing_in_it(tmp_path: Path) -> None:
                 await client.page(f"/sandboxes/default/messages/{key}")
                 await client.get(f"sandboxes/default/messages/{key}")
             await client.page("/")
+
+    run(main())
+
+
+def test_others_are_answered_while_the_page_of_a_long_session_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+    true = jinja2.Template.render
+
+    def renders(template: jinja2.Template, *given: Any) -> str:
+        begun.set()
+        assert answered.wait(15), "nobody else was answered meanwhile"
+        return true(template, *given)
+
+    monkeypatch.setattr(jinja2.Template, "render", renders)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "pop3", *["NOOP"] * 3_000)
+            asking = asyncio.create_task(client.page(f"/sandboxes/default/sessions/{log.id}"))
+            while not begun.is_set():
+                await client.get("sandboxes/default/rules")
+            await client.get("sandboxes/default/rules")
+            answered.set()
+            page, response = await asking
+            assert page.count("NOOP") == 3_000
+            assert response.headers["Content-Type"] == "text/html; charset=utf-8"
 
     run(main())
