@@ -49,6 +49,14 @@ def test_errors_come_out_of_another_process(sandbox: Sandbox) -> None:
     assert (str(told), told.status, told.problem) == (str(refused.value), refused.value.status, refused.value.problem)
 
 
+def test_a_testbed_that_was_closed_says_so() -> None:
+    with Testbed.embedded() as testbed:
+        sandbox = testbed.sandbox()
+    for asks in (testbed.sandbox, sandbox.mail.all, sandbox.delete):
+        with pytest.raises(ConnectionError, match="the testbed was closed"):
+            asks()
+
+
 def test_objects_tell_whose_they_are(sandbox: Sandbox) -> None:
     assert repr(sandbox) == f"<Sandbox {sandbox.name}>"
     assert repr(sandbox.smtp) == f"<Service mta of {sandbox.name}>"

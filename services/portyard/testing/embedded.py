@@ -71,8 +71,8 @@ class Embedded:
 
     @property
     def error(self) -> BaseException | None:
-        """Why it ended, when it did so by itself: a room couldn't be opened."""
-        return self._error
+        """Why it ended: by itself, since a room couldn't be opened, or because it was closed; None while it runs."""
+        return self._error or (None if self._thread.is_alive() else ConnectionError("the testbed was closed"))
 
     def close(self) -> None:
         """Stop and wait for the end; a second call does nothing."""
