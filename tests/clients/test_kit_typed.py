@@ -59,6 +59,9 @@ BAD = {
     "a rule is no message": 'rule: Message = sandbox.smtp.silence(on="rcpt")',
     "a reply is text": 'sandbox.smtp.refuse(451, on="rcpt")',
     "a fault needs its verb": 'sandbox.smtp.refuse("451 later")',
+    "a count is a number": 'sandbox.smtp.silence(on="rcpt", times="2")',
+    "what is counted by itself has a name": 'sandbox.smtp.silence(on="rcpt", times=2, per="client")',
+    "a rule has no such field": 'sandbox.smtp.silence(on="rcpt", time=2)',
     "no such service": "sandbox.gopher.port",
 }
 

@@ -18,7 +18,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import docker.errors
 import msgspec
@@ -35,6 +35,7 @@ from portyard.testing.control import Control, ControlError
 from portyard.testing.exposed import ExposedPorts
 
 if TYPE_CHECKING:
+    from portyard.testing.services import RuleFields
     from portyard.testing.testbed import Testbed
 
 IMAGE = "portyard:local"
@@ -150,7 +151,9 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         """A file of an account of `default`, as FTP, SFTP and HTTP show it."""
         return self._seeded(lambda testbed: testbed.default().files(account).put(path, content))
 
-    def with_seeded_rule(self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Any) -> Self:  # noqa: ANN401 - the rule language's values
+    def with_seeded_rule(
+        self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Unpack[RuleFields]
+    ) -> Self:
         """A rule of `default`, e.g. `with_seeded_rule("smtp.rcpt", {"refuse": "451 4.7.1 later"}, times=2)`."""
         return self._seeded(
             lambda testbed: testbed.control.post("sandboxes/default/rules", {"on": on, "then": then, **more})

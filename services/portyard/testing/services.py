@@ -6,9 +6,10 @@ import functools
 import ssl
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from portyard.commons.authority import authority
 from portyard.rooms import cards
@@ -20,7 +21,30 @@ if TYPE_CHECKING:
 WEB = {"http": "http", "websocket": "ws"}
 Time = float | str
 """Seconds, or text such as "150ms"."""
-RULE_FIELDS = frozenset({"name", "where", "times", "skip", "every", "chance", "per"})
+
+
+class RuleFields(TypedDict, total=False):
+    """What every rule may have besides its verb and its actions; see docs/rules.md.
+
+    Attributes:
+        name: What its hits are told under.
+        where: Patterns by the event's fields: globs, "/expressions/", numbers with < and >, lists of them.
+        times: So often it fires, then it is spent.
+        skip: So many events pass first.
+        every: Each so many-th is taken.
+        chance: The share that is taken, from 0 to 1.
+        per: What is counted by itself.
+    """
+
+    name: str
+    where: Mapping[str, Any] | None
+    times: int | None
+    skip: int
+    every: int
+    chance: float
+    per: Literal["session", "peer", "account"]
+
+
 EARLY = frozenset({"connect", "greeting", "tls"})
 """The verbs at which no protocol has named a sandbox yet (a handshake may have, by SNI; a client that was given an address has not)."""
 
@@ -182,7 +206,7 @@ class Service:
         values = talks.values_of(account.address, account.password) if account is not None else {}
         return talks.play(told, talks.Server(self.host, port, context), values)
 
-    def rule(self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Any) -> Rule:  # noqa: ANN401 - the rule language's values
+    def rule(self, on: str, then: dict[str, Any] | list[dict[str, Any]], **more: Unpack[RuleFields]) -> Rule:
         """Set any rule.
 
         Args:
@@ -209,55 +233,59 @@ class Service:
             _warn(f"{fields['on']}: {warning}")
         return Rule(str(made["id"]), made.get("name", ""), self._control, f"{self._path}/{made['id']}")
 
-    def refuse(self, reply: str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+    def refuse(self, reply: str, *, on: str, **more: Unpack[RuleFields]) -> Rule:
         """Client and server agree that it failed, e.g. `refuse("451 4.7.1 later", on="rcpt", times=2)`."""
         return self.rule(on, {"refuse": reply}, **more)
 
-    def say(self, reply: str, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+    def say(self, reply: str, *, on: str, **more: Unpack[RuleFields]) -> Rule:
         """The state moves, the answer lies."""
         return self.rule(on, {"say": reply}, **more)
 
-    def silence(self, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+    def silence(self, *, on: str, **more: Unpack[RuleFields]) -> Rule:
         """Nothing more is answered."""
         return self.rule(on, {"silence": True}, **more)
 
-    def delay(self, duration: Time, *, on: str, jitter_s: Time = 0.0, **more: Any) -> Rule:  # noqa: ANN401
+    def delay(self, duration: Time, *, on: str, jitter_s: Time = 0.0, **more: Unpack[RuleFields]) -> Rule:
         """The answer waits so long, and up to the jitter longer: seconds, or text such as "150ms"."""
         return self.rule(on, {"delay": {"delay_s": duration, "jitter_s": jitter_s} if jitter_s else duration}, **more)
 
-    def hang_up(self, *, on: str, **more: Any) -> Rule:  # noqa: ANN401
+    def hang_up(self, *, on: str, **more: Unpack[RuleFields]) -> Rule:
         """The connection is closed instead of an answer."""
         return self.rule(on, {"hang_up": True}, **more)
 
     def respond(self, *, on: str, where: dict[str, Any] | None = None, times: int | None = None, **more: Any) -> Rule:  # noqa: ANN401
         """A stub's whole answer: `status`, `headers`, `body`, `stderr`, as the room knows them; the rest is the rule's own."""
-        parts = {name: more.pop(name) for name in tuple(more) if name not in RULE_FIELDS}
+        parts = {name: more.pop(name) for name in tuple(more) if name not in RuleFields.__annotations__}
         return self.rule(on, {"respond": parts}, where=where or {}, times=times, **more)
 
-    def script(self, *steps: dict[str, Any], on: str, **more: Any) -> Rule:  # noqa: ANN401
+    def script(self, *steps: dict[str, Any], on: str, **more: Unpack[RuleFields]) -> Rule:
         """These steps instead of the room's own words: `{"send": …}`, `{"expect": …}`, `{"delay": …}`, `{"hang_up": True}` and the like."""
         return self.rule(on, {"script": list(steps)}, **more)
 
-    def persona(self, name: str, *, on: str = "connect", **more: Any) -> Rule:  # noqa: ANN401
+    def persona(self, name: str, *, on: str = "connect", **more: Any) -> Rule:  # noqa: ANN401 - a name is given already
         """Be another kind of server: its greeting, capabilities, quirks and limits."""
         return self.rule(on, {"persona": name}, **more)
 
-    def bad_tls(self, recipe: str, *, on: str = "tls", **more: Any) -> Rule:  # noqa: ANN401
+    def bad_tls(self, recipe: str, *, on: str = "tls", **more: Unpack[RuleFields]) -> Rule:
         """The handshake shows a certificate or demand by name: "expired", "wrong_host", "tls13_only" and the like."""
         return self.rule(on, {"tls": recipe}, **more)
 
     # Faults that know only octets. "down" is from the server to the client, "up" the way back. Those of one direction mean "down" where
     # none is said, and on an FTP upload the way that the data goes.
 
-    def reset(self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
+    def reset(
+        self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Unpack[RuleFields]
+    ) -> Rule:
         """A true RST, once so many octets were carried."""
         return self.rule(on, {"reset": {"after_octets": after_octets, **_way(direction)}}, **more)
 
-    def half_close(self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
+    def half_close(
+        self, *, on: str = "connect", after_octets: int = 0, direction: str = "", **more: Unpack[RuleFields]
+    ) -> Rule:
         """One direction ends once so many octets were carried, the other goes on."""
         return self.rule(on, {"half_close": {"after_octets": after_octets, **_way(direction)}}, **more)
 
-    def cut_after(self, octets: int, *, on: str = "connect", direction: str = "", **more: Any) -> Rule:  # noqa: ANN401
+    def cut_after(self, octets: int, *, on: str = "connect", direction: str = "", **more: Unpack[RuleFields]) -> Rule:
         """The connection ends once exactly so many octets were carried."""
         return self.rule(on, {"cut_after": {"octets": octets, **_way(direction)}}, **more)
 
@@ -268,7 +296,7 @@ class Service:
         after_octets: int = 0,
         for_s: Time | None = None,
         direction: str = "both",
-        **more: Any,  # noqa: ANN401
+        **more: Unpack[RuleFields],
     ) -> Rule:
         """Nothing more is carried, for so long or for good; the connection stays open."""
         fields = {"after_octets": after_octets, "direction": direction}
@@ -281,13 +309,15 @@ class Service:
         on: str = "connect",
         jitter_s: Time = 0.0,
         direction: str = "both",
-        **more: Any,  # noqa: ANN401
+        **more: Unpack[RuleFields],
     ) -> Rule:
         """Every octet arrives later."""
         fields = {"delay_s": delay_s, "jitter_s": jitter_s, "direction": direction}
         return self.rule(on, {"latency": fields}, **more)
 
-    def bandwidth(self, octets_per_s: int, *, on: str = "connect", direction: str = "both", **more: Any) -> Rule:  # noqa: ANN401
+    def bandwidth(
+        self, octets_per_s: int, *, on: str = "connect", direction: str = "both", **more: Unpack[RuleFields]
+    ) -> Rule:
         """A narrow line."""
         return self.rule(on, {"bandwidth": {"octets_per_s": octets_per_s, "direction": direction}}, **more)
 
@@ -299,7 +329,7 @@ class Service:
         variation: int = 0,
         gap_s: Time = 0.0,
         direction: str = "both",
-        **more: Any,  # noqa: ANN401
+        **more: Unpack[RuleFields],
     ) -> Rule:
         """Segments of so many octets, up to the variation more or less, with a gap between them."""
         fields = {"octets": octets, "variation": variation, "gap_s": gap_s, "direction": direction}
@@ -313,7 +343,7 @@ class Service:
         octets: int = 1,
         mask: int = 0xFF,
         direction: str = "",
-        **more: Any,  # noqa: ANN401
+        **more: Unpack[RuleFields],
     ) -> Rule:
         """Octets arrive changed (by the mask, exclusive or): so many, once so many came through well."""
         fields = {"after_octets": after_octets, "octets": octets, "mask": mask, **_way(direction)}
