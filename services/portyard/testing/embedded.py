@@ -10,6 +10,7 @@ import importlib
 import threading
 import time
 import warnings
+from http import HTTPStatus
 from typing import Any
 
 from portyard.commons.authority import authority
@@ -119,8 +120,12 @@ class Embedded:
 
     async def _answer(self, method: str, target: str, octets: bytes, media_type: str) -> tuple[int, bytes] | None:
         assert self._nearby is not None
+        assert self._stop is not None
         try:
-            return await self._nearby.answer(method, target, octets, media_type)
+            answer = await self._nearby.answer(method, target, octets, media_type)
+            if self._stop.is_set() and answer is not None and answer[0] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise ConnectionError("the testbed was stopped")  # what it needed was closed already
+            return answer
         finally:
             self._open_in(QUIET_S)
 

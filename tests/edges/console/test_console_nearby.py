@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import re
@@ -142,6 +144,37 @@ def test_a_caller_whose_testbed_is_stopped_meanwhile_is_told() -> None:
     running.close()
     waiting.join(BOUNDED)
     assert not waiting.is_alive()
+    assert isinstance(told[0], ConnectionError)
+
+
+def test_a_caller_whose_answer_breaks_on_what_is_closed_already_is_told_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stores may be closed before the caller's work is cancelled."""
+    asked = threading.Event()
+
+    async def broken_at_the_end(*_: object) -> tuple[int, bytes]:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return 500, b'{"detail": "the database is closed"}'
+
+    running = Testbed.embedded()
+    sandbox = running.sandbox()
+    told: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            sandbox.mail.all()
+        except Exception as error:
+            told.append(error)
+
+    monkeypatch.setattr("portyard.console.nearby.Nearby.answer", broken_at_the_end)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert asked.wait(BOUNDED)
+    running.close()
+    asking.join(BOUNDED)
     assert isinstance(told[0], ConnectionError)
 
 
