@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 
 import asyncssh
 import pytest
@@ -36,18 +35,6 @@ CASES = [
     ("ftp", "feat", "502 none", "FEAT"),
     ("ftp", "host", "504 no such host", "HOST harbour.test"),
 ]
-
-
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        yield own
 
 
 def talked(host: str, port: int, lines: tuple[str, ...]) -> str:

@@ -7,7 +7,6 @@ import os
 import poplib
 import re
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,18 +26,6 @@ CLIENT = """
         client.user(f"{name}@{sandbox.domain}")
         client.quit()
 """
-
-
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        yield own
 
 
 def look(sandbox: Sandbox, name: str) -> None:

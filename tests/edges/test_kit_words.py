@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import smtplib
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,18 +13,6 @@ from portyard.testing import ControlError, NothingCameError, Sandbox, Testbed, U
 pytest_plugins = ["pytester"]
 LIMIT_S = 20
 NOBODY = "tcp://127.0.0.1:1"
-
-
-@pytest.fixture(scope="module")
-def testbed() -> Iterator[Testbed]:
-    with Testbed.embedded() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(testbed: Testbed) -> Iterator[Sandbox]:
-    with testbed.own_sandbox() as own:
-        yield own
 
 
 def send(sandbox: Sandbox, subject: str) -> None:
