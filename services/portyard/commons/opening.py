@@ -8,8 +8,6 @@ import logging
 import os
 import random
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from portyard.commons.directory import Directory
 from portyard.commons.filestore.disk import DiskFilestore
 from portyard.commons.journal.schema import SCHEMA as JOURNAL_SCHEMA
 from portyard.commons.journal.store import StoredJournal
+from portyard.commons.memory_state import memory_state
 from portyard.commons.neighbours import Neighbours
 from portyard.commons.settings import Settings
 from portyard.commons.stores import Stores, open_stores
@@ -133,11 +132,8 @@ class Background:
 @contextlib.contextmanager
 def _state_directory(state: str) -> Iterator[Path]:
     if state == MEMORY:
-        path = Path(tempfile.mkdtemp(prefix="portyard-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))  # noqa: S108
-        try:
+        with memory_state() as path:
             yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
         return
     path = Path(state)
     try:
