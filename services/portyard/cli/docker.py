@@ -72,10 +72,12 @@ class DockerEngine:
         return [Endpoint(**fields) for fields in json.loads(self._ask("endpoints"))]
 
     def health(self) -> dict[str, bool]:
-        """See Engine."""
+        """See Engine. A service whose container stopped or never started is one that isn't ready; empty when none runs."""
         process = self._compose("ps", "--format", "json")
         output = process.stdout.read() if process.stdout else ""
-        return {row["Service"]: row.get("Health") == "healthy" for row in map(json.loads, output.splitlines()) if row}
+        rows = [json.loads(line) for line in output.splitlines()]
+        running = {row["Service"]: row.get("Health") == "healthy" for row in rows if row}
+        return {name: running.get(name, False) for name in self._services()} if running else {}
 
     def ca_pem(self) -> bytes:
         """See Engine."""
