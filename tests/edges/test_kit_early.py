@@ -80,3 +80,22 @@ def test_what_is_said_after_a_name_needs_no_listener(testbed: Testbed, sandbox: 
     default = testbed.default()
     default.smtp.refuse("421 4.3.2 too busy", on="ehlo").remove()
     assert not default.smtp.leased, "the shared listeners are its own"
+
+
+@pytest.mark.parametrize(
+    ("room", "verb", "reply", "lines"),
+    [
+        ("imap", "starttls", "NO [UNAVAILABLE] no TLS just now", ("a LOGIN mira@{domain} wrong", "b STARTTLS")),
+        ("pop3", "stls", "-ERR [SYS/TEMP] no TLS just now", ("USER mira@{domain}", "STLS")),
+    ],
+)
+def test_who_claimed_a_name_in_vain_meets_a_rule_at_an_upgrade(
+    testbed: Testbed, sandbox: Sandbox, room: str, verb: str, reply: str, lines: tuple[str, ...]
+) -> None:
+    path = f"sandboxes/{sandbox.name}/rules"
+    rule = testbed.control.post(path, {"on": f"{room}.{verb}", "then": {"refuse": reply}})
+    service = getattr(sandbox, room)
+    domain = sandbox.account("mira").address.partition("@")[2]
+    assert reply in talked(service.host, service.port, tuple(line.format(domain=domain) for line in lines))
+    assert testbed.control.get(f"{path}/{rule['id']}")["hits"] == 1
+    assert not service.leased

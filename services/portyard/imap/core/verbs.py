@@ -67,8 +67,7 @@ def _midst(summary: str, fields: dict[str, Field], why: str) -> Verb:
 
 VOCABULARY = Vocabulary(
     room="imap",
-    nameless=frozenset({"starttls"}),
-    early=dict.fromkeys(("capability", "id", "challenge"), ("imap",)),
+    early=dict.fromkeys(("capability", "id", "starttls", "challenge"), ("imap",)),  # but not behind a login that failed
     before_login=frozenset({"tls", "starttls", "challenge", "authenticate", "login"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),

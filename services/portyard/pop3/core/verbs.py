@@ -37,8 +37,7 @@ _verb = partial(command, forms=_FORMS)
 
 VOCABULARY = Vocabulary(
     room="pop3",
-    nameless=frozenset({"stls"}),
-    early={"capa": ("pop3",)},
+    early=dict.fromkeys(("capa", "stls"), ("pop3",)),  # but not behind a login that failed
     before_login=frozenset({"tls", "stls", "user", "pass", "apop", "auth"}),
     verbs={
         "connect": Verb("A connection was accepted.", {}, CONNECT | PERSONA),
