@@ -81,7 +81,8 @@ class MailQueries:
         if owners is not accounts:
             rows = await self._rows_of(accounts)
             boxes = {key: Box(accounts[owner], name, following) for key, owner, name, following in rows}
-            self._boxes[sandbox] = accounts, boxes
+            if token == self._boxes_at:  # else somebody knows of a change that isn't in these
+                self._boxes[sandbox] = accounts, boxes
         return boxes
 
     async def _rows_of(self, accounts: Mapping[int, Account]) -> list[Row]:
@@ -103,7 +104,8 @@ class MailQueries:
         known = self._accounts.get(sandbox)
         if known is None:
             known = {account.id: account for account in await self._yard.accounts.list(sandbox)}
-            self._accounts[sandbox] = known
+            if generation == self._seen:
+                self._accounts[sandbox] = known
         return known
 
     async def since(self, mailbox_id: int, since_uid: int) -> list[Place]:

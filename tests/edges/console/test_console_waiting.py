@@ -119,6 +119,34 @@ def test_mailboxes_are_a_sandbox_own_and_as_they_are_now(
     run(main())
 
 
+def test_a_look_at_mailboxes_that_a_change_overtook_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an engine that is asked over the network."""
+    read, asked, answers = SqliteDatabase.read, asyncio.Event(), asyncio.Event()
+
+    async def slow(database: SqliteDatabase, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        rows = await read(database, sql, parameters)
+        if "uid_next FROM mailboxes" in sql and not asked.is_set():
+            asked.set()
+            await answers.wait()
+        return rows
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            queries = MailQueries(client.yard)
+            monkeypatch.setattr(SqliteDatabase, "read", slow)
+            overtaken = asyncio.create_task(queries.mailboxes("default"))
+            await asked.wait()
+            await client.deliver("hello")
+            assert len(await queries.mailboxes("default")) == 1
+            answers.set()
+            assert not await overtaken
+            assert len(await queries.mailboxes("default")) == 1
+
+    run(main())
+
+
 def test_a_wait_costs_no_look_at_all_mailboxes_while_none_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
