@@ -72,7 +72,8 @@ def rules_of(vocabulary: Vocabulary, count: int = RULES) -> list[dict[str, Any]]
         for name, field in declared.fields.items()
         if field.kind is not FieldKind.FLAG and not field.values and field.high is None
     ]
-    common = [(f"{vocabulary.room}.*", name, FieldKind.TEXT) for name in ("peer", "account")]
+    logins = {*(vocabulary.roles or (vocabulary.room,))} - vocabulary.anonymous
+    common = [(f"{vocabulary.room}.*", name, FieldKind.TEXT) for name in ("peer", *(("account",) if logins else ()))]
     places: Iterator[tuple[str, str, FieldKind]] = itertools.cycle(
         place
         for first, *more in zip(itertools.cycle(common), *[iter(every * 3)] * 3, strict=False)
