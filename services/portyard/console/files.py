@@ -87,7 +87,8 @@ async def _place(call: Call) -> tuple[FileRoot, str]:
     sandbox = await call.desk.sandbox(call.path["sandbox"])
     account = await call.desk.account(sandbox, call.path["account"])
     root = await asyncio.to_thread(call.desk.yard.files.root, account)
-    segments = call.target.partition("?")[0].split("/")[len(_ROOT.split("/")) + 2 :]  # below /api/v1
+    target = call.target.partition("#")[0].partition("?")[0]
+    segments = target.split("/")[len(_ROOT.split("/")) + 2 :]  # below /api/v1
     return root, "/" + unquote("/".join(segments), errors="surrogateescape")  # a name may hold any octets but NUL
 
 

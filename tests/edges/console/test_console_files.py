@@ -63,6 +63,19 @@ def test_names_of_all_kinds(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_fragment_is_no_part_of_a_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.ask("PUT", f"{FILES}/note", 201, data=b"some")
+            url = URL(f"{client.api}/{FILES}/note")
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(f"GET {url.raw_path}#end HTTP/1.1\r\nHost: {url.host}\r\nConnection: close\r\n\r\n".encode())
+            assert (await reader.read()).endswith(b"\r\n\r\nsome")
+            writer.close()
+
+    run(main())
+
+
 def test_nothing_leads_outside(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
