@@ -17,7 +17,7 @@ from rich.status import Status
 from rich.table import Table
 
 from portyard import __version__
-from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, tail
+from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, started, tail
 from portyard.cli.docker import save_ca
 from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
 from portyard.cli.flags import Commands
@@ -72,8 +72,9 @@ def up() -> None:
             engine = engine_of(choice.name, settings)
             home().mkdir(exist_ok=True)
             (home() / "engine").write_text(f"{choice.name}\n")
+            started.keep(settings)
         else:
-            screen.print("it runs already", highlight=False)
+            _tell_that_it_runs(engine, settings)
         _wait(engine)
         _show(engine, settings)
     except CommandError as error:
@@ -85,6 +86,21 @@ def _running_or_none(settings: Settings) -> Engine | None:
         return current(settings)
     except CommandError:
         return None
+
+
+def _tell_that_it_runs(engine: Engine, settings: Settings) -> None:
+    """With the settings of its start, whatever they are now; only services that are missing start with today's."""
+    screen.print("it runs already", highlight=False)
+    changed = started.changed(settings)
+    if changed and all(engine.health().values()):
+        names = ", ".join(changed)
+        screen.print(
+            f"settings  changed since it started: {names}; make down and make up put them in force",
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif changed:
+        started.keep(settings)
 
 
 def _wait(engine: Engine) -> None:

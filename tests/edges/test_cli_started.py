@@ -1,0 +1,110 @@
+"""What `portyard up` tells of settings that a testbed which runs already doesn't have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portyard.cli import app as cli
+from portyard.cli import started
+from portyard.cli.engines import Choice
+from portyard.commons.directory import Endpoint
+from portyard.commons.settings import Settings
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.runs = False
+        self.ready = True
+
+    def up(self, _tell: Callable[[str, int, int], None]) -> None:
+        self.runs = self.ready = True
+
+    def health(self) -> dict[str, bool]:
+        return {"imap": True, "ssh": self.ready}
+
+    def endpoints(self) -> list[Endpoint]:
+        return []
+
+    def ca_pem(self) -> bytes:
+        return b"-----BEGIN CERTIFICATE-----\n"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    made: Any = Engine()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "choose", lambda: Choice("embedded", "a test says so"))
+    monkeypatch.setattr(cli, "engine_of", lambda _name, _settings: made)
+    monkeypatch.setattr(cli, "_running_or_none", lambda _settings: made if made.runs else None)
+    return made  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def up(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    def command() -> str:
+        cli.up()
+        return capsys.readouterr().out
+
+    return command
+
+
+@pytest.mark.usefixtures("engine")
+def test_changed_settings_are_told(up: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "changed since" not in up()
+    assert "changed since" not in up()
+    monkeypatch.setenv("PORTYARD_PERSONAS", "imap=dovecot")
+    monkeypatch.setenv("PORTYARD_SEED", "7")
+    for _again in range(2):
+        told = up()
+        assert "it runs already" in told
+        assert "changed since it started: personas, seed; make down and make up put them in force" in told
+    monkeypatch.delenv("PORTYARD_PERSONAS")
+    monkeypatch.delenv("PORTYARD_SEED")
+    assert "changed since" not in up()
+
+
+def test_a_new_start_has_them(engine: Engine, up: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    up()
+    monkeypatch.setenv("PORTYARD_PERSONAS", "imap=dovecot")
+    engine.runs = False
+    assert "changed since" not in up()
+    assert "changed since" not in up()
+
+
+def test_what_is_started_again_has_them(engine: Engine, up: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    up()
+    monkeypatch.setenv("PORTYARD_PERSONAS", "imap=dovecot")
+    engine.ready = False
+    assert "changed since" not in up()
+    assert "changed since" not in up()
+
+
+def test_each_project_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    started.keep(Settings())
+    monkeypatch.setenv("PORTYARD_PROJECT", "second")
+    assert started.changed(Settings(seed=7)) == []
+    started.keep(Settings(seed=7))
+    assert started.changed(Settings()) == ["seed"]
+    monkeypatch.delenv("PORTYARD_PROJECT")
+    assert started.changed(Settings()) == []
+
+
+def test_no_password_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    started.keep(Settings(token="deep-water", default_password="high-tide"))
+    (note,) = (tmp_path / ".portyard").iterdir()
+    assert not any(secret in note.read_text() for secret in ("deep-water", "high-tide", "alice-secret"))
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]"])
+def test_a_broken_note_tells_nothing(note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    started.keep(Settings())
+    (path,) = (tmp_path / ".portyard").iterdir()
+    path.write_text(note)
+    assert started.changed(Settings(seed=7)) == []
