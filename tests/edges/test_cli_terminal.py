@@ -140,3 +140,5 @@ def test_tail_follows_in_colour_on_a_terminal_only(tmp_path: Path) -> None:
         ids = [each["id"] for each in json.loads(portyard("sessions", "--json", cwd=tmp_path, **asked).stdout)]
         assert ids
         assert all(each in narrow for each in ids)  # to be copied
+        for each in json.loads(portyard("sessions", "--json", cwd=tmp_path, **asked).stdout):
+            assert each["peer"] in narrow  # no word is broken: the screen goes on below

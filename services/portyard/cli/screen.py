@@ -40,7 +40,9 @@ def printable(text: str) -> str:
 def table(
     titles: Sequence[str], rows: Iterable[Sequence[object]], *, giving: str = "", right: Sequence[str] = ()
 ) -> None:
-    """A table of plain text; the column `giving` is cut where the screen is narrow, all others stay whole.
+    """A table of plain text; the column `giving` is cut where the screen is narrow, the others are folded between words.
+
+    Where it is narrower still, no word is broken: the lines are longer than the screen, which goes on below.
 
     Args:
         titles: The columns' titles.
@@ -50,18 +52,32 @@ def table(
     """
     cells = [[Text(printable(str(cell)).replace("\n", " ")) for cell in row] for row in rows]
     widths = [max([len(title), *(row[column].cell_len for row in cells)]) for column, title in enumerate(titles)]
+    console = _wide_enough(titles, cells, widths, giving)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         whole = title in (giving, titles[0])  # a name or id in two pieces could be neither read nor copied
         shown.add_column(title, no_wrap=whole, overflow="fold", justify="right" if title in right else "left")
     if giving:  # Rich would rather fold the others
         column = titles.index(giving)
-        left = screen.width - GAP * (len(titles) - 1) - sum(widths) + widths[column]
+        left = console.width - GAP * (len(titles) - 1) - sum(widths) + widths[column]
         for row in cells:
             row[column].truncate(max(left, LEAST), overflow="ellipsis")
     for row in cells:
         shown.add_row(*row)
-    screen.print(shown)
+    console.print(shown)
+
+
+def _wide_enough(titles: Sequence[str], cells: list[list[Text]], widths: list[int], giving: str) -> Console:
+    """The screen, or where even folded columns would break words one that is wide enough, of whole lines of the screen."""
+    gaps, least, whole = GAP * (len(titles) - 1), 0, 0
+    for column, title in enumerate(titles):
+        words = [Text(word).cell_len for row in cells for word in row[column].plain.split()]
+        folded = widths[column] if column == 0 else max([len(title), *words])
+        least += min(widths[column], LEAST) if title == giving else folded
+        whole += min(widths[column], LEAST) if title == giving else widths[column]
+    if gaps + least <= screen.width:
+        return screen
+    return Console(file=screen.file, width=-(-(gaps + whole) // screen.width) * screen.width)
 
 
 def write_json(found: object) -> None:
