@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 
 import typer
 
+from portyard.cli import completion
 from portyard.cli.engines import CommandError
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import deliver
 from portyard.cli.sessions import LAST, whole_id
+from portyard.rooms import ROOMS
 
 EXCHANGES = ("http", "websocket")  # the rooms whose sessions a HAR can hold
 
@@ -55,7 +57,9 @@ def export(
         ),
     ] = None,
     output: Output = None,
-    room: Annotated[str | None, typer.Option(help="Only sessions of this room.")] = None,
+    room: Annotated[
+        str | None, typer.Option(help="Only sessions of this room.", autocompletion=completion.rooms)
+    ] = None,
     sandbox: SandboxName = DEFAULT,
     url: Url = None,
 ) -> None:
@@ -79,6 +83,9 @@ def _by_name(output: Path | None) -> Format:
 
 
 def _written(link: Link, sandbox: str, named: list[str], room: str | None, form: Format) -> bytes:
+    for each in named:
+        if option := "format" if each in list(Format) else "room" if each in ROOMS else None:
+            raise CommandError(f"{each} is no session's id; give --{option} {each}")
     ids = None if named in ([], [LAST]) else ",".join(whole_id(link, sandbox, each) for each in named)
     if ids is None:
         rooms = [room] if room is not None else list(EXCHANGES) if form is Format.HAR else [None]

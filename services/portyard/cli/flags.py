@@ -8,6 +8,26 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from portyard.rooms import ROOMS
+
+
+def _check(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> None:  # noqa: ANN401 - typer's own inside
+    """See that what was given says one thing, and say how else it is said: of two values the parser would take the later.
+
+    Raises:
+        UsageError: An option of one value has two, or a room stands where none is read.
+    """
+    if ctx.resilient_parsing:
+        return
+    _, left, given = command.make_parser(ctx).parse_args(args=list(args))
+    if any(each.is_eager for each in given):
+        return  # --help helps, whatever else there is
+    for each in given:
+        if isinstance(each, TyperOption) and not (each.is_flag or each.multiple) and given.count(each) > 1:
+            ctx.fail(f"{max(each.opts, key=len)} is given {given.count(each)} times, and takes one value.")
+    if left and left[0] in ROOMS and any("--room" in each.opts for each in command.params):
+        ctx.fail(f"A room is given as an option: --room {left[0]}.")
+
 
 def _bare(parameters: list[Any]) -> list[Any]:
     for each in parameters:
@@ -18,6 +38,11 @@ def _bare(parameters: list[Any]) -> list[Any]:
 
 class Command(TyperCommand):
     """A command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a context of typer's own inside
+        """Read what was given."""
+        _check(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a context of typer's own inside
         """Its options and arguments, --help among them."""
@@ -30,7 +55,9 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a context of typer's own inside
         """Read what was given; `rules list`, which many tools have, is `rules`."""
         listing = self.invoke_without_command and ctx.parent is not None and args[:1] == ["list"]
-        return super().parse_args(ctx, args[1:] if listing else args)
+        read = args[1:] if listing else args
+        _check(self, ctx, read)
+        return super().parse_args(ctx, read)
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a context of typer's own inside
         """Its options and arguments, --help among them."""

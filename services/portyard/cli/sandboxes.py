@@ -9,7 +9,7 @@ import typer
 from portyard.cli import completion
 from portyard.cli.flags import Commands
 from portyard.cli.link import CREATE, DEFAULT, DELETE, AsJson, Url, examples, goes_on, linked, named
-from portyard.cli.screen import say, table, write_json
+from portyard.cli.screen import fail, say, table, write_json
 from portyard.commons.authority import authority
 from portyard.testing.control import segment
 
@@ -124,11 +124,26 @@ def delete(context: typer.Context, name: There, url: Url = None) -> None:
 
 def reset(
     sandbox: Annotated[
-        str, typer.Argument(metavar="SANDBOX", help="Which one.", autocompletion=completion.sandboxes)
-    ] = DEFAULT,
+        str | None,
+        typer.Argument(
+            metavar="SANDBOX",
+            help="Which one. (default: default)",
+            show_default=False,
+            autocompletion=completion.sandboxes,
+        ),
+    ] = None,
+    option: Annotated[
+        str | None,
+        typer.Option(
+            "--sandbox", "-s", metavar="NAME", help="The same, as elsewhere.", autocompletion=completion.sandboxes
+        ),
+    ] = None,
     url: Url = None,
 ) -> None:
     """Empty a sandbox: its mail, files, rules, journal and clock go; accounts and domains stay."""
+    if sandbox is not None and option is not None and sandbox != option:
+        fail(f"two sandboxes are named, {sandbox} and {option}; reset one after the other")
+    name = sandbox or option or DEFAULT
     with linked(url) as link:
-        link.control.post(f"sandboxes/{segment(sandbox)}/reset")
-    say(f"sandbox {sandbox}: empty")
+        link.control.post(f"sandboxes/{segment(name)}/reset")
+    say(f"sandbox {name}: empty")

@@ -29,7 +29,12 @@ _SHOWN = 8  # the last characters of a session's id, which differ between sessio
 
 def tail(
     room: Annotated[
-        str | None, typer.Option(help="Only this room: smtp, imap, http …", autocompletion=completion.rooms)
+        list[str] | None,
+        typer.Option(
+            metavar="ROOM",
+            help="Only this room: smtp, imap, http …; may be given again.",
+            autocompletion=completion.rooms,
+        ),
     ] = None,
     kind: Annotated[
         str | None,
@@ -54,17 +59,27 @@ def tail(
     try:
         with linked(url) as link:
             wanted = None if session is None else whole_id(link, sandbox, session)
-            filters = query(room=room, kind=kind, session=wanted, text=text, since=since)
-            _follow(link, sandbox, filters, count, as_json=as_json)
+            rooms = frozenset(room or ())
+            only = next(iter(rooms)) if len(rooms) == 1 else None  # the stream knows one or all
+            filters = query(room=only, kind=kind, session=wanted, text=text, since=since)
+            for each in rooms if only is None else ():
+                link.control.get(
+                    f"{link.path(sandbox)}/sessions", room=each, limit=1
+                )  # a room that isn't there is told
+            _follow(link, sandbox, filters, rooms, count, as_json=as_json)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def _follow(link: Link, sandbox: str, filters: dict[str, Any], count: int | None, *, as_json: bool) -> None:
+def _follow(
+    link: Link, sandbox: str, filters: dict[str, Any], rooms: frozenset[str], count: int | None, *, as_json: bool
+) -> None:
     link.control.get(link.path(sandbox))  # a sandbox that isn't there is told from a stream that isn't
     printer = Printer()
     left = count
     for event in _events(link, sandbox, filters):
+        if rooms and event["room"] not in rooms:
+            continue
         if as_json:
             sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
             sys.stdout.flush()

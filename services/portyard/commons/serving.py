@@ -49,7 +49,10 @@ def pairs_of(cards: Iterable[Card], names: Sequence[str] = ()) -> list[Pair]:
     known = {name for card, service in every for name in (card.name, service.name)}
     for name in names:
         if name not in known:
-            raise SettingError(f"{name}: no such room or service; known are all, {', '.join(sorted(known))}")
+            near = did_you_mean(name, known)
+            raise SettingError(
+                f"{name}: no such room or service{near or ';'} known are all, {', '.join(sorted(known))}"
+            )
     return [(card, service) for card, service in every if card.name in names or service.name in names]
 
 

@@ -1,0 +1,102 @@
+"""What the command line says to who words it otherwise than it reads it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.control import Console
+from tests.support.process import LIMIT_S, Running, portyard, serving
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with serving(tmp_path_factory.mktemp("state"), "pop3", "imap", "http", "console") as running:
+        yield running
+
+
+@pytest.fixture
+def console(testbed: Running) -> Console:
+    return Console(testbed.port("console"))
+
+
+@pytest.fixture
+def run(testbed: Running, tmp_path: Path) -> Run:
+    def command(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = portyard(*words, cwd=tmp_path, PORTYARD_URL=f"http://127.0.0.1:{testbed.port('console')}")
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("sessions", "--room", "smtp", "--room", "imap"), "--room is given 2 times"),
+        (("mail", "--to", "ada", "--to", "bob"), "--to is given 2 times"),
+        (("mail", "list", "-s", "t1", "--sandbox", "t2"), "--sandbox is given 2 times"),
+    ],
+)
+def test_no_value_is_passed_over_for_a_later_one(run: Run, words: tuple[str, ...], told: str) -> None:
+    assert told in run(*words, status=2).stderr
+
+
+def test_help_comes_whatever_else_is_given(run: Run) -> None:
+    assert "List the sessions" in run("sessions", "--room", "a", "--room", "b", "--help").stdout
+
+
+def test_options_of_many_values_take_them(run: Run) -> None:
+    run("sandboxes", "create", "many", "--domain", "one.example", "--domain", "two.example")
+    listed = json.loads(run("sandboxes", "--json").stdout)
+    assert {"one.example", "two.example"} < {name for each in listed for name in each["domains"]}
+
+
+@pytest.mark.parametrize("command", ["tail", "sessions"])
+def test_a_room_that_stands_alone_is_told_its_option(run: Run, command: str) -> None:
+    assert "--room imap" in run(command, "imap", status=2).stderr
+    assert "unexpected extra argument" in run(command, "harbour", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(("pcapng",), "--format pcapng"), (("last", "har"), "--format har"), (("imap",), "--room imap")],
+)
+def test_an_export_s_format_and_room_are_no_sessions(run: Run, words: tuple[str, ...], option: str) -> None:
+    told = run("export", *words, status=1).stderr
+    assert told == f"portyard: {words[-1]} is no session's id; give {option}\n"
+
+
+def test_a_room_to_serve_that_is_nearly_one(run: Run) -> None:
+    assert "did you mean pop3?" in run("serve", "pop", status=2).stderr
+    assert "no such room or service; known are all, console" in run("serve", "harbour", status=2).stderr
+
+
+def test_reset_knows_its_sandbox_by_option_too(run: Run, console: Console) -> None:
+    run("sandboxes", "create", "quay")
+    for words in (("--sandbox", "quay"), ("-s", "quay"), ("quay",), ("quay", "-s", "quay")):
+        run("rules", "create", "--sandbox", "quay", "--on", "http.request", "--hang-up")
+        run("rules", "create", "--on", "http.request", "--hang-up")
+        assert run("reset", *words).stdout == "sandbox quay: empty\n"
+        assert json.loads(console.ask("sandboxes/quay/rules")) == []
+        assert json.loads(console.ask("sandboxes/default/rules")) != []
+    assert "two sandboxes are named" in run("reset", "quay", "-s", "default", status=1).stderr
+    run("reset")
+
+
+def test_tail_follows_several_rooms_at_once(run: Run, testbed: Running) -> None:
+    for port in ("pop3", "http", "imap"):
+        with socket.create_connection(("127.0.0.1", testbed.port(port)), timeout=LIMIT_S) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.recv(4096)  # it is in the journal by then
+    words = ("tail", "--since", "2020-01-01T00:00:00Z", "--json", "--kind", "opened", "--count", "2")
+    told = run(*words, "--room", "pop3", "--room", "imap").stdout
+    assert [json.loads(line)["room"] for line in told.splitlines()] == ["pop3", "imap"]
+    assert "did you mean imap?" in run(*words, "--room", "pop3", "--room", "imapp", status=1).stderr
