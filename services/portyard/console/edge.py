@@ -144,7 +144,7 @@ def check_token(request: web.Request, token: str) -> None:
     Raises:
         ProblemError: 401.
     """
-    if not token or request.path in PUBLIC:
+    if not token or request.path in PUBLIC or request.path.startswith(f"{PREFIX}/ocsp/"):
         return
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from http import HTTPStatus
 from typing import Any
 
@@ -83,6 +85,15 @@ async def ocsp(call: Call) -> Answer:
     return Answer(await asyncio.to_thread(call.desk.yard.tls.ocsp_response, call.octets), OCSP, {})
 
 
+async def ocsp_by_get(call: Call) -> Answer:
+    """The same, with the question in the path: its DER in base64, URL-encoded (RFC 6960, appendix A.1)."""
+    try:
+        question = base64.b64decode(call.path["path"], validate=True)
+    except (binascii.Error, ValueError):
+        question = b""
+    return Answer(await asyncio.to_thread(call.desk.yard.tls.ocsp_response, question), OCSP, {})
+
+
 def trust_store(ca_pem: bytes, password: str) -> bytes:
     """A certificate as a PKCS#12 store (RFC 7292), marked as trusted in the way that Java asks for."""
     from cryptography import x509
@@ -139,6 +150,7 @@ ROUTES = (
         OCSP,
         reads={"application/ocsp-request": bytes},
     ),
+    Route("GET", "/ocsp/{path}", ocsp_by_get, "Whether a certificate was revoked, asked for in the path", OCSP),
     Route("GET", "/known_hosts", known_hosts, "SSH host keys for known_hosts", TEXT),
     *personas.ROUTES,
     Route("GET", "/metrics", get_metrics, "Numbers for Prometheus", TEXT),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from yarl import URL
 
 from portyard.console.card import CARD
 from portyard.testing import Testbed
@@ -38,6 +41,37 @@ def test_a_revoked_certificate_is_on_the_list_and_answered_for(tmp_path: Path) -
             async with session.post(f"{base}/ocsp", data=b"nonsense", headers=headers) as answer:
                 told = ocsp.load_der_ocsp_response(await answer.read())
             assert told.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+
+    run(go())
+
+
+def test_a_question_in_the_path_is_answered(tmp_path: Path) -> None:
+    """Small questions may come by GET (RFC 6960, appendix A.1), from clients that have no token either."""
+
+    async def go() -> None:
+        async with (
+            open_yard(tmp_path, token="deep-water") as yard,
+            serve(yard, CARD) as served,
+            aiohttp.ClientSession() as session,
+        ):
+            base = f"http://127.0.0.1:{served.port('console')}/api/v1/ocsp"
+            chain = yard.tls.certificate_files("revoked")[0].read_bytes()
+            leaf, issuer = x509.load_pem_x509_certificate(chain), x509.load_pem_x509_certificate(yard.tls.ca_pem)
+            # Questions of which one has an octet that base64 writes as "/", and one as "+".
+            for nonce in (b"\xff" * 9, b"\xfb\xef\xbe" * 3):
+                builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, SHA1())
+                question = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
+                text = base64.b64encode(question.public_bytes(Encoding.DER)).decode()
+                for path in (quote(text, safe=""), quote(text, safe="/+=")):
+                    async with session.get(URL(f"{base}/{path}", encoded=True)) as answer:
+                        assert (answer.status, answer.content_type) == (200, "application/ocsp-response")
+                        told = ocsp.load_der_ocsp_response(await answer.read())
+                    assert told.certificate_status is ocsp.OCSPCertStatus.REVOKED
+                    assert told.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == nonce
+            for path in ("nonsense!", "MA", "", "%FF"):
+                async with session.get(URL(f"{base}/{path}", encoded=True)) as answer:
+                    told = ocsp.load_der_ocsp_response(await answer.read())
+                assert told.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
 
     run(go())
 
