@@ -66,6 +66,7 @@ def test_only_missing_fields_are_added() -> None:
     assert added(b"Subject: x\r\n\r\nDate: in the body\r\nMessage-ID: too\r\n") == both
     assert added(b"\r\nDate: in the body\r\n") == both
     assert added(b"") == both
+    assert added(b"hello\r\nDate: in the text\r\n\r\nMessage-ID: too\r\n") == both
     assert added(b"DATE : x\r\n\r\n") == b"Message-ID: <id1@msa.test>\r\n"
     assert added(b"X: y\r\nmessage-id: <a@b>\r\nDate: x\r\n\r\n") == b""
 
@@ -73,6 +74,21 @@ def test_only_missing_fields_are_added() -> None:
 def test_hops_counts_the_header_alone() -> None:
     assert trace.hops(b"Received: a\r\nX: y\r\nRECEIVED: b\r\n\r\nReceived: c\r\n") == 2
     assert trace.hops(b"\r\nReceived: c\r\n") == 0
+
+
+@pytest.mark.parametrize(
+    "octets", [b"hello\r\n", b"hello\r\n\r\nthere\r\n", b" Subject: x\r\n", b"\xe4: x\r\n", b": x\r\n", b"\n"]
+)
+def test_text_without_a_header_stays_text(octets: bytes) -> None:
+    assert trace.separator(octets) == b"\r\n"
+    assert trace.hops(octets + b"Received: c\r\n") == 0
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"\r\nhello\r\n", b"X: y\r\n", b"x \t:\r\n", b"From a Mon\r\nX: y\r\n", b">From a Mon\r\n"]
+)
+def test_a_header_begins_behind_our_fields(octets: bytes) -> None:
+    assert trace.separator(octets) == b""
 
 
 def test_delivery_fields() -> None:

@@ -132,6 +132,23 @@ def test_mail_to_the_mta_from_outside(tmp_path: Path) -> None:
     run(go())
 
 
+def test_text_without_a_header_arrives_as_text(tmp_path: Path) -> None:
+    def send(port: int) -> None:
+        with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+            client.sendmail("a@client.test", ["bob@portyard.test"], "High water at six.")
+
+    async def go() -> None:
+        async with chain(tmp_path) as served:
+            await asyncio.to_thread(submit, served, ["bob@portyard.test"], b"High water at six.\r\n")
+            await arrived(served.yard, "bob", 1)
+            await asyncio.to_thread(send, served.port("smtp"))
+            for octets in await arrived(served.yard, "bob", 2):
+                assert octets.count(b"\r\n\r\nHigh water at six.\r\n") == 1
+                assert email.message_from_bytes(octets, policy=WIRE).get_payload() == "High water at six.\r\n"
+
+    run(go())
+
+
 def test_the_chain_is_journalled_and_the_secret_of_the_hop_is_not(tmp_path: Path) -> None:
     async def go() -> None:
         async with chain(tmp_path, accounts=(AccountSeed("alice@portyard.test", "alice-secret"),)) as served:

@@ -20,6 +20,9 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _DATE: Final = re.compile(rb"^date[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_HEADED: Final = re.compile(
+    rb"[!-9;-~]+[ \t]*:|>?From |\r\n|\Z"
+)  # a field (RFC 5322 §2.2, §4), an mbox's line, or no header
 _MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -33,10 +36,15 @@ def date_time(moment: datetime) -> str:
 
 def header_of(octets: bytes) -> bytes:
     """The header section with its last CRLF (RFC 5322 §2.1); the whole message where no empty line ends it."""
-    if octets.startswith(b"\r\n"):
+    if octets.startswith(b"\r\n") or separator(octets):
         return b""
     end = octets.find(b"\r\n\r\n")
     return octets if end < 0 else octets[: end + 2]
+
+
+def separator(octets: bytes) -> bytes:
+    """What stands between the fields that we add and a message: an empty line where it begins with its text, which were header else."""
+    return b"" if _HEADED.match(octets) else b"\r\n"  # RFC 5322 §2.1
 
 
 def hops(octets: bytes) -> int:

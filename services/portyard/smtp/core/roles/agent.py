@@ -61,7 +61,7 @@ class Spooling(Agent):
             recipient=None if several else transaction.recipients[0].mailbox,
             moment=moment,
         )
-        await self._spool.commit(_arrival(transaction, received + octets))
+        await self._spool.commit(_arrival(transaction, received + trace.separator(octets) + octets))
         return (reply(250, "2.0.0", f"queued as {transaction.id}", name="queued", id=transaction.id),)
 
 

@@ -96,7 +96,7 @@ class Delivery(Agent):
         await self._mail.append(
             account.id,
             INBOX,
-            trace.delivery_fields(transaction.reverse_path, mailbox) + received + octets,
+            trace.delivery_fields(transaction.reverse_path, mailbox) + received + trace.separator(octets) + octets,
             internal_date=moment,
             delivery_id=transaction.id,
             recipient=print_mailbox(Mailbox(mailbox.local_part, mailbox.domain.lower())),

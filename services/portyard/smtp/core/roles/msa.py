@@ -45,4 +45,4 @@ class Submission(Spooling):
         """See Door. Adds Received, Date and Message-ID, nothing else (RFC 6409 §8)."""
         moment = self._moment(transaction)
         added = trace.missing_fields(octets, moment=moment, delivery_id=transaction.id, host=self._host)
-        return await self._hand_on(peer, transaction, moment, added + octets)
+        return await self._hand_on(peer, transaction, moment, added + trace.separator(octets) + octets)
