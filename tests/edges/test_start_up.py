@@ -137,6 +137,23 @@ def test_a_wrong_certificate_is_named(value: str, told: str, tmp_path: Path) -> 
     assert told in the_line(done.stderr)
 
 
+@pytest.mark.parametrize("words", [("serve", "pop3"), ("up",)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("PORTYARD_PORT_OFFSETT", "offsett = 3000 (PORTYARD_PORT_OFFSETT): no such port; did you mean offset?"),
+        ("PORTYARD_PORT_IMAP_S", "imap-s = 3000 (PORTYARD_PORT_IMAP_S): no such port; did you mean imaps?"),
+        ("PORTYARD_PORT_HARBOUR", "harbour = 3000 (PORTYARD_PORT_HARBOUR): no such port; known are dns-"),
+    ],
+)
+def test_a_wrong_port_is_named(words: tuple[str, ...], name: str, told: str, tmp_path: Path) -> None:
+    environment = {name: "3000", "PORTYARD_PORTS": "ephemeral", "PORTYARD_ENGINE": "embedded"}
+    done = portyard(*words, cwd=tmp_path, **environment)
+    assert done.returncode == 1
+    assert f"port_overrides.{told}" in the_line(done.stderr)
+    assert not (tmp_path / ".portyard").exists()
+
+
 @pytest.mark.parametrize(
     ("toml", "told"),
     [

@@ -24,8 +24,9 @@ from portyard.cli.flags import Commands
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
 from portyard.cli.screen import LEAST, deliver, errors, fail, screen, write_json
 from portyard.commons.authority import authority
+from portyard.commons.binding import check_numbers
 from portyard.commons.directory import Endpoint
-from portyard.commons.settings import Settings
+from portyard.commons.settings import SettingError, Settings
 from portyard.rooms import cards
 from portyard.testing.control import Control, ControlError
 
@@ -67,6 +68,7 @@ def up() -> None:
     try:
         engine = _running_or_none(settings)
         if engine is None:
+            check_numbers(settings.port_overrides, cards())
             choice = choose()
             screen.print(f"engine: [bold]{choice.name}[/] ({choice.why})", highlight=False)
             engine = engine_of(choice.name, settings)
@@ -77,7 +79,7 @@ def up() -> None:
             _tell_that_it_runs(engine, settings)
         _wait(engine)
         _show(engine, settings)
-    except CommandError as error:
+    except (CommandError, SettingError) as error:
         fail(error)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from portyard.commons.authority import authority
 from portyard.commons.card import Card, Port, Service
+from portyard.commons.hints import did_you_mean
+from portyard.commons.settings import SettingError
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
 
@@ -58,6 +61,22 @@ def bind(card: Card, service: Service, port: Port, address: str, number: int) ->
         raise PortTakenError(_explain(error, service, port, address, number)) from None
     sock.setblocking(False)
     return Bound(card, service, port, sock)
+
+
+def check_numbers(chosen: Mapping[str, int], cards: Iterable[Card]) -> None:
+    """Hold the settings' numbers for single ports against what ports there are.
+
+    Raises:
+        SettingError: No port has such a name.
+    """
+    known = [port.name for card in cards for service in card.services for port in service.ports]
+    for name, number in chosen.items():
+        if name not in known:
+            near = did_you_mean(name, [*known, "offset"])
+            variable = f"PORTYARD_PORT_{name.upper().replace('-', '_')}"
+            raise SettingError(
+                f"port_overrides.{name} = {number} ({variable}): no such port{near}; known are {', '.join(known)}"
+            )
 
 
 def _explain(error: OSError, service: Service, port: Port, address: str, number: int) -> str:

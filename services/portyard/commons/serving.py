@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from portyard.commons.binding import Bound, PortTakenError, bind
+from portyard.commons.binding import Bound, PortTakenError, bind, check_numbers
 from portyard.commons.card import HOST_OFFSET, Card, Service, TlsMode
 from portyard.commons.directory import Endpoint, endpoint_of
 from portyard.commons.hints import did_you_mean
@@ -297,6 +297,8 @@ async def serving(
     from portyard.commons.opening import open_yard
     from portyard.rooms import cards
 
+    if settings.port_overrides:
+        check_numbers(settings.port_overrides, cards())
     if settings.tls:
         check_certificates(settings.tls, cards())
     if settings.domains or settings.domain != Settings().domain:
