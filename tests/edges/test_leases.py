@@ -22,6 +22,7 @@ from portyard.testing import ControlError, Sandbox, Testbed
 from tests.support.ports import unused
 from tests.support.process import serving
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 15.0
 QUERY = b"\0\x09\x01\0\0\x01\0\0\0\0\0\0" + b"\x08portyard\x04test\0" + b"\0\x06\0\x01"
 OPENINGS = {
@@ -252,6 +253,10 @@ def test_a_range_that_is_used_up_says_so_and_is_free_again(unused_range: str) ->
         with pytest.raises(ControlError, match=f"every leased port \\({unused_range}\\) is taken") as caught:
             three.smtp.lease()
         assert caught.value.status == 409
+        assert (
+            "${PORTYARD_LEASED_MTA:-" in (ROOT / "compose.yaml").read_text()
+        )  # the word of the refusal is compose's own
+        assert "PORTYARD_LEASED_MTA does both" in str(caught.value)
         one.delete()
         assert three.smtp.lease().port in taken
 

@@ -149,7 +149,8 @@ class LeaseKeeper:
             return bound
         raise PortTakenError(
             f"every leased port ({self._yard.settings.leased_ports}) is taken; give a lease back, "
-            "or widen PORTYARD_LEASED_PORTS and what is published"
+            "or widen PORTYARD_LEASED_PORTS and what is published "
+            f"(for compose.yaml, PORTYARD_LEASED_{service.name.upper()} does both)"
         )
 
     def _end(self, key: Key) -> None:
