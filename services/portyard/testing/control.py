@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -121,7 +122,11 @@ class Control:
     def close(self) -> None:
         """Close the connections of all threads."""
         self._drop()
-        for kept in list(self._open):
+        every = None
+        while every is None:
+            with contextlib.suppress(RuntimeError):  # another thread has just added its own
+                every = list(self._open)
+        for kept in every:
             kept.connection.close()
 
     def _drop(self) -> None:
