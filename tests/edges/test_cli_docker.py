@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from portyard.cli.docker import DockerEngine
+from portyard.cli.engines import CommandError
 from portyard.commons.settings import Settings
 from portyard.rooms import cards
+from tests.support.process import serving
 
 ROOT = Path(__file__).parents[2]
 SERVICES = [service.name for card in cards() for service in card.services]
@@ -47,3 +49,18 @@ def test_nothing_runs_where_compose_lists_nothing(engine: DockerEngine, tmp_path
     says(tmp_path, {})
     assert not engine.running()
     assert engine.health() == {}
+
+
+def test_a_console_with_a_token_is_asked_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with serving(tmp_path, "console", PORTYARD_TOKEN="deep-water") as testbed:
+        monkeypatch.setenv("PORTYARD_PORT_CONSOLE", str(testbed.port("console")))
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # nobody is there, nor is to be asked
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        engine = DockerEngine(Settings(token="deep-water"))
+        assert [endpoint.port for endpoint in engine.endpoints()] == ["console"]
+        assert engine.ca_pem().startswith(b"-----BEGIN CERTIFICATE-----")
+        for wrong in ("", "shallows"):
+            with pytest.raises(CommandError, match="wants its token: set PORTYARD_TOKEN"):
+                DockerEngine(Settings(token=wrong)).endpoints()

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from portyard.cli.engines import CommandError, home, project_root
@@ -90,9 +91,16 @@ class DockerEngine:
         """The console's answer."""
         number = self._environment()["PORTYARD_PORT_CONSOLE"]
         url = f"http://127.0.0.1:{number}/api/v1/{path}"
+        token = self._settings.token
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before loopback
+        direct.addheaders = [("Authorization", f"Bearer {token}")] if token else []
         try:
-            with urllib.request.urlopen(url, timeout=CONSOLE_S) as answer:
+            with direct.open(url, timeout=CONSOLE_S) as answer:
                 return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                raise CommandError(f"the console at {url} wants its token: set PORTYARD_TOKEN to it") from None
+            raise CommandError(f"the console doesn't answer at {url}: {error}") from None
         except (urllib.error.URLError, OSError) as error:
             raise CommandError(f"the console doesn't answer at {url}: {error}") from None
 
