@@ -316,7 +316,9 @@ app.command(
 app.add_typer(mail.app, name="mail")
 app.command(
     epilog=examples(
-        "portyard tail", "portyard tail --room smtp --kind command", "portyard tail --kind fault --sandbox t1"
+        "portyard tail",
+        "portyard tail --room smtp --room imap --kind command",
+        "portyard tail --kind fault --sandbox t1",
     )
 )(tail.tail)
 app.command(epilog=examples("portyard sessions", "portyard sessions --room imap --sandbox t1"))(sessions.sessions)

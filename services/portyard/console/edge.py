@@ -132,6 +132,7 @@ def _came_to(request: web.Request) -> frozenset[str]:
     return frozenset({str(local[0])}) if local else frozenset()
 
 
+_PATHS = f"a path that {PREFIX}/openapi.json describes, or / for the pages"
 PUBLIC = frozenset(f"{PREFIX}/{name}" for name in ("health", "ca.pem", "ca.crl", "ocsp"))
 """Whether everything is up, the CA, and what its certificates' addresses lead to: no TLS client carries a token there (RFC 5280 §8)."""
 
@@ -224,7 +225,7 @@ def _problem_response(request: web.Request, error: web.HTTPException) -> web.Res
         raise error
     problem = Problem(error.reason, error.status, f"{request.method} {request.path}: {error.reason}")
     if isinstance(error, web.HTTPNotFound):
-        problem.key, problem.value, problem.allowed = "path", request.path, f"paths below {PREFIX}"
+        problem.key, problem.value, problem.allowed = "path", request.path, _PATHS
     elif isinstance(error, web.HTTPMethodNotAllowed):
         problem.key, problem.value, problem.allowed = "method", request.method, sorted(error.allowed_methods)
     elif isinstance(error, web.HTTPRequestEntityTooLarge):

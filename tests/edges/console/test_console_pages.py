@@ -70,6 +70,17 @@ def test_what_is_not_there(tmp_path: Path, path: str) -> None:
     run(main())
 
 
+def test_a_path_that_is_not_there_tells_where_paths_are(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for path in ("/no", "/api/v1/sandboxes/default/mesages"):
+                told, _ = await client.page(path, 404)
+                assert "a path that /api/v1/openapi.json describes" in told
+            assert '"paths"' in (await client.page("/api/v1/openapi.json"))[0]
+
+    run(main())
+
+
 def test_a_message_with_nothing_in_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
