@@ -19,9 +19,17 @@ SERVICES = [service.name for card in cards() for service in card.services]
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerEngine:
-    """Its `docker` prints the file `ps`, whatever it is asked."""
+    """Its `docker` prints the file `ps`, unless it is asked for logs (the file `logs`), or to start (`trouble`, and fails)."""
     docker = tmp_path / "docker"
-    docker.write_text(f"#!/bin/sh\ncat {tmp_path}/ps\n")
+    docker.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  *" up "*) cat {tmp_path}/trouble >&2; exit 1 ;;
+  logs*) echo "$*" >{tmp_path}/asked; cat {tmp_path}/logs >&2 ;;
+  *) cat {tmp_path}/ps ;;
+esac
+"""
+    )
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.chdir(ROOT)
@@ -49,6 +57,36 @@ def test_nothing_runs_where_compose_lists_nothing(engine: DockerEngine, tmp_path
     says(tmp_path, {})
     assert not engine.running()
     assert engine.health() == {}
+
+
+TAKEN = "Error starting userland proxy: listen tcp4 127.0.0.1:3025: bind: address already in use"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "logs", "told"),
+    [
+        (
+            " Container yard-dns-1  Error\n",
+            "portyard: capture = 'x': expected any or own\n",
+            "capture = 'x': expected any or own",
+        ),
+        ("container yard-dns-1 exited (2)\n", "portyard: tls.x = 'y'\n", "tls.x = 'y'"),
+        (" Container yard-dns-1  Error\n", "15:00:39 info ready\n", "docker compose: Container yard-dns-1  Error"),
+        (f"{TAKEN}\n", "portyard: of before\n", f"docker compose: {TAKEN}"),
+    ],
+)
+def test_what_a_service_said_as_it_failed_is_told(
+    trouble: str, logs: str, told: str, engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(tmp_path, {})
+    (tmp_path / "trouble").write_text(trouble)
+    (tmp_path / "logs").write_text(logs)
+    monkeypatch.setattr(engine, "_run", lambda _command, _trouble: None)  # the image stands
+    with pytest.raises(CommandError) as caught:
+        engine.up(lambda _waiting, _ready, _every: None)
+    assert str(caught.value) == told
+    if trouble != f"{TAKEN}\n":
+        assert (tmp_path / "asked").read_text().split()[-1] == "yard-dns-1"
 
 
 def test_a_console_with_a_token_is_asked_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

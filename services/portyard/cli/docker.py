@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.error
@@ -20,6 +21,7 @@ from portyard.rooms import cards
 START_S = 180.0  # eleven containers on a slow disk; a warm start takes a few seconds
 POLL_S = 0.25
 CONSOLE_S = 5.0
+_FAILED = re.compile(r"[Cc]ontainer (\S+)\s+(?:Error|exited|is unhealthy)")
 
 
 class DockerEngine:
@@ -49,7 +51,8 @@ class DockerEngine:
             if not waiting:
                 break
             if started.poll() not in (None, 0):
-                raise CommandError(self._why(started))
+                with started:
+                    raise CommandError(self._why(started))
             if time.monotonic() > deadline:
                 raise CommandError(f"{', '.join(waiting)}: not ready after {START_S:.0f} s; see docker compose logs")
             time.sleep(POLL_S)
@@ -98,6 +101,7 @@ class DockerEngine:
             with direct.open(url, timeout=CONSOLE_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == HTTPStatus.UNAUTHORIZED:
                 raise CommandError(f"the console at {url} wants its token: set PORTYARD_TOKEN to it") from None
             raise CommandError(f"the console doesn't answer at {url}: {error}") from None
@@ -142,7 +146,15 @@ class DockerEngine:
     def _why(self, process: subprocess.Popen[str]) -> str:
         lines = (process.stderr.read() if process.stderr else "").strip().splitlines()
         telling = [line for line in lines if "rror" in line or "already" in line] or lines[-1:] or ["it gave no reason"]
+        if failed := _FAILED.search("\n".join(lines)):
+            return self._last_word(failed[1]) or f"docker compose: {telling[-1].strip()}"
         return f"docker compose: {telling[-1].strip()}"
+
+    def _last_word(self, container: str) -> str:
+        """Why a container can't serve, in its own words, which name the setting; none where it says nothing."""
+        said = subprocess.run(["docker", "logs", "--tail", "1", container], capture_output=True, text=True, check=False)
+        _, told, word = said.stderr.rpartition("portyard: ")
+        return word.strip() if told else ""
 
 
 class _Said:
