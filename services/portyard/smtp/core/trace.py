@@ -21,8 +21,8 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _DATE: Final = re.compile(rb"^date[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _HEADED: Final = re.compile(
-    rb"[!-9;-~]+[ \t]*:|>?From |\r\n|\Z"
-)  # a field (RFC 5322 §2.2, §4), an mbox's line, or no header
+    rb"[!-9;-~]+[ \t]*:|[ \t]|>?From |\r\n|\Z"
+)  # a field (RFC 5322 §2.2, §4), a fold, an mbox's line, no header
 _MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 

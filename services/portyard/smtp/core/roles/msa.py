@@ -42,7 +42,7 @@ class Submission(Spooling):
         return sandbox
 
     async def accept(self, peer: Peer, transaction: Transaction, octets: bytes) -> Sequence[Reply]:
-        """See Door. Adds Received, Date and Message-ID, nothing else (RFC 6409 §8)."""
+        """See Door. Adds Received, Date and Message-ID (RFC 6409 §8), and the empty line where there is no header; nothing else."""
         moment = self._moment(transaction)
         added = trace.missing_fields(octets, moment=moment, delivery_id=transaction.id, host=self._host)
         return await self._hand_on(peer, transaction, moment, added + trace.separator(octets) + octets)
