@@ -39,6 +39,7 @@ TALK = "text/plain"
 PACKETS = export_pcapng.MEDIA_TYPE
 MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
 MOST_EVENTS = 300_000  # of a format that is made as a whole
+MOST_OCTETS = 64 << 20  # of a capture, with the messages that it shows; in the making they are held some four times
 _LONG = 10_000  # characters of a talk, some ten milliseconds' work; more is done beside the loop
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
@@ -131,8 +132,16 @@ async def _packets(reader: EventReader, records: Sequence[SessionRecord]) -> byt
 
 
 async def _captured(whole: _Whole, stored: Stored) -> bytes:
-    rooms = cards()
-    return capture([each for record, events in whole for each in await dialogues(record, events, rooms, stored)])
+    rooms, found, octets = cards(), [], 0
+    for record, events in whole:
+        told = await dialogues(record, events, rooms, stored)
+        octets += sum(len(piece.kept) for dialogue in told for piece in dialogue.pieces)
+        if octets > MOST_OCTETS:
+            detail = f"format: these sessions have more than {MOST_OCTETS:,} octets, and a pcapng is made as a whole"
+            allowed = "talk or jsonl, or fewer sessions: room=, session=, limit="
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value="pcapng", allowed=allowed)
+        found += told
+    return capture(found)
 
 
 async def _whole(reader: EventReader, records: Sequence[SessionRecord], form: str) -> _Whole:

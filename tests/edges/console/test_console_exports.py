@@ -114,6 +114,23 @@ def test_a_format_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypa
     run(main())
 
 
+def test_a_capture_of_much_content_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few events may show many large messages, which would take the process's memory."""
+    monkeypatch.setattr(exports, "MOST_OCTETS", 100)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            for _ in range(20):
+                speak(client, "pop3", "STAT")
+            problem = await client.problem("GET", f"{PATH}?format=pcapng", 422)
+            assert (problem["key"], problem["value"]) == ("format", "pcapng")
+            assert "more than 100 octets" in problem["detail"]
+            assert len(blocks(await client.raw(f"{PATH}?format=pcapng&limit=1"))) > 3
+            assert (await client.raw(PATH)).count(b"room: ") == 20
+
+    run(main())
+
+
 @pytest.mark.parametrize(("form", "writer"), [("test", "replayable"), ("pcapng", "dialogues"), ("pcapng", "capture")])
 def test_others_are_answered_while_a_long_session_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
