@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jinja2
 import msgspec
 from aiohttp import web
 
@@ -23,6 +24,9 @@ from portyard.console.journal import session_of, sessions, talk_of
 from portyard.console.mail import page
 from portyard.console.rules import leased_by, shown
 from portyard.console.sandboxes import clock_state
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 ROWS = 100  # messages and sessions that the first page shows
@@ -64,14 +68,20 @@ class Pages:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._templates = jinja2.Environment(
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        import jinja2  # two megabytes, which a console that nobody looks at does without
+
+        templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"octets": octets_text, "moment": moment_text, "words": words_text}
+        templates.filters |= {"octets": octets_text, "moment": moment_text, "words": words_text}
+        return templates
 
     async def index(self, request: web.Request) -> web.Response:
         """Messages, rules, sessions, endpoints."""
