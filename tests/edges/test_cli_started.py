@@ -108,3 +108,15 @@ def test_a_broken_note_tells_nothing(note: str, tmp_path: Path, monkeypatch: pyt
     (path,) = (tmp_path / ".portyard").iterdir()
     path.write_text(note)
     assert started.changed(Settings(seed=7)) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_only_its_user_reads_what_is_noted(there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there:
+        started.keep(Settings())
+        next((tmp_path / ".portyard").glob("settings-*")).chmod(0o644)
+    started.keep(Settings(token="let-me-in"))
+    (noted,) = (tmp_path / ".portyard").glob("settings-*")
+    assert noted.stat().st_mode & 0o777 == 0o600
+    assert "let-me-in" not in noted.read_text()

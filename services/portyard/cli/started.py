@@ -15,8 +15,10 @@ from portyard.commons.settings import Settings
 
 
 def keep(settings: Settings) -> None:
-    """Note what it starts with: digests, since passwords and the token are among them."""
+    """Note what it starts with: digests, for this user alone, since passwords that can be guessed and the token are among them."""
     home().mkdir(exist_ok=True)
+    _file().touch(mode=0o600)
+    _file().chmod(0o600)  # it may be there already
     _file().write_text(json.dumps(_digests(settings)))
 
 
