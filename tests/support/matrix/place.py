@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE_S = 20.0
+ASKING_S = 30.0
+"""For an answer of the API, which is no part of what a cell sees."""
 DELAY_S = 0.1
 """What rules delay by."""
 LEAST_S = 0.9 * DELAY_S
@@ -71,11 +73,15 @@ class Place:
         """The API's answer: JSON, text where it isn't, None where it is empty. One kept connection a thread."""
         kept = getattr(self._kept, "connection", None)
         if kept is None:
-            kept = self._kept.connection = http.client.HTTPConnection(*self.console, timeout=PATIENCE_S)
+            kept = self._kept.connection = http.client.HTTPConnection(*self.console, timeout=ASKING_S)
         data = None if body is None else json.dumps(body)
-        kept.request(method, f"/api/v1/{path}", data, {"Content-Type": "application/json"})
-        answer = kept.getresponse()
-        octets = answer.read()
+        try:
+            kept.request(method, f"/api/v1/{path}", data, {"Content-Type": "application/json"})
+            answer = kept.getresponse()
+            octets = answer.read()
+        except OSError:
+            self.close()  # half a conversation is none to ask again on
+            raise
         assert answer.status < 400, octets
         if not octets:
             return None
