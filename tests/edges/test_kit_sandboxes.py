@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import poplib
 import re
+import smtplib
 import warnings
 
 import pytest
@@ -56,6 +57,13 @@ def test_more_sessions_than_the_api_lists_by_itself(sandbox: Sandbox) -> None:
     for _ in range(101):
         look(sandbox, "mira")
     assert len(sandbox.sessions()) == 101
+
+
+def test_more_messages_than_the_api_lists_in_one_page(sandbox: Sandbox) -> None:
+    with smtplib.LMTP(sandbox.lmtp.host, sandbox.lmtp.port, timeout=LIMIT_S) as client:
+        for number in range(1001):
+            client.sendmail("shop@harbour.test", [f"mira@{sandbox.domain}"], f"Subject: no. {number}\r\n\r\n")
+    assert [each.subject for each in sandbox.mail.all()] == [f"no. {number}" for number in reversed(range(1001))]
 
 
 def test_a_sandbox_that_is_gone_is_deleted_only_where_that_is_meant(testbed: Testbed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ftplib
 import imaplib
 import io
@@ -18,7 +19,8 @@ import dns.message
 import dns.query
 import pytest
 
-from portyard.testing import Account, ControlError, NothingCameError, Sandbox, Service, Testbed
+from portyard.testing import Account, ControlError, NothingCameError, Sandbox, Service, Testbed, events, mail
+from portyard.testing import sandbox as sandboxes
 from tests.support.asyncio_tests import run
 
 LIMIT_S = 30.0
@@ -219,6 +221,27 @@ class KitContract:
         deliver(sandbox, "written down")
         sandbox.mail.wait(subject="written down", timeout=LIMIT_S)
         assert "C: MAIL FROM:<shop@harbour.test>" in sandbox.transcript()
+
+    def test_lists_are_whole_however_many_pages_they_have(
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (events, mail, sandboxes):
+            monkeypatch.setattr(module, "PAGE", 2)
+        subjects = [f"no. {number}" for number in range(5)]
+        for subject in subjects:
+            deliver(sandbox, subject)
+            sandbox.mail.wait(subject=subject, timeout=LIMIT_S)
+        assert [message.subject for message in sandbox.mail.all()] == subjects[::-1]
+        sandbox.events.wait(5, room="smtp", kind="closed", timeout=LIMIT_S)
+        every = sandbox.events.all()
+        sessions = {each["id"] for each in sandbox.sessions()}
+        assert len(sessions) >= 5
+        assert {each["session"] for each in every} == sessions
+        assert len({each["id"] for each in every}) == len(every) > 4 * len(sessions)
+        moments = [dt.datetime.fromisoformat(each["at"]) for each in every]
+        assert moments == sorted(moments)
+        said = [each["fields"]["text"] for each in sandbox.events.all(room="smtp", text="RCPT*", kind="command")]
+        assert len(said) >= 5
 
     def test_sandboxes_never_meet(self, testbed: Testbed) -> None:
         with testbed.own_sandbox() as one, testbed.own_sandbox() as other:

@@ -49,8 +49,8 @@ class Nearby:
     def __init__(self, yard: Yard) -> None:
         self._desk = Desk(yard)
 
-    async def answer(self, method: str, target: str, octets: bytes, media_type: str) -> tuple[int, bytes] | None:
-        """The status and the body; None where it has to be asked over a connection.
+    async def answer(self, method: str, target: str, octets: bytes, media_type: str) -> tuple[int, bytes, str] | None:
+        """The status, the body and the Link field; None where it has to be asked over a connection.
 
         Args:
             method: As in HTTP.
@@ -79,8 +79,8 @@ class Nearby:
             raise
         except Exception as error:
             problem = problem_of(error, method, f"{PREFIX}/{path}")
-            return problem.status, encoded(problem)
-        return status, b"" if answer is None else answer.body
+            return problem.status, encoded(problem), ""
+        return (status, b"", "") if answer is None else (status, answer.body, answer.headers.get("Link", ""))
 
 
 def find(method: str, segments: Sequence[str]) -> tuple[Route, dict[str, str]] | None:

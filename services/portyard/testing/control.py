@@ -9,7 +9,7 @@ import os
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from weakref import WeakSet
@@ -19,8 +19,11 @@ from portyard.commons.authority import authority
 BINARY = "application/octet-stream"
 REPEATABLE = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110 §9.2.2: what does no more when it is done twice
 REQUEST_S = 30.0  # beyond a wait's own timeout
-Near = Callable[[str, str, bytes, str, float], tuple[int, bytes] | None]
-"""From method, path and query below `/api/v1`, body, its media type and seconds at most to status and body."""
+PREFIX = "/api/v1/"
+Said = tuple[int, bytes, str]
+"""An answer's status, body and Link field."""
+Near = Callable[[str, str, bytes, str, float], Said | None]
+"""From method, path and query below `/api/v1`, body, its media type and seconds at most to the answer."""
 
 
 class ControlError(Exception):
@@ -90,8 +93,15 @@ class Control:
 
     def get(self, path: str, *, timeout_s: float = 0.0, **query: object) -> Any:  # noqa: ANN401 - JSON
         """An answer as JSON; `None` values are left out of the query, a trailing underscore out of a name."""
-        given = {name.rstrip("_"): value for name, value in query.items() if value is not None}
-        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None, timeout_s)
+        return self._ask("GET", _target(path, query), None, timeout_s)
+
+    def listed(self, path: str, **query: object) -> Iterator[Any]:
+        """The whole of a list that has pages, each asked for when the one before is through; `query` as for `get`."""
+        target = _target(path, query)
+        while target:
+            _, octets, link = self._exchange("GET", target, None, 0.0)
+            yield from json.loads(octets)
+            target = _next(link)
 
     def post(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Make something; its answer as JSON."""
@@ -140,18 +150,18 @@ class Control:
 
     def _exchange(
         self, method: str, path: str, data: bytes | None, timeout_s: float, kind: str = "application/json"
-    ) -> tuple[int, bytes]:
+    ) -> Said:
         answered = self.near(method, path, data or b"", kind, timeout_s + REQUEST_S)
-        status, octets = answered or self._connected(method, path, data, timeout_s, kind)
-        if status >= 400:
-            raise ControlError(status, _problem(octets))
-        return status, octets
+        said = answered or self._connected(method, path, data, timeout_s, kind)
+        if said[0] >= 400:
+            raise ControlError(said[0], _problem(said[1]))
+        return said
 
-    def _connected(self, method: str, path: str, data: bytes | None, timeout_s: float, kind: str) -> tuple[int, bytes]:
+    def _connected(self, method: str, path: str, data: bytes | None, timeout_s: float, kind: str) -> Said:
         headers = {"Content-Type": kind} if data is not None else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        target = f"/api/v1/{path}"
+        target = PREFIX + path
         try:
             return self._once(method, target, data, headers, timeout_s)
         except ConnectionError as error:  # the kept connection was given up in that moment
@@ -162,9 +172,7 @@ class Control:
         except ConnectionError as error:
             raise (self.why_gone() or error) from None
 
-    def _once(
-        self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float
-    ) -> tuple[int, bytes]:
+    def _once(self, method: str, target: str, data: bytes | None, headers: dict[str, str], timeout_s: float) -> Said:
         if getattr(self._kept, "process", None) != os.getpid():
             self._drop()  # a forked process has its parent's, who goes on with it
             self._kept.process = os.getpid()
@@ -182,7 +190,7 @@ class Control:
         try:
             connection.request(method, target, data, headers)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read(), answer.getheader("Link", "")
         except BaseException:  # a test's time may be up, or somebody interrupts it
             self._drop()  # whatever it still holds belongs to no later request
             raise
@@ -192,6 +200,17 @@ def _has_something(sock: socket.socket) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_READ)
         return bool(selector.select(0))
+
+
+def _target(path: str, query: Mapping[str, object]) -> str:
+    given = {name.rstrip("_"): value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _next(link: str) -> str:
+    """Where a list goes on (RFC 8288 §3), below the prefix; empty where it ends."""
+    target, _, relation = link.partition(">")
+    return target.removeprefix("<").removeprefix(PREFIX) if relation == '; rel="next"' else ""
 
 
 def _problem(octets: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from portyard.commons.settings import given
 from portyard.commons.turns import briskly, uncollected
 from portyard.console.nearby import Nearby
 from portyard.rooms import cards
+from portyard.testing.control import Said
 
 START_S = 30.0
 PATIENCE_S = 0.1
@@ -91,7 +92,7 @@ class Embedded:
             self._loop.call_soon_threadsafe(self._begin.set)
         self._opened.wait(timeout)
 
-    def ask(self, method: str, target: str, octets: bytes, media_type: str, timeout: float) -> tuple[int, bytes] | None:
+    def ask(self, method: str, target: str, octets: bytes, media_type: str, timeout: float) -> Said | None:
         """The console's answer, in this process; see `Nearby.answer`.
 
         Raises:
@@ -118,7 +119,7 @@ class Embedded:
             raise TimeoutError(f"{method} {target}: no answer in {timeout:.0f} s")
         raise self._error or ConnectionError("the testbed was stopped")
 
-    async def _answer(self, method: str, target: str, octets: bytes, media_type: str) -> tuple[int, bytes] | None:
+    async def _answer(self, method: str, target: str, octets: bytes, media_type: str) -> Said | None:
         assert self._nearby is not None
         assert self._stop is not None
         try:

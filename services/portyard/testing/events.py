@@ -7,7 +7,7 @@ from typing import Any
 from portyard.testing.control import Control
 from portyard.testing.mail import CUT_SHORT, DEFAULT_S, NothingCameError
 
-LIMIT = 10_000
+PAGE = 10_000  # events that are asked for at once
 
 
 class Events:
@@ -28,7 +28,7 @@ class Events:
         self._path = f"{sandbox}/events"
 
     def wait(self, count: int = 1, *, timeout: float = DEFAULT_S, **filters: str) -> list[dict[str, Any]]:
-        """At least so many events that fit, all that are there by then, oldest first; the server does the waiting.
+        """At least so many events that fit, oldest first, and it may be more that are there by then; the server does the waiting.
 
         Args:
             count: How many at least.
@@ -60,8 +60,8 @@ class Events:
             raise AssertionError(f"it happened: {answer['events']}" if answer["events"] else CUT_SHORT)
 
     def all(self, **filters: str) -> list[dict[str, Any]]:
-        """The first 10,000 events that fit, oldest first."""
-        return list(self._control.get(self._path, timeout_s=0.0, limit=LIMIT, **filters))
+        """Every event that fits, oldest first."""
+        return list(self._control.listed(self._path, limit=PAGE, **filters))
 
     def _wait(self, count: int, timeout: float, filters: dict[str, str]) -> dict[str, Any]:
         asked = {**filters, "count": count, "timeout": timeout}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 WORDS = 200  # characters of a near miss
-LIMIT = 1000  # messages of one list
+PAGE = 1000  # messages that are asked for at once
 DEFAULT_S = 5.0  # long for a delivery on one machine, short for a test that fails
 
 CUT_SHORT = "there was no time to look through all that was there: ask for less, or give it longer"
@@ -179,7 +179,7 @@ class Mail:
         from_: str | None = None,
         timeout: float = DEFAULT_S,
     ) -> list[Message]:
-        """At least so many messages that fit, all that are there by then, newest first. See `wait`."""
+        """At least so many messages that fit, the newest first, and it may be more that are there by then. See `wait`."""
         __tracebackhide__ = True  # the test's own line tells more
         answer = self._control.get(
             f"{self._path}/wait",
@@ -226,8 +226,8 @@ class Mail:
             raise AssertionError(f"it came: {came}" if came else CUT_SHORT)
 
     def all(self) -> list[Message]:
-        """The newest 1,000 messages, newest first."""
-        return [self._message(fields) for fields in self._control.get(self._path, limit=LIMIT)]
+        """Every message, newest first."""
+        return [self._message(fields) for fields in self._control.listed(self._path, limit=PAGE)]
 
     def _message(self, fields: dict[str, Any]) -> Message:
         return Message(

@@ -100,7 +100,7 @@ def test_the_answer_is_a_connections(testbed: Testbed, method: str, path: str, b
         headers = {"Content-Type": "application/json"} if octets else {}
         connection.request(method, f"/api/v1/{path}", octets or None, headers)
         response = connection.getresponse()
-        far = (response.status, response.read())
+        far = (response.status, response.read(), response.getheader("Link", ""))
     finally:
         connection.close()
     near = control.near(method, path, octets, "application/json", BOUNDED)
@@ -153,11 +153,11 @@ def test_a_caller_whose_answer_breaks_on_what_is_closed_already_is_told_the_caus
     """The stores may be closed before the caller's work is cancelled."""
     asked = threading.Event()
 
-    async def broken_at_the_end(*_: object) -> tuple[int, bytes]:
+    async def broken_at_the_end(*_: object) -> tuple[int, bytes, str]:
         asked.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        return 500, b'{"detail": "the database is closed"}'
+        return 500, b'{"detail": "the database is closed"}', ""
 
     running = Testbed.embedded()
     sandbox = running.sandbox()
