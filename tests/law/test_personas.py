@@ -73,6 +73,62 @@ def test_no_line_ends_within_a_line(room: str, values: dict[str, Any]) -> None:
         make(HAVING[room], "mine", values)
 
 
+def _texts() -> list[tuple[str, str, str]]:
+    """Room, key and a text with every field that the list of keys names for it."""
+    found = []
+    for section in (ROOT / "docs" / "persona-keys.md").read_text().split("\n## ")[1:]:
+        room = section.partition("\n")[0]
+        for key, told in re.findall(r"^- `([a-z_.]+)`: (.*)$", section, re.MULTILINE):
+            if key.startswith("replies.") or (room == "ftp" and key in ("greeting", "status")):
+                fields = ["$host", "$peer", "$session", "$time", *re.findall(r"`(\$[a-z]+)`", told)]
+                found.append((room, key, " ".join(fields)))
+    return found
+
+
+def _saying(room: str, key: str, text: str) -> dict[str, Any]:
+    if room == "ftp":
+        return {key: [text] if key == "status" else text}
+    table, _, name = key.partition(".")
+    if room == "smtp" and name != "hello":
+        codes = ("250 ", "354 ", "550 ")
+        text = next(code + text for code in codes if _fits(room, {table: {name: f"{code}ok"}}))
+    return {table: {name: text}}
+
+
+def _fits(room: str, values: dict[str, Any]) -> bool:
+    try:
+        make(HAVING[room], "mine", values)
+    except PersonaError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("room", "key", "text"), _texts())
+def test_a_text_has_the_fields_that_are_listed_and_no_others(room: str, key: str, text: str) -> None:
+    make(HAVING[room], "mine", _saying(room, key, text))
+    with pytest.raises(PersonaError, match=r"nothing fills in \$nobody here") as caught:
+        make(HAVING[room], "mine", _saying(room, key, f"{text} $nobody"))
+    assert caught.value.key.startswith(key)
+    assert str(caught.value.value).endswith("$nobody") or key == "status"
+    assert caught.value.allowed.startswith("$host, $peer, $session, $time")
+
+
+@pytest.mark.parametrize(
+    ("room", "values", "key"),
+    [
+        ("ftp", {"replies": {"cwd.550": "550 No $pth"}}, "replies.cwd.550"),
+        ("imap", {"identity": {"name": "$hosst"}}, "identity.name"),
+        ("pop3", {"unique_id": "$uid$validity$host"}, "unique_id"),
+        ("smtp", {"msa": {"replies": {"noop": "250 2.0.0 $recipient"}}}, "msa.replies.noop"),
+    ],
+)
+def test_a_field_that_nothing_fills_in_is_refused_where_it_stands(room: str, values: dict[str, Any], key: str) -> None:
+    with pytest.raises(PersonaError, match="nothing fills in") as caught:
+        make(HAVING[room], "mine", values)
+    assert caught.value.key == key
+    assert caught.value.allowed
+
+
 def test_the_list_of_keys_is_not_stale() -> None:
     spec = importlib.util.spec_from_file_location("persona_keys", ROOT / "scripts" / "persona_keys.py")
     assert spec is not None

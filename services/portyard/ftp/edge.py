@@ -42,6 +42,7 @@ class Room:
         leaving: Connections whose clients have yet to notice that they are over.
         wire: The relays of data connections on which faults may be put.
         passive_ports: Where passive data connections listen; None for any port.
+        host: What it calls itself.
     """
 
     adopts = True
@@ -53,6 +54,7 @@ class Room:
         self.leaving = Leaving()
         self.wire = Wire(random.Random(yard.rng.getrandbits(64)))
         self.passive_ports = _port_range(yard.settings.passive_ports)
+        self.host = f"{service.name}.{yard.settings.domain}"
         self._service = service
         self._sessions: set[Session] = set()
 

@@ -119,11 +119,15 @@ class Dressed(Commands):
 
     def _fields(self, resp: str) -> dict[str, str | int]:
         fields: dict[str, str | int] = {
+            **self.facts,
             **reply_fields(resp),
             "argument": one_line(self._argument),
             "login": self.username,
+            "type": self._type_name(),
+            "cwd": "",
+            "path": "",
+            "octets": 0,
         }
-        fields["type"] = self._type_name()
         if self.authenticated:
             path = self.fs.ftp2fs(self._argument)
             fields["cwd"] = one_line(self.fs.cwd).replace('"', '""')  # RFC 959, Appendix II
@@ -227,7 +231,6 @@ class Dressed(Commands):
             self._stat_path(path)
         elif self.quirks.status:
             fields = self._fields("211 ") | {
-                "peer": self.remote_ip,
                 "idle": f"{self.timeout:g}",
                 "control": "private" if self.secured else "plain text",
                 "data": "private" if self.private_data else "plain text",

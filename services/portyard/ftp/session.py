@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from portyard.commons.card import TlsMode
 from portyard.commons.gentle import kept_socket
-from portyard.commons.scenario.personas import worn
+from portyard.commons.scenario.personas import facts, worn
+from portyard.commons.scenario.templates import fill
 from portyard.commons.yard import Connection
 from portyard.ftp.core.addresses import plain
 from portyard.ftp.core.quirks import OURS, Quirks
@@ -68,6 +69,7 @@ class Session(Handshakes):
     Attributes:
         family: The connection's address family.
         quirks: How the session differs from ours: its persona's.
+        facts: What a persona's texts may tell of the connection.
         no_data: What the next transfer is answered, when its data connection was declined before it was asked for.
     """
 
@@ -98,12 +100,17 @@ class Session(Handshakes):
         self._leaves = False
         self.no_data = ""
         self.quirks = OURS if self.gate is None or self.gate.persona is None else worn(self.gate, Quirks)
-        self.greeting = f"220 {self.quirks.greeting}" if self.quirks.greeting else f"220 {self.banner}."
+        self.facts = self._facts() if self.quirks is not OURS else {}
+        self.greeting = f"220 {fill(self.quirks.greeting or f'{self.banner}.', self.facts, line=True)}"
         if self.quirks.idle_s:
             self.timeout = self.quirks.idle_s
         super().__init__(sock, room.server, room.ioloop)
         if self.connected:
             self.remote_ip = plain(self.remote_ip)
+
+    def _facts(self) -> dict[str, str]:
+        yard, peer = self.room.yard, plain(self.connection.peer[0])
+        return facts(self.room.host, peer, self.connection.log.id, yard.clocks.now(self.connection.sandbox))
 
     def begin(self) -> None:
         """Greet, or on an implicit port begin the handshake."""

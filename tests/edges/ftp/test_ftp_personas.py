@@ -160,14 +160,14 @@ def test_texts_and_meanings(tmp_path: Path) -> None:
             replies = {
                 "*.550": "553 no $argument in $cwd",
                 "greeting.220": "220-a\r",
-                "noop.200": "250 $text$$ $unknown",
+                "noop.200": "250 $text$$ $peer",
             }
             with pytest.raises(PersonaError, match="replies"):
                 make(CARD, "mine", {"replies": replies})
             del replies["greeting.220"]
-            client = await dressed(ftp, greeting="ready when you are", replies=replies)
+            client = await dressed(ftp, greeting="ready for $peer", replies=replies)
             assert await client.ask("CWD x") == "553 no x in /"
-            assert await client.ask("NOOP") == "250 OK.$ $unknown"
+            assert await client.ask("NOOP") == "250 OK.$ 127.0.0.1"
 
     run(go())
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 from weakref import WeakSet
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from portyard.commons.scenario.templates import fill
+from portyard.commons.hints import did_you_mean
+from portyard.commons.scenario.templates import fill, names_in
 
 Words = Annotated[
     str, Meta(pattern=r"^[ -~]{0,900}\Z", description="One line of printable ASCII; `$field` is filled in.")
@@ -16,6 +17,8 @@ Words = Annotated[
 """A reply in a server's own words. Control characters would end the line, so that there are none."""
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+FACTS = ("host", "peer", "session", "time")
+"""What every text of a persona may tell of its connection."""
 
 
 class QuirkError(ValueError):
@@ -30,6 +33,40 @@ class QuirkError(ValueError):
         super().__init__(reason)
         self.key = key
         self.allowed = allowed
+
+
+def check_fields(key: str, text: str | None, fields: Collection[str]) -> None:
+    """Refuse a text that asks for what nobody fills in.
+
+    Args:
+        key: Where it stands.
+        text: It, or None for none.
+        fields: What is filled in there besides FACTS.
+
+    Raises:
+        QuirkError: It has another `$field`.
+    """
+    if text is None or "$" not in text:
+        return
+    known = (*FACTS, *fields)
+    for unknown in sorted(names_in(text) - set(known)):
+        allowed = ", ".join(f"${name}" for name in known) + "; $$ is a dollar"
+        raise QuirkError(key, f"nothing fills in ${unknown} here{did_you_mean(unknown, known)}", allowed)
+
+
+def check_words(words: Struct, table: str, fields: Mapping[str, Collection[str]]) -> None:
+    """The same for a table of texts, or of None.
+
+    Args:
+        words: The table.
+        table: Its key.
+        fields: What is filled in besides FACTS, by key; nothing where a key is missing.
+
+    Raises:
+        QuirkError: See `check_fields`.
+    """
+    for name in words.__struct_fields__:
+        check_fields(f"{table}.{name}", getattr(words, name), fields.get(name, ()))
 
 
 def worded(words: object, name: str, values: Mapping[str, Any], otherwise: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from portyard.commons.scenario.quirks import QuirkError
+from portyard.commons.scenario.quirks import QuirkError, check_fields
 from portyard.ftp.core.verbs import VOCABULARY
 
 Line = Annotated[str, Meta(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="One line.")]
@@ -37,21 +37,24 @@ _REPLY = re.compile(r"(?P<code>[1-5]\d\d)[ -]", re.ASCII)
 # What FEAT may name goes by these commands (RFC 2389 §3.2); a feature whose command isn't known would be a lie.
 _COMMAND_OF = {"AUTH TLS": "AUTH", "MLST": "MLST", "REST STREAM": "REST"}
 _NO_COMMAND = frozenset({"TVFS", "UTF8"})
+_FIELDS = ("text", "detail", "argument", "login", "type", "cwd", "path", "octets")
 
 
 class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a persona may say of FTP. Texts in `replies` and `status` have `$argument`, `$cwd`, `$detail` and more filled in.
+    """What a persona may say of FTP. Its texts may tell `$host`, `$peer`, `$session`, `$time`.
 
     Attributes:
         greeting: What follows 220; empty for ours.
         replies: Whole reply lines by `<verb>.<code>`, the verb as in rules (or `*`, `line`, `site_chmod` …), the code ours; the first
-            line of several by `<verb>.<code>-`. The first digit stays: the text is another, the meaning isn't.
+            line of several by `<verb>.<code>-`. The first digit stays: the text is another, the meaning isn't. `$text` is ours, `$detail`
+            what stands in its parentheses, `$argument` the command's, `$path` what it names and `$octets` that file's, `$cwd` where
+            the session is, `$login` whose it is, `$type` the representation.
         features: FEAT's lines in their order; None for ours.
         unknown: Commands that it doesn't know: 500.
         unimplemented: Commands that it knows and doesn't do: 502.
         before_login: Commands that it knows before the login; 530 for every other, known or not. None for ours.
         parting: Commands (of other protocols) that it answers by 500 and the end.
-        status: The lines of STAT without a path; empty for ours. Also `$peer`, `$login`, `$type`, `$idle`, `$control`, `$data`.
+        status: The lines of STAT without a path; empty for ours. The same, and `$idle`, `$control`, `$data`.
         help_columns: HELP's commands in a row; 0 for ours.
         one_line_site_help: SITE HELP is one line.
         numeric_listing: LIST shows numbers for owner and group, and a size of eight columns.
@@ -101,10 +104,15 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold what is said in one place against what is said in another.
 
         Raises:
-            QuirkError: A reply for no command, one that means something else, or a feature that isn't known.
+            QuirkError: A reply for no command, one that means something else, or a feature that isn't known; a text that asks for what
+                is never filled in.
         """
+        check_fields("greeting", self.greeting, ())
+        for number, line in enumerate(self.status):
+            check_fields(f"status.{number}", line, (*_FIELDS, "idle", "control", "data"))
         for key, line in self.replies.items():
             _check_reply(key, line)
+            check_fields(f"replies.{key}", line, _FIELDS)
         absent = {*self.unknown, *self.unimplemented}
         for feature in self.features or ():
             if feature not in _NO_COMMAND and _COMMAND_OF.get(feature, feature) in absent:

@@ -219,7 +219,7 @@ class Context:
             fields: What may be filled in besides.
         """
         ours = f"[{answer.code}] {answer.text}" if answer.code and answer.status != "OK" else answer.text
-        values = {"command": command, "name": command.capitalize(), **fields}
+        values = {**self.offer.facts, "command": command, "name": command.capitalize(), **fields}
         text = worded(self.quirks.replies, answer.words, values, ours)
         return text, answer.code if answer.status == "OK" else None
 

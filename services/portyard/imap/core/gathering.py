@@ -145,7 +145,9 @@ class Gathering:
 
         async def invitation() -> AsyncIterator[Effect]:
             if need.synchronising:
-                text = worded(self._context.quirks.replies, "literal", {}, "Ready for literal data")
+                text = worded(
+                    self._context.quirks.replies, "literal", self._context.offer.facts, "Ready for literal data"
+                )
                 yield Send(f"+ {text}\r\n".encode())  # RFC 3501 §7.5
             yield taken
 

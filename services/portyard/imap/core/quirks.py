@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from portyard.commons.scenario.quirks import Count, QuirkError, Seconds, Words
+from portyard.commons.scenario.quirks import Count, QuirkError, Seconds, Words, check_fields, check_words
 from portyard.imap.core.framing import LINE_LIMIT
 
 Capability = Literal[
@@ -34,29 +34,38 @@ Folder = Literal["Drafts", "Sent", "Junk", "Trash", "Archive"]
 FolderName = Annotated[str, Meta(pattern=r"^[ -~]{1,200}\Z", description="A mailbox's name, levels parted by slashes.")]
 Keyword = Annotated[str, Meta(pattern=r"^[!#$&'+,\-./0-9:;<=>?@A-Z^_`a-z|~]{1,100}\Z")]  # RFC 3501 §9: flag-keyword
 
+_TAGGED = ("command", "name")
+_FIELDS = {
+    **dict.fromkeys(("starttls", "bad_login", "privacy", "connections", "unknown", "syntax", "state"), _TAGGED),
+    **dict.fromkeys(("logged_in", "too_large"), (*_TAGGED, "account")),
+    **dict.fromkeys(("completed", "selected", "no_mailbox", "no_target", "exists"), (*_TAGGED, "account", "mailbox")),
+}
+
 
 class Replies(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands after the status, response codes too but for those that OK carries; ours where it isn't set.
 
+    All may tell `$host`, `$peer`, `$session`, `$time`, and what answers a command `$command` in capitals and `$name` with one.
+
     Attributes:
-        greeting: `$host`, `$peer`, `$session`, `$time`.
-        completed: To a command that succeeded: `$command` in capitals, `$name` with one.
+        greeting: The first line.
+        completed: To a command that succeeded: `$account`, `$mailbox` (the selected one where it names none).
         logged_in: To a login: `$account`.
-        selected: To SELECT and EXAMINE: `$mailbox`.
+        selected: To SELECT and EXAMINE: `$account`, `$mailbox`.
         starttls: To STARTTLS.
         idling: After IDLE's "+".
         literal: After the "+" that invites a literal.
         leaving: The BYE of LOGOUT.
-        bad_login: Wrong name or password: `$command`.
-        privacy: A login in plaintext where TLS is required: `$command`.
+        bad_login: Wrong name or password.
+        privacy: A login in plaintext where TLS is required.
         connections: As many sessions as an account may have.
-        no_mailbox: No such mailbox: `$mailbox`.
-        no_target: No mailbox to append, copy or move to: `$mailbox`.
-        exists: There is such a mailbox: `$mailbox`.
-        too_large: A message over the limit.
-        unknown: A command that isn't known: `$command`.
-        syntax: A command that isn't understood: `$command`.
-        state: A command that may not come now: `$command`.
+        no_mailbox: No such mailbox: `$account`, `$mailbox`.
+        no_target: No mailbox to append, copy or move to: `$account`, `$mailbox`.
+        exists: There is such a mailbox: `$account`, `$mailbox`.
+        too_large: A message over the limit: `$account`.
+        unknown: A command that isn't known.
+        syntax: A command that isn't understood.
+        state: A command that may not come now.
         errors: The BYE after too many bad commands.
         logins: The BYE after too many wrong passwords.
         autologout: The BYE after too long a silence.
@@ -83,6 +92,14 @@ class Replies(Struct, frozen=True, forbid_unknown_fields=True):
     errors: Words | None = None
     logins: Words | None = None
     autologout: Words | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is never filled in.
+
+        Raises:
+            QuirkError: A text asks for it.
+        """
+        check_words(self, "replies", _FIELDS)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +134,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
             while they are true. Ours where it isn't set.
         capabilities_later: What is announced after one. A command whose capability stands in neither list is unknown.
         tells_capabilities: Where they are told unasked: in the greeting, in a login's OK, or on a line of their own before that OK.
-        identity: What ID answers.
+        identity: What ID answers: `$host`, `$peer`, `$session`, `$time`.
         folders: What the mailboxes that exist from the start are called.
         separator: Between the levels of a mailbox's name.
         bare_names: Mailbox names stand without quotes where they can.
@@ -147,8 +164,11 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         """Hold against each other what no type can.
 
         Raises:
-            QuirkError: Two folders would meet, only one of the lists of capabilities is set, or IMAP4rev1 isn't in it.
+            QuirkError: Two folders would meet, only one of the lists of capabilities is set, or IMAP4rev1 isn't in it; or ID's answer
+                asks for what is never filled in.
         """
+        for name, value in (self.identity or {}).items():
+            check_fields(f"identity.{name}", value, ())
         _check_folders(self.folders)
         lists = {"capabilities": self.capabilities, "capabilities_later": self.capabilities_later}
         unset = [name for name, some in lists.items() if some is None]

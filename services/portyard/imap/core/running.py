@@ -16,7 +16,7 @@ from portyard.commons.mailstore.model import (
 from portyard.commons.scenario.obeying import interrupted, ruled
 from portyard.commons.scenario.quirks import worded
 from portyard.imap.core.context import Answer, BrokenAnswerError, Claimed, Context, Dialogue, MailboxGoneError, News
-from portyard.imap.core.model import Delete, Fetch, Request, Search, Store
+from portyard.imap.core.model import Delete, Fetch, Rename, Request, Search, Store
 from portyard.imap.core.names import encode_name
 from portyard.imap.core.replies import Refusal, Tagged, ruled_lines, status_line
 from portyard.imap.core.state import Happening, Machine, Outcome, Phase
@@ -136,7 +136,7 @@ class Running:
             self._machine.happened(Happening.BYE)
         told = final.told if self.lie is None else self.lie
         if told is None:
-            text, code = self._context.worded(final, name_of(request), self._fields(request))
+            text, code = self._context.worded(final, name_of(request), self._fields(request, final))
             told = status_line(request.tag, final.status, text, code)
         self._out += told
         if final.told is None:  # what a rule refuses is nobody's fault
@@ -148,12 +148,14 @@ class Running:
         async for effect in self.lose_patience():
             yield effect
 
-    def _fields(self, request: Request) -> dict[str, str]:
+    def _fields(self, request: Request, final: Tagged) -> dict[str, str]:
         """What a persona's words may tell of a command."""
-        name = getattr(request.command, "mailbox", None)
-        mailbox = {} if name is None else {"mailbox": encode_name(self._context.naming.wire(name))}
-        account = self._context.account
-        return mailbox | ({} if account is None else {"account": account.address})
+        context, command = self._context, request.command
+        name: str = getattr(command, "mailbox", context.mailbox_name)
+        if isinstance(command, Rename) and final.words == "exists":
+            name = command.new_name
+        account = "" if context.account is None else context.account.address
+        return {"mailbox": encode_name(context.naming.wire(name)), "account": account}
 
     async def tell_news(self) -> AsyncIterator[Effect]:
         """Tell what happened in the mailbox, where the client waits for it."""

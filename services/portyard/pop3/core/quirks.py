@@ -6,20 +6,34 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from portyard.commons.scenario.quirks import Count, Seconds, Words
+from portyard.commons.scenario.quirks import Count, QuirkError, Seconds, Words, check_words
+from portyard.commons.scenario.templates import names_in
 from portyard.pop3.core.framing import LINE_LIMIT
 
 Capability = Literal[
     "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE", "IMPLEMENTATION", "STLS", "USER", "SASL"
 ]
 Command = Literal["APOP", "AUTH", "CAPA", "STLS", "TOP", "UIDL", "NOOP", "RSET"]
+_REFUSALS = ("bad_login", "privacy", "unknown", "syntax", "state", "missing", "deleted", "locked", "connections")
+_FIELDS = {
+    **dict.fromkeys(_REFUSALS, ("command",)),
+    "welcome": ("messages", "octets"),
+    "list": ("messages", "octets"),
+    "uidl": ("messages",),
+    "retr": ("octets",),
+    "dele": ("message",),
+    "rset": ("messages", "octets"),
+    "quit": ("messages", "deleted"),
+    "missing": ("command", "message", "messages"),
+    "deleted": ("command", "message"),
+}
 
 
 class Replies(Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands after "+OK" or "-ERR", response codes too.
+    """What stands after "+OK" or "-ERR", response codes too. All may tell `$host`, `$peer`, `$session`, `$time`.
 
     Attributes:
-        greeting: `$host`, `$peer`, `$session`, `$time`.
+        greeting: The first line.
         user: To USER.
         welcome: To a login: `$messages`, `$octets`.
         capa: Above the capabilities.
@@ -34,15 +48,15 @@ class Replies(Struct, frozen=True, forbid_unknown_fields=True):
         rset: To RSET: `$messages`, `$octets`.
         quit: To QUIT after a login: `$messages` that are left, `$deleted` that went.
         goodbye: To QUIT before one.
-        bad_login: Wrong name or password.
-        privacy: A login in plaintext where TLS is required.
+        bad_login: Wrong name or password: `$command`.
+        privacy: A login in plaintext where TLS is required: `$command`.
         unknown: A command that isn't known: `$command`.
         syntax: A command that isn't understood: `$command`.
         state: A command that may not come now: `$command`.
-        missing: No message of this number: `$message`, `$messages`.
-        deleted: A message that is marked: `$message`.
-        locked: Another session has the maildrop.
-        connections: As many sessions as an account may have.
+        missing: No message of this number: `$message`, `$messages`, `$command`.
+        deleted: A message that is marked: `$message`, `$command`.
+        locked: Another session has the maildrop: `$command`.
+        connections: As many sessions as an account may have: `$command`.
         errors: The last word after too many errors.
     """
 
@@ -71,6 +85,14 @@ class Replies(Struct, frozen=True, forbid_unknown_fields=True):
     locked: Words | None = None
     connections: Words | None = None
     errors: Words | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is never filled in.
+
+        Raises:
+            QuirkError: A text asks for it.
+        """
+        check_words(self, "replies", _FIELDS)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +145,15 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     size_error_percent: Annotated[int, Meta(ge=-50, le=100)] = 0
     # RFC 1939 §7: 1 to 70 characters from 0x21 to 0x7E, never the same for two messages
     unique_id: Annotated[str, Meta(pattern=r"^(?=.*\$uid)(?=.*\$validity)[!-~]{1,60}\Z")] = "$validity$uid"
+
+    def __post_init__(self) -> None:
+        """Refuse a form of unique ids that has more in it than stays with a message.
+
+        Raises:
+            QuirkError: It asks for what is never filled in.
+        """
+        if other := names_in(self.unique_id) - {"uid", "validity"}:
+            raise QuirkError("unique_id", f"nothing fills in ${min(other)} here", "$uid and $validity; $$ is a dollar")
 
 
 NONE = Quirks()

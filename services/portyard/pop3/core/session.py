@@ -51,7 +51,7 @@ class House:
         require_tls: Refuse plaintext logins.
         gate: What the rules want of this session; None for nothing.
         quirks: How this server differs.
-        facts: What a persona's greeting may tell: `host`, `peer`, `session`, `time`.
+        facts: What a persona's texts may tell: `host`, `peer`, `session`, `time`.
         seats: Where an account's sessions are counted.
         now: A sandbox's time.
         sandbox_of: The sandbox that a login name claims, whether or not there is such an account; None for its account's.
@@ -106,13 +106,16 @@ class Session:
 
     async def open(self) -> AsyncIterator[Effect]:
         """The greeting (RFC 1939 §4), with the timestamp that APOP digests."""
-        text = worded(self.quirks.replies, "greeting", self.house.facts, "Portyard POP3 ready")
+        text = self._worded("greeting", {}, "Portyard POP3 ready")
         stamp = "" if "APOP" in self.quirks.missing else f" {self.house.timestamp}"  # RFC 1939 §7
         yield reply(Reply(True, text + stamp))
 
     def ok(self, name: str, text: str, /, **values: str | int) -> Send:
         """A positive status line, in the persona's words where it has some."""
-        return reply(Reply(True, worded(self.quirks.replies, name, values, text)))
+        return reply(Reply(True, self._worded(name, values, text)))
+
+    def _worded(self, name: str, values: Mapping[str, str | int], text: str) -> str:
+        return worded(self.quirks.replies, name, {**self.house.facts, **values}, text)
 
     async def receive(self, event: Event) -> AsyncIterator[Effect]:
         """See effects.Session."""
@@ -135,7 +138,7 @@ class Session:
         if self._errors >= self.quirks.limits.errors or self._failed_logins >= self.quirks.limits.logins:
             self._put_away()
             if self.quirks.replies.errors is not None:
-                yield reply(Reply(False, self.quirks.replies.errors))
+                yield reply(Reply(False, self._worded("errors", {}, "")))
             yield Close()
 
     def transcript(self, event: Event) -> str | bytes:
@@ -254,7 +257,7 @@ class Session:
         self._errors += 1
         ours = error.reply
         text = f"[{ours.code}] {ours.text}" if ours.code else ours.text
-        yield reply(Reply(False, worded(self.quirks.replies, error.name, error.values, text)))
+        yield reply(Reply(False, self._worded(error.name, error.values, text)))
 
     async def log_in(
         self, account: Account | None, mechanism: str, command: User | Pass | Apop | Auth

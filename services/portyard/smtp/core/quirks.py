@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from portyard.commons.scenario.quirks import Count, Seconds, Words
+from portyard.commons.scenario.quirks import Count, Seconds, Words, check_words
 
 Extension = Literal["PIPELINING", "SIZE", "STARTTLS", "AUTH", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "HELP"]
 # A whole reply without the hyphens: "250 2.1.0 OK"; lines are parted by "\n". What is positive stays positive (RFC 5321 §4.2.1).
@@ -16,6 +16,15 @@ Further = Annotated[str, Meta(pattern=rf"\A3{_LINE}(\n3{_LINE})*\Z", description
 Negative = Annotated[
     str, Meta(pattern=rf"\A(4{_LINE}(\n4{_LINE})*|5{_LINE}(\n5{_LINE})*)\Z", description="Class 4 or 5.")
 ]
+_FIELDS = {
+    "hello": ("hello",),
+    "recipient": ("recipient",),
+    "queued": ("id",),
+    "delivered": ("id", "recipient"),
+    "relaying": ("recipient",),
+    "no_user": ("recipient",),
+    "recipients": ("recipient",),
+}
 
 
 class Replies(Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +93,15 @@ class Replies(Struct, frozen=True, forbid_unknown_fields=True):
     errors: Negative | None = None
     silence: Negative | None = None
     connections: Negative | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is never filled in.
+
+        Raises:
+            QuirkError: A text asks for it.
+        """
+        fields = {name: ("command", *_FIELDS.get(name, ())) for name in self.__struct_fields__}
+        check_words(self, "replies", fields)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):

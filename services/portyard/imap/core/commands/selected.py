@@ -29,7 +29,7 @@ async def idle(context: Context, _command: Idle) -> AsyncIterator[Answer]:
 
     if context.view is not None:
         yield Watch(context.view.mailbox_id)
-    yield f"+ {worded(context.quirks.replies, 'idling', {}, 'idling')}\r\n".encode()
+    yield f"+ {worded(context.quirks.replies, 'idling', context.offer.facts, 'idling')}\r\n".encode()
     yield Dialogue(done, watching=True)
 
 
