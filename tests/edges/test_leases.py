@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import imaplib
 import poplib
 import smtplib
@@ -11,6 +12,8 @@ import struct
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -18,7 +21,10 @@ from portyard.commons.database.engine import StorageFullError
 from portyard.commons.leasing import keeper
 from portyard.commons.leasing.model import Lease
 from portyard.commons.leasing.store import SqlLeases
+from portyard.commons.settings import Settings
+from portyard.commons.yard import Yard
 from portyard.testing import ControlError, Sandbox, Testbed
+from tests.support.asyncio_tests import run
 from tests.support.ports import unused
 from tests.support.process import serving
 
@@ -205,6 +211,42 @@ def test_leases_outlive_a_moment_in_which_they_cannot_be_written(monkeypatch: py
                 sandbox.pop3.lease()
                 assert heard(sandbox.pop3.host, sandbox.pop3.port).startswith(b"+OK")
     assert next(failures, None) is None
+
+
+def test_one_look_alone_tries_again_however_many_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[bool] = []
+    full = True
+
+    async def all_of(store: SqlLeases) -> list[Lease]:
+        reads.append(full)
+        if full:
+            raise StorageFullError("no room to write")
+        return []
+
+    async def go() -> None:
+        nonlocal full
+        room = asyncio.Event()
+        monkeypatch.setattr(keeper, "asyncio", SimpleNamespace(Lock=asyncio.Lock, sleep=lambda _: room.wait()))
+        looks: list[asyncio.Task[None]] = []
+        yard = SimpleNamespace(settings=Settings(), control_database=None)
+        yard.spawn = lambda look: looks.append(asyncio.ensure_future(look))
+        kept = keeper.LeaseKeeper(cast("Yard", yard), *[lambda *_: pytest.fail("nothing is leased")] * 2)
+        for looking in (5, 2):  # what failed once and was mended is tried again when it fails anew
+            full = True
+            room.clear()
+            first = len(looks)
+            for _ in range(looking):
+                kept.look()
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*looks[first + 1 :])
+            assert not looks[first].done()
+            full = False
+            room.set()
+            await looks[first]
+            assert reads[-looking - 1 :] == [True] * looking + [False]
+
+    monkeypatch.setattr(SqlLeases, "all", all_of)
+    run(go())
 
 
 def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path) -> None:

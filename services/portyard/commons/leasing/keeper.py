@@ -63,6 +63,7 @@ class LeaseKeeper:
         self._ranged = bool(self._free)
         self._turn = asyncio.Lock()
         self._closed = False
+        self._tries_again = False
 
     def serve(self, card: Card, service: Service, handler: Handler) -> None:
         """From now on this service's leases are kept here."""
@@ -87,13 +88,22 @@ class LeaseKeeper:
         return [listener for each in self._open.values() for listener in each.listeners]
 
     async def _settle_at_last(self) -> None:
-        """Settle, and where control.db fails again: else this process would open and close no leased listener any more."""
+        """Settle, and where control.db fails again: else this process would open and close no leased listener any more.
+
+        One look at most tries again, however many fail meanwhile: it settles what they would have.
+        """
         while not self._closed:
             try:
                 return await self._settle()
             except Exception:
+                if self._tries_again:
+                    return
                 _logger.exception("leases could not be settled; they are looked at again")
-                await asyncio.sleep(AGAIN_S)
+                self._tries_again = True
+                try:
+                    await asyncio.sleep(AGAIN_S)
+                finally:
+                    self._tries_again = False  # before it settles: a look that fails later than that is tried again
 
     async def _settle(self) -> None:
         async with self._turn:
