@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = os.environ.get("TESTBED_PROJECT", "portyard-test")
 OFFSET = os.environ.get("TESTBED_PORT_OFFSET", "13000")
 IMAGE = os.environ.get("PORTYARD_IMAGE", "portyard:local")
+LIMIT_S = 300.0  # an engine may be new, and busy
 
 
 @functools.cache
@@ -26,7 +27,7 @@ def why_no_engine() -> str:
     return "" if checked.returncode == 0 else f"{checked.stderr.strip()} (scripts/engine installs one)"
 
 
-def docker(*arguments: str, timeout_s: float = 120) -> str:
+def docker(*arguments: str, timeout_s: float = LIMIT_S) -> str:
     """What a docker command prints; its error output is in the exception when it fails."""
     done = subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True, timeout=timeout_s)
     if done.returncode != 0:
@@ -48,7 +49,7 @@ class Containers:
         self.compose = compose
         self.ports = ports
 
-    def run(self, *arguments: str, timeout_s: float = 120) -> str:
+    def run(self, *arguments: str, timeout_s: float = LIMIT_S) -> str:
         """What `docker compose …` prints for this project."""
         return docker(*self.compose.docker_compose_command()[1:], *arguments, timeout_s=timeout_s)
 
@@ -98,7 +99,7 @@ def containers(folder: Path) -> Iterator[Containers]:
     running = Containers(compose, ports)
     running.run("down", "--volumes", "--remove-orphans")  # what a killed run left behind
     try:
-        running.run("up", "--detach", "--wait", "--no-build", timeout_s=300)
+        running.run("up", "--detach", "--wait", "--no-build", timeout_s=2 * LIMIT_S)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{running.run('ps', '--all')}\n{running.run('logs', '--tail', '20')}") from error
     try:

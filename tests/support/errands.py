@@ -11,6 +11,7 @@ import io
 import poplib
 import smtplib
 import ssl
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import socketio
 from tests.support.control import Console
 
 PASSWORD = "errand-secret"
+LIMIT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,13 @@ class Target:
 
 def mail_comes_through(target: Target) -> None:
     """Submitted with STARTTLS, heard by an IDLEing session, read by IMAP, fetched and deleted by POP3."""
-    client = imaplib.IMAP4("localhost", target.port("imap"), timeout=30)
+    client = imaplib.IMAP4("localhost", target.port("imap"), timeout=LIMIT_S)
     client.starttls(target.context())
     client.login(target.address, PASSWORD)
     assert client.select("INBOX")[1] == [b"0"]
     client.send(b"idle IDLE\r\n")
     assert client.readline().startswith(b"+ ")
-    with smtplib.SMTP("localhost", target.port("submission"), timeout=30) as sender:
+    with smtplib.SMTP("localhost", target.port("submission"), timeout=LIMIT_S) as sender:
         sender.starttls(context=target.context())
         sender.login(target.address, PASSWORD)
         sender.sendmail(target.address, [f"{target.name}+tag@portyard.test"], "Subject: errand\r\n\r\n.dots\r\n..\r\n")
@@ -74,7 +76,7 @@ def mail_comes_through(target: Target) -> None:
     assert kind == "OK"
     assert data[0][1] == b".dots\r\n..\r\n"
     client.logout()
-    maildrop = poplib.POP3_SSL("localhost", target.port("pop3s"), context=target.context(), timeout=30)
+    maildrop = poplib.POP3_SSL("localhost", target.port("pop3s"), context=target.context(), timeout=LIMIT_S)
     maildrop.user(target.name)
     maildrop.pass_(PASSWORD)
     assert maildrop.retr(1)[1][-2:] == [b".dots", b".."]
@@ -84,13 +86,13 @@ def mail_comes_through(target: Target) -> None:
 
 def implicit_submission_and_plain_helo(target: Target) -> None:
     """Submissions on 465; an old client's HELO at the MTA; LMTP at the MDA."""
-    with smtplib.SMTP_SSL("localhost", target.port("submissions"), context=target.context(), timeout=30) as sender:
+    with smtplib.SMTP_SSL("localhost", target.port("submissions"), context=target.context(), timeout=LIMIT_S) as sender:
         sender.login(target.name, PASSWORD)
         sender.sendmail(target.address, [target.address], "Subject: one\r\n\r\n")
-    with smtplib.SMTP("localhost", target.port("smtp"), timeout=30) as sender:
+    with smtplib.SMTP("localhost", target.port("smtp"), timeout=LIMIT_S) as sender:
         sender.helo("old.client.test")
         sender.sendmail("stranger@elsewhere.test", [target.address], "Subject: two\r\n\r\n")
-    with smtplib.LMTP("localhost", target.port("lmtp"), timeout=30) as sender:
+    with smtplib.LMTP("localhost", target.port("lmtp"), timeout=LIMIT_S) as sender:
         sender.sendmail("stranger@elsewhere.test", [target.address], "Subject: three\r\n\r\n")
     came = target.console.wait(3, to=target.address)
     assert {message["subject"] for message in came} == {"one", "two", "three"}
@@ -99,12 +101,12 @@ def implicit_submission_and_plain_helo(target: Target) -> None:
 def any_domain_is_captured(target: Target) -> None:
     """Mail to a domain that nobody owns makes its account; the default password opens it."""
     recipient = f"{target.name}@faraway.example"
-    with smtplib.SMTP("localhost", target.port("submission"), timeout=30) as sender:
+    with smtplib.SMTP("localhost", target.port("submission"), timeout=LIMIT_S) as sender:
         sender.login(target.address, PASSWORD)
         sender.sendmail(target.address, [recipient], "Subject: far\r\n\r\n")
     (message,) = target.console.wait(1, to=recipient)
     assert message["account"] == recipient
-    client = imaplib.IMAP4_SSL("localhost", target.port("imaps"), ssl_context=target.context(), timeout=30)
+    client = imaplib.IMAP4_SSL("localhost", target.port("imaps"), ssl_context=target.context(), timeout=LIMIT_S)
     client.login(f"default/{recipient}", "portyard")
     assert client.select("INBOX")[1] == [b"1"]
     client.logout()
@@ -121,7 +123,7 @@ class ReusedFtps(ftplib.FTP_TLS):
 
 @contextlib.contextmanager
 def explicit_ftps(target: Target) -> Iterator[ftplib.FTP_TLS]:
-    client = ReusedFtps(context=target.context(), timeout=30)
+    client = ReusedFtps(context=target.context(), timeout=LIMIT_S)
     client.connect("localhost", target.port("ftp"))
     client.host = "localhost"
     try:
@@ -145,11 +147,11 @@ def one_file_by_every_way(target: Target) -> None:
             headers={"Authorization": f"Basic {token}"},
         )
         context = target.context() if scheme == "https" else None
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT_S, context=context) as answer:
             assert answer.read() == cargo
     assert asyncio.run(read_and_write_by_sftp(target)) == cargo
     got: list[bytes] = []
-    with ftplib.FTP(timeout=30) as plain:
+    with ftplib.FTP(timeout=LIMIT_S) as plain:
         plain.connect("localhost", target.port("ftp"))
         plain.login(target.name, PASSWORD)
         plain.retrbinary("RETR hold/by-sftp.txt", got.append)
@@ -239,8 +241,8 @@ def socket_io_acknowledges(target: Target) -> None:
     """Socket.IO's echo answers by acknowledgement."""
 
     async def go() -> None:
-        async with socketio.AsyncSimpleClient() as client:
-            await client.connect(f"http://localhost:{target.port('ws')}")
+        async with socketio.AsyncSimpleClient(request_timeout=LIMIT_S) as client:
+            await client.connect(f"http://localhost:{target.port('ws')}", wait_timeout=LIMIT_S)
             assert await client.call("echo", {"tide": "high"}) == {"tide": "high"}
 
     asyncio.run(go())
@@ -250,21 +252,21 @@ def names_are_known(target: Target) -> None:
     """MX by UDP, SRV by TCP, and a domain that nobody owns, all as the user's machine sees them."""
     for ask, number in ((dns.query.udp, target.port("dns-udp")), (dns.query.tcp, target.port("dns-tcp"))):
         query = dns.message.make_query("portyard.test", dns.rdatatype.MX)
-        answer = ask(query, "127.0.0.1", port=number, timeout=10)
+        answer = ask(query, "127.0.0.1", port=number, timeout=LIMIT_S)
         assert "mta.portyard.test." in answer.answer[0].to_text()
     query = dns.message.make_query("_imaps._tcp.portyard.test", dns.rdatatype.SRV)
-    (record,) = dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=10).answer[0]
+    (record,) = dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=LIMIT_S).answer[0]
     assert record.port == target.port("imaps")
     query = dns.message.make_query("imap.portyard.test", dns.rdatatype.A)
-    (record,) = dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=10).answer[0]
+    (record,) = dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=LIMIT_S).answer[0]
     assert record.address == "127.0.0.1"
     query = dns.message.make_query("nobody.example", dns.rdatatype.MX)
-    assert dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=10).answer
+    assert dns.query.udp(query, "127.0.0.1", port=target.port("dns-udp"), timeout=LIMIT_S).answer
 
 
 def the_console_tells(target: Target) -> None:
     """Everything is healthy, and a session's talk shows no secret."""
-    maildrop = poplib.POP3("localhost", target.port("pop3"), timeout=30)
+    maildrop = poplib.POP3("localhost", target.port("pop3"), timeout=LIMIT_S)
     maildrop.user(target.address)
     maildrop.pass_(PASSWORD)
     maildrop.quit()
@@ -282,7 +284,8 @@ def talks_of(target: Target, room: str) -> Iterator[str]:
 
 def until(ask: Callable[[], str | None]) -> str:
     """What `ask` answers once it does; the journal writes some milliseconds behind the wire."""
-    for _ in range(2000):
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
         if answer := ask():
             return answer
     raise AssertionError("it never came")

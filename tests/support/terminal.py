@@ -7,6 +7,8 @@ import os
 import pty
 from pathlib import Path
 
+LIMIT_S = 120.0
+
 
 async def in_a_terminal(*words: str, home: Path) -> None:
     """Run a full-screen program with a terminal of its own, reading what it paints until it ends."""
@@ -27,7 +29,7 @@ async def in_a_terminal(*words: str, home: Path) -> None:
 
     loop.add_reader(ours, paint)
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(LIMIT_S):
             code = await process.wait()
     except TimeoutError:
         process.kill()

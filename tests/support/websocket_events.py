@@ -14,12 +14,14 @@ import socketio
 from tests.support.hosted import Ruled
 from tests.support.websocket_rules import DELAY_S, PATIENCE_S
 
+LIMIT_S = 30  # the library's own are a second for the name space and five for a request
+
 
 @contextlib.asynccontextmanager
 async def guest(place: Ruled, transport: str = "websocket", **more: Any) -> AsyncIterator[socketio.AsyncClient]:
-    made = socketio.AsyncClient(reconnection=False)
+    made = socketio.AsyncClient(reconnection=False, request_timeout=LIMIT_S)
     try:
-        await made.connect(place.url, transports=[transport], wait_timeout=20, **more)
+        await made.connect(place.url, transports=[transport], wait_timeout=LIMIT_S, **more)
         yield made
     finally:
         await made.disconnect()
@@ -28,10 +30,10 @@ async def guest(place: Ruled, transport: str = "websocket", **more: Any) -> Asyn
 async def enter_refuse(place: Ruled) -> None:
     await place.rule("websocket.enter", {"refuse": "the yard is full"}, times=1)
     heard: list[object] = []
-    made = socketio.AsyncClient(reconnection=False)
+    made = socketio.AsyncClient(reconnection=False, request_timeout=LIMIT_S)
     made.on("connect_error", heard.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await made.connect(place.url, transports=["websocket"], wait_timeout=20)
+        await made.connect(place.url, transports=["websocket"], wait_timeout=LIMIT_S)
     assert heard == [{"message": "the yard is full"}]
     await made.disconnect()
     async with guest(place) as made:
@@ -54,7 +56,7 @@ async def enter_hang_up(place: Ruled) -> None:
 
 async def enter_silence(place: Ruled) -> None:
     await place.rule("websocket.enter", {"silence": True})
-    made = socketio.AsyncClient(reconnection=False)
+    made = socketio.AsyncClient(reconnection=False, request_timeout=LIMIT_S)
     with pytest.raises(socketio.exceptions.ConnectionError):
         await made.connect(place.url, transports=["websocket"], wait_timeout=1)
     await made.disconnect()
@@ -91,7 +93,7 @@ async def event_hang_up(place: Ruled) -> None:
         gone = asyncio.Event()
         made.on("disconnect", lambda _: gone.set())
         await made.emit("a")
-        await asyncio.wait_for(gone.wait(), 20)
+        await asyncio.wait_for(gone.wait(), LIMIT_S)
 
 
 async def event_silence(place: Ruled) -> None:

@@ -190,11 +190,11 @@ async def open_script(place: Ruled) -> None:
 
 async def open_delay(place: Ruled) -> None:
     await place.rule("websocket.open", {"delay": DELAY_S})
+    begun = time.monotonic()  # the room waits from the answer on, which may be read late
     async with opened(place) as made:
-        begun = time.monotonic()
         made.text("a")
         assert await made.hears() == "a"
-        assert time.monotonic() - begun >= DELAY_S * 0.2
+        assert time.monotonic() - begun >= DELAY_S
 
 
 async def open_hang_up(place: Ruled) -> None:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 
-from tests.support.matrix.place import DELAY_S, Cell, Client, Delayed, Place
+from tests.support.matrix.place import DELAY_S, PATIENCE_S, Cell, Client, Delayed, Place
 
 QUERY = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0" + b"\x08portyard\x04test\0" + b"\0\x06\0\x01"  # SOA of portyard.test
 _REFUSED, _SERVFAIL = 5, 2
@@ -68,7 +68,7 @@ def _says(rcode: int, place: Place) -> None:
 
 def _datagram_says(place: Place) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE_S)
         sock.sendto(QUERY, place.ports["dns-udp"])
         reply = sock.recv(4096)
         assert (reply[:2], reply[3] & 0x0F) == (QUERY[:2], _SERVFAIL), reply

@@ -6,13 +6,14 @@ import contextlib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
 from tests.support.matrix.handshakes import NAME
 from tests.support.matrix.lines import MIDST, Dialect, Scene, act, cells, led
-from tests.support.matrix.place import DELAY_S, DOMAIN, PASSWORD, PATIENCE_S, Cell, Client, Delayed, Place
+from tests.support.matrix.place import DELAY_S, DOMAIN, LEAST_S, PASSWORD, PATIENCE_S, Cell, Client, Place
 
 CONTENT = bytes(range(256)) * 64
 _MIDST = ("refuse", *MIDST)
@@ -197,8 +198,9 @@ def _breaks_off(client: Client) -> None:
 
 
 def _waits(client: Client) -> None:
-    with Delayed():
-        client.line(b"226 ")
+    client.line(b"226 ")
+    took = time.monotonic() - client.data.begun  # from before the handshake, for the rule may have begun long ago
+    assert took >= 3 * LEAST_S, f"after {took:.3f} s"
 
 
 def _ends(client: Client) -> None:

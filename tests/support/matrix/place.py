@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_S = 20.0
-ASKING_S = 30.0
+PATIENCE_S = 60.0
+ASKING_S = 60.0
 """For an answer of the API, which is no part of what a cell sees."""
 DELAY_S = 0.1
 """What rules delay by."""
@@ -110,11 +110,12 @@ class Place:
         """How often the rule that was set last has acted."""
         return int(self.ask("GET", self._of(f"rules/{self.set}"))["hits"])
 
-    def acted(self) -> None:
-        """Return once the rule that was set last has acted: what is silent for want of time isn't silenced."""
+    def acted(self) -> int:
+        """How often the rule that was set last has acted, once it has: what is silent for want of time isn't silenced."""
         until = time.monotonic() + PATIENCE_S
-        while not self.hits():
+        while not (hits := self.hits()):
             assert time.monotonic() < until, "the rule never acted"
+        return hits
 
     def forget(self) -> None:
         """Remove the rule that was set last."""
@@ -171,7 +172,7 @@ class Cell:
         place.rule(f"{self.room}.{self.verb}", self.then, name=self.name, where=self.where)
         try:
             self.see(place)
-            hits = place.hits()
+            hits = place.acted()
             return "" if hits == 1 else f"the rule acted {hits} times"
         except Exception as error:  # whatever it is, the next cell is to be looked at
             last = traceback.extract_tb(error.__traceback__)[-1]
