@@ -14,6 +14,7 @@ from portyard.smtp.card import CARD as SMTP
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
 from tests.support.console import console
+from tests.support.document import unhurried
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 BLOCKS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,7 +29,7 @@ def test_the_documents_commands(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with console(tmp_path / "state", DNS, SMTP, SSH) as client:
-            script = "set -euo pipefail\nset -x\n" + "\n".join(blocks)
+            script = "set -euo pipefail\nset -x\n" + "\n".join(map(unhurried, blocks))
             script = script.replace("http://127.0.0.1:8025/api/v1", client.api)
             script = script.replace("smtp://127.0.0.1:3025", f"smtp://127.0.0.1:{client.served.port('smtp')}")
             assert ":8025" not in script

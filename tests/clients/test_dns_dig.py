@@ -21,7 +21,7 @@ pytestmark = [
 
 async def dig(port: int, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        "dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+time=5", *words, stdout=asyncio.subprocess.PIPE
+        "dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+time=60", *words, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await process.communicate()
     assert process.returncode == 0, out

@@ -19,10 +19,13 @@ from portyard.imap.card import CARD as IMAP
 from tests.support.asyncio_tests import run
 from tests.support.yard import open_yard, serve
 
+LIMIT_S = 60.0
+
 
 def resolver_of(port: int) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = ["127.0.0.1"], port
+    resolver.timeout = resolver.lifetime = LIMIT_S
     return resolver
 
 
@@ -57,7 +60,7 @@ def test_case_and_edns(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_yard(tmp_path) as yard, serve(yard, CARD) as served:
             query = dns.message.make_query("PoRtYaRd.TeSt", "MX", use_edns=0, payload=4096, want_dnssec=True)
-            answer = await dns.asyncquery.udp(query, "127.0.0.1", port=served.port("dns-udp"), timeout=20)
+            answer = await dns.asyncquery.udp(query, "127.0.0.1", port=served.port("dns-udp"), timeout=LIMIT_S)
             assert str(answer.question[0].name) == "PoRtYaRd.TeSt."
             assert str(answer.answer[0].name) == "PoRtYaRd.TeSt."
             assert answer.flags & dns.flags.AA
@@ -73,7 +76,7 @@ def test_truncation_falls_back(tmp_path: Path) -> None:
             values = [f'"number {number} {"x" * 100}"' for number in range(100)]
             await SqlRecords(yard.control_database).replace("default", "big.portyard.test", "TXT", 60, values)
             query, port = dns.message.make_query("big.portyard.test", "TXT"), served.port("dns-udp")
-            answer, used_tcp = await dns.asyncquery.udp_with_fallback(query, "127.0.0.1", port=port, timeout=20)
+            answer, used_tcp = await dns.asyncquery.udp_with_fallback(query, "127.0.0.1", port=port, timeout=LIMIT_S)
             assert used_tcp
             assert len(answer.answer[0]) == 100
 
@@ -84,7 +87,7 @@ def test_a_strict_testbed_refuses(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_yard(tmp_path, capture="own") as yard, serve(yard, CARD) as served:
             query = dns.message.make_query("example.org", "MX")
-            answer = await dns.asyncquery.tcp(query, "127.0.0.1", port=served.port("dns-tcp"), timeout=20)
+            answer = await dns.asyncquery.tcp(query, "127.0.0.1", port=served.port("dns-tcp"), timeout=LIMIT_S)
             assert answer.rcode() == dns.rcode.REFUSED
 
     run(main())

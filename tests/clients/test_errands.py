@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.errands import ERRANDS, PASSWORD, Target
+from tests.support.errands import ERRANDS, LIMIT_S, PASSWORD, Target
 from tests.support.process import Running, serving
 
 
@@ -31,6 +31,6 @@ def test_every_implicit_port_verifies(testbed: Running, tmp_path: Path) -> None:
     target = Target(testbed.port, str(testbed.state / "tls" / "ca.pem"), "nobody")
     for name in ("submissions", "pop3s", "imaps", "https", "wss", "ftps"):
         for host in ("localhost", "127.0.0.1", "::1"):
-            raw = socket.create_connection(("127.0.0.1", testbed.port(name)), 10)
+            raw = socket.create_connection(("127.0.0.1", testbed.port(name)), LIMIT_S)
             with target.context().wrap_socket(raw, server_hostname=host) as secured:
                 assert secured.version() in ("TLSv1.2", "TLSv1.3")

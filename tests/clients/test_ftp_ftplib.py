@@ -14,6 +14,8 @@ import pytest
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import PASSWORD, USER, open_ftp
 
+LIMIT_S = 60.0
+
 
 class ImplicitFtps(ftplib.FTP_TLS):
     """ftplib knows no implicit FTPS: TLS goes around the socket before the greeting."""
@@ -22,7 +24,7 @@ class ImplicitFtps(ftplib.FTP_TLS):
         import socket
 
         self.host, self.port = host, port
-        plain = socket.create_connection((host, port), 20)
+        plain = socket.create_connection((host, port), LIMIT_S)
         self.af = plain.family
         self.sock = self.context.wrap_socket(plain, server_hostname=host)
         self.file = self.sock.makefile("r", encoding=self.encoding)
@@ -32,15 +34,15 @@ class ImplicitFtps(ftplib.FTP_TLS):
 
 def connect(kind: str, ports: dict[str, int], context: ssl.SSLContext) -> ftplib.FTP:
     if kind == "plain":
-        client = ftplib.FTP(timeout=20)
+        client = ftplib.FTP(timeout=LIMIT_S)
         client.connect("localhost", ports["ftp"])
         client.login(USER, PASSWORD)
         return client
     if kind == "explicit":
-        secure = ftplib.FTP_TLS(context=context, timeout=20)
+        secure = ftplib.FTP_TLS(context=context, timeout=LIMIT_S)
         secure.connect("localhost", ports["ftp"])
     else:
-        secure = ImplicitFtps(context=context, timeout=20)
+        secure = ImplicitFtps(context=context, timeout=LIMIT_S)
         secure.connect("localhost", ports["ftps"])
     secure.login(USER, PASSWORD)
     if kind == "clear-data":
@@ -106,7 +108,7 @@ def test_errand(kind: str, loop: str, tmp_path: Path) -> None:
 
 def test_abort(tmp_path: Path) -> None:
     def errand_that_aborts(port: int) -> None:
-        with ftplib.FTP(timeout=20) as client:
+        with ftplib.FTP(timeout=LIMIT_S) as client:
             client.connect("localhost", port)
             client.login(USER, PASSWORD)
             client.voidcmd("TYPE I")
@@ -129,7 +131,7 @@ def test_abort(tmp_path: Path) -> None:
 def test_many_at_once(tmp_path: Path) -> None:
     def one(port: int, number: int) -> None:
         data = bytes([number]) * 300_000
-        with ftplib.FTP(timeout=30) as client:
+        with ftplib.FTP(timeout=LIMIT_S) as client:
             client.connect("localhost", port)
             client.login(USER, PASSWORD)
             for turn in range(3):

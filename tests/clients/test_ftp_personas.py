@@ -17,6 +17,7 @@ from tests.support.asyncio_tests import run
 from tests.support.ftp import PASSWORD, USER, open_ftp
 
 pytestmark = pytest.mark.client
+LIMIT_S = 60
 
 
 async def program(*words: str) -> str:
@@ -35,7 +36,7 @@ async def program(*words: str) -> str:
 
 def test_ftplib(tmp_path: Path) -> None:
     def errand(port: int) -> None:
-        with ftplib.FTP(timeout=20) as client:
+        with ftplib.FTP(timeout=LIMIT_S) as client:
             client.connect("localhost", port)
             assert client.getwelcome() == "220 (vsFTPd 3.0.5)"
             client.login(USER, PASSWORD)
@@ -76,7 +77,7 @@ def test_ftplib(tmp_path: Path) -> None:
 
 def test_ftplib_meets_the_522_that_its_users_know(tmp_path: Path) -> None:
     def errand(port: int, context: ssl.SSLContext) -> None:
-        with ftplib.FTP_TLS(context=context, timeout=20) as client:
+        with ftplib.FTP_TLS(context=context, timeout=LIMIT_S) as client:
             client.connect("localhost", port)
             client.login(USER, PASSWORD)
             client.prot_p()
@@ -99,7 +100,7 @@ def test_curl(scheme: str, tmp_path: Path) -> None:
             await ftp.rule("connect", persona="vsftpd")
             source = tmp_path / "source"
             source.write_bytes(os.urandom(200_000))
-            curl = ["curl", "-sS", "--max-time", "30", "--ssl-reqd", "--cacert", ftp.served.ca_file]
+            curl = ["curl", "-sS", "--max-time", "60", "--ssl-reqd", "--cacert", ftp.served.ca_file]
             base = f"{scheme}://localhost:{ftp.served.port(scheme)}"
             curl += ["-u", f"{USER}:{PASSWORD}"]
             said = await program(*curl, "-v", "-T", str(source), f"{base}/f")
@@ -123,7 +124,7 @@ def test_lftp(tls: str, tmp_path: Path) -> None:
             (tmp_path / "up" / "sub" / "a b").write_bytes(b"text\n")
             (tmp_path / "up" / "big").write_bytes(os.urandom(200_000))
             script = (
-                f"set cmd:fail-exit true; set net:max-retries 1; set net:timeout 20; set ssl:ca-file {ftp.served.ca_file}; "
+                f"set cmd:fail-exit true; set net:max-retries 1; set net:timeout {LIMIT_S}; set ssl:ca-file {ftp.served.ca_file}; "
                 f"set ftp:ssl-force {tls}; set ftp:ssl-allow {tls}; set ftp:ssl-protect-data true; debug 5; "
                 f"open -u {USER},{PASSWORD} ftp://localhost:{ftp.served.port('ftp')}; "
                 f"mirror -R {tmp_path / 'up'} x; mirror x {tmp_path / 'down'}; cls -1 x; bye"

@@ -47,7 +47,7 @@ def test_curl(kind: str, loop: str, tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path / "state") as ftp:
             base, options = where(ftp, kind)
-            curl = ["curl", "-sS", "--max-time", "50", "-u", f"{USER}:{PASSWORD}", *options]
+            curl = ["curl", "-sS", "--max-time", "180", "-u", f"{USER}:{PASSWORD}", *options]
             source = tmp_path / "source"
             data = os.urandom(2_000_000)
             source.write_bytes(data)
@@ -105,7 +105,7 @@ def test_lftp_mirrors_both_ways(kind: str, loop: str, tmp_path: Path) -> None:
             scheme, port = ("ftps", "ftps") if kind == "implicit" else ("ftp", "ftp")
             script = "; ".join(
                 [
-                    "set cmd:fail-exit true; set net:max-retries 1; set net:timeout 20",
+                    "set cmd:fail-exit true; set net:max-retries 1; set net:timeout 60",
                     f"set ssl:ca-file {ftp.served.ca_file}",
                     f"set ftp:ssl-force {tls}; set ftp:ssl-allow {tls}; set ftp:ssl-protect-data true",
                     f"open -u {USER},{PASSWORD} {scheme}://localhost:{ftp.served.port(port)}",
@@ -147,7 +147,7 @@ def test_a_hundred_megabytes(kind: str, tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path / "state") as ftp:
             base, options = where(ftp, kind)
-            curl = ["curl", "-sS", "--max-time", "50", "-u", f"{USER}:{PASSWORD}", *options]
+            curl = ["curl", "-sS", "--max-time", "180", "-u", f"{USER}:{PASSWORD}", *options]
             source, back = tmp_path / "source", tmp_path / "back"
             source.write_bytes(os.urandom(1 << 20) * 100)
             await program(*curl, "-T", str(source), f"{base}/f")

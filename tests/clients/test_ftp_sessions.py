@@ -22,12 +22,12 @@ PROGRAMS = ("curl", "lftp")
 async def lists(ftp: Ftp, program: str, *, resumes: bool) -> tuple[bool, str]:
     """Let a program list the files by explicit FTPS; whether it could, and what it said."""
     port, ca = ftp.served.port("ftp"), ftp.served.ca_file
-    words = ["curl", "-sSv", "--max-time", "20", "--ssl-reqd", "--cacert", ca, "-u", f"{USER}:{PASSWORD}"]
+    words = ["curl", "-sSv", "--max-time", "60", "--ssl-reqd", "--cacert", ca, "-u", f"{USER}:{PASSWORD}"]
     words += [] if resumes else ["--no-sessionid"]
     words += ["-l", f"ftp://localhost:{port}/"]
     if program == "lftp":
         script = (
-            f"debug 5; set net:max-retries 1; set net:timeout 20; set ssl:ca-file {ca}; set ftp:ssl-force true; "
+            f"debug 5; set net:max-retries 1; set net:timeout 60; set ssl:ca-file {ca}; set ftp:ssl-force true; "
             f"set ftp:ssl-protect-list true; set ftp:ssl-copy-sid {'yes' if resumes else 'no'}; "
             f"open -u {USER},{PASSWORD} ftp://localhost:{port}; cls"
         )
@@ -83,7 +83,7 @@ def test_programs(
 
 def test_ftplib_never_resumes(tmp_path: Path) -> None:
     def errand(port: int, context: ssl.SSLContext) -> str:
-        with ftplib.FTP_TLS(context=context, timeout=30) as client:
+        with ftplib.FTP_TLS(context=context, timeout=60) as client:
             client.connect("localhost", port)
             client.login(USER, PASSWORD)
             client.prot_p()

@@ -21,6 +21,7 @@ from tests.support.yard import Served, open_yard, serve
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 SECRET = "alice-secret"
+LIMIT_S = 60
 
 
 @contextlib.asynccontextmanager
@@ -31,7 +32,7 @@ async def room(folder: Path) -> AsyncIterator[Served]:
 
 async def curl(place: Served, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        "curl", "-sS", "--cacert", place.ca_file, "--max-time", "20", *arguments,
+        "curl", "-sS", "--cacert", place.ca_file, "--max-time", str(LIMIT_S), *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
@@ -82,23 +83,27 @@ def test_requests(tmp_path: Path, scheme: str) -> None:
         with requests.Session() as session:
             session.verify = ca_file
             session.trust_env = False
-            assert session.get(f"{base}/get", params={"a": ["1", "2"]}, timeout=20).json()["args"] == {"a": ["1", "2"]}
-            posted = session.post(f"{base}/post", files={"f": ("n", b"\xff\0")}, data={"x": "y"}, timeout=20).json()
+            assert session.get(f"{base}/get", params={"a": ["1", "2"]}, timeout=LIMIT_S).json()["args"] == {
+                "a": ["1", "2"]
+            }
+            posted = session.post(
+                f"{base}/post", files={"f": ("n", b"\xff\0")}, data={"x": "y"}, timeout=LIMIT_S
+            ).json()
             assert posted["files"]["f"].startswith("data:application/octet-stream;base64,")
             assert posted["form"] == {"x": "y"}
-            streamed = session.post(f"{base}/post", data=iter([b"a", b"bc"]), timeout=20).json()
+            streamed = session.post(f"{base}/post", data=iter([b"a", b"bc"]), timeout=LIMIT_S).json()
             assert streamed["data"] == "abc"
-            assert session.get(f"{base}/cookies/set/k/v", timeout=20).json() == {"cookies": {"k": "v"}}
+            assert session.get(f"{base}/cookies/set/k/v", timeout=LIMIT_S).json() == {"cookies": {"k": "v"}}
             session.auth = HTTPDigestAuth("u", "p")
             for _ in range(3):
-                assert session.get(f"{base}/digest-auth/auth/u/p/MD5/2", timeout=20).status_code == 200
+                assert session.get(f"{base}/digest-auth/auth/u/p/MD5/2", timeout=LIMIT_S).status_code == 200
             session.auth = HTTPBasicAuth("bob@portyard.test", "bob-secret")
             url = f"{base}/files/bob/n\u00f6te.txt"
-            assert session.put(url, data=b"one", timeout=20).status_code == 201
-            assert session.get(url, timeout=20).content == b"one"
-            listing = session.get(f"{base}/files/bob/", headers={"Accept": "application/json"}, timeout=20).json()
+            assert session.put(url, data=b"one", timeout=LIMIT_S).status_code == 201
+            assert session.get(url, timeout=LIMIT_S).content == b"one"
+            listing = session.get(f"{base}/files/bob/", headers={"Accept": "application/json"}, timeout=LIMIT_S).json()
             assert [entry["name"] for entry in listing] == ["n\u00f6te.txt"]
-            assert session.get(f"{base}/files/alice/", timeout=20).status_code == 403
+            assert session.get(f"{base}/files/alice/", timeout=LIMIT_S).status_code == 403
 
     async def go() -> None:
         async with room(tmp_path) as place:

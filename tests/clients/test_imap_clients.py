@@ -66,7 +66,7 @@ def test_curl_lists_reads_searches_uploads_and_stores(way: str, tmp_path: Path) 
         async with served(tmp_path) as running:
             name = "imaps" if way == "imaps" else "imap"
             url = f"{name}://localhost:{running.port(name)}"
-            common = ["curl", "-sS", "--max-time", "20", "--cacert", running.ca_file, "-u", f"{USER}:{PASSWORD}"]
+            common = ["curl", "-sS", "--max-time", "60", "--cacert", running.ca_file, "-u", f"{USER}:{PASSWORD}"]
             common += ["--ssl-reqd"] if way == "starttls" else []
             assert '"/" "INBOX"' in await command(*common, url)
             assert "Subject: Tide table" in await command(*common, f"{url}/INBOX;MAILINDEX=1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from portyard.rooms import cards
-from tests.support.document import ROOT, blocks
+from tests.support.document import ROOT, blocks, unhurried
 from tests.support.process import clean_environment
 
 DOCUMENT = ROOT / "docs" / "kit.md"
@@ -35,7 +35,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_blocks(tmp_path: Path) -> None:
     for number, (title, code) in enumerate(SECTIONS.items()):
         if title not in IN_CONTAINERS:
-            (tmp_path / f"test_{number}.py").write_text(f'"""{title}"""\n{code}')
+            (tmp_path / f"test_{number}.py").write_text(f'"""{title}"""\n{unhurried(code)}')
     outcome = run(tmp_path)
     assert outcome.returncode == 0, outcome.stdout[-4000:]
     wanted = sum(code.count("\ndef test_") for title, code in SECTIONS.items() if title not in IN_CONTAINERS)
@@ -95,7 +95,7 @@ def send_with_my_client(host, port, to):
             except smtplib.SMTPRecipientsRefused:
                 continue
 """
-    (tmp_path / "test_readme.py").write_text(sending + code)
+    (tmp_path / "test_readme.py").write_text(sending + unhurried(code))
     outcome = run(tmp_path)
     assert re.search(r"^1 passed", outcome.stdout, re.MULTILINE), outcome.stdout[-2000:]
 

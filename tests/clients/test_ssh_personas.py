@@ -174,7 +174,7 @@ def test_lftp(persona: str, given: tuple[str, ...], tmp_path: Path) -> None:
             words = " ".join(f"-o {option}" for option in (f"UserKnownHostsFile={client.known_hosts}", *given))
             script = [
                 f"set sftp:connect-program 'ssh -a -x -F none -o UpdateHostKeys=no {words}'",
-                "set net:max-retries 1; set net:timeout 20; set cmd:fail-exit yes",
+                "set net:max-retries 1; set net:timeout 50; set cmd:fail-exit yes",
                 f"open -u alice,{PASSWORD} sftp://127.0.0.1:{client.port}",
                 f"mirror -R {tree} tree; mirror tree {tmp_path / 'back'}; rm -r tree; cls",
             ]

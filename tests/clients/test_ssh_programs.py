@@ -36,7 +36,7 @@ def test_lftp_mirrors(tmp_path: Path) -> None:
             (tree / "sub" / "note").write_text("hello\n")
             script = [
                 f"set sftp:connect-program 'ssh -a -x {_options(served)}'",
-                "set net:max-retries 1; set net:timeout 20; set cmd:fail-exit yes",
+                "set net:max-retries 1; set net:timeout 50; set cmd:fail-exit yes",
                 f"open -u alice,{PASSWORD} sftp://127.0.0.1:{served.port('ssh')}",
                 f"mirror -R {tree} tree",
                 "ls tree",

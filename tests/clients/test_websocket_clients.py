@@ -29,6 +29,8 @@ from portyard.websocket.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.yard import Served, open_yard, serve
 
+LIMIT_S = 60
+
 
 @contextlib.asynccontextmanager
 async def room(folder: Path) -> AsyncIterator[Served]:
@@ -40,7 +42,7 @@ class Client:
     """A blocking client on wsproto, which shares no code with the room."""
 
     def __init__(self, place: Served, scheme: str, target: str, **request: object) -> None:
-        self.sock: socket.socket = socket.create_connection(("127.0.0.1", place.port(scheme)), timeout=20)
+        self.sock: socket.socket = socket.create_connection(("127.0.0.1", place.port(scheme)), timeout=LIMIT_S)
         if scheme == "wss":
             self.sock = place.client_context().wrap_socket(self.sock, server_hostname="localhost")
         self.wire = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
@@ -117,8 +119,8 @@ def test_socketio(tmp_path: Path, scheme: str) -> None:
             port = place.port({"http": "ws", "https": "wss"}[scheme])
             connector = aiohttp.TCPConnector(ssl=place.client_context())
             async with aiohttp.ClientSession(connector=connector) as session:
-                client = socketio.AsyncClient(http_session=session, reconnection=False)
-                await client.connect(f"{scheme}://127.0.0.1:{port}")
+                client = socketio.AsyncClient(http_session=session, reconnection=False, request_timeout=LIMIT_S)
+                await client.connect(f"{scheme}://127.0.0.1:{port}", wait_timeout=LIMIT_S)
                 assert await client.call("anything", {"n": 1}) == {"n": 1}
                 assert (await client.call("join", "r"))["members"] == 1
                 await client.disconnect()

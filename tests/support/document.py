@@ -9,6 +9,11 @@ ROOT = Path(__file__).parents[2]
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
+def unhurried(code: str) -> str:
+    """The same with a minute for what is to come within some seconds: a machine may be busy."""
+    return re.sub(r"timeout=[1-9]\d*\b(?!\.)", "timeout=60", code)
+
+
 def blocks(document: Path, language: str) -> dict[str, str]:
     """A language's blocks, those of a section put together, by the section's title; sections without any are left out."""
     parts = _SECTION.split(document.read_text())
