@@ -130,9 +130,18 @@ def rest_of(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that close in the end have the time for it that a busy machine takes."""
+    monkeypatch.setattr(stream_module, "LINGER_S", LIMIT_S)
+    monkeypatch.setattr(gentle, "SEEING_OFF_S", LIMIT_S)
+    monkeypatch.setattr(gentle, "QUIET_S", LIMIT_S)
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
+@pytest.mark.usefixtures("unhurried")
 def test_a_client_that_goes_on_reads_the_last_words(room: Room, way: str, loop: str, tmp_path: Path) -> None:
     if way.startswith("implicit") and not room.implicit:
         way = "plain"  # the room has no such port
@@ -152,6 +161,7 @@ def test_a_client_that_goes_on_reads_the_last_words(room: Room, way: str, loop: 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
+@pytest.mark.usefixtures("unhurried")
 def test_a_client_that_is_one_too_many_reads_why(room: Room, loop: str, tmp_path: Path) -> None:
     def knock(running: Served) -> None:
         with socket.create_connection(("127.0.0.1", running.port(room.plain)), timeout=LIMIT_S) as sock:
@@ -168,6 +178,7 @@ def test_a_client_that_is_one_too_many_reads_why(room: Room, loop: str, tmp_path
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", ["plain", "implicit 1.3"])
 @pytest.mark.parametrize("room", STOPPED.values(), ids=STOPPED)
+@pytest.mark.usefixtures("unhurried")
 def test_a_client_in_the_midst_of_sending_reads_that_the_service_stops(
     room: Room, way: str, loop: str, tmp_path: Path
 ) -> None:
@@ -195,6 +206,7 @@ def test_a_client_in_the_midst_of_sending_reads_that_the_service_stops(
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", ["plain", "implicit 1.3"])
 @pytest.mark.parametrize("room", TALKATIVE.values(), ids=TALKATIVE)
+@pytest.mark.usefixtures("unhurried")
 def test_a_service_that_stops_waits_for_a_client_that_sends_and_has_yet_to_read(
     room: Room, way: str, loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,16 +286,23 @@ async def ended(yard: Yard) -> SessionRecord:
 def test_nobody_waits_for_a_client_that_lingers(way: str, tmp_path: Path) -> None:
     """The session is over in the journal, and the service ends, while the client still holds its connection."""
 
-    async def go() -> None:
-        async with served(tmp_path) as running:
+    async def seconds(state: Path) -> float:
+        async with served(state) as running:
             begun = time.monotonic()
             sock = await asyncio.to_thread(left, running, ROOMS["pop3"], way)
             record = await ended(running.yard)
             assert record.room == "pop3"
             again = await asyncio.to_thread(left, running, ROOMS["pop3"], way)
-        assert time.monotonic() - begun < LINGER_S
+        took = time.monotonic() - begun
         sock.close()
         again.close()
+        return took
+
+    async def go() -> None:
+        took: list[float] = []
+        while not took or (min(took) >= LINGER_S and len(took) < 5):  # once is enough: the machine may be busy
+            took.append(await seconds(tmp_path / f"{len(took)}"))
+        assert min(took) < LINGER_S, took
 
     run(go())
 
@@ -319,7 +338,8 @@ def test_a_client_that_never_closes_is_dropped(way: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(stream_module, "LINGER_S", 0.05)
 
     def stay(running: Served) -> None:
-        with left(running, ROOMS["imap"], way) as sock, pytest.raises(OSError, match=r"(?i)reset|pipe|eof"):
+        sock = left(running, ROOMS["imap"], way)  # not within what is to fail
+        with sock, pytest.raises(OSError, match=r"(?i)reset|pipe|eof"):
             go_on(sock)
 
     async def go() -> None:

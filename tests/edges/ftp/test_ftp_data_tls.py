@@ -98,16 +98,19 @@ def test_abor_while_a_handshake_is_under_way(early: bool, tmp_path: Path) -> Non
 
 
 def test_its_limit_counts_from_the_1xx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private, "HANDSHAKE_S", 1.0)
+    monkeypatch.setattr(private, "HANDSHAKE_S", 0.05)
 
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
-            await ftp.rule("nlst", delay="1.1s", times=1)
+            await ftp.rule("noop", delay="200ms", times=1)
             client = await ftp.logged_in(implicit=True)
             pipe = await client.data(tls=True)
+            assert (await client.ask("NOOP")).startswith("200")  # it would be over by now
+            monkeypatch.setattr(private, "HANDSHAKE_S", LIMIT_S)
             assert (await client.ask("NLST")).startswith("1")
             assert await asyncio.wait_for(pipe.reader.read(), LIMIT_S) == b""
             assert (await client.reply()).startswith("226")
+            monkeypatch.setattr(private, "HANDSHAKE_S", 0.5)
             await client.data()  # and says nothing
             assert (await client.ask("NLST")).startswith("1")
             assert (await client.reply()).startswith("522")

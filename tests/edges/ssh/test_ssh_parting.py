@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portyard.ssh import ruled
 from portyard.ssh.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.yard import open_yard, serve
@@ -16,7 +17,11 @@ MORE = 4_000_000  # octets that the server has no use for
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_peer_that_goes_on_sending_reads_the_disconnect(loop: str, tmp_path: Path) -> None:
+def test_a_peer_that_goes_on_sending_reads_the_disconnect(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ruled, "LINGER_S", 60.0)  # for all that is sent, on a busy machine
+
     async def main() -> None:
         async with open_yard(tmp_path) as yard, serve(yard, CARD) as room:
             reader, writer = await asyncio.open_connection("127.0.0.1", room.port("ssh"))
