@@ -16,6 +16,7 @@ from tests.support.asyncio_tests import run
 from tests.support.containers import Containers
 from tests.support.dns_talks import TALKS, read, run_talk
 
+LIMIT_S = 60.0
 # A talk that asks for records, sandboxes or services of its own can't be played against a testbed that runs.
 PLAYED = [
     path for path in TALKS if {"records", "down"}.isdisjoint(read(path).headers) and path.stem in ("zone", "refusals")
@@ -25,7 +26,7 @@ PLAYED = [
 def by_udp(port: int, octets: bytes) -> bytes | None:
     known = print_message(query_of("SOA portyard.test", 9))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(10)
+        sender.settimeout(LIMIT_S)
         sender.connect(("127.0.0.1", port))
         sender.send(octets)
         sender.send(known)  # answered in order: when its answer comes first, the other one's is silence
@@ -37,7 +38,7 @@ def by_udp(port: int, octets: bytes) -> bytes | None:
 
 
 def by_tcp(port: int, octets: bytes) -> bytes | None:
-    with socket.create_connection(("127.0.0.1", port), 10) as connection, connection.makefile("rb") as stream:
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as connection, connection.makefile("rb") as stream:
         connection.sendall(framed(octets))
         length = stream.read(2)
         return stream.read(int.from_bytes(length, "big")) if length else None

@@ -37,6 +37,7 @@ PORTS = {
     port.name: (service.name, port.inside) for card in cards() for service in card.services for port in service.ports
 }
 WAYS = ("down", "up")
+LIMIT_S = 900.0
 OWN = "m-own"
 """The sandbox that sessions have to name."""
 
@@ -57,7 +58,7 @@ def probed(network: str) -> Any:
     place = json.dumps({"console": PORTS["console"], "ports": PORTS, "sandbox": OWN})
     command = ["docker", "run", "--rm", "--interactive", "--network", network, "--entrypoint", "sh"]
     script = f'mkdir /tmp/probe && cd /tmp/probe && tar -x && exec python -m {PROBE} "$0"'
-    done = subprocess.run([*command, IMAGE, "-c", script, place], input=packed(), capture_output=True, timeout=300)
+    done = subprocess.run([*command, IMAGE, "-c", script, place], input=packed(), capture_output=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout)
 
@@ -195,7 +196,7 @@ def test_the_kit_warns_once_at_the_line_that_sets_the_rule(yard: Containers, con
 def test_the_command_warns_when_a_rule_is_set_and_in_the_list(yard: Containers, console: Console) -> None:
     def run(*words: str) -> tuple[str, str]:
         command = [sys.executable, "-m", "portyard", *words, "--url", f"http://{yard.host}:{console.port}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_S)
         return done.stdout, done.stderr
 
     with cleared(console):

@@ -41,7 +41,7 @@ class Submitter:
 
     def _send(self, subject: str) -> bool:
         try:
-            with smtplib.SMTP("127.0.0.1", self._port, timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", self._port, timeout=60) as client:
                 client.login("bob@portyard.test", "bob-secret")
                 text = f"Subject: {subject}\r\n\r\n" + "cargo " * 200 + "\r\n"
                 client.sendmail("bob@portyard.test", [self._recipient], text)
@@ -58,13 +58,15 @@ def test_nothing_is_lost_and_nothing_doubled(yard: Containers, service: str) -> 
     submitter = Submitter(yard.ports["submission"], recipient, reached.set)
     sending = threading.Thread(target=submitter.run)
     sending.start()
-    assert reached.wait(120), f"only {len(submitter.answered)} were answered"
+    assert reached.wait(300), f"only {len(submitter.answered)} were answered"
     yard.kill(service)
     yard.start(service)
-    sending.join(240)
+    sending.join(600)
     assert not sending.is_alive()
     assert len(submitter.answered) >= KILL_AT
     came = console.wait(len(submitter.answered), to=recipient)
+    # One that was taken, and whose answer nobody heard, may have come before them; one that is lost is waited for in vain.
+    while submitter.answered - {message["subject"] for message in came}:
+        came = console.wait(len(came) + 1, to=recipient)
     counts = collections.Counter(message["subject"] for message in came)
-    assert not submitter.answered - counts.keys(), "answered 250, and lost"
     assert max(counts.values()) == 1, "stored twice"

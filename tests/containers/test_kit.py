@@ -22,10 +22,11 @@ from testcontainers.core.wait_strategies import HealthcheckWaitStrategy
 
 from portyard.testing import Testbed, container
 from portyard.testing.container import PortyardContainer
+from portyard.testing.witness import Witness
 from tests.support.containers import IMAGE
 from tests.support.kit import KitContract, deliver, get
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,22 @@ print(urllib.request.urlopen("http://harbour:8025/api/v1/health").status)
 
 
 class TestFailures:
+    def test_what_was_done_in_it_is_told_where_the_failure_ends_it(
+        self, image: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = Witness()
+        monkeypatch.setattr(Witness, "current", kept)
+
+        def fails() -> None:
+            with PortyardContainer(IMAGE, passive_ports=0, leased_ports=0) as running:
+                deliver(running.get_testbed().default(), "straight")
+                raise ValueError("the test's own")
+
+        with pytest.raises(ValueError, match="the test's own"):
+            fails()
+        told = dict(kept.sections())
+        assert "C: MAIL FROM:<shop@harbour.test>" in told["portyard transcript of default"]
+
     def test_a_container_that_ends_says_why_and_leaves_nothing(self, image: None) -> None:
         before = ours()
         with pytest.raises(RuntimeError, match=r"capture = 'some'"):

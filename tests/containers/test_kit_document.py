@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.clients.test_kit_document import DOCUMENT
 from tests.support.containers import IMAGE
-from tests.support.document import blocks
+from tests.support.document import blocks, unhurried
 from tests.support.process import clean_environment
 
 LIMIT_S = 600.0
@@ -31,7 +31,7 @@ def run(folder: Path, *words: str) -> str:
 
 def test_the_blocks(image: None, tmp_path: Path) -> None:
     code = blocks(DOCUMENT, "python")["One container"].replace("portyard:local", IMAGE)
-    (tmp_path / "test_container.py").write_text(code)
+    (tmp_path / "test_container.py").write_text(unhurried(code))
     assert re.search(r"^3 passed", run(tmp_path), re.MULTILINE)
 
 

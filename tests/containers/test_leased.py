@@ -10,7 +10,7 @@ import pytest
 from portyard.testing import ControlError, Testbed
 from tests.support.containers import Containers
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LEASES = 4  # of each service, as compose.yaml publishes them
 
 

@@ -12,7 +12,7 @@ from portyard.testing import Testbed
 from tests.support.containers import Containers
 from tests.support.control import Console
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def test_every_container_sees_it(yard: Containers) -> None:
@@ -38,8 +38,8 @@ def test_every_container_sees_it(yard: Containers) -> None:
 
 
 def greetings(yard: Containers) -> tuple[bytes, bytes]:
-    with imaplib.IMAP4("127.0.0.1", yard.ports["imap"], timeout=20) as imap:
-        pop = poplib.POP3("127.0.0.1", yard.ports["pop3"], timeout=20)
+    with imaplib.IMAP4("127.0.0.1", yard.ports["imap"], timeout=PATIENCE_S) as imap:
+        pop = poplib.POP3("127.0.0.1", yard.ports["pop3"], timeout=PATIENCE_S)
         try:
             return imap.welcome.split()[-1], pop.getwelcome().split()[1]
         finally:

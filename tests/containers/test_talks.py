@@ -67,7 +67,7 @@ class PublishedStores:
         assert answer[0].endswith(f"(MESSAGES {count})".encode()), f"{answer[0]!r}, wanted {count}"
 
     def _client(self, login: str) -> imaplib.IMAP4:
-        client = imaplib.IMAP4("127.0.0.1", self.port, timeout=20)
+        client = imaplib.IMAP4("127.0.0.1", self.port, timeout=60)
         client.login(login, PASSWORDS.get(login, "portyard"))
         return client
 

@@ -8,7 +8,7 @@ told in portyard/dns/core/presentation.py.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from portyard.commons.effects import Close, Effect, Hush, Joins, Note, Pause, Send
@@ -43,6 +43,13 @@ async def bed_of(talk: Talk) -> DnsBed:
         kept = [r.value for r in bed.records.written.get("default", ()) if (r.name, r.type) == (name, kind)]
         await bed.write("default", name, kind, *kept, value, ttl=int(ttl))
     return bed
+
+
+def silences(talk: Talk) -> Iterator[bool]:
+    """Of each query of a talk, whether nothing is to come back."""
+    for turn in turns(talk.lines):
+        if turn.client is not None and turn.client.step is not Step.RULE:
+            yield Expectation(turn, Bindings()).wants == SILENCE
 
 
 async def run_talk(talk: Talk, exchange: Exchange, rule: Callable[[Rule], Awaitable[object]] | None = None) -> None:

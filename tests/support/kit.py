@@ -23,7 +23,7 @@ from portyard.testing import Account, ControlError, NothingCameError, Sandbox, S
 from portyard.testing import sandbox as sandboxes
 from tests.support.asyncio_tests import run
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def deliver(sandbox: Sandbox, subject: str, to: str = "someone") -> None:
