@@ -196,6 +196,8 @@ class PortyardContainer(ExposedPorts, DockerContainer):
     def stop(self, force: bool = True, delete_volume: bool = True) -> None:
         """Take it away with all that it kept; a second call does nothing."""
         atexit.unregister(self._remove)
+        if self._testbed is not None:
+            self._testbed.parts()
         self._remove(force=force, delete_volume=delete_volume)
         self.get_docker_client().client.close()
 
@@ -283,6 +285,7 @@ class PortyardContainer(ExposedPorts, DockerContainer):
         if self._testbed is None:
             token = self.env.get("PORTYARD_TOKEN") or None
             self._testbed = Testbed.connect(self.get_url(), token, inside=not self._mapped())
+            self._testbed.starts()
         return self._testbed
 
     def get_ca_pem(self) -> str:

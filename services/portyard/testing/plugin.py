@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from portyard.testing.testbed import Testbed
 
 _WITNESS: pytest.StashKey[Witness] = pytest.StashKey()
+_BEFORE: pytest.StashKey[Witness | None] = pytest.StashKey()  # the one of a run in whose midst this one goes on
 _SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
 _WORD = "portyard_shared"  # what the controller tells its workers
 
@@ -49,7 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and begin to keep what tests' sandboxes do."""
-    config.stash[_WITNESS] = Witness()
+    config.stash[_BEFORE], Witness.current = Witness.current, Witness()
+    config.stash[_WITNESS] = Witness.current
     config.addinivalue_line(
         "markers", "portyard(capture=…, domains=…, default_password=…, magic=…): options of the test's sandbox"
     )
@@ -69,6 +71,7 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which n
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what the controller started."""
+    Witness.current = config.stash.get(_BEFORE, None)
     shared = config.stash.get(_SHARED, None)
     if shared is not None:
         shared.close()
@@ -145,10 +148,15 @@ def sandbox(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[Sandbo
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
     """Hear of the sandboxes of whatever testbed a fixture gives: a project may have one of its own."""
-    given = yield
+    witness = request.config.stash[_WITNESS]
+    before, witness.wide = witness.wide, request.scope != "function"
+    try:
+        given = yield
+    finally:
+        witness.wide = before
     kit = sys.modules.get("portyard.testing.testbed")
     if kit is not None and isinstance(given, kit.Testbed):
-        request.config.stash[_WITNESS].attend(given)
+        witness.gives(given)
     return given
 
 
@@ -157,6 +165,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Of what the test before did nobody asks any more, but for the sandboxes that this one has as well."""
     witness = item.config.stash[_WITNESS]
     witness.begin()
+    witness.failing = lambda: bool(getattr(item, "_excinfo", None))  # unittest cleans up after the failure
     try:
         yield
     finally:

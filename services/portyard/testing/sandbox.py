@@ -81,6 +81,11 @@ class Sandbox:
         self.websocket = self._service("websocket")
         self.dns = self._service("dns")
 
+    @property
+    def key(self) -> tuple[Control, str]:
+        """It among the sandboxes of every testbed."""
+        return self._control, self.name
+
     def __repr__(self) -> str:
         return f"<Sandbox {self.name}>"
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import secrets
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,9 @@ class Testbed:
         self._stop = close
         self.journal_lag_s = JOURNAL_LAG_S
         self.witness: Witness | None = None
+        self._ends = False
+        if Witness.current is not None:
+            Witness.current.attend(self)
         self._open: Callable[[float], object] = lambda timeout: None
         self._serial = itertools.count(1)
         self._endpoints: list[dict[str, Any]] | None = None
@@ -72,6 +76,7 @@ class Testbed:
         testbed = cls(control, running.close)
         testbed._open = running.wait_until_open
         testbed.journal_lag_s = 0.0
+        testbed.starts()
         return testbed
 
     @classmethod
@@ -143,14 +148,29 @@ class Testbed:
         finally:
             if self.witness is not None:
                 self.witness.going(sandbox, failed=failed)
-            sandbox.delete(missing_ok=True)
+            try:
+                sandbox.delete(missing_ok=True)
+            except Exception:  # where something failed before, it may be why, and is what a report should tell
+                if not failed:
+                    raise
 
     def close(self) -> None:
         """Stop what this object started; a testbed that it only connected to goes on."""
-        if self.witness is not None:
-            self.witness.closes(self)
+        self.parts()
         self.control.close()
         self._stop()
+
+    def starts(self) -> None:
+        """Note that the testbed itself was started with this object, and ends with it."""
+        self._ends = True
+        if self.witness is not None:
+            self.witness.starts(self)
+
+    def parts(self) -> None:
+        """Note that it is about to be closed: a report may want what was done in it."""
+        if self.witness is not None:
+            failed = sys.exception() is not None or self.witness.failing()
+            self.witness.closes(self, failed=failed, ends=self._ends)
 
     def __enter__(self) -> Testbed:
         return self
