@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from portyard.commons.authority import authority
 from portyard.commons.card import Card, Port, Service
 from portyard.commons.hints import did_you_mean
+from portyard.commons.holders import holder
 from portyard.commons.settings import SettingError
 
 BACKLOG = 4096  # connections that wait in the kernel while a room's library is still being imported
@@ -85,7 +86,9 @@ def _explain(error: OSError, service: Service, port: Port, address: str, number:
         f"set PORTYARD_PORT_{port.name.upper().replace('-', '_')} to another number, or PORTYARD_PORT_OFFSET for all"
     )
     if error.errno == errno.EADDRINUSE:
-        return f"{what}: the port is taken; stop what uses it, or {remedy}"
+        who = holder(number, port.transport)
+        taken = f"the port is taken by {who}; stop it" if who else "the port is taken; stop what uses it"
+        return f"{what}: {taken}, or {remedy}"
     if error.errno == errno.EACCES:
         return f"{what}: ports below 1024 need a privilege; {remedy}"
     return f"{what}: {error.strerror}; set PORTYARD_LISTEN to an address of this machine"
