@@ -16,6 +16,8 @@ from portyard.commons.settings import Settings
 
 
 class Engine:
+    name = "embedded"
+
     def __init__(self) -> None:
         self.runs = False
         self.ready = True

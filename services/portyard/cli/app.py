@@ -19,7 +19,7 @@ from rich.table import Table
 from portyard import __version__
 from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, started, tail
 from portyard.cli.docker import save_ca
-from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, home
+from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, known, note
 from portyard.cli.flags import Commands
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
 from portyard.cli.screen import LEAST, deliver, errors, fail, screen, write_json
@@ -72,11 +72,10 @@ def up() -> None:
             choice = choose()
             screen.print(f"engine: [bold]{choice.name}[/] ({choice.why})", highlight=False)
             engine = engine_of(choice.name, settings)
-            home().mkdir(exist_ok=True)
-            (home() / "engine").write_text(f"{choice.name}\n")
             started.keep(settings)
         else:
             _tell_that_it_runs(engine, settings)
+        note(engine)
         _wait(engine)
         _show(engine, settings)
     except (CommandError, SettingError) as error:
@@ -187,9 +186,8 @@ def down() -> None:
 
 
 def _stop(settings: Settings) -> None:
-    engine = _running_or_none(settings)
-    stopped = engine.down() if engine is not None else False
-    screen.print("stopped" if stopped else "nothing runs here", highlight=False)
+    done = [did for engine in known(settings) if (did := engine.down())]
+    screen.print("; ".join(done) or "nothing runs here", highlight=False)
 
 
 @app.command()

@@ -30,13 +30,21 @@ class Choice:
 
 
 class Engine(Protocol):
-    """One way to run the testbed."""
+    """One way to run the testbed.
+
+    Attributes:
+        name: As PORTYARD_ENGINE has it.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
 
     def up(self, tell: Callable[[str, int, int], None]) -> None:
         """Start what isn't running and wait until every service is ready; `tell(waiting for, ready, all)` as it goes."""
 
-    def down(self) -> bool:
-        """Stop it; whether it ran. Its state stays."""
+    def down(self) -> str:
+        """Stop it, and say what was done; empty when there was nothing to do. Its state stays."""
 
     def running(self) -> bool:
         """Whether it runs."""
@@ -118,15 +126,32 @@ def engine_of(name: str, settings: Settings) -> Engine:
     return EmbeddedEngine(settings)
 
 
+def note(engine: Engine) -> None:
+    """Leave word of which engine runs here."""
+    home().mkdir(exist_ok=True)
+    _note().write_text(f"{engine.name}\n")
+
+
+def known(settings: Settings) -> list[Engine]:
+    """The engines that may run something here: the one of which word was left, or else every one that this machine has."""
+    if _note().exists():
+        return [engine_of(_note().read_text().strip(), settings)]
+    forced = os.environ.get("PORTYARD_ENGINE", "")
+    names = [forced] if forced in (DOCKER, EMBEDDED) else [EMBEDDED, DOCKER]
+    return [engine_of(name, settings) for name in names if name == EMBEDDED or not _docker_missing()]
+
+
 def current(settings: Settings) -> Engine:
     """The engine that runs here.
 
     Raises:
         CommandError: None does.
     """
-    note = home() / "engine"
-    if note.exists():
-        engine = engine_of(note.read_text().strip(), settings)
+    for engine in known(settings):
         if engine.running():
             return engine
     raise CommandError("no testbed runs here; start it with: make up (or: portyard up)")
+
+
+def _note() -> Path:
+    return home() / "engine"
