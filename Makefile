@@ -17,7 +17,7 @@ down: user ## stop it; its state stays
 	@$(VENV)/bin/portyard down
 
 logs: user ## follow what the running testbed writes
-	@if $(COMPOSE) ps --quiet 2>/dev/null | grep -q .; then $(COMPOSE) logs --follow --tail 50; \
+	@if ! grep -qs embedded .portyard/engine && $(COMPOSE) ps --all --quiet 2>/dev/null | grep -q .; then $(COMPOSE) logs --follow --tail 50; \
 	else tail -n 50 -F .portyard/*.log; fi
 
 ca: user ## print the CA certificate to verify with
