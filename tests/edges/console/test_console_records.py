@@ -35,6 +35,7 @@ def test_every_type_that_can_be_written_is_served(tmp_path: Path) -> None:
             resolver = dns.asyncresolver.Resolver(configure=False)
             resolver.nameservers = ["127.0.0.1"]
             resolver.port = client.served.port("dns-udp")
+            resolver.timeout, resolver.lifetime = 20, 60
             for kind, values in VALUES.items():
                 name = f"{kind.lower()}.t1.test"
                 made = await client.ask("POST", RECORDS, 201, {"name": name, "type": kind, "ttl": 7, "values": values})

@@ -12,7 +12,7 @@ import pytest
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
 
-WAITS = ("messages/wait?timeout=30", "events/wait?timeout=30&text=never", "messages/wait?timeout=30&count=0")
+WAITS = ("messages/wait?timeout=300", "events/wait?timeout=300&text=never", "messages/wait?timeout=300&count=0")
 
 
 async def delete(client: Console) -> None:
@@ -34,7 +34,7 @@ def test_a_wait_ends_with_its_sandbox(tmp_path: Path, path: str) -> None:
                 group.create_task(waited(client, path))
                 await client.get("sandboxes/t1/clock")  # the wait's request went before this one
                 await delete(client)
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 100
 
     run(main())
 
@@ -46,7 +46,7 @@ def test_streams_end_with_their_sandbox(tmp_path: Path) -> None:
             url = f"{client.api}/sandboxes/t1/events/stream"
             async with client.http.get(url) as sse, client.http.ws_connect(url) as socket:
                 speak(client, "pop3", "STAT", sandbox="t1")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while b"STAT" not in await sse.content.readline():
                         pass
                     await delete(client)
@@ -63,7 +63,7 @@ def test_a_reset_ends_no_wait(tmp_path: Path) -> None:
             await client.ask("POST", "sandboxes", 201, {"name": "t1"})
 
             async def wait() -> None:
-                found = await client.get("sandboxes/t1/events/wait?timeout=30&kind=command")
+                found = await client.get("sandboxes/t1/events/wait?timeout=300&kind=command")
                 assert found["satisfied"]
 
             async with asyncio.TaskGroup() as group:

@@ -38,11 +38,11 @@ from portyard.dns.core.zones import View
 from portyard.dns.edge import WAITING_LIMIT, Inbox
 from tests.support.asyncio_tests import run
 from tests.support.dns import PORTS
-from tests.support.dns_talks import TALKS, bed_of, read, run_talk
+from tests.support.dns_talks import TALKS, bed_of, read, run_talk, silences
 from tests.support.yard import Served, open_yard, serve
 
 HOURS_S = 7200.0  # a machine is never so busy that a port seems quiet
-PATIENCE_S = 1.0  # for an answer that rules may keep back
+QUIET_S = 1.0  # for an answer that shall not come
 EDGE_TALKS = [path for path in TALKS if read(path).headers.get("view", "host") == "host"]  # loopback is the host's view
 
 
@@ -93,8 +93,10 @@ def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
         async with udp(served.port("dns-udp")) as (sender, client):
             known = print_message(query_of("SOA portyard.test", 9))
             ruled = any(line.step is Step.RULE for line in talk.lines)
+            silent = silences(talk)
 
             async def exchange(octets: bytes) -> bytes | None:
+                unanswered = next(silent)
                 sender.sendto(octets)
                 sender.sendto(known)  # answered in order: when its answer comes first, the other one's is silence
                 first = await client.came.get()
@@ -104,7 +106,7 @@ def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
                 if not ruled:
                     return None
                 with contextlib.suppress(TimeoutError):  # counting takes a commit, which nobody else waits for
-                    return await asyncio.wait_for(client.came.get(), PATIENCE_S)
+                    return await asyncio.wait_for(client.came.get(), QUIET_S if unanswered else None)
                 return None
 
             await run_talk(talk, exchange, partial(served.yard.rules.add, "default"))
@@ -477,9 +479,10 @@ def test_dnspython_sees_what_rules_want(tmp_path: Path) -> None:
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers, resolver.port = ["127.0.0.1"], port
         resolver.retry_servfail = True
+        resolver.timeout, resolver.lifetime = 20, 60
         found = [str(resolver.resolve("retry.test", "MX")[0])]
         query = dns.message.make_query("big.test", "MX")
-        reply, by_tcp = dns.query.udp_with_fallback(query, "127.0.0.1", port=port, timeout=10)
+        reply, by_tcp = dns.query.udp_with_fallback(query, "127.0.0.1", port=port, timeout=60)
         found += [str(by_tcp), dns.rcode.to_text(reply.rcode())]
         return [*found, str(resolver.resolve("lie.test", "A")[0])]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portyard.commons import hosting_parser
+from portyard.commons import gentle, hosting_parser
 from portyard.http.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.hosted import Ruled, ruled_room
@@ -32,7 +32,11 @@ async def begun(place: Ruled, target: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_the_running_answer_is_finished_and_who_idles_gets_an_end(tmp_path: Path, loop: str) -> None:
+def test_the_running_answer_is_finished_and_who_idles_gets_an_end(
+    tmp_path: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting_parser, "DEFAULT_LIMITS", replace(hosting_parser.DEFAULT_LIMITS, grace_s=60.0))
+
     async def go() -> None:
         async with contextlib.AsyncExitStack() as running:
             place = await running.enter_async_context(ruled_room(tmp_path, CARD))
@@ -64,6 +68,8 @@ def test_who_is_still_sending_reads_an_end_and_no_reset(
     tmp_path: Path, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hosting_parser, "DEFAULT_LIMITS", replace(hosting_parser.DEFAULT_LIMITS, grace_s=0.1))
+    for patience in ("SEEING_OFF_S", "QUIET_S"):  # for all that is sent, on a busy machine
+        monkeypatch.setattr(gentle, patience, 60.0)
 
     async def go() -> None:
         async with contextlib.AsyncExitStack() as running:
@@ -71,8 +77,10 @@ def test_who_is_still_sending_reads_an_end_and_no_reset(
             reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
             writer.write(WAIT + b"x" * MUCH)
             await begun(place, "/delay")
-            await asyncio.gather(running.aclose(), reader.read())  # a reset would raise
+            stopping = asyncio.ensure_future(running.aclose())
+            await reader.read()  # a reset would raise
             writer.close()
             await writer.wait_closed()
+            await stopping
 
     run(go(), loop)

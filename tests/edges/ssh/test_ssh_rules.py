@@ -57,9 +57,12 @@ async def rule(room: Served, on: str, sandbox: str = "default", **then: object) 
     await room.yard.rules.add(sandbox, made)
 
 
-async def hangs(work: Awaitable[object], client: asyncssh.SSHClientConnection | None = None) -> None:
-    """It is never answered, within reason."""
+async def hangs(room: Served, work: Awaitable[object], client: asyncssh.SSHClientConnection | None = None) -> None:
+    """It is never answered, within reason, once the newest rule was met: nobody else shall meet it."""
     task = asyncio.ensure_future(work)
+    async with asyncio.timeout(LIMIT_S):
+        while not await was_met(room) and not task.done():
+            await asyncio.wait([task], timeout=0.01)
     done, _ = await asyncio.wait([task], timeout=SOON_S)
     assert not done
     if client is None:
@@ -68,6 +71,11 @@ async def hangs(work: Awaitable[object], client: asyncssh.SSHClientConnection | 
         client.abort()
     with contextlib.suppress(asyncio.CancelledError, asyncssh.Error, ConnectionError):
         await asyncio.wait_for(task, LIMIT_S)
+
+
+async def was_met(room: Served) -> bool:
+    await room.yard.rules.flush()
+    return (await room.yard.rules.load("default"))[-1].hits > 0
 
 
 async def later(work: Awaitable[object], least: float = SOON_S) -> Any:
@@ -125,7 +133,7 @@ def test_key_exchange(tmp_path: Path) -> None:
             await rule(room, "kex", delay=SOON_S, times=1)
             (await later(connect(room))).close()
             await rule(room, "kex", silence=True, times=1)
-            await hangs(connect(room))
+            await hangs(room, connect(room))
 
     run(main())
 
@@ -158,7 +166,7 @@ def test_logins(method: str, tmp_path: Path) -> None:
             await rule(room, "auth", where=where, delay=SOON_S, times=1)
             (await later(connect(room, **how))).close()
             await rule(room, "auth", where=where, silence=True, times=1)
-            await hangs(connect(room, **how))
+            await hangs(room, connect(room, **how))
             (await connect(room, **how)).close()
 
     run(main())
@@ -239,7 +247,7 @@ def test_scripted_prompts(tmp_path: Path) -> None:
             with pytest.raises((asyncssh.ConnectionLost, ConnectionError)):
                 await log_in()
             await rule(room, "prompt", silence=True, times=1)
-            await hangs(log_in())
+            await hangs(room, log_in())
 
     run(main())
 
@@ -278,7 +286,7 @@ def test_requests_of_a_channel(verb: str, tmp_path: Path) -> None:
                 await asyncio.wait_for(client.wait_closed(), LIMIT_S)
             await rule(room, verb, where=where, silence=True, times=1)
             async with connect(room) as client:
-                await hangs(ask(client), client)
+                await hangs(room, ask(client), client)
 
     run(main())
 
@@ -439,7 +447,7 @@ def test_sftp_operations(operation: str, tmp_path: Path) -> None:
             await rule(room, verb, where=where, silence=True, times=1)
             async with connect(room) as client:
                 files = await client.start_sftp_client()
-                await hangs(work(files), client)
+                await hangs(room, work(files), client)
 
     run(main())
 

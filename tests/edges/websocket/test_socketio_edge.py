@@ -25,11 +25,11 @@ async def client(place: Served, transports: list[str]) -> AsyncIterator[tuple[so
     heard: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
     socket = socketio.AsyncClient(reconnection=False)
     socket.on("*", lambda *event: heard.put_nowait(event))
-    await socket.connect(place.url, transports=transports)
+    await socket.connect(place.url, transports=transports, wait_timeout=60)
     try:
         yield socket, heard
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await socket.disconnect()
 
 
