@@ -62,7 +62,7 @@ def test_a_client_that_ends_its_input_is_still_answered(tmp_path: Path, loop: st
                 assert answer.count(b"HTTP/1.1 200 OK") >= statuses, octets
                 await place.logs[-1].closed.wait()
 
-    run(go(), loop, limit_s=10)
+    run(go(), loop, limit_s=60)
 
 
 def test_http_1_0(tmp_path: Path) -> None:
@@ -165,4 +165,4 @@ def test_a_client_that_leaves_ends_its_handler(tmp_path: Path) -> None:
             await writer.wait_closed()
             await place.logs[0].closed.wait()
 
-    run(go(), limit_s=5)
+    run(go(), limit_s=60)
