@@ -263,11 +263,11 @@ async def headers_silent(place: Ruled) -> None:
 async def headers_delayed(place: Ruled) -> None:
     await place.rule("http.headers", {"delay": DELAY_S})
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    writer.write(GET)
-    await reader.readuntil(b"\r\n\r\n")
     begun = time.monotonic()
+    writer.write(GET)
+    await reader.readuntil(b"\r\n\r\n")  # before the wait, as `headers_silent` shows; a busy machine may read it late
     assert len(await reader.read()) == 5000
-    assert time.monotonic() - begun >= DELAY_S * 0.2, "the head came before the wait"
+    assert time.monotonic() - begun >= DELAY_S * 0.9
     writer.close()
 
 
