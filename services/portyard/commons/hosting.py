@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakSet
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
@@ -30,6 +30,7 @@ from portyard.commons.hosting_refusals import BROKEN_BODY, no_tunnel, reason_of,
 from portyard.commons.naming import MARKS, UnknownSandboxError, may_name, split_prefix
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.model import Scalar
+from portyard.commons.scenario.templates import in_utf8
 from portyard.commons.yard import Connection
 
 __all__ = ["DEFAULT_LIMITS", "HostedProtocol", "Hosting", "hosted", "is_secure"]
@@ -79,6 +80,8 @@ class HostedProtocol(web.RequestHandler):
         self._max_msg_queue_size = 1
         self._msg_queue_resume_size = 0
         self.connection = connection
+        if connection.gate is not None:
+            connection.gate.spelling = in_utf8
         self.journalled = journalled
         self.logins: set[str] = set()
         self.heads = HeadNotes(connection.log)
@@ -217,6 +220,8 @@ class HostedProtocol(web.RequestHandler):
     async def _exchange(self, request: Any) -> web.StreamResponse:  # noqa: ANN401 - a web.Request, by the application's factory
         """Note a request and deal with it; a body that breaks its own framing or coding is the peer's fault."""
         prefix = prefix_of(request)
+        if request._version > HttpVersion11:
+            request._version = HttpVersion11  # RFC 9110 §2.5: the highest that is spoken here
         if self.journalled:
             note_request(self.heads, request, prefix, self.came)
             if request._payload is not EMPTY_PAYLOAD and request.can_read_body:
@@ -295,6 +300,7 @@ class HostedProtocol(web.RequestHandler):
             return self._own_fault(request, status, exc, message)
         status = refusal_of(exc, status)
         response = self.refusal(status, reason_of(exc, message))
+        request._version = HttpVersion11  # RFC 9110 §2.5: the parser's stand-in for a request says 1.0
         self._sign(response)
         response.force_close()  # where the next request would begin isn't known
         if self.journalled:
@@ -350,7 +356,8 @@ class Hosting:
         self._protocols: WeakSet[HostedProtocol] = WeakSet()
         app.on_response_prepare.append(before_response)
         # A handler ends with its client: nobody waits for its answer, and an upload that broke off is to be undone.
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=limits.grace_s)
+        each_s = limits.grace_s / 2  # aiohttp waits so long twice
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=each_s)
 
     async def open(self) -> Hosting:
         """Start the application; returns itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portyard.commons.scenario.actions import Delay, Refuse, Respond, Say, Script, Send
-from portyard.commons.scenario.templates import fill, filled, is_template, names_in
+from portyard.commons.scenario.templates import fill, filled, in_ascii, in_utf8, is_template, names_in
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,14 @@ def test_every_text_of_an_action_is_filled_in() -> None:
     assert filled(Refuse("5 $who"), values) == Refuse("5 a  b")
     assert filled(Respond(5, {"X": "$who"}, "$who", "$who"), values) == Respond(5, {"X": "a  b"}, "a\r\nb", "a\r\nb")
     assert filled(Script((Say("$who"), Send("$who"), Delay(1))), values) == Script(
-        (Say("a  b"), Send("a\r\nb"), Delay(1))
+        (Say("a  b"), Send("a  b"), Delay(1))
     )
     plain = Refuse("550")
     assert filled(plain, values) is plain
     assert not is_template(Delay(1))
     assert names_in("$a ${b} $$c") == {"a", "b"}
+
+
+def test_values_in_ascii() -> None:
+    assert in_ascii({"a": "Grüße", "b": "plain", "c": 5}) == {"a": "Gr??e", "b": "plain", "c": 5}
+    assert in_utf8({"a": "Grüße", "b": "x\udcff\ud800", "c": 5}) == {"a": "Grüße", "b": "x??", "c": 5}

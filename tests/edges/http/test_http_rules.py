@@ -78,6 +78,20 @@ async def refused(place: Ruled) -> None:
     assert status_of(await exchange(place, get("/files/alice/a.txt"))) == 404, "nothing was done"
 
 
+NO_TEXT = b"GET /a%0d%0ab%ff HTTP/1.1\r\nHost: a\r\nUser-Agent: x\xffy\r\nConnection: close\r\n\r\n"
+
+
+async def told_what_is_no_text(place: Ruled) -> None:
+    """Octets that aren't UTF-8, and line ends, in what an answer tells."""
+    await place.rule("http.request", {"refuse": "503 no $path for $user_agent"})
+    assert (await exchange(place, NO_TEXT)).startswith(b"HTTP/1.1 503 no /a  b%ff for x?y\r\n")
+
+
+async def scripted_what_is_no_text(place: Ruled) -> None:
+    await place.rule("http.request", {"script": [{"send": "HTTP/1.1 200 $path for $user_agent\r\n\r\n"}]})
+    assert (await exchange(place, NO_TEXT)).startswith(b"HTTP/1.1 200 /a  b%ff for x?y\r\n\r\n")
+
+
 async def lied(place: Ruled) -> None:
     await place.rule("http.request", {"say": "500"}, where={"method": "PUT"})
     assert (await exchange(place, put("a.txt"))).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
@@ -331,7 +345,7 @@ CASES: dict[tuple[str, str], tuple[Case, ...]] = {
     ("connect", "hang_up"): (connect_hung_up,),
     ("connect", "silence"): (connect_silent,),
     ("connect", "delay"): (connect_delayed,),
-    ("request", "refuse"): (refused, refused_and_hung_up, no_continue_before_the_rule),
+    ("request", "refuse"): (refused, told_what_is_no_text, refused_and_hung_up, no_continue_before_the_rule),
     ("request", "say"): (lied, a_lie_after_continue),
     ("request", "silence"): (silent,),
     ("request", "delay"): (delayed,),
@@ -343,6 +357,7 @@ CASES: dict[tuple[str, str], tuple[Case, ...]] = {
         stubbed_with_a_body_that_may_not_be,
     ),
     ("request", "script"): (
+        scripted_what_is_no_text,
         scripted,
         scripted_over_two_requests,
         scripted_for_another_request,

@@ -14,7 +14,7 @@ from portyard.commons.scenario.actions import Action, Reset, action_name
 from portyard.commons.scenario.counting import chance
 from portyard.commons.scenario.index import Bucket, CompiledRule, RuleSet
 from portyard.commons.scenario.magic import parse_magic
-from portyard.commons.scenario.model import Event, Rule, Scalar, StoredRule, Verdict, verdict_of
+from portyard.commons.scenario.model import Event, Rule, Scalar, Spelling, StoredRule, Verdict, verdict_of
 from portyard.commons.scenario.session_gate import Known, SessionGate, Stamp
 from portyard.commons.scenario.templates import filled
 from portyard.commons.scenario.vocabulary import Vocabulary
@@ -247,10 +247,10 @@ class Gate:
             if not rule.counted:
                 self._rules.note_hit(rule.stored, event.session)
                 rule.rolled += 1
-                return self._verdict(rule, values, rule.rolled)
+                return self._verdict(rule, values, rule.rolled, event.spelling)
             claim = await self._claim(rule, event)
             if claim is not None and claim.fires:
-                return self._verdict(rule, values, claim.count)
+                return self._verdict(rule, values, claim.count, event.spelling)
         return None
 
     async def _claim(self, rule: CompiledRule, event: Event) -> Claim | None:
@@ -264,9 +264,12 @@ class Gate:
             rule.spent.add(scope)
         return claim
 
-    def _verdict(self, rule: CompiledRule, values: Mapping[str, Scalar], count: int) -> Verdict:
+    def _verdict(
+        self, rule: CompiledRule, values: Mapping[str, Scalar], count: int, spelling: Spelling | None
+    ) -> Verdict:
         if rule.fixed is not None:
             return rule.fixed
+        values = values if spelling is None else spelling(values)
         actions = tuple(filled(action, values) for action in rule.rule.then)
         verdict = verdict_of(rule.label, actions)
         if not rule.jitter_s:

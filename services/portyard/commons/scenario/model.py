@@ -6,6 +6,7 @@ and Python; `checking` holds one against what a room can honour; `engine` asks t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ from portyard.commons.scenario.actions import (
 )
 from portyard.commons.scenario.vocabulary import Scalar as Scalar
 
+Spelling = Callable[[Mapping[str, Scalar]], Mapping[str, Scalar]]
+"""How a session writes the values of fields in a text that goes out."""
 Scope = Literal["session", "peer", "account"]
 
 
@@ -136,6 +139,7 @@ class Event(Struct, frozen=True, gc=False):  # made for each event of each sessi
         port: The listener's name.
         internal: The peer is another service of the testbed, or a probe.
         fields: The verb's own fields, by the vocabulary.
+        spelling: How their values stand in a rule's texts; None for as they are.
     """
 
     room: str
@@ -148,6 +152,7 @@ class Event(Struct, frozen=True, gc=False):  # made for each event of each sessi
     port: str = ""
     internal: bool = False
     fields: dict[str, Scalar] = {}
+    spelling: Spelling | None = None
 
     def values(self) -> dict[str, Scalar]:
         """Every field by name, the common ones too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
-from portyard.commons.scenario.model import Event, Scalar, Verdict
+from portyard.commons.scenario.model import Event, Scalar, Spelling, Verdict
 from portyard.commons.scenario.narrowing import Narrowed
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class SessionGate:
         account: Set it when somebody logged in.
         recipe: The certificate that a rule wanted when the connection came, or None.
         persona: The quirks of the persona that the session has, of the type that its room declares, or None.
+        spelling: Set it where what a client said can't stand in an answer as it is; see Event.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class SessionGate:
         "persona",
         "recipe",
         "sandbox",
+        "spelling",
     )
 
     def __init__(
@@ -85,6 +87,7 @@ class SessionGate:
         self.account = ""
         self.recipe: str | None = None
         self.persona: object | None = None
+        self.spelling: Spelling | None = None
 
     @property
     def armed(self) -> bool:
@@ -228,4 +231,5 @@ class SessionGate:
             self._port,
             self._internal,
             fields,
+            self.spelling,
         )

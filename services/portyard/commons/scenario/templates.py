@@ -13,7 +13,6 @@ from portyard.commons.scenario.patterns import text_of
 
 _NAME = re.compile(r"\$(?:(\$)|([a-z_][a-z0-9_]*)|\{([a-z_][a-z0-9_]*)\})", re.ASCII)
 _CONTROLS = dict.fromkeys([*range(32), 127], " ")
-_LINES = ("reply",)  # what is said on a line of the protocol's: a value with a line end in it must not begin another
 
 
 def fill(text: str, values: Mapping[str, Scalar], *, line: bool = False) -> str:
@@ -37,6 +36,23 @@ def fill(text: str, values: Mapping[str, Scalar], *, line: bool = False) -> str:
     return _NAME.sub(value, text)
 
 
+def in_ascii(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Values for a text that may have nothing else in it: a question mark stands for each other character."""
+    return _within("ascii", values)
+
+
+def in_utf8(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The same for a text that has to be UTF-8: octets that aren't, and halves of surrogate pairs."""
+    return _within("utf-8", values)
+
+
+def _within(encoding: str, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {
+        name: value.encode(encoding, "replace").decode() if isinstance(value, str) and not value.isascii() else value
+        for name, value in values.items()
+    }
+
+
 def names_in(text: str) -> set[str]:
     """The fields that a text asks for."""
     return {found[2] or found[3] for found in _NAME.finditer(text) if not found[1]}
@@ -57,7 +73,7 @@ def is_template(action: Action) -> bool:
 
 
 def filled(action: Action, values: Mapping[str, Scalar]) -> Action:
-    """The action with its texts filled in."""
+    """The action with its texts filled in: what a client said begins no line and ends none, but in a stub's body."""
     if not is_template(action):
         return action
     if isinstance(action, Script):
@@ -67,8 +83,6 @@ def filled(action: Action, values: Mapping[str, Scalar]) -> Action:
         body, stderr = fill(action.body, values), fill(action.stderr, values)
         return msgspec.structs.replace(action, headers=headers, body=body, stderr=stderr)
     changes = {
-        name: fill(getattr(action, name), values, line=name in _LINES)
-        for name in ("reply", "text")
-        if hasattr(action, name)
+        name: fill(getattr(action, name), values, line=True) for name in ("reply", "text") if hasattr(action, name)
     }
     return msgspec.structs.replace(action, **changes)

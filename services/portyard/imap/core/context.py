@@ -13,6 +13,8 @@ from portyard.commons.effects import Effect
 from portyard.commons.mailstore.model import SYSTEM_FLAGS, Mailstore, NoSuchMailboxError
 from portyard.commons.scenario.obeying import Gate
 from portyard.commons.scenario.quirks import Seats, worded
+from portyard.commons.scenario.templates import in_ascii
+from portyard.commons.scenario.vocabulary import Scalar
 from portyard.imap.core.grammar import parse_command
 from portyard.imap.core.lexing import BadSyntax, Frame
 from portyard.imap.core.model import Expunge, Request
@@ -24,6 +26,7 @@ from portyard.imap.core.ruling import Ruling
 from portyard.imap.core.view import View
 
 _BARE = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+")  # ATOM-CHAR (RFC 3501 §9)
+_NAMES = ("mailbox", "new_name", "destination")  # fields of events that are mailboxes, by the store's names
 MESSAGE_LIMIT = 64 << 20  # octets of an appended message where nobody says otherwise
 
 
@@ -130,6 +133,8 @@ class Context:
         self.ruling = Ruling(gate)
         self.quirks = offer.quirks
         self.naming = Naming(offer.quirks.folders.items(), offer.quirks.separator)
+        if gate is not None:
+            gate.spelling = self.spelt
         self._clocks = clocks
         self.accounts = accounts
         self.mail = mail
@@ -222,6 +227,17 @@ class Context:
         values = {**self.offer.facts, "command": command, "name": command.capitalize(), **fields}
         text = worded(self.quirks.replies, answer.words, values, ours)
         return text, answer.code if answer.status == "OK" else None
+
+    def told_name(self, name: str) -> str:
+        """A mailbox's name as a status response tells it: the client's, in ASCII (RFC 3501 §5.1.3, §9: TEXT-CHAR)."""
+        return encode_name(self.naming.wire(name))
+
+    def spelt(self, values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        """Fields of events as status responses tell them; UTF-8 may stand there only once UTF8=ACCEPT is enabled (RFC 6855 §3)."""
+        names = {name: self.told_name(str(values[name])) for name in _NAMES if name in values}
+        if "reference" in values:
+            names["reference"] = encode_name(self.naming.parted(str(values["reference"])))
+        return in_ascii({**values, **names})
 
     def kept(self, flags: Iterable[str]) -> tuple[str, ...]:
         """Those of some flags that this server keeps."""

@@ -17,7 +17,6 @@ from portyard.commons.scenario.obeying import interrupted, ruled
 from portyard.commons.scenario.quirks import worded
 from portyard.imap.core.context import Answer, BrokenAnswerError, Claimed, Context, Dialogue, MailboxGoneError, News
 from portyard.imap.core.model import Delete, Fetch, Rename, Request, Search, Store
-from portyard.imap.core.names import encode_name
 from portyard.imap.core.replies import Refusal, Tagged, ruled_lines, status_line
 from portyard.imap.core.state import Happening, Machine, Outcome, Phase
 
@@ -155,7 +154,7 @@ class Running:
         if isinstance(command, Rename) and final.words == "exists":
             name = command.new_name
         account = "" if context.account is None else context.account.address
-        return {"mailbox": encode_name(context.naming.wire(name)), "account": account}
+        return {"mailbox": context.told_name(name), "account": account}
 
     async def tell_news(self) -> AsyncIterator[Effect]:
         """Tell what happened in the mailbox, where the client waits for it."""

@@ -17,6 +17,7 @@ from portyard.commons.mailstore.model import Mailstore
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import ruled
 from portyard.commons.scenario.quirks import Seats, worded
+from portyard.commons.scenario.templates import in_ascii
 from portyard.commons.scenario.vocabulary import Scalar
 from portyard.pop3.core.commands import authorization, transaction
 from portyard.pop3.core.grammar import parse_command, print_reply
@@ -76,6 +77,8 @@ class Session:
 
     def __init__(self, house: House, *, tls: bool = False) -> None:
         self.house = house
+        if house.gate is not None:
+            house.gate.spelling = in_ascii  # RFC 6856 §2.1: without UTF8 nothing but messages may be in it
         self.machine = Machine()
         self.tls = tls
         self.name: str | None = None

@@ -9,7 +9,8 @@ from portyard.commons.accounts.model import Accounts
 from portyard.commons.effects import Send
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.quirks import Seats
-from portyard.commons.scenario.templates import fill
+from portyard.commons.scenario.templates import fill, in_ascii
+from portyard.commons.scenario.vocabulary import Scalar
 from portyard.smtp.core.grammar import print_lines, print_reply
 from portyard.smtp.core.model import Peer, Reply, Transaction
 from portyard.smtp.core.quirks import NONE, Quirks
@@ -108,11 +109,18 @@ class Context:
         name = answer.name or ("syntax" if answer.code == 501 else "")
         words = getattr(self.quirks.replies, name) if name else None
         if words is not None:
-            values = {**self.facts, "command": self.command, **answer.values}
+            values = self.spelt({**self.facts, "command": self.command, **answer.values})
             return Send(print_lines([fill(line, values, line=True) for line in words.split("\n")]))
         if answer.enhanced and self.quirks.lacks("ENHANCEDSTATUSCODES"):
             answer = replace(answer, enhanced="")
         return Send(print_reply(answer))
+
+    def spelt(self, values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        """What a client said, as a reply may tell it: in UTF-8 where its transaction has SMTPUTF8, else in ASCII (RFC 6531 §3.7.4)."""
+        declared = "SMTPUTF8" in str(values.get("parameters", "")).upper().split()
+        if declared or (self.transaction is not None and self.transaction.smtputf8):
+            return values
+        return in_ascii(values)
 
     def trust(self) -> None:
         """The peer proved to be a hop of the testbed: only rules that name the role mean it."""

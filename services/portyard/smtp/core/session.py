@@ -35,6 +35,8 @@ class Session:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        if context.gate is not None:
+            context.gate.spelling = context.spelt
 
     @property
     def timeout_s(self) -> float | None:

@@ -33,8 +33,8 @@ async def hello(context: Context, command: model.Ehlo | model.Helo | model.Lhlo)
     context.transaction = None
     context.peer.hello = command.domain
     context.peer.esmtp = not isinstance(command, model.Helo)
-    values = {**context.facts, "command": context.command, "hello": command.domain}
-    greeting = worded(context.quirks.replies, "hello", values, f"{context.role.host} greets {command.domain}")
+    values = context.spelt({**context.facts, "command": context.command, "hello": command.domain})
+    greeting = worded(context.quirks.replies, "hello", values, f"{context.role.host} greets {values['hello']}")
     extensions = capabilities(context) if context.peer.esmtp else ()
     return (context.say(model.Reply(250, "", (greeting, *extensions))),)  # no enhanced code here: RFC 2034 §4
 
