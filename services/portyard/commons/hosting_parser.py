@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import string
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aiohttp import web
-from aiohttp.http_parser import HttpRequestParserPy
+from aiohttp import HttpVersion, web
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 
 from portyard.commons.settings import Settings
 
 FIRST_OCTETS = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
 )  # a token's, and an empty line's
+# HTTP-version = HTTP-name "/" DIGIT "." DIGIT; HTTP-name = %x48.54.54.50 ; HTTP                         RFC 9112 §2.3
+_VERSION = re.compile(rb"(.*) HTTP/([0-9])\.([0-9])", re.DOTALL)
 _READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
 
 
@@ -54,7 +58,7 @@ def careful_parser(protocol: web.RequestHandler, limits: HostingLimits) -> Any: 
     after `Connection: close` loses the request that said so, and a chunked body's last trailer field turns up among the next
     request's header fields, where a stranger's words could pass for a client's. The one in Python, request by request, does none of it.
     """
-    return HttpRequestParserPy(
+    return _Parser(
         protocol,
         asyncio.get_running_loop(),
         _READ_OCTETS,
@@ -64,3 +68,20 @@ def careful_parser(protocol: web.RequestHandler, limits: HostingLimits) -> Any: 
         payload_exception=web.RequestPayloadError,
         max_msg_queue_size=1,
     )
+
+
+class UnspokenVersionError(BadHttpMessage):
+    """A request of another major version; where it ends isn't known either."""
+
+
+class _Parser(HttpRequestParserPy):
+    """Reads a request of a later minor version as one of HTTP/1.1 (RFC 9110 §2.5), and none of another major version."""
+
+    def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
+        found = _VERSION.fullmatch(lines[0])
+        if found is None or found[2] + found[3] in (b"11", b"10"):
+            return super().parse_message(lines)
+        if found[2] != b"1":
+            raise UnspokenVersionError(f"HTTP/{int(found[2])}.{int(found[3])} isn't spoken here")
+        message = super().parse_message([found[1] + b" HTTP/1.1", *lines[1:]])
+        return message._replace(version=HttpVersion(1, int(found[3])))

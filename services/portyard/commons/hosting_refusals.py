@@ -8,12 +8,16 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from portyard.commons.hosting_parser import UnspokenVersionError
+
 BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError)  # what reading a body raises when the peer got it wrong
 _REQUEST_LINE = re.compile(rb"[^\s:]+ ")
 
 
 def refusal_of(exc: BaseException | None, status: int) -> int:
     """The status for what a parser couldn't read; the one given where nothing better is known."""
+    if isinstance(exc, UnspokenVersionError):
+        return 505  # RFC 9110 §15.6.6
     if type(exc).__name__ == "LineTooLong" and exc is not None:
         # RFC 9110 §15.5.15, RFC 6585 §5; the parser tells the beginning of the line: a field's name ends with a colon, a method doesn't
         return 414 if _REQUEST_LINE.match(exc.args[0]) else 431

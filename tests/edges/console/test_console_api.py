@@ -390,7 +390,7 @@ def test_anything_but_http_is_refused(tmp_path: Path) -> None:
         async with console(tmp_path) as client:
             reader, writer = await asyncio.open_connection("127.0.0.1", client.served.port("console"))
             writer.write(b"HELP\r\n\r\n")
-            assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 400")
             await reader.read()
             writer.close()
             await writer.wait_closed()

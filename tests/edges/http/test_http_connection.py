@@ -99,6 +99,15 @@ def test_http_1_0(tmp_path: Path) -> None:
         (b"CONNECT example.com:443 HTTP/1.1\r\nHost: y\r\n\r\n", 501),
         (b"GET http://yard.test/nowhere HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n", 404),
         (b"OPTIONS * HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n", 200),
+        (b"GET /ip HTTP/1.2\r\nHost: y\r\nConnection: close\r\n\r\n", 200),
+        (b"GET /ip HTTP/1.9\r\n\r\n", 400),  # RFC 9110 §2.5: as HTTP/1.1, which wants a Host
+        (b"GET /ip HTTP/9.9\r\nHost: y\r\n\r\n", 505),
+        (b"GET /ip HTTP/0.9\r\nHost: y\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"GET /ip HTTP/1.10\r\nHost: y\r\n\r\n", 400),
+        (b"GET /ip HTTP/1\r\nHost: y\r\n\r\n", 400),
+        (b"GET /ip http/1.1\r\nHost: y\r\n\r\n", 400),
+        (b"GET /ip HTTPS/1.1\r\nHost: y\r\n\r\n", 400),
     ],
 )
 def test_odd_requests_get_their_status(tmp_path: Path, octets: bytes, status: int, piecewise: bool) -> None:
@@ -106,11 +115,22 @@ def test_odd_requests_get_their_status(tmp_path: Path, octets: bytes, status: in
         async with room(tmp_path) as (place, client):
             async with asyncio.timeout(20):
                 answer = await exchange(place, octets, piecewise=piecewise)
-            assert answer.startswith(f"HTTP/1.1 {status} ".encode()) or answer.startswith(
-                f"HTTP/1.0 {status} ".encode()
-            )
+            assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+            assert status == 413 or b"\r\nConnection: close\r\n" in answer
             async with client.get("/ip") as response:  # everybody else is served on
                 assert response.status == 200
+
+    run(go())
+
+
+def test_a_later_minor_version_is_answered_as_ours(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with room(tmp_path) as (place, _):
+            later = b"GET /stream/1 HTTP/1.7\r\nHost: y\r\n\r\n"
+            answer = await exchange(place, later + b"GET /ip HTTP/1.7\r\nHost: y\r\nConnection: close\r\n\r\n")
+            assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
+            assert b"Transfer-Encoding: chunked" in answer
+            assert "HTTP/1.7" in str(place.logs[0].events), "what came is noted as it came"
 
     run(go())
 
