@@ -34,6 +34,7 @@ case "$*" in
   *" up "*) cat trouble >&2 2>/dev/null; test ! -e trouble ;;
   logs*) cat logs >&2 ;;
   *" down "*) rm -f ps network; touch ps ;;
+  *" unpause "*) sed -i s/paused/running/ ps ;;
   "ps --filter publish="*) cat container 2>/dev/null ;;
   "network ls"*) cat network 2>/dev/null ;;
 esac
@@ -87,10 +88,13 @@ def test_nothing_runs_where_all_have_stopped(state: str, engine: DockerEngine, t
     assert engine.health() == {}
 
 
-def test_a_paused_service_is_not_ready(engine: DockerEngine, tmp_path: Path) -> None:
+def test_a_paused_service_is_not_ready_and_goes_on(engine: DockerEngine, tmp_path: Path) -> None:
     says(tmp_path, {name: "healthy" for name in SERVICES if name != "ssh"})
     says(tmp_path, {"ssh": "healthy"}, "paused")
     assert [name for name, ready in engine.health().items() if not ready] == ["ssh"]
+    engine.up(silent)
+    assert asked(tmp_path, "unpause") == [["ssh"]]
+    assert all(engine.health().values())
 
 
 def test_down_says_what_it_did(engine: DockerEngine, tmp_path: Path) -> None:

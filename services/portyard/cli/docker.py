@@ -45,6 +45,8 @@ class DockerEngine:
 
     def up(self, tell: Callable[[str, int, int], None]) -> None:
         """See Engine. What can't be had is stopped, so that nothing goes on restarting; what ran before goes on running."""
+        if paused := [row["Service"] for row in self._rows() if row["State"] == "paused"]:
+            self._compose("unpause", *paused)
         before = self.health()
         if before and all(before.values()):
             return
