@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 CONTAINERS = "tests/containers/"  # its tests share one set of containers, so one worker runs them all
 
 # A busy machine may take any time for an example; all else stays as the profile has it that hypothesis chose.
-settings.register_profile("unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.register_profile(
+    "unhurried",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.too_slow],
+)
 settings.load_profile("unhurried")
 
 

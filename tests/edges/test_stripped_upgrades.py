@@ -171,11 +171,15 @@ def leave(client: Any) -> None:
 
 def asked(testbed: Running, door: Door) -> bytes:
     """The answer that a client gets which asks without being told that it may."""
-    with socket.create_connection(("localhost", testbed.port(door.port)), LIMIT_S) as bare:
-        heard = bare.recv(4096)
+    with (
+        socket.create_connection(("localhost", testbed.port(door.port)), LIMIT_S) as bare,
+        bare.makefile("rb") as answers,
+    ):
+        heard = answers.readline()
         for line in door.asks:
             bare.sendall(line + b"\r\n")
-            heard = bare.recv(4096)
+            while (heard := answers.readline())[3:4] == b"-":
+                pass
         return heard
 
 

@@ -120,7 +120,7 @@ async def serving(
     app: Callable[[], Any] = Echo,
     choose: Choose | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    handshake_timeout: float = 10.0,
+    handshake_timeout: float = 60.0,
     sndbuf: int | None = None,
 ) -> AsyncIterator[Served]:
     """A server on a free port; leaves when every application that was connected has been lost."""
@@ -144,7 +144,7 @@ async def serving(
     try:
         yield served
         for each in served.apps:
-            await asyncio.wait_for(asyncio.shield(each.lost), 15)
+            await asyncio.wait_for(asyncio.shield(each.lost), 60)
     finally:
         server.close()
         await server.wait_closed()
@@ -169,7 +169,7 @@ def careless(level: int | None = None) -> ssl.SSLContext:
 def talk_with_ssl(port: int, context: ssl.SSLContext, say: bytes = b"hello", host: str = "localhost") -> bytes:
     """A blocking client of Python's own: says, hears as much, says goodbye properly."""
     with (
-        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        socket.create_connection(("127.0.0.1", port), 60) as plain,
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
         secure.sendall(say)

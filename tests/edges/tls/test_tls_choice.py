@@ -31,7 +31,7 @@ VERIFICATION = {
 
 @contextmanager
 def shaken(served: Served, name: str, context: ssl.SSLContext | None = None) -> Iterator[ssl.SSLSocket]:
-    raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 10)
+    raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 60)
     with raw, (context or served.client_context()).wrap_socket(raw, server_hostname=name) as secured:
         yield secured
 
@@ -111,7 +111,7 @@ def test_a_stalled_handshake_stalls(tmp_path: Path) -> None:
             started = threading.Event()
 
             def wait() -> None:
-                raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 10)
+                raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 60)
                 raw.settimeout(0.5)
                 started.set()
                 with raw, served.client_context().wrap_socket(raw, server_hostname="localhost"):
@@ -129,7 +129,7 @@ def test_the_end_is_said_or_not(name: str, clean: bool, tmp_path: Path) -> None:
     def end(served: Served) -> bool:
         context = served.client_context()
         context.check_hostname = False
-        raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 10)
+        raw = socket.create_connection(("127.0.0.1", served.port("pop3s")), 60)
         with raw, context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False) as secured:
             secured.recv(200)
             secured.sendall(b"QUIT\r\n")
@@ -148,7 +148,7 @@ def test_the_end_is_said_or_not(name: str, clean: bool, tmp_path: Path) -> None:
 
 def refused(port: int, name: str, preamble: bytes = b"") -> str:
     """What a client's handshake fails with; after `preamble` and one line of answer to it, where the port upgrades."""
-    with socket.create_connection(("127.0.0.1", port), 10) as raw:
+    with socket.create_connection(("127.0.0.1", port), 60) as raw:
         if preamble:
             raw.recv(1000)
             raw.sendall(preamble)
@@ -182,7 +182,7 @@ def test_plaintext_answers_the_hello(port: str, rule: dict[str, object] | None, 
 
 def test_plaintext_at_connect_greets_whoever_only_listens(tmp_path: Path) -> None:
     def listen(served: Served) -> bytes:
-        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 10) as raw:
+        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 60) as raw:
             return raw.recv(100)
 
     async def go() -> None:
@@ -201,7 +201,7 @@ def test_plaintext_after_a_hello_is_the_rooms_own(tmp_path: Path) -> None:
         client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
         with pytest.raises(ssl.SSLWantReadError):
             client.do_handshake()
-        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 10) as raw:
+        with socket.create_connection(("127.0.0.1", served.port("pop3s")), 60) as raw:
             raw.sendall(outgoing.read() + b"\r\nQUIT\r\n")
             while octets := raw.recv(4096):
                 heard += octets

@@ -59,7 +59,7 @@ class Plain(Recorder):
 
 @contextlib.asynccontextmanager
 async def upgrading(
-    authority: Authority, recipe: str = "good", *, drop: bool = False, limit_s: float = 10
+    authority: Authority, recipe: str = "good", *, drop: bool = False, limit_s: float = 60
 ) -> AsyncIterator[tuple[int, list[Plain]]]:
     apps: list[Plain] = []
 
@@ -70,7 +70,7 @@ async def upgrading(
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1], apps
     for app in apps:
-        await asyncio.wait_for(app.lost, 15)
+        await asyncio.wait_for(app.lost, 60)
         if app.task is not None:
             await app.task
     server.close()

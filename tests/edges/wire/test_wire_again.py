@@ -19,7 +19,7 @@ from tests.support.asyncio_tests import LOOPS, run
 from tests.support.wire import Stopwatch, line
 
 EARLY_S = 0.005  # clocks tick in milliseconds
-LATE_S = 2.0  # how late a busy machine may be
+LATE_S = 20.0  # how late a busy machine may be
 loops = pytest.mark.parametrize("loop", LOOPS)
 many: Any = pytest.mark.parametrize(
     "fault",

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from portyard.commons.wire.stall import Stall
 from portyard.commons.wire.way import PLAIN_WAITING
 from portyard.commons.wire.wire import Wire
 from tests.support.asyncio_tests import LOOPS, run
+from tests.support.ports import unused
 from tests.support.wire import connected, line
 
 BIG = random.Random(1).randbytes(8 << 20)
@@ -46,8 +48,7 @@ def test_octets_pass_both_ways_and_addresses_are_the_clients(host: str, loop: st
 
 def pairs_of_one_port() -> Iterator[tuple[socket.socket, RelayedSocket]]:
     """Pairs whose near ends have one address, as the kernel may give it to connections to different ports."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = taken.getsockname()
+    address = ("127.0.0.1", unused()[0])
     while True:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             near = socket.socket()
@@ -270,15 +271,20 @@ def test_a_client_that_has_gone_behind_an_end_that_a_stall_hides(loop: str, both
 @loops
 def test_a_reset_behind_an_end_that_is_on_its_way(loop: str) -> None:
     async def go() -> None:
-        async with line([("up", Latency(0.3))]) as wired:
-            await wired.client.send(b"said")
-            wired.client.end_writing()
-            await wired.room.send(b"ping")
-            assert await wired.client.exactly(4) == b"ping"  # by now the relay has read the end
-            wired.client.reset()
-            await wired.room.send(b"anybody there?")
-            assert await wired.room.until_reset() == b"said"
-            await wired.over()
+        in_time = False
+        while not in_time:
+            async with line([("up", Latency(0.3))]) as wired:
+                began = time.monotonic()
+                await wired.client.send(b"said")
+                wired.client.end_writing()
+                await wired.room.send(b"ping")
+                assert await wired.client.exactly(4) == b"ping"  # by now the relay has read the end
+                wired.client.reset()
+                if not (in_time := time.monotonic() - began < 0.15):
+                    continue  # on a busy machine the end may have arrived
+                await wired.room.send(b"anybody there?")
+                assert await wired.room.until_reset() == b"said"
+                await wired.over()
 
     run(go(), loop)
 
@@ -310,7 +316,7 @@ def test_a_connection_that_was_over_when_it_was_accepted(loop: str) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
         relay = wire.put_in(accepted, peer)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with pytest.raises(ConnectionResetError):
                 await asyncio.get_running_loop().sock_recv(relay.sock, 1)
         relay.sock.close()
