@@ -11,7 +11,7 @@ import pytest
 
 from portyard.testing import Testbed
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="module")

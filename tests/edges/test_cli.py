@@ -516,7 +516,7 @@ def test_the_long_column_gives_way_and_no_other(capsys: pytest.CaptureFixture[st
 def test_sessions_are_listed_and_known_by_how_their_ids_end(run: Run) -> None:
     assert run("sessions").stderr == "no sessions\n"
     run("send", "--to", "mira@portyard.test", "--subject", "tide")
-    run("mail", "wait", "--subject", "tide", "--timeout", "20")
+    run("mail", "wait", "--subject", "tide", "--timeout", "60")
     every = json.loads(run("sessions", "--json").stdout)
     (session,) = (each for each in every if each["service"] == "mta")
     listed = run("sessions", "--room", "smtp").stdout

@@ -23,10 +23,13 @@ NAME = "tls1.3-only.portyard.test"
 
 
 async def told(served: Served, room: str) -> list[list[JournalEvent]]:
-    """The events of each of a room's sessions, oldest first."""
+    """The events of each of a room's sessions, oldest first, once they are over."""
     journal = served.yard.journal
-    await journal.flush()
-    return [await journal.events(each.id) for each in reversed(await journal.sessions("default", room=room))]
+    while True:
+        await journal.flush()
+        sessions = await journal.sessions("default", room=room)
+        if all(each.closed_at is not None for each in sessions):
+            return [await journal.events(each.id) for each in reversed(sessions)]
 
 
 def shake(served: Served) -> None:

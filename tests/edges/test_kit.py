@@ -68,7 +68,7 @@ def test_what_did_not_come_is_told_with_the_near_misses(sandbox: Sandbox) -> Non
 def test_a_wait_that_had_no_time_to_look_through_all_says_so(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for subject in ("one", "two"):
         send(sandbox, subject)
-        sandbox.mail.wait(subject=subject)
+        sandbox.mail.wait(subject=subject, timeout=LIMIT_S)
     sandbox.mail.none(subject="three", timeout=0)
     sandbox.events.none(text="three", timeout=0)
     for module in (event_waits, waiting):
@@ -100,7 +100,7 @@ def test_near_misses_of_events_say_what_was_said(sandbox: Sandbox) -> None:
 def test_an_event_tells_where_it_was_and_whose(sandbox: Sandbox) -> None:
     send(sandbox, "x")
     sandbox.mail.wait(subject="x", timeout=LIMIT_S)
-    waited, listed = sandbox.events.wait(room="smtp", kind="command"), sandbox.events.all(room="smtp")
+    waited, listed = sandbox.events.wait(room="smtp", kind="command", timeout=LIMIT_S), sandbox.events.all(room="smtp")
     peers = {session["id"]: session["peer"] for session in sandbox.sessions(room="smtp")}
     for event in waited + listed:
         assert (event["sandbox"], event["peer"]) == (sandbox.name, peers[event["session"]])
@@ -161,7 +161,7 @@ def test_the_transcript_is_in_a_failing_tests_report(pytester: pytest.Pytester) 
         def test_fails(sandbox):
             with smtplib.SMTP(sandbox.smtp.host, sandbox.smtp.port, timeout=20) as client:
                 client.sendmail("a@harbour.test", [f"b@{sandbox.domain}"], "Subject: x\\r\\n\\r\\n")
-            sandbox.mail.wait(subject="x")
+            sandbox.mail.wait(subject="x", timeout=20)
             assert False
 
         def test_passes(sandbox):

@@ -12,7 +12,7 @@ import pytest
 
 from portyard.testing.control import Control
 
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 

@@ -22,7 +22,7 @@ def send(sandbox: Sandbox, subject: str) -> None:
 
 def test_errors_come_out_of_another_process(sandbox: Sandbox) -> None:
     send(sandbox, "hello")
-    sandbox.mail.wait(subject="hello")
+    sandbox.mail.wait(subject="hello", timeout=LIMIT_S)
     with pytest.raises(NothingCameError) as missed:
         sandbox.mail.wait_for(2, subject="/hell/", timeout=0)
     again = pickle.loads(pickle.dumps(missed.value))
@@ -78,10 +78,10 @@ def test_helpers_have_the_languages_fields(sandbox: Sandbox) -> None:
 def test_waits_give_all_that_fits_the_newest_message_and_the_oldest_event_first(sandbox: Sandbox) -> None:
     for subject in ("order 1", "order 2", "order 3"):
         send(sandbox, subject)
-        sandbox.mail.wait(subject=subject)
-    assert sandbox.mail.wait(subject="order").subject == "order 3"
+        sandbox.mail.wait(subject=subject, timeout=LIMIT_S)
+    assert sandbox.mail.wait(subject="order", timeout=LIMIT_S).subject == "order 3"
     assert [each.subject for each in sandbox.mail.wait_for(2, subject="order")] == ["order 3", "order 2", "order 1"]
-    greeted = sandbox.events.wait(2, kind="command", text="/^ehlo/")
+    greeted = sandbox.events.wait(2, kind="command", text="/^ehlo/", timeout=LIMIT_S)
     assert len(greeted) == 3
     assert greeted == sorted(greeted, key=lambda event: event["at"])
 

@@ -29,7 +29,7 @@ from tests.support.ports import unused
 from tests.support.process import serving
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 QUERY = b"\0\x09\x01\0\0\x01\0\0\0\0\0\0" + b"\x08portyard\x04test\0" + b"\0\x06\0\x01"
 OPENINGS = {
     "http": b"GET /get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -249,25 +249,25 @@ def test_one_look_alone_tries_again_however_many_fail(monkeypatch: pytest.Monkey
     run(go())
 
 
-def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path) -> None:
-    with Testbed.embedded(state=str(tmp_path)) as first:
+def test_a_testbed_that_comes_back_opens_the_same_ports(tmp_path: Path, unused_range: str) -> None:
+    with Testbed.embedded(state=str(tmp_path), leased_ports=unused_range) as first:
         port = first.sandbox("kept").pop3.lease().port
-    with Testbed.embedded(state=str(tmp_path)) as second:
+    with Testbed.embedded(state=str(tmp_path), leased_ports=unused_range) as second:
         lease = second.control.post("sandboxes/kept/leases", {"service": "pop3"})
         assert lease["endpoints"][0]["host_number"] == port
         assert heard("127.0.0.1", port).startswith(b"+OK")
 
 
-def test_a_lease_is_opened_by_the_process_that_serves_the_room(tmp_path: Path) -> None:
-    with serving(tmp_path, "console") as console:
+def test_a_lease_is_opened_by_the_process_that_serves_the_room(tmp_path: Path, unused_range: str) -> None:
+    with serving(tmp_path, "console", PORTYARD_LEASED_PORTS=unused_range) as console:
         testbed = Testbed.connect(f"http://127.0.0.1:{console.port('console')}")
         sandbox = testbed.sandbox("far")
-        with serving(tmp_path, "imap") as imap:
+        with serving(tmp_path, "imap", PORTYARD_LEASED_PORTS=unused_range) as imap:
             port = sandbox.imap.lease().port
             assert port not in (imap.port("imap"), imap.port("imaps"))
             assert heard("127.0.0.1", port).startswith(b"* OK ")
             imap.kill()
-        with serving(tmp_path, "imap"):
+        with serving(tmp_path, "imap", PORTYARD_LEASED_PORTS=unused_range):
             assert sandbox.imap.lease().port == port
             sandbox.imap.refuse("* BYE busy", on="greeting", times=1)
             assert heard("127.0.0.1", port).startswith(b"* BYE ")

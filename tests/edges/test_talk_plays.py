@@ -68,6 +68,8 @@ def ftp(testbed: Testbed, sandbox: Sandbox, account: Account) -> None:
 def seen(testbed: Testbed, sandbox: Sandbox, errand: Callable[..., None], room: str) -> str:
     """The talk of an errand's session."""
     errand(testbed, sandbox, sandbox.account("ada", password="ada-secret"))
+    (session,) = (each for each in sandbox.sessions(room=room) if each["account"] == f"ada@{sandbox.domain}")
+    sandbox.events.wait(kind="closed", session=session["id"], timeout=LIMIT_S)
     text = testbed.control.raw(f"sandboxes/{sandbox.name}/export?format=test&room={room}").decode()
     return next(f"room: {talk}" for talk in text.split("room: ") if f"account: ada@{sandbox.domain}" in talk)
 
@@ -165,6 +167,7 @@ def test_a_connection_that_a_rule_cut_was_closed_on_the_servers_side(testbed: Te
     sandbox.pop3.cut_after(3, on="stat")
     talk = "room: pop3\nS: +OK $\nC: USER $user\nS: +OK $\nC: PASS $password\nS: +OK $\nC: STAT\nS: +OK\nS: <closed>\n"
     sandbox.pop3.play(talk, ada)
+    sandbox.events.wait(kind="closed", room="pop3", timeout=LIMIT_S)
     exported = testbed.control.raw(f"sandboxes/{sandbox.name}/export?format=test&room=pop3").decode()
     assert exported.rstrip().endswith("S: <closed>")
 

@@ -22,6 +22,12 @@ REFUSAL = "451 not today"
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Much takes its time on a busy machine."""
+    monkeypatch.setattr(leaving, "LINGER_S", LIMIT_S)
+
+
 def login(ftp: Ftp, *, tls: bool) -> ftplib.FTP:
     client: ftplib.FTP = ftplib.FTP_TLS(context=ftp.served.client_context()) if tls else ftplib.FTP()
     client.connect("localhost", ftp.served.port("ftp"), timeout=LIMIT_S)

@@ -66,7 +66,7 @@ def test_a_whole_room_passes_mail_on(tmp_path: Path, persona: str) -> None:
             assert inbox is not None
             watch = yard.watcher.watch(inbox.id)
             await asyncio.to_thread(errand)
-            await asyncio.wait_for(anext(watch), 20)
+            await asyncio.wait_for(anext(watch), 60)
             found = await yard.mail.mailbox(bob.id, "INBOX")
             assert found is not None
             assert found.messages == 1

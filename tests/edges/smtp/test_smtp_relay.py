@@ -29,6 +29,7 @@ from portyard.smtp.resolver import RefusedError
 from portyard.smtp.spool import Entry, Queued, SqlSpool, queue
 from tests.support.asyncio_tests import run
 from tests.support.mail_chain import queue_changes, settled
+from tests.support.ports import unused
 from tests.support.yard import settings_for
 
 BOB, EVE = Mailbox("bob", "b.test"), Mailbox("eve", "b.test")
@@ -69,6 +70,11 @@ class PlayedServer:
         async with server:
             port = server.sockets[0].getsockname()[1]
             yield Destination((Address("127.0.0.1", port, "mta", ours=ours),))
+
+    @staticmethod
+    def away() -> Destination:
+        """Where nobody listens."""
+        return Destination((Address("127.0.0.1", unused()[0], "mta", ours=True),))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -273,9 +279,7 @@ def test_the_private_parameter_goes_to_our_own_only(tmp_path: Path) -> None:
 def test_a_service_of_ours_that_is_down_costs_no_attempt(tmp_path: Path) -> None:
     async def go() -> None:
         server = PlayedServer()
-        async with server.listen() as destination:
-            pass
-        courier = FixedCourier(destination)
+        courier = FixedCourier(server.away())
         async with hop_of(tmp_path, courier) as hop:
             await hop.commit("one")
             await hop.commit("two")
@@ -323,9 +327,7 @@ def test_another_process_commit_is_heard_and_only_one_relays(tmp_path: Path) -> 
 def test_what_the_last_process_had_in_hand_is_taken_up(tmp_path: Path) -> None:
     async def go() -> None:
         server = PlayedServer()
-        async with server.listen() as destination:
-            pass
-        courier = FixedCourier(destination)
+        courier = FixedCourier(server.away())
         async with hop_of(tmp_path, courier) as hop:
             await hop.commit("one", BOB, EVE)
         async with server.listen() as courier.fixed, hop_of(tmp_path, courier) as hop:

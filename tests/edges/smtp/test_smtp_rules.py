@@ -134,7 +134,8 @@ def test_is_silent_at_every_step(verb: str, tmp_path: Path) -> None:
 def test_delays_every_step(verb: str, tmp_path: Path) -> None:
     """What was answered before is not withheld; the rest comes after the delay, true."""
 
-    def errand(port: int) -> None:
+    def in_two(port: int) -> bool:
+        """Whether what comes before the delay was heard apart from the rest."""
         began = time.monotonic()
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client:
             client.sendall(STEPS[verb] + (b".\r\n" if verb in ("data", "receiving") else b"") + b"QUIT\r\n")
@@ -145,8 +146,10 @@ def test_delays_every_step(verb: str, tmp_path: Path) -> None:
                 rest += client.recv(65536)
         late = time.monotonic()
         assert late - began >= 0.5
-        assert verb == "greeting" or late - early >= 0.1
-        assert wanted not in first
+        return verb == "greeting" or (late - early >= 0.1 and wanted not in first)
+
+    def errand(port: int) -> None:
+        assert any(in_two(port) for _ in range(5))  # once is enough: a busy machine may read late
 
     with_rule(tmp_path, errand, {"on": f"smtp.{verb}", "then": {"delay": "500ms"}})
 
