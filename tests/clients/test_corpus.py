@@ -101,7 +101,7 @@ def test_what_is_submitted_comes_out_unchanged(kind: str, tmp_path: Path) -> Non
         check(samples, await asyncio.to_thread(fetched_by_imap, served.port("imaps"), context))
         check(samples, await asyncio.to_thread(fetched_by_pop3, served.port("pop3s"), context))
 
-    run(in_chain(tmp_path, go), limit_s=240)
+    run(in_chain(tmp_path, go), limit_s=600)
 
 
 def test_two_thousand_recipients_each_get_it_once(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_two_thousand_recipients_each_get_it_once(tmp_path: Path) -> None:
             assert inbox is not None
             assert inbox.messages == 1
 
-    run(in_chain(tmp_path, go), limit_s=240)
+    run(in_chain(tmp_path, go), limit_s=600)
 
 
 async def in_chain(state: Path, go: object) -> None:

@@ -11,7 +11,8 @@ _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 
 def unhurried(code: str) -> str:
     """The same with a minute for what is to come within some seconds: a machine may be busy."""
-    return re.sub(r"timeout=[1-9]\d*\b(?!\.)", "timeout=60", code)
+    code = re.sub(r"timeout=[1-9]\d*\b(?!\.)", "timeout=60", code)
+    return re.sub(r"\.wait\(((?:(?!timeout)[^()\n])*)\)", r".wait(\1, timeout=60)", code)
 
 
 def blocks(document: Path, language: str) -> dict[str, str]:
