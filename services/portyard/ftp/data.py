@@ -165,11 +165,15 @@ class PlainData(DTPHandler):  # type: ignore[misc]
 
     def handle_timeout(self) -> None:
         """Looked at now and then: did anything move?"""
-        moved = self.get_transmitted_bytes()
+        moved = self._moved()
         if moved > self._lastdata:
             self._lastdata = moved
         else:
             self.abort("426 Data connection stalled; transfer aborted.")
+
+    def _moved(self) -> int:
+        """Octets that have gone so far."""
+        return int(self.get_transmitted_bytes())
 
     def handle_error(self) -> None:
         """Something raised: a file that can't be read, or a bug."""

@@ -76,6 +76,10 @@ class Data(TlsChannel, WatchedData):
         self.secured = False  # no goodbye is waited for
         super().abort(reply)
 
+    def _end_sending(self) -> bool:
+        """See WatchedData; with a goodbye, and not where there is no room for that yet."""
+        return (not self.secured or self._say_goodbye()) and super()._end_sending()
+
     def drop(self) -> None:
         """See PlainData; without a goodbye."""
         self.secured = False

@@ -19,6 +19,7 @@ from portyard.commons.wire.obey import faults_of
 from portyard.commons.wire.relay import Relay
 from portyard.commons.wire.units import Fault
 from portyard.ftp.data import CHUNK, PlainData
+from portyard.ftp.tls import half_close
 
 PIECE = 4096  # octets that are sent or read between two questions
 UNASKED = 1 << 62
@@ -42,6 +43,7 @@ class WatchedData(PlainData):
         self._holds = 0
         self._opened = False
         self._completed = False
+        self._draining = False  # all was sent, and faults still keep some of it
         self._permitted = 0
         self._steady = False  # whether such a fault is on what the client sends
         self._passing: set[Fault] = set()  # the others there: each strikes once, and then may be asked for again
@@ -117,7 +119,7 @@ class WatchedData(PlainData):
         """The peer ended it, or everything is sent: the last moment at which a rule can change the outcome."""
         whole = self.receive or not self.producer_fifo
         if "complete" not in self._phases or self._completed or self._closed or not whole:
-            super().handle_close()
+            self._finish(whole)
             return
         self._completed = True
         self.hold()
@@ -125,7 +127,35 @@ class WatchedData(PlainData):
 
     async def _complete(self) -> None:
         if await self.judge("complete", **self._fields()):
+            self._finish(True)
+
+    def _finish(self, whole: bool) -> None:
+        """Close and reply; a download's client has been told its end by then, however long a fault keeps that back (RFC 959 §5.1)."""
+        relay = self.relay
+        if relay is None or self.receive or self._closed or self._draining or not (whole and self._end_sending()):
             super().handle_close()
+            return
+        self._draining = True
+        self._lastdata = relay.carried("down")
+        self.hold()
+        relay.when_over("down", self._drained)
+
+    def _end_sending(self) -> bool:
+        """Whether the client was told, as far as the relay, that nothing more comes."""
+        try:
+            half_close(self.socket)
+        except OSError:
+            return False
+        return True
+
+    def _drained(self) -> None:
+        if not self._closed:
+            super().handle_close()
+
+    def _moved(self) -> int:
+        if self._draining and self.relay is not None:
+            return self.relay.carried("down")
+        return super()._moved()
 
     # Asking
 

@@ -128,6 +128,17 @@ class Relay:
         """Whether such a fault is at work there, or still to strike."""
         return (self._up if direction == "up" else self._down).has(fault)
 
+    def when_over(self, direction: Direction, tell: Callable[[], None]) -> None:
+        """Have somebody told, once and in a later turn of the loop, that nothing more is carried there.
+
+        Its end was passed on, or the connection is over.
+        """
+        way = self._up if direction == "up" else self._down
+        if way.over or self.closed:
+            self._loop.call_soon(tell)
+        else:
+            way.told = tell
+
     def carried(self, direction: Direction) -> int:
         """Octets that were passed on so far."""
         return (self._up if direction == "up" else self._down).carried

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from portyard.commons.wire.chain import Chain
@@ -55,6 +55,7 @@ class Way:
         stuck: What comes next never will.
         intake: What may be read while it is held; None where everything may.
         wary: The target has ended its own direction, and may have closed altogether: it would answer octets by a RST.
+        told: Called once, when nothing is carried any more; None for nobody.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Way:
         "source",
         "stuck",
         "target",
+        "told",
         "wary",
     )
 
@@ -92,6 +94,7 @@ class Way:
         self.carried = 0
         self.input_over = self.over = self.stuck = self.wary = False
         self.intake: Intake | None = None
+        self.told: Callable[[], None] | None = None
         self._owner = owner
         self._scratch = memoryview(scratch)
         self._loop = asyncio.get_running_loop()
@@ -154,6 +157,7 @@ class Way:
         self._disarm()
         self._mind_writing(wanted=False)
         self._mind_reading()
+        self._tell()
 
     def hold(self) -> None:
         """Read nothing, not even the end, but what `intake` admits; what the source sends meanwhile waits in the kernel."""
@@ -187,6 +191,12 @@ class Way:
         self._unit = None
         self._mind_writing(wanted=False)
         self._mind_reading()
+        self._tell()
+
+    def _tell(self) -> None:
+        told, self.told = self.told, None
+        if told is not None:
+            self._loop.call_soon(told)
 
     @property
     def quiet(self) -> bool:
