@@ -56,6 +56,23 @@ def test_reset_now_and_close_now() -> None:
     run(go())
 
 
+def test_close_now_is_an_end_for_a_peer_that_talks_meanwhile() -> None:
+    class Late(socket.socket):
+        def close(self) -> None:
+            client.send(b"too late to be read")
+            super().close()
+
+    async def go() -> None:
+        with Late(fileno=accepted.detach()) as late:
+            late.send(b"bye")
+            close_now(late)
+        assert await End(client).rest() == b"bye"
+        client.close()
+
+    client, accepted = connected()
+    run(go())
+
+
 def test_what_the_kernel_tells() -> None:
     client, accepted = connected()
     assert not is_left(client)
