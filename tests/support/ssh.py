@@ -15,7 +15,7 @@ from portyard.commons.yard import Yard
 from tests.support.talks import PASSWORD, USER
 from tests.support.yard import Served
 
-LIMIT_S = 50
+LIMIT_S = 120
 
 
 def needs(*programs: str, package: str) -> pytest.MarkDecorator:
