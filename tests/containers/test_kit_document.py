@@ -49,6 +49,24 @@ def test_one(sandbox, testbed, number):
     assert len(set((tmp_path / "urls").read_text().split())) == 1
 
 
+def test_workers_with_the_same_settings_share_one_container(image: None, tmp_path: Path) -> None:
+    (tmp_path / "test_shared.py").write_text("""
+import pytest
+
+@pytest.fixture(scope="session")
+def portyard_settings():
+    return {"domains": ("a.test",), "limits": {"message": 2048}, "token": "let-me-in"}
+
+@pytest.mark.parametrize("number", range(4))
+def test_one(sandbox, testbed, number):
+    assert "a.test" in testbed.control.get("sandboxes/default")["domains"]
+    with open("urls", "a") as file:
+        file.write(testbed.control.url + "\\n")
+""")
+    assert re.search(r"^4 passed", run(tmp_path, "-n", "2", "--portyard-image", IMAGE), re.MULTILINE)
+    assert len(set((tmp_path / "urls").read_text().split())) == 1
+
+
 def test_without_workers_the_run_starts_the_container(image: None, tmp_path: Path) -> None:
     (tmp_path / "test_alone.py").write_text("""
 import pytest

@@ -25,6 +25,7 @@ import msgspec
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.config import testcontainers_config as configuration
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget
 
 from portyard.commons.card import Port
@@ -361,6 +362,19 @@ def _free(number: int, address: str) -> bool:
             except OSError:
                 return False
     return True
+
+
+def fetch(image: str) -> None:
+    """Have an image on this machine's engine, so that it can be started at once.
+
+    Raises:
+        docker.errors.DockerException: There is no engine, or no such image.
+    """
+    with contextlib.closing(DockerClient().client) as engine:
+        try:
+            engine.images.get(image)
+        except docker.errors.ImageNotFound:
+            engine.images.pull(image)
 
 
 def _without_reaper_where_there_is_none(container: DockerContainer) -> None:

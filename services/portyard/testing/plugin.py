@@ -1,14 +1,16 @@
 """The pytest plugin: fixtures `testbed` and `sandbox`, and a failing test's transcript in its report.
 
-`--portyard-url` (or PORTYARD_URL) names a running testbed, `--portyard-image` starts one container that all xdist workers share; without
-either one testbed is embedded, per worker.
+`--portyard-url` (or PORTYARD_URL) names a running testbed, `--portyard-image` starts one container that all xdist workers with the same
+settings share; without either one testbed is embedded, per worker.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import sys
+import warnings
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,15 @@ from portyard.testing.witness import Witness
 
 if TYPE_CHECKING:
     from portyard.testing.sandbox import Sandbox
+    from portyard.testing.shared import Shared
     from portyard.testing.testbed import Testbed
 
 _WITNESS: pytest.StashKey[Witness] = pytest.StashKey()
 _BEFORE: pytest.StashKey[Witness | None] = pytest.StashKey()  # the one of a run in whose midst this one goes on
-_SHARED: pytest.StashKey[Testbed] = pytest.StashKey()
+_SHARED: pytest.StashKey[Shared] = pytest.StashKey()
+_STARTED: pytest.StashKey[tuple[Testbed, dict[str, object]]] = (
+    pytest.StashKey()
+)  # this process's testbed, and the settings it has
 _WORD = "portyard_shared"  # what the controller tells its workers
 
 
@@ -59,14 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which need not be installed
-    """Under xdist the controller starts the container, and tells each worker where it is."""
+    """Under xdist the controller has the containers, and tells each worker how to ask for one."""
     config = node.config
     image = config.getoption("--portyard-image")
     if image:
         if _SHARED not in config.stash:
-            config.stash[_SHARED] = _container(image)
-        control = config.stash[_SHARED].control
-        node.workerinput[_WORD] = {"url": control.url, "inside": control.inside}
+            with _told_in_a_line(image):
+                from portyard.testing.container import fetch
+
+                fetch(image)
+            from portyard.testing.shared import Shared
+
+            config.stash[_SHARED] = Shared(lambda settings: _container(image, **settings))
+        node.workerinput[_WORD] = config.stash[_SHARED].word
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -87,17 +98,27 @@ def portyard_settings() -> dict[str, object]:
 def testbed(request: pytest.FixtureRequest, portyard_settings: dict[str, object]) -> Iterator[Testbed]:
     """A testbed for the whole run: the one that the options name, or an embedded one."""
     with _testbed(request.config, portyard_settings) as running:
+        request.config.stash[_STARTED] = running, dict(portyard_settings)
         yield running
 
 
 def _testbed(config: pytest.Config, settings: dict[str, object]) -> Testbed:
     from portyard.testing.testbed import Testbed
 
-    shared = getattr(config, "workerinput", {}).get(_WORD)
+    word = getattr(config, "workerinput", {}).get(_WORD)
     token = os.environ.get("PORTYARD_TOKEN") or None
-    if shared is not None:
-        return Testbed.connect(shared["url"], token, inside=shared["inside"])
+    if word is not None:
+        from portyard.testing.shared import ask
+
+        told = ask(word, settings)
+        if "error" in told:
+            raise pytest.UsageError(told["error"])
+        return Testbed.connect(told["url"], str(settings.get("token", "")) or None, inside=told["inside"])
     if url := config.getoption("--portyard-url"):
+        if settings:
+            names = ", ".join(settings)
+            text = f"portyard_settings ({names}) are for a testbed that the run starts; the one at {url} has its own"
+            warnings.warn(pytest.PytestWarning(text), stacklevel=1)
         return _answering(Testbed.connect(url, token, inside=config.getoption("--portyard-inside")), url)
     if image := config.getoption("--portyard-image"):
         return _container(image, **settings)
@@ -105,15 +126,22 @@ def _testbed(config: pytest.Config, settings: dict[str, object]) -> Testbed:
 
 
 def _container(image: str, **settings: object) -> Testbed:
-    """One container of the image.
-
-    Raises:
-        pytest.UsageError: It can't be had, and why, in a line.
-    """
+    """One container of the image."""
     from portyard.testing.testbed import Testbed
 
-    try:
+    with _told_in_a_line(image):
         return Testbed.container(image, **settings)
+
+
+@contextlib.contextmanager
+def _told_in_a_line(image: str) -> Iterator[None]:
+    """Have what is done with an image.
+
+    Raises:
+        pytest.UsageError: It can't be had, and why.
+    """
+    try:
+        yield
     except Exception as error:
         raise pytest.UsageError(f"--portyard-image={image}: {type(error).__name__}: {error}") from error
 
@@ -173,6 +201,22 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         for given in (getattr(item, "funcargs", None) or {}).values():
             if kit is not None and isinstance(given, kit.Sandbox):
                 witness.joins(given)
+    _check_settings(item)
+
+
+def _check_settings(item: pytest.Item) -> None:
+    """Of two that override `portyard_settings`, each for some tests, the first has made the testbed.
+
+    Raises:
+        pytest.UsageError: This test's are others than the testbed has.
+    """
+    given = getattr(item, "funcargs", None) or {}
+    started, settings = item.config.stash.get(_STARTED, (None, None))
+    if started is not None and given.get("testbed") is started and given.get("portyard_settings") != settings:
+        raise pytest.UsageError(
+            f"portyard_settings = {given.get('portyard_settings')!r}: the run's one testbed was started with {settings!r}; "
+            "override the fixture testbed beside them: with Testbed.embedded(**portyard_settings) as testbed: yield testbed"
+        )
 
 
 @pytest.hookimpl(wrapper=True)
