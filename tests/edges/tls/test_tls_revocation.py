@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 
 from portyard.commons.tls.authority import Authority
+from portyard.commons.tls.recipes import GOOD
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -97,6 +100,41 @@ def test_the_revoked_leaf_says_where_to_ask_and_no_other_does(tmp_path: Path) ->
     assert access.access_location.value == "http://localhost:9/api/v1/ocsp"
     with pytest.raises(x509.ExtensionNotFound):
         leaf(made, "good").extensions.get_extension_for_class(x509.CRLDistributionPoints)
+
+
+@pytest.mark.parametrize("change", [1, -1, 1 << 70, -1 << 100], ids=str)
+def test_a_serial_that_was_never_issued_is_unknown(made: Authority, change: int) -> None:
+    assert asked_by_number(made, leaf(made, GOOD).serial_number + change) is ocsp.OCSPCertStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("serial", [1, 127, 128, 1 << 64, (1 << 159) - 1, 1 << 158])
+def test_no_serial_is_taken_for_ours_by_its_looks(made: Authority, serial: int) -> None:
+    assert asked_by_number(made, serial) is ocsp.OCSPCertStatus.UNKNOWN
+
+
+def test_what_another_process_issued_is_known_by_all(made: Authority, tmp_path: Path, clock: Clock) -> None:
+    """Also what was replaced since: whoever showed it goes on showing it for a while."""
+    before = leaf(made, GOOD).serial_number
+    other = Authority.open(tmp_path / "tls", ["elsewhere.test"], clock)
+    after = leaf(other, GOOD).serial_number
+    assert before != after
+    for serial in (before, after, root(made).serial_number):
+        assert asked_by_number(made, serial) is ocsp.OCSPCertStatus.GOOD
+
+
+def test_what_a_ca_that_is_gone_issued_is_unknown(made: Authority, tmp_path: Path) -> None:
+    before = leaf(made, GOOD).serial_number
+    shutil.rmtree(tmp_path / "tls")
+    assert asked_by_number(Authority.open(tmp_path / "tls", []), before) is ocsp.OCSPCertStatus.UNKNOWN
+
+
+def asked_by_number(authority: Authority, serial: int) -> ocsp.OCSPCertStatus:
+    """What the responder says of a number under our CA's name and key."""
+    issuer = root(authority)
+    key = issuer.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    name, hashed = (hashlib.sha1(each, usedforsecurity=False).digest() for each in (issuer.subject.public_bytes(), key))
+    request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(name, hashed, serial, hashes.SHA1()).build()
+    return ocsp.load_der_ocsp_response(authority.ocsp_response(request.public_bytes(Encoding.DER))).certificate_status
 
 
 def asked(authority: Authority, recipe: str, algorithm: hashes.HashAlgorithm, nonce: bytes = b"") -> ocsp.OCSPResponse:

@@ -35,6 +35,7 @@ REVOCATION: Final = ("http://localhost:8025/api/v1", "http://console:8025/api/v1
 """Where a `revoked` certificate says that the CRL and the OCSP responder are: from the user's machine, and from the services' network.
 Nobody is asked there until it is known where they really are."""
 
+_SERIALS: Final = "by which the issuer knows its own"
 _DAY: Final = 86_400.0
 _SECRET: Final = 0o600
 _PUBLIC: Final = 0o644
@@ -279,7 +280,8 @@ class Authority:
     def _digest(self, recipe: Recipe) -> str:
         """Changes when what the recipe's certificate says does, so that an upgraded Portyard makes its leaves again."""
         what = recipe.certificate
-        return hashlib.sha256(repr((what, tuple(self._revocation()) if what.revoked else ())).encode()).hexdigest()[:16]
+        told = (what, tuple(self._revocation()) if what.revoked else (), _SERIALS)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

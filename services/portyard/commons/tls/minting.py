@@ -6,7 +6,9 @@ It returns PEM bytes and touches no file.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import ipaddress
+import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +24,8 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 CA_DAYS = 30 * 365.25
 """The root outlives the machine that it was made on."""
 _DAY_EARLY = -1.0
+_SERIAL = 20  # octets
+_CHANCE = 12
 _OIDS = {
     Usage.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
     Usage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -49,14 +53,15 @@ def make_root(now: float, name: str = "Portyard testbed CA") -> Issuer:
         The self-signed root and its key.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(name, _name(name), key, now, _DAY_EARLY, CA_DAYS)
+    builder = _builder(name, _name(name), key, key, now, _DAY_EARLY, CA_DAYS)
     return Issuer(_as_authority(builder, key, None).sign(key, hashes.SHA256()), key)
 
 
 def make_intermediate(root: Issuer, now: float, kind: Key = Key.EC_P256) -> Issuer:
     """Make an intermediate CA that may sign leaves only."""
     key = make_key(kind)
-    builder = _builder("Portyard testbed intermediate CA", root.certificate.subject, key, now, _DAY_EARLY, CA_DAYS)
+    name = "Portyard testbed intermediate CA"
+    builder = _builder(name, root.certificate.subject, key, root.key, now, _DAY_EARLY, CA_DAYS)
     builder = _as_authority(builder, root.key, 0)
     return Issuer(builder.sign(root.key, hashes.SHA256()), key)
 
@@ -80,7 +85,8 @@ def make_leaf(
     issuer, sent = _issuer(what, root, now)
     issuer_name = issuer.certificate.subject if issuer else _name(what.common_name)
     signing_key = issuer.key if issuer else key
-    builder = _builder(what.common_name, issuer_name, key, now, what.starts_after_days, what.ends_after_days)
+    days = what.starts_after_days, what.ends_after_days
+    builder = _builder(what.common_name, issuer_name, key, signing_key, now, *days)
     builder = _as_leaf(builder, what, signing_key, what.names if what.names is not None else names)
     if what.revoked:
         builder = _as_revoked(builder, revocation)
@@ -96,6 +102,22 @@ def make_key(kind: Key) -> PrivateKey:
         return ec.generate_private_key(ec.SECP256R1())
     # weak on purpose where the recipe says so
     return rsa.generate_private_key(65537, 1024 if kind is Key.RSA_1024 else 2048)
+
+
+def issued(serial: int, issuer: Issuer) -> bool:
+    """Whether a serial number is of a certificate that this issuer made, in whichever process: it tells so itself."""
+    if serial.bit_length() != 8 * _SERIAL - 1 or serial < 0:
+        return False
+    return serial == _serial(serial.to_bytes(_SERIAL)[:_CHANCE], issuer.key)
+
+
+def _serial(chance: bytes, signer: PrivateKey) -> int:
+    """A serial number (RFC 5280 §4.1.2.2): positive, of 20 octets, first chance and then what only this signer adds to it."""
+    chance = bytes([chance[0] & 0x3F | 0x40]) + chance[1:]
+    own = signer.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return int.from_bytes(chance + hashlib.blake2b(chance + own, digest_size=_SERIAL - _CHANCE).digest())
 
 
 def key_to_pem(key: PrivateKey) -> bytes:
@@ -156,7 +178,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    common_name: str, issuer: x509.Name, key: PrivateKey, now: float, starts: float, ends: float
+    common_name: str, issuer: x509.Name, key: PrivateKey, signer: PrivateKey, now: float, starts: float, ends: float
 ) -> x509.CertificateBuilder:
     made = dt.datetime.fromtimestamp(int(now), dt.UTC)
     return (
@@ -164,7 +186,7 @@ def _builder(
         .subject_name(_name(common_name))
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(_serial(secrets.token_bytes(_CHANCE), signer))
         .not_valid_before(made + dt.timedelta(days=starts))
         .not_valid_after(made + dt.timedelta(days=ends))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)  # RFC 5280 §4.2.1.2

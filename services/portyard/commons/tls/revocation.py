@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
-from portyard.commons.tls.minting import Issuer
+from portyard.commons.tls.minting import Issuer, issued
 
 _EARLY: Final = dt.timedelta(hours=1)
 """For clients whose clock is behind."""
@@ -75,7 +75,7 @@ def answer_ocsp(request: bytes, root: Issuer, crl: bytes, now: float) -> bytes:
     Args:
         request: DER, as a client posts it.
         root: Our CA, which signs the answer itself.
-        crl: Our list, PEM: what it doesn't name is good.
+        crl: Our list, PEM: what it doesn't name is good where we made it, else unknown.
         now: Seconds since the epoch.
 
     Returns:
@@ -90,13 +90,16 @@ def answer_ocsp(request: bytes, root: Issuer, crl: bytes, now: float) -> bytes:
     if (asked.issuer_name_hash, asked.issuer_key_hash) != _hashes(root.certificate, algorithm):
         return _refusal(ocsp.OCSPResponseStatus.UNAUTHORIZED)
     found = x509.load_pem_x509_crl(crl).get_revoked_certificate_by_serial_number(serial)
+    status = ocsp.OCSPCertStatus.REVOKED
+    if found is None:  # RFC 6960 §2.2
+        status = ocsp.OCSPCertStatus.GOOD if issued(serial, root) else ocsp.OCSPCertStatus.UNKNOWN
     at = _moment(now)
     builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
         asked.issuer_name_hash,
         asked.issuer_key_hash,
         serial,
         algorithm,
-        ocsp.OCSPCertStatus.GOOD if found is None else ocsp.OCSPCertStatus.REVOKED,
+        status,
         at - _EARLY,
         at + _LASTS,
         None if found is None else found.revocation_date_utc,
