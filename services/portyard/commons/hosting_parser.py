@@ -19,6 +19,7 @@ FIRST_OCTETS = frozenset(
 )  # a token's, and an empty line's
 # HTTP-version = HTTP-name "/" DIGIT "." DIGIT; HTTP-name = %x48.54.54.50 ; HTTP                         RFC 9112 §2.3
 _VERSION = re.compile(rb"(.*) HTTP/([0-9])\.([0-9])", re.DOTALL)
+_SPOKEN = (b" HTTP/1.1", b" HTTP/1.0")
 _READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
 
 
@@ -78,8 +79,8 @@ class _Parser(HttpRequestParserPy):
     """Reads a request of a later minor version as one of HTTP/1.1 (RFC 9110 §2.5), and none of another major version."""
 
     def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
-        found = _VERSION.fullmatch(lines[0])
-        if found is None or found[2] + found[3] in (b"11", b"10"):
+        found = None if lines[0].endswith(_SPOKEN) else _VERSION.fullmatch(lines[0])
+        if found is None:
             return super().parse_message(lines)
         if found[2] != b"1":
             raise UnspokenVersionError(f"HTTP/{int(found[2])}.{int(found[3])} isn't spoken here")
