@@ -14,7 +14,7 @@ from typing import Any
 
 from portyard.testing.control import Control, segment
 from portyard.testing.sandbox import Sandbox
-from portyard.testing.witness import Witness
+from portyard.testing.witness import Witness, is_failure
 
 JOURNAL_LAG_S = 0.25
 """Other processes write their journal behind, at full load five times a second."""
@@ -141,10 +141,12 @@ class Testbed:
     def own_sandbox(self, **options: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - as `sandbox` takes them
         """A sandbox that goes with the block."""
         sandbox = self.sandbox(**options)
-        failed = True
+        failed = False
         try:
             yield sandbox
-            failed = False
+        except BaseException as error:
+            failed = is_failure(error)
+            raise
         finally:
             if self.witness is not None:
                 self.witness.going(sandbox, failed=failed)
@@ -169,7 +171,7 @@ class Testbed:
     def parts(self) -> None:
         """Note that it is about to be closed: a report may want what was done in it."""
         if self.witness is not None:
-            failed = sys.exception() is not None or self.witness.failing()
+            failed = is_failure(sys.exception()) or self.witness.failing()
             self.witness.closes(self, failed=failed, ends=self._ends)
 
     def __enter__(self) -> Testbed:

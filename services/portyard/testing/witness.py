@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -161,6 +162,13 @@ class Witness:
     def _catch_up(self) -> None:
         """Wait until what was said last is there, too."""
         time.sleep(max((testbed.journal_lag_s for testbed in self._testbeds), default=0.0))
+
+
+def is_failure(error: BaseException | None) -> bool:
+    """Whether a test fails with that: one that is skipped doesn't, and waits no more than one that passes."""
+    unit, kit = sys.modules.get("unittest"), sys.modules.get("pytest")  # whoever raises theirs has imported them
+    skipping = (*([unit.SkipTest] if unit else ()), *([kit.skip.Exception] if kit else ()))
+    return error is not None and not isinstance(error, skipping)
 
 
 def _sections(asked: Sandbox | Callable[[], Sandbox], within_s: float | None = None) -> Iterator[Section]:
