@@ -58,16 +58,13 @@ def test_what_a_service_noted_is_told_at_once(yard: Containers) -> None:
     console = Console(yard.ports["console"])
     with socket.create_connection(("127.0.0.1", yard.ports["pop3"]), LIMIT_S) as client, client.makefile("rb") as heard:
         heard.readline()
-        at_once = 0
         for count in range(1, 9):
             client.sendall(b"XTOLD %d\r\n" % count)
             assert heard.readline().startswith(b"-ERR")
             # Another's connection that a published port hands on late may be newer than ours.
             newest = console.get("sessions", room="pop3", limit=5)
             told = [str(console.get(f"sessions/{session['id']}")["events"]) for session in newest]
-            at_once += sum(f"XTOLD {count}" in each for each in told)
-        # A service that has no processor for half a second isn't waited for; one that isn't asked at all tells nothing at once.
-        assert at_once >= 4, told
+            assert any(f"XTOLD {count}" in each for each in told), told
 
 
 def test_a_killed_service_comes_back_to_the_same_authority(yard: Containers) -> None:

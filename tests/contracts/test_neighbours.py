@@ -103,6 +103,36 @@ def test_a_stuck_one_is_waited_for_so_long(loop: str, tmp_path: Path, monkeypatc
     run(main(), loop)
 
 
+def test_who_was_waited_for_in_vain_is_waited_for_less_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "PATIENCE_S", 0.05)
+
+    async def main() -> None:
+        goes_on, heard = asyncio.Event(), 0
+
+        async def at_last() -> None:
+            nonlocal heard
+            heard += 1
+            await goes_on.wait()
+
+        async with living(tmp_path, Writer().settle) as one, living(tmp_path, at_last):
+            while not heard:  # a slow moment may take longer than all that patience
+                await one.settle()
+            monkeypatch.setattr(neighbours, "PATIENCE_S", 3600.0)
+            monkeypatch.setattr(neighbours, "LATE_S", 0.01)
+            await one.settle()  # comes back, for it is late
+            monkeypatch.setattr(neighbours, "LATE_S", 60.0)
+            goes_on.set()
+            await one.settle()
+            monkeypatch.setattr(neighbours, "LATE_S", 0.0)
+            before = heard
+            await one.settle()
+            assert heard == before + 1  # no longer late: it is waited for
+
+    run(main())
+
+
 def test_a_process_answers_until_it_is_stopped(tmp_path: Path) -> None:
     async def main() -> None:
         writer = Writer()

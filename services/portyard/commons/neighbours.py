@@ -15,7 +15,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-PATIENCE_S = 0.5  # a neighbour that is stopped, or whose disk is stuck, holds nobody up for longer
+PATIENCE_S = 5.0  # a busy machine's disk may take seconds; an answer without what a neighbour noted would be wrong
+LATE_S = 0.5  # one that kept somebody waiting so long is stopped, or its disk is stuck: it holds nobody up again
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -34,6 +35,7 @@ class Neighbours:
         self._directory = -1
         self._server: asyncio.Server | None = None
         self._answers: set[asyncio.Task[None]] = set()
+        self._late: set[str] = set()
 
     async def open(self) -> None:
         """Answer from now on. Where no such socket can be made, nobody is answered: what this process knows comes when it comes."""
@@ -85,16 +87,20 @@ class Neighbours:
 
     async def _ask(self, name: str) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(LATE_S if name in self._late else PATIENCE_S):
                 reader, writer = await asyncio.open_unix_connection(self._place(name))
                 try:
                     await reader.read()
                 finally:
                     writer.close()
+            self._late.discard(name)
+        except TimeoutError:  # it is stuck
+            self._late.add(name)
         except ConnectionRefusedError:  # its process was killed
+            self._late.discard(name)
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)
-        except (OSError, TimeoutError):  # it is about to end, and writes by itself then; or it is stuck
+        except OSError:  # it is about to end, and writes by itself then
             return
 
     async def _answer(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
