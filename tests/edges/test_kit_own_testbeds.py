@@ -103,12 +103,17 @@ def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester
             look(testbed.sandbox("quay"), "edda")
             raise ValueError
 
+        def test_context(self):
+            own = self.enterContext(self.enterContext(Testbed.embedded()).own_sandbox(name="quay"))
+            look(own, "gwen")
+            raise ValueError
+
     def test_passes():
         with Testbed.embedded() as testbed, testbed.own_sandbox() as own:
             look(own, "fay")
     """
     )
-    found = told(pytester, failed=7, passed=1)
+    found = told(pytester, failed=8, passed=1)
     quay = "transcript of quay"
     assert found == {
         "within": ["ValueError", quay, "ada"],
@@ -118,6 +123,7 @@ def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester
         "behind_default": ["ValueError"],
         "open": ["ValueError", quay, "dora"],
         "cleanup": ["ValueError", quay, "edda"],
+        "context": ["ValueError", quay, "gwen"],
     }
 
 

@@ -74,6 +74,13 @@ def test_a_sandbox_that_is_gone_is_deleted_only_where_that_is_meant(testbed: Tes
         own.delete(missing_ok=True)
 
 
+@pytest.mark.parametrize("name", ["", "Quay", "a quay", "q" * 64, "expired"])
+def test_a_name_that_is_none_is_refused(testbed: Testbed, name: str) -> None:
+    with pytest.raises(ControlError, match="name") as caught:
+        testbed.sandbox(name)
+    assert caught.value.problem["value"] == name
+
+
 def test_a_forked_process_has_a_connection_of_its_own(testbed: Testbed) -> None:
     """Of two that ask on one connection each hears the other's answers."""
     with Testbed.connect(testbed.control.url) as same:

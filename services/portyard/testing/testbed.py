@@ -127,7 +127,7 @@ class Testbed:
         Raises:
             ControlError: The name is taken or malformed.
         """
-        body = {"name": name or self._name(), **options}
+        body = {"name": self._name() if name is None else name, **options}
         made = Sandbox(self.control, self.control.post("sandboxes", body), self.endpoints)
         if self.witness is not None:
             self.witness.made(made)
@@ -149,6 +149,7 @@ class Testbed:
             raise
         finally:
             if self.witness is not None:
+                failed = failed or self.witness.failing()
                 self.witness.going(sandbox, failed=failed)
             try:
                 sandbox.delete(missing_ok=True)
