@@ -19,7 +19,7 @@ from portyard.commons.card import Card
 from portyard.commons.talk.model import Talk
 from portyard.commons.talk.parse import parse_talk
 from portyard.commons.talk.print import journal_talk
-from portyard.commons.talk.replay import replayable
+from portyard.commons.talk.replay import Replay, replayable
 from portyard.dns.card import CARD as DNS
 from portyard.imap.card import CARD as IMAP
 from portyard.pop3.card import CARD as POP3
@@ -171,6 +171,13 @@ def test_what_changes_from_run_to_run_is_anything_and_secrets_have_names() -> No
         "C: <close>",
         "",
     ]
+
+
+def test_a_secret_keeps_its_name_where_a_talk_is_read_in_parts() -> None:
+    again = Replay()
+    assert list(again.lines("C: AUTH PLAIN")) == ["C: AUTH PLAIN"]
+    assert list(again.lines("S: +\nC: «secret, 24 bytes»")) == ["S: +", "C: $plain"]
+    assert list(again.lines("C: «secret, 24 bytes»")) == ["C: $password"]
 
 
 @pytest.mark.parametrize("octets", [2, 3, 899, 900, 901, 902, 903, 1800, 2701, 5000])

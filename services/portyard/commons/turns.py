@@ -7,12 +7,41 @@ import gc
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Final
 
 BRISK_S: Final = 0.0002
 
 _lock: Final = threading.Lock()
 _usual_s: Final[list[float]] = []  # what it was, once for each who wants it brisk
+_left: Final[ContextVar[threading.Event | None]] = ContextVar("left", default=None)
+
+
+class GivenUpError(Exception):
+    """Nobody waits any more for what is computed."""
+
+
+@contextlib.contextmanager
+def awaited() -> Iterator[None]:
+    """What is begun in a thread within the block is given up with it, where it asks by `go_on`."""
+    left = threading.Event()
+    token = _left.set(left)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+        left.set()
+
+
+def go_on() -> None:
+    """To be called by what computes for long, every few milliseconds: a thread can't be ended from outside.
+
+    Raises:
+        GivenUpError: Nobody waits for it.
+    """
+    left = _left.get()
+    if left is not None and left.is_set():
+        raise GivenUpError
 
 
 @contextlib.contextmanager

@@ -7,15 +7,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from portyard.commons.journal.export_stored import Stored
-from portyard.commons.turns import briskly
+from portyard.commons.turns import awaited, briskly, go_on
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 async def beside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """What some work answers, which touches nothing of the loop's."""
-    with briskly():
+    """What some work answers, which touches nothing of the loop's. It is given up with the caller where it asks by `go_on`."""
+    with briskly(), awaited():
         return await asyncio.to_thread(work, *arguments, **named)
 
 
@@ -47,4 +47,5 @@ class StoredBeside:
         return await self._asked(self._stored.uids(mailbox_id))
 
     async def _asked(self, question: Coroutine[Any, Any, T]) -> T:
+        go_on()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._loop))

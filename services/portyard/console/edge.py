@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
 from portyard.commons.hosting import HostedProtocol, Hosting
+from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.hosting_refusals import reason_of
 from portyard.commons.yard import Yard
 from portyard.console.answering import BODY_LIMIT, answer_of, body_of, problem_of, query_of
@@ -31,13 +32,16 @@ from portyard.console.shapes import Problem
 from portyard.console.streams import ask_for_body, check_expectation, has_begun, held_back
 from portyard.rooms import cards
 
+LIMITS = HostingLimits(
+    grace_s=0.5
+)  # what takes longer are waits, streams and exports: who asked for them reads of the end
 _VARIABLE = re.compile(r"\{(\w+)\}")  # aiohttp wouldn't match braces in it, which a name may have
 
 
 async def open_service(yard: Yard, service: Service) -> Hosting:
     """The console's service, ready for connections. Its own requests are no sessions, so none is journalled."""
     app = await asyncio.to_thread(build, yard)
-    return await Hosting(app, journalled=False, protocol_class=ConsoleProtocol).open()
+    return await Hosting(app, LIMITS, journalled=False, protocol_class=ConsoleProtocol).open()
 
 
 class ConsoleProtocol(HostedProtocol):
@@ -67,13 +71,14 @@ def build(yard: Yard) -> web.Application:
             if has_begun(request) and not isinstance(error, ConnectionError):
                 problem_of(error, request.method, request.path)
                 raise ConnectionResetError("the answer was broken off") from None  # what comes now would be its body
-            return refused(request, error)
+            answer = refused(request, error)
+            return await pages.refused(request, error) or answer if answer.status == HTTPStatus.NOT_FOUND else answer
 
     app = web.Application(middlewares=[guard], client_max_size=BODY_LIMIT)
     desk = Desk(yard)
     for route in ROUTES:
         _add(app, desk, route)
-    add_pages(app, desk)
+    pages = add_pages(app, desk)
     return app
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from portyard.commons.journal import export_pcapng
+from portyard.commons.journal.export_pcapng import Dialogue
 from portyard.commons.journal.export_sessions import capture, dialogues
 from portyard.commons.journal.export_stored import Stored
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.commons.talk.print import JournalTalk
-from portyard.commons.talk.replay import replayable
-from portyard.commons.turns import uncollected
+from portyard.commons.talk.replay import Replay
+from portyard.commons.turns import go_on, uncollected
 from portyard.console import contents, forms, shapes
 from portyard.console.beside import StoredBeside, beside
 from portyard.console.calls import JSON, Answer, Call
@@ -39,7 +41,11 @@ TALK = "text/plain"
 PACKETS = export_pcapng.MEDIA_TYPE
 MEDIA_TYPES = {"talk": TALK, "test": TALK, "jsonl": JSONL, "har": JSON, "pcapng": PACKETS}
 MOST_EVENTS = 300_000  # of a format that is made as a whole
-MOST_OCTETS = 64 << 20  # of a capture, with the messages that it shows; in the making they are held some four times
+MOST_OCTETS = (
+    64 << 20
+)  # of the same: of one session as it was noted, and of what is made; they are held some four times
+_AT_HAND = 10_000  # events that are there at once, where no session has more
+_OCTETS_AT_HAND = 8 << 20
 _LONG = 10_000  # characters of a talk, some ten milliseconds' work; more is done beside the loop
 _SLICE = 200  # messages that are looked up in one go
 _QUOTED = re.compile(rb"^(?=>*From )", re.MULTILINE)
@@ -48,17 +54,19 @@ _BLANK = re.compile(r"\s")  # the sender on the line between messages is one wor
 _Whole = list[tuple[SessionRecord, list[JournalEvent]]]
 
 
-async def session(reader: EventReader, record: SessionRecord, form: str) -> Answer:
+async def session(call: Call, reader: EventReader, record: SessionRecord, form: str) -> Answer | web.StreamResponse:
     """One session, written down.
 
     Raises:
-        ProblemError: 422, this room's sessions can't be written so.
+        ProblemError: 422, this room's sessions can't be written so, or it is too long for a format that has to be made as a whole.
     """
     if form == "har":
         check_exchanges(record.room)
-    body = b"".join([part async for part in written(reader, [record], form)])
-    saved = {"Content-Disposition": f'attachment; filename="{record.id}.{_ending(form)}"'}
-    return Answer(body, MEDIA_TYPES[form], saved)
+    parts, name = written(reader, [record], form), f"{record.id}.{_ending(form)}"
+    if call.wire is not None:
+        return await sent(call.wire, parts, MEDIA_TYPES[form], name)
+    body = b"".join([part async for part in parts])
+    return Answer(body, MEDIA_TYPES[form], {"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRecord], form: str) -> web.StreamResponse:
@@ -67,18 +75,30 @@ async def sessions(call: Call, reader: EventReader, records: Sequence[SessionRec
     Raises:
         ProblemError: 422, they are too many for a format that has to be made as a whole.
     """
-    parts = written(reader, records, form)
-    first = await anext(parts, b"")  # a refusal comes before the answer's head
-    response = _response(MEDIA_TYPES[form], f"sessions.{_ending(form)}")
-    if await begin(call.request, response):
-        await response.write(first)
-        async for part in parts:
-            await response.write(part)
+    return await sent(call.request, written(reader, records, form), MEDIA_TYPES[form], f"sessions.{_ending(form)}")
+
+
+async def sent(
+    request: web.Request, parts: AsyncGenerator[bytes], media_type: str, name: str | None = None
+) -> web.StreamResponse:
+    """The parts as an answer that is written as its client takes it: a long one is nowhere as a whole."""
+    response, first = _response(media_type, name), b""
+    async with contextlib.aclosing(parts):
+        async for part in parts:  # a refusal comes before the answer's head
+            first += part
+            if len(first) > contents.PIECE:
+                break
+        else:
+            response.content_length = len(first)
+        if await begin(request, response):
+            await response.write(first)
+            async for part in parts:
+                await response.write(part)
     await response.write_eof()
     return response
 
 
-async def written(reader: EventReader, records: Sequence[SessionRecord], form: str) -> AsyncIterator[bytes]:
+async def written(reader: EventReader, records: Sequence[SessionRecord], form: str) -> AsyncGenerator[bytes]:
     """Sessions in a format, in parts."""
     if form in ("har", "pcapng"):
         yield await _made(reader, records, form)
@@ -92,12 +112,9 @@ async def written(reader: EventReader, records: Sequence[SessionRecord], form: s
         else:
             if number:
                 yield b"\n"
-            async with contextlib.aclosing(talk(reader, record)) as parts:
-                if form == "test":
-                    yield await _test("".join([part async for part in parts]))
-                else:
-                    async for part in parts:
-                        yield part.encode("utf-8", "backslashreplace")
+            async with contextlib.aclosing((test if form == "test" else talk)(reader, record)) as parts:
+                async for part in parts:
+                    yield part.encode("utf-8", "backslashreplace")
 
 
 async def talk(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str]:
@@ -109,11 +126,25 @@ async def talk(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str
     yield told.lines(())  # of a session without events its head alone
 
 
-async def _test(text: str) -> bytes:
-    """A talk as one that runs again; for a long one it takes seconds, in which others go on."""
-    return (replayable(text) if len(text) <= _LONG else await beside(replayable, text)).encode(
-        "utf-8", "backslashreplace"
-    )
+async def test(reader: EventReader, record: SessionRecord) -> AsyncGenerator[str]:
+    """The same as one that runs again; of a long text it takes seconds, in which others go on."""
+    again = Replay()
+    async with contextlib.aclosing(talk(reader, record)) as parts:
+        async for part in parts:
+            lines = again.lines(part.removesuffix("\n")) if part else iter(())
+            while text := await beside(_next, lines) if len(part) > _LONG else _next(lines):
+                yield text
+
+
+def _next(lines: Iterator[str]) -> str:
+    """Some lines: of a message that was counted there are as many as it had."""
+    text: list[str] = []
+    size = 0
+    while size < contents.PIECE and (line := next(lines, None)) is not None:
+        go_on()
+        text.append(f"{line}\n")
+        size += len(line)
+    return "".join(text)
 
 
 async def _made(reader: EventReader, records: Sequence[SessionRecord], form: str) -> bytes:
@@ -123,39 +154,82 @@ async def _made(reader: EventReader, records: Sequence[SessionRecord], form: str
 
 
 async def _archive(reader: EventReader, records: Sequence[SessionRecord]) -> bytes:
-    return await beside(har.har, await _whole(reader, records, "har"))
+    archive = har.Archive()
+    async for some in _whole(reader, records, "har"):
+        await beside(_add, archive, some)
+    return await beside(archive.whole)
+
+
+def _add(archive: har.Archive, some: _Whole) -> None:
+    for record, events in some:
+        for _ in archive.add(record, events):
+            go_on()
+            _check(archive.octets, MOST_OCTETS, "octets", "har")
 
 
 async def _packets(reader: EventReader, records: Sequence[SessionRecord]) -> bytes:
-    whole, stored = await _whole(reader, records, "pcapng"), StoredBeside(StoredMail(reader.yard))
-    return await beside(lambda: asyncio.run(_captured(whole, stored)))
+    stored, found, octets = StoredBeside(StoredMail(reader.yard)), [], 0
+    async for some in _whole(reader, records, "pcapng"):
+        told, octets = await beside(lambda: asyncio.run(_told(some, stored, octets)))  # noqa: B023 - it ends here
+        found += told
+    return await beside(capture, found)
 
 
-async def _captured(whole: _Whole, stored: Stored) -> bytes:
-    rooms, found, octets = cards(), [], 0
+async def _told(whole: _Whole, stored: Stored, octets: int) -> tuple[list[Dialogue], int]:
+    """The sessions' dialogues, and how many octets there are with those before."""
+    rooms, found = cards(), []
     for record, events in whole:
         told = await dialogues(record, events, rooms, stored)
         octets += sum(len(piece.kept) for dialogue in told for piece in dialogue.pieces)
-        if octets > MOST_OCTETS:
-            detail = f"format: these sessions have more than {MOST_OCTETS:,} octets, and a pcapng is made as a whole"
-            allowed = "talk or jsonl, or fewer sessions: room=, session=, limit="
-            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value="pcapng", allowed=allowed)
+        _check(octets, MOST_OCTETS, "octets", "pcapng")
         found += told
-    return capture(found)
+    return found, octets
 
 
-async def _whole(reader: EventReader, records: Sequence[SessionRecord], form: str) -> _Whole:
-    found, count = [], 0
+async def _whole(reader: EventReader, records: Sequence[SessionRecord], form: str) -> AsyncIterator[_Whole]:
+    """The sessions with all their events, as many at a time as are worth a thread's beginning."""
+    found: _Whole = []
+    count = at_hand = octets = 0
     for record in records:
         await asyncio.sleep(0)
-        events = await reader.yard.journal.events(record.id, shown=record.shown)
-        count += len(events)
-        if count > MOST_EVENTS:
-            detail = f"format: these sessions have more than {MOST_EVENTS:,} events, and a {form} is made as a whole"
-            allowed = "talk or jsonl, or fewer sessions: room=, session=, limit="
-            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value=form, allowed=allowed)
+        events: list[JournalEvent] = []
+        async with contextlib.aclosing(reader.yard.journal.paged(record.id, shown=record.shown)) as pages:
+            async for page in pages:
+                events += page
+                octets += sum([_octets(event.fields) for event in page])
+                _check(count + len(events), MOST_EVENTS, "events", form)
+                _check(octets, MOST_OCTETS, "octets", form)
+        count, at_hand = count + len(events), at_hand + len(events)
         found.append((record, events))
-    return found
+        if at_hand >= _AT_HAND or octets >= _OCTETS_AT_HAND:
+            yield found
+            found, at_hand, octets = [], 0, 0
+    if found:
+        yield found
+
+
+def _octets(value: object) -> int:
+    """What the texts among an event's fields take in memory."""
+    match value:
+        case str():
+            return sys.getsizeof(value)
+        case dict():
+            return sum([_octets(each) for each in value.values()])
+        case list():
+            return sum([_octets(each) for each in value])
+    return 0
+
+
+def _check(count: int, most: int, what: str, form: str) -> None:
+    """Hold against its bound what is made as a whole.
+
+    Raises:
+        ProblemError: 422, there is more.
+    """
+    if count > most:
+        detail = f"format: these sessions have more than {most:,} {what}, and a {form} is made as a whole"
+        allowed = "talk or jsonl, or fewer sessions: room=, session=, limit="
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, key="format", value=form, allowed=allowed)
 
 
 def _ending(form: str) -> str:
@@ -241,14 +315,10 @@ def _some_lines(octets: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _response(media_type: str, name: str) -> web.StreamResponse:
+def _response(media_type: str, name: str | None) -> web.StreamResponse:
     from aiohttp import web
 
-    return web.StreamResponse(
-        headers={
-            "Content-Type": media_type,
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
-    )
+    saved = {"Content-Disposition": f'attachment; filename="{name}"'} if name else {}
+    kind = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+    careful = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.StreamResponse(headers={"Content-Type": kind, **saved, **careful})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -56,27 +56,53 @@ async def sessions(desk: Desk, sandbox: str, query: shapes.SessionsQuery) -> lis
     return found[: query.limit]
 
 
-async def get_session(call: Call) -> Answer:
+async def get_session(call: Call) -> Answer | web.StreamResponse:
     """One session with its events."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
-    parts = [encoded(shapes.Session(**_record_fields(record)))[:-1], b',"events":[']
-    async with contextlib.aclosing(call.desk.yard.journal.paged(record.id, shown=record.shown)) as pages:
-        async for page in pages:  # as a whole, a long one would take long to write
+    return await _answered(call, _session(call.desk, record), JSON)
+
+
+async def _session(desk: Desk, record: SessionRecord) -> AsyncGenerator[bytes]:
+    """A session's JSON in parts: as a whole, a long one would take long to write."""
+    yield encoded(shapes.Session(**_record_fields(record)))[:-1] + b',"events":['
+    between = b""
+    async with contextlib.aclosing(desk.yard.journal.paged(record.id, shown=record.shown)) as pages:
+        async for page in pages:
             shown = [shapes.SessionEvent(event.seq, event.at, event.kind, event.fields) for event in page]
             if shown:
-                parts += (encoded(shown)[1:-1], b",")
-    return Answer(b"".join([*(parts[:-1] if len(parts) > 2 else parts), b"]}"]), JSON, {})
+                yield between + encoded(shown)[1:-1]
+                between = b","
+    yield b"]}"
 
 
-async def get_talk(call: Call) -> Answer:
+async def get_talk(call: Call) -> Answer | web.StreamResponse:
     """One session as a talk."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
-    return Answer((await talk_of(call.desk, record)).encode(), TALK, {})
+    return await _answered(call, _talk(call.desk, record), TALK)
 
 
-async def talk_of(desk: Desk, record: SessionRecord) -> str:
-    """A session as a talk's text."""
-    return readable("".join([part async for part in exports.talk(EventReader(desk.yard), record)]))
+async def _talk(desk: Desk, record: SessionRecord) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(exports.talk(EventReader(desk.yard), record)) as parts:
+        async for part in parts:
+            yield readable(part).encode()
+
+
+async def _answered(call: Call, parts: AsyncGenerator[bytes], media_type: str) -> Answer | web.StreamResponse:
+    """What may be long: as it is made, or for a caller in this process as a whole."""
+    if call.wire is not None:
+        return await exports.sent(call.wire, parts, media_type)
+    return Answer(b"".join([part async for part in parts]), media_type, {})
+
+
+async def talk_of(desk: Desk, record: SessionRecord, most: int) -> tuple[str, bool]:
+    """A session as a talk's text, at least so many octets of it, and whether that is the whole."""
+    found = bytearray()
+    async with contextlib.aclosing(_talk(desk, record)) as parts:
+        async for part in parts:
+            if len(found) >= most and part:
+                return found.decode(), False
+            found += part
+    return found.decode(), True
 
 
 async def session_of(desk: Desk, sandbox: str, session_id: str, key: str = "id") -> SessionRecord:
@@ -98,11 +124,11 @@ def _record_fields(record: SessionRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in shapes.Session.__struct_fields__}
 
 
-async def export_session(call: Call) -> Answer:
+async def export_session(call: Call) -> Answer | web.StreamResponse:
     """One session in another format."""
     record = await session_of(call.desk, call.path["sandbox"], call.path["id"])
     query: forms.ExportQuery = call.query
-    return await exports.session(EventReader(call.desk.yard), record, query.format)
+    return await exports.session(call, EventReader(call.desk.yard), record, query.format)
 
 
 async def export_sessions(call: Call) -> web.StreamResponse:

@@ -10,8 +10,10 @@ import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -20,8 +22,11 @@ from portyard.commons.sandbox.model import DEFAULT
 from portyard.console import contents, shapes
 from portyard.console.beside import beside
 from portyard.console.calls import Desk
+from portyard.console.core.preferring import wants_page
 from portyard.console.journal import session_of, sessions, talk_of
 from portyard.console.mail import page
+from portyard.console.nearby import PREFIX
+from portyard.console.problems import ProblemError
 from portyard.console.rules import leased_by, shown
 from portyard.console.sandboxes import clock_state
 
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ROWS = 100  # messages and sessions that the first page shows
+TALK_LIMIT = (
+    4 << 20
+)  # octets of a talk behind which its page ends: no browser shows many more, and they take memory here
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "
@@ -43,7 +51,7 @@ _HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_pages(app: web.Application, desk: Desk) -> None:
+def add_pages(app: web.Application, desk: Desk) -> Pages:
     """Add the pages' routes."""
     pages = Pages(desk)
     sandbox = "/sandboxes/{sandbox}"
@@ -57,6 +65,7 @@ def add_pages(app: web.Application, desk: Desk) -> None:
     }
     for path, handle in routes.items():
         app.router.add_get(path, handle)
+    return pages
 
 
 class Pages:
@@ -122,9 +131,21 @@ class Pages:
         """One session as a talk."""
         sandbox = request.match_info["sandbox"]
         record = await session_of(self._desk, sandbox, request.match_info["id"])
-        talk = await talk_of(self._desk, record)
-        lines = talk.splitlines()  # maybe a million
-        return await beside(self._page, "session.html", sandbox_name=sandbox, session=record, lines=lines)
+        talk, whole = await talk_of(self._desk, record, TALK_LIMIT)
+        lines = talk.splitlines()
+        return await beside(self._page, "session.html", sandbox_name=sandbox, session=record, lines=lines, whole=whole)
+
+    async def refused(self, request: web.Request, error: Exception) -> web.Response | None:
+        """What isn't there, told to a person; nothing for who would rather have the problem, and below the API."""
+        if request.path.startswith(f"{PREFIX}/") or not wants_page(request.headers.get("Accept", "")):
+            return None
+        name = request.match_info.get("sandbox", "")
+        stands = name and await self._desk.yard.sandboxes.get(name) is not None
+        detail = str(error) if isinstance(error, ProblemError) else f"{request.path}: there is no such page"
+        back = f"/sandboxes/{quote(name, safe='')}" if stands else "/"
+        page = self._page("refusal.html", detail=detail, sandbox_name=name if stands else "", back=back)
+        page.set_status(HTTPStatus.NOT_FOUND)
+        return page
 
     async def style(self, _request: web.Request) -> web.Response:
         """The style sheet."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from portyard.commons.journal.export_octets import Piece, pieces
 from portyard.commons.journal.model import JournalEvent
+from portyard.commons.turns import GivenUpError, awaited
 
 START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -255,6 +259,13 @@ def test_a_coded_body_of_a_request_was_decoded_before_it_was_noted() -> None:
         head("POST / HTTP/1.1", ["Content-Length", "25"], ["Content-Encoding", "gzip"]), body("in", 5, text="hello")
     )
     assert (post.kept[-4:], post.more) == (b"\r\n\r\n", 25)
+
+
+def test_what_nobody_waits_for_is_given_up() -> None:
+    with awaited():
+        begun = copy_context()
+    with pytest.raises(GivenUpError):
+        begun.run(said, ("command", "NOOP"))
 
 
 def test_what_a_binary_frame_holds() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextvars import copy_context
 
 import pytest
 
-from portyard.commons.turns import BRISK_S, briskly, uncollected
+from portyard.commons.turns import BRISK_S, GivenUpError, awaited, briskly, go_on, uncollected
 
 
 def test_turns_are_brisk_until_the_last_who_wanted_it_is_done() -> None:
@@ -38,3 +39,13 @@ def test_garbage_is_collected_as_before(collects: bool) -> None:
         assert gc.isenabled() == collects
     finally:
         gc.enable()
+
+
+def test_work_goes_on_as_long_as_somebody_waits_for_it() -> None:
+    go_on()  # nobody could give it up
+    with awaited():
+        begun = copy_context()
+        begun.run(go_on)
+    with pytest.raises(GivenUpError):
+        begun.run(go_on)
+    go_on()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portyard.commons.journal.model import JournalEvent, SessionRecord
-from portyard.console.core.har import har
+from portyard.console.core.har import Archive
 
 START = datetime(2030, 1, 2, tzinfo=UTC)
 
@@ -23,7 +23,11 @@ def archive(room: str, *events: tuple[str, dict[str, object]]) -> list[dict[str,
         JournalEvent(seq, START + timedelta(milliseconds=10 * seq), kind, fields)
         for seq, (kind, fields) in enumerate(events, 1)
     ]
-    entries: list[dict[str, Any]] = json.loads(har([(session, noted)]))["log"]["entries"]
+    made = Archive()
+    assert len(list(made.add(session, noted))) == sum(kind == "command" for kind, _ in events)
+    whole = made.whole()
+    assert 0 <= len(whole) - made.octets < 200 + 2 * len(events)
+    entries: list[dict[str, Any]] = json.loads(whole)["log"]["entries"]
     return entries
 
 

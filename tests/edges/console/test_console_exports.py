@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
+import gzip
 import json
 import mailbox
 import operator
+import pkgutil
 import re
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -23,6 +27,7 @@ from portyard.commons.journal.pen import LEAF_EVENTS, PAGE_EVENTS
 from portyard.commons.talk.print import JournalTalk
 from portyard.console import exports
 from portyard.console.contents import PIECE
+from portyard.console.core import har
 from tests.support.asyncio_tests import run
 from tests.support.console import console, speak
 
@@ -114,24 +119,120 @@ def test_a_format_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypa
     run(main())
 
 
-def test_a_capture_of_much_content_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", ["har", "pcapng"])
+def test_much_that_is_made_as_a_whole_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     """Few events may show many large messages, which would take the process's memory."""
-    monkeypatch.setattr(exports, "MOST_OCTETS", 100)
+    monkeypatch.setattr(exports, "MOST_OCTETS", 20_000)
+    monkeypatch.setattr(exports, "_AT_HAND", 1)
 
     async def main() -> None:
         async with console(tmp_path) as client:
             for _ in range(20):
-                speak(client, "pop3", "STAT")
-            problem = await client.problem("GET", f"{PATH}?format=pcapng", 422)
-            assert (problem["key"], problem["value"]) == ("format", "pcapng")
-            assert "more than 100 octets" in problem["detail"]
-            assert len(blocks(await client.raw(f"{PATH}?format=pcapng&limit=1"))) > 3
+                speak(client, "http", f"GET /{'x' * 2_000} HTTP/1.1")
+            problem = await client.problem("GET", f"{PATH}?format={form}", 422)
+            assert (problem["key"], problem["value"]) == ("format", form)
+            assert "more than 20,000 octets" in problem["detail"]
+            assert b"GET" in await client.raw(f"{PATH}?format={form}&limit=1")
             assert (await client.raw(PATH)).count(b"room: ") == 20
 
     run(main())
 
 
-@pytest.mark.parametrize(("form", "writer"), [("test", "replayable"), ("pcapng", "dialogues"), ("pcapng", "capture")])
+@pytest.mark.parametrize(("form", "maker"), [("har", "_add"), ("pcapng", "_told")])
+@pytest.mark.parametrize(
+    "fields",
+    [{"text": "x" * 200_000}, {"text": "GET / HTTP/1.1", "headers": [["a", "x" * 200_000]]}],
+    ids=["text", "headers"],
+)
+def test_no_more_of_a_session_is_read_than_may_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, maker: str, fields: dict[str, object]
+) -> None:
+    monkeypatch.setattr(exports, "MOST_OCTETS", 100_000)
+    monkeypatch.setattr(exports, maker, None)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "http", close=False)
+            log.event("command", **fields)
+            log.close("peer closed")
+            for path in (PATH, f"sandboxes/default/sessions/{log.id}/export"):
+                problem = await client.problem("GET", f"{path}?format={form}", 422)
+                assert "more than 100,000 octets" in problem["detail"]
+
+    run(main())
+
+
+def test_bodies_are_inflated_only_as_long_as_an_archive_may_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "MOST_OCTETS", 1 << 20)
+    inflated: list[object] = []
+    true = har._decode
+
+    def decode(response: dict[str, Any]) -> None:
+        inflated.append(response)
+        true(response)
+
+    monkeypatch.setattr(har, "_decode", decode)
+    octets = gzip.compress(bytes(600_000))
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            log = speak(client, "http", close=False)
+            for _ in range(10):
+                log.event("command", text="GET / HTTP/1.1", headers=[])
+                log.event("reply", text="HTTP/1.1 200 OK", headers=[["Content-Encoding", "gzip"]], octets=len(octets))
+                log.event("data", part="body", octets=len(octets), base64=base64.b64encode(octets).decode())
+            log.close("peer closed")
+            await client.problem("GET", f"{PATH}?format=har", 422)
+            assert 0 < len(inflated) < 4
+
+    run(main())
+
+
+LONG = [
+    ("har", "portyard.console.core.har._entries"),
+    ("pcapng", "portyard.commons.journal.export_pcapng._packets"),
+    ("test", "portyard.commons.talk.replay.Replay.lines"),
+]
+
+
+@pytest.mark.parametrize(("form", "steps"), LONG)
+def test_a_console_that_closes_gives_up_what_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, steps: str
+) -> None:
+    begun, ended, never = threading.Event(), threading.Event(), threading.Event()
+    true: Callable[..., Any] = pkgutil.resolve_name(steps.replace(".Replay", ":Replay"))
+    taken = 0
+
+    def endless(*given: object) -> Iterator[object]:
+        nonlocal taken
+        some = list(true(*given))
+        try:
+            while taken < 2_000 and not never.wait(0.01):
+                begun.set()
+                taken += 1
+                yield from some
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(steps, endless)
+    monkeypatch.setattr(exports, "_LONG", 0)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            speak(client, "http", "GET / HTTP/1.1")
+            export = asyncio.create_task(client.raw(f"{PATH}?format={form}"))
+            await asyncio.to_thread(begun.wait)
+        with contextlib.suppress(aiohttp.ClientError):
+            await export
+        await asyncio.to_thread(ended.wait)
+        assert taken < 250
+
+    run(main())
+
+
+@pytest.mark.parametrize(("form", "writer"), [("test", "_next"), ("pcapng", "dialogues"), ("pcapng", "capture")])
 def test_others_are_answered_while_a_long_session_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:
@@ -248,7 +349,7 @@ def test_whatever_a_message_is_an_mbox_gives_it_back(
     run(main())
 
 
-@pytest.mark.parametrize(("form", "writer"), [("har", "har.har"), ("pcapng", "capture")])
+@pytest.mark.parametrize(("form", "writer"), [("har", "_add"), ("pcapng", "capture")])
 def test_nobody_waits_for_garbage_while_many_events_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import jinja2
 import pytest
+from yarl import URL
 
+from portyard.console import pages
 from tests.support.asyncio_tests import run
 from tests.support.console import RICH, console, speak
 
@@ -77,6 +79,58 @@ def test_a_path_that_is_not_there_tells_where_paths_are(tmp_path: Path) -> None:
                 told, _ = await client.page(path, 404)
                 assert "a path that /api/v1/openapi.json describes" in told
             assert '"paths"' in (await client.page("/api/v1/openapi.json"))[0]
+
+    run(main())
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("path", "detail", "back"),
+    [
+        ("/sandboxes/default/messages/7", "no message 7 in sandbox default", "/sandboxes/default"),
+        ("/sandboxes/default/messages/7/html", "no message 7 in sandbox default", "/sandboxes/default"),
+        ("/sandboxes/default/sessions/%3Cb%3E", "no session &lt;b&gt; in sandbox default", "/sandboxes/default"),
+        ("/sandboxes/gone", "no sandbox gone", "/"),
+        ("/sandboxes/gone/sessions/1", "no sandbox gone", "/"),
+        ("/nowhere", "/nowhere: there is no such page", "/"),
+    ],
+)
+def test_a_browser_is_shown_that_something_is_gone(tmp_path: Path, path: str, detail: str, back: str) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            async with client.http.get(URL(client.url + path, encoded=True), headers=BROWSER) as response:
+                page = await response.text()
+                assert (response.status, response.content_type) == (404, "text/html")
+                assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert f"<p>{detail}" in page
+            assert f'<a href="{back}">Back to' in page
+            async with client.http.get(URL(client.url + path, encoded=True)) as response:
+                assert (response.status, response.content_type) == (404, "application/problem+json")
+
+    run(main())
+
+
+def test_below_the_api_a_problem_is_a_problem_to_anybody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            await client.problem("GET", "sandboxes/gone", 404, headers=BROWSER)
+
+    run(main())
+
+
+def test_the_page_of_a_session_without_end_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "TALK_LIMIT", 10_000)
+
+    async def main() -> None:
+        async with console(tmp_path) as client:
+            short, long = speak(client, "pop3", "STAT"), speak(client, "pop3", *["NOOP"] * 9_000)
+            page, _ = await client.page(f"/sandboxes/default/sessions/{short.id}")
+            assert "The talk goes on" not in page
+            page, _ = await client.page(f"/sandboxes/default/sessions/{long.id}")
+            assert "The talk goes on" in page
+            assert 500 < page.count("C: NOOP") < 3_000
 
     run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.http_writer import StreamWriter
@@ -112,22 +113,20 @@ def test_a_long_session_is_shown_whole_and_one_of_several_sandboxes_in_part(tmp_
 
 def test_a_long_answer_goes_out_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once: list[int] = []
-    true = StreamWriter.write_eof
+    true = StreamWriter.write
 
-    async def write_eof(writer: StreamWriter, octets: bytes = b"") -> None:
+    async def write(writer: StreamWriter, octets: bytes, **how: Any) -> None:
         at_once.append(len(octets))
-        await true(writer, octets)
+        await true(writer, octets, **how)
 
-    monkeypatch.setattr(StreamWriter, "write_eof", write_eof)
+    monkeypatch.setattr(StreamWriter, "write", write)
 
     async def main() -> None:
         async with console(tmp_path) as client:
-            path = f"sandboxes/default/sessions/{speak(client, 'pop3', *['NOOP'] * 2_000)}"
-            async with client.http.get(f"{client.api}/{path}") as response:
-                assert response.content_length == len(await response.read()) > 3 * PIECE
-            async with client.http.head(f"{client.api}/{path}") as response:
-                assert response.content_length is not None
-                assert response.content_length > 3 * PIECE
-            assert max(at_once) <= PIECE
+            path = f"sandboxes/default/sessions/{speak(client, 'pop3', *['NOOP'] * 9_000)}"
+            for form in ("", "/talk", "/export?format=talk", "/export?format=test", "/export?format=jsonl"):
+                at_once.clear()
+                assert len(await client.raw(f"{path}{form}")) > 2 * PIECE
+                assert 0 < max(at_once) < 4 * PIECE, form
 
     run(main())

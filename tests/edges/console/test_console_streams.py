@@ -16,6 +16,7 @@ from portyard.commons.journal.model import SessionRecord
 from portyard.commons.journal.store import StoredJournal
 from portyard.commons.mailstore.model import MessageGoneError
 from portyard.console import exports
+from portyard.console.contents import PIECE
 from tests.support.asyncio_tests import run
 from tests.support.console import Console, console, speak
 
@@ -76,7 +77,7 @@ def test_behind_the_head_that_head_asks_for_comes_the_next_answer(tmp_path: Path
 def test_what_is_streamed_to_an_old_client_ends_with_the_connection(tmp_path: Path, path: str) -> None:
     async def main() -> None:
         async with console(tmp_path) as client:
-            speak(client, "pop3", "STAT")
+            speak(client, "pop3", *["NOOP"] * 3_000)  # what is short has its length before it
             await client.deliver()
             asked = (
                 f"GET /api/v1/sandboxes/default/{path} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
@@ -231,21 +232,26 @@ def test_a_stream_that_was_long_behind_is_told_all_once_and_by_their_time(
 
 
 def test_an_answer_that_fails_in_its_midst_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another head in its place would read as more of its body."""
+    """Another head in its place would read as more of its body; as long as nothing is out, it may be refused."""
+    size = PIECE
 
     async def fails(*_: object) -> AsyncIterator[bytes]:
-        yield b"first\n"
+        yield b"first\n" * size
         raise MessageGoneError("it went")
 
     monkeypatch.setattr(exports, "written", fails)
 
     async def main() -> None:
+        nonlocal size
         async with console(tmp_path) as client:
             speak(client, "pop3", "STAT")
             asked = b"GET /api/v1/sandboxes/default/export?format=jsonl HTTP/1.1\r\nHost: localhost\r\n\r\n"
             answer = await heard(client, asked)
-            assert answer.endswith(b"6\r\nfirst\n\r\n")
+            assert answer.endswith(b"first\n\r\n")
             assert answer.count(b"HTTP/1.1") == 1
+            size = 1
+            problem = await client.problem("GET", "sandboxes/default/export?format=jsonl", 404)
+            assert problem["detail"] == "it went"
 
     run(main())
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from portyard.commons.journal.model import JournalEvent
+from portyard.commons.turns import go_on
 
 Recode = Callable[[JournalEvent], tuple[bytes, str] | None]
 """A command's or reply's octets and a note, where they aren't its text; None where the event stands for no octets."""
@@ -110,6 +111,7 @@ class _Reader:
         """Each event with its pieces."""
         merged: set[int] = set()
         for place, event in enumerate(self._events):
+            go_on()
             if place in merged:
                 continue
             found = self._body_of(place)

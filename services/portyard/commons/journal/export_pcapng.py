@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from portyard.commons.journal.export_octets import Piece
+from portyard.commons.turns import go_on
 
 MEDIA_TYPE: Final = "application/x-pcapng"
 SEGMENT: Final = 65_495  # octets of one TCP segment over IPv4, as on loopback
@@ -70,14 +71,18 @@ class _Packet:
 
 def pcapng(dialogues: Iterable[Dialogue], application: str) -> bytes:
     """The dialogues as a file that packet analysers open, packets by their time."""
-    packets = [packet for number, each in enumerate(dialogues) for packet in _packets(each, number)]
-    packets.sort(key=lambda packet: packet.at)  # stable: those of a moment stay in their order
-    packets.reverse()
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options([(4, application.encode())])
     interface = struct.pack("<HHI", 1, 0, 0) + _options([(2, b"portyard")])  # Ethernet, no snap length
     blocks = [_block(0x0A0D0D0A, section), _block(1, interface)]
-    while packets:  # each is let go of as it is written: to let go of all at once would hold up whoever else waits
-        blocks.append(_block(6, _enhanced(packets.pop())))
+    written: list[tuple[int, bytes]] = []
+    for number, each in enumerate(dialogues):
+        for packet in _packets(each, number):
+            go_on()
+            written.append((packet.at, _block(6, _enhanced(packet))))
+    written.sort(key=lambda packet: packet[0])  # stable: those of a moment stay in their order
+    written.reverse()
+    while written:  # each is let go of as it is passed: to let go of all at once would hold up whoever else waits
+        blocks.append(written.pop()[1])
     return b"".join(blocks)
 
 

@@ -28,32 +28,40 @@ _WIDE: Final = 900  # characters of a line of a made-up message
 
 def replayable(talk: str) -> str:
     """The talk, ready to be run; its comments stay."""
-    return "\n".join(_lines(talk.split("\n")))
+    return "\n".join(Replay().lines(talk))
 
 
-def _lines(lines: list[str]) -> Iterator[str]:
-    plain = False
-    for line in lines:
-        step, _, text = line.partition(": ")
-        if step == "S":
-            yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_pattern(text)}"
-        elif step == "C~":
-            counted = _COUNTED.fullmatch(text)
-            exactly = f"{{x*{counted[1]}}}" if counted is not None else _SECRET.sub("$password", text)
-            yield f"C~: {exactly}"
-        elif step == "C" and (counted := _COUNTED.fullmatch(text)) is not None:
-            yield from _message(int(counted[1]))
-        elif step == "C":
-            secret = _SECRET.search(text)
-            name = (
-                "plain"
-                if secret and (_PLAIN.search(text[: secret.start()].rstrip()) or (plain and not secret.start()))
-                else "password"
-            )
-            plain = _PLAIN.search(text) is not None
-            yield f"C: {_SECRET.sub(f'${name}', text)}"
-        else:
-            yield line
+class Replay:
+    """The same as the talk is read, some lines at a time."""
+
+    def __init__(self) -> None:
+        self._plain = False  # the client's last line announced SASL's PLAIN
+
+    def lines(self, talk: str) -> Iterator[str]:
+        """What becomes of the talk's next lines."""
+        for line in talk.split("\n"):
+            step, _, text = line.partition(": ")
+            if step == "S":
+                yield "S: ..." if _COUNTED.fullmatch(text) else f"S: {_pattern(text)}"
+            elif step == "C~":
+                counted = _COUNTED.fullmatch(text)
+                exactly = f"{{x*{counted[1]}}}" if counted is not None else _SECRET.sub("$password", text)
+                yield f"C~: {exactly}"
+            elif step == "C" and (counted := _COUNTED.fullmatch(text)) is not None:
+                yield from _message(int(counted[1]))
+            elif step == "C":
+                yield f"C: {self._named(text)}"
+            else:
+                yield line
+
+    def _named(self, text: str) -> str:
+        """A client's line with its secrets by their names."""
+        secret = _SECRET.search(text)
+        is_plain = secret is not None and (
+            _PLAIN.search(text[: secret.start()].rstrip()) or (self._plain and not secret.start())
+        )
+        self._plain = _PLAIN.search(text) is not None
+        return _SECRET.sub("$plain" if is_plain else "$password", text)
 
 
 def _pattern(text: str) -> str:

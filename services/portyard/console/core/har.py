@@ -10,7 +10,7 @@ import json
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -31,32 +31,60 @@ _CODINGS = {
 _OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 
 
-def har(sessions: Iterable[tuple[SessionRecord, Sequence[JournalEvent]]]) -> bytes:
-    """The archive of these sessions as JSON, their exchanges by their time."""
-    found = [entry for session, events in sessions for entry in _entries(session, events)]
-    found.sort(key=lambda entry: str(entry["startedDateTime"]))
-    log = {"version": "1.2", "creator": {"name": "Portyard", "version": __version__}, "entries": found}
-    return json.dumps({"log": log}, ensure_ascii=False, default=str).encode("utf-8", "replace")
+class Archive:
+    """An archive in the making: of what was added it holds the text alone.
+
+    Attributes:
+        octets: How many the exchanges have so far.
+    """
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self._entries: list[tuple[str, bytes]] = []
+
+    def add(self, session: SessionRecord, events: Sequence[JournalEvent]) -> Iterator[None]:
+        """Add a session with all its events, an exchange at each step: between them the caller may think better of it."""
+        for entry in _entries(session, events):
+            _decode(entry["response"])
+            _join(entry.get("_webSocketMessages", ()))
+            text = json.dumps(entry, ensure_ascii=False, default=str).encode("utf-8", "replace")
+            self._entries.append((entry["startedDateTime"], text))
+            self.octets += len(text)
+            yield
+
+    def whole(self) -> bytes:
+        """It as JSON, the exchanges by their time."""
+        self._entries.sort(key=lambda entry: entry[0])
+        creator = json.dumps({"name": "Portyard", "version": __version__}).encode()
+        entries = b", ".join([text for _, text in self._entries])
+        return b"".join((b'{"log": {"version": "1.2", "creator": ', creator, b', "entries": [', entries, b"]}}"))
 
 
-def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> list[dict[str, Any]]:
+def _entries(session: SessionRecord, events: Sequence[JournalEvent]) -> Iterator[dict[str, Any]]:
     secure = any(event.kind == "tls" and event.fields.get("step") == "established" for event in events)
-    entries: list[dict[str, Any]] = []
+    entry: dict[str, Any] | None = None
     for event in events:
-        match event.kind:
-            case "command":
-                entries.append(_entry(session, event, secure=secure))
-            case "reply" if entries and _is_interim(entries[-1]["response"]["status"]):
-                _answered(entries[-1], event)
-            case "data" if entries and "opcode" in event.fields:
-                _message(entries[-1], event)
-            case "data" if entries:
-                _body(entries[-1], event)
-            case "fault" if entries:
-                entries[-1]["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
-    for entry in entries:
-        _decode(entry["response"])
-    return entries
+        if event.kind == "command":
+            if entry is not None:
+                yield entry
+            entry = _entry(session, event, secure=secure)
+        elif entry is not None:
+            _add(entry, event)
+    if entry is not None:
+        yield entry
+
+
+def _add(entry: dict[str, Any], event: JournalEvent) -> None:
+    """Put to an exchange what came of it."""
+    match event.kind:
+        case "reply" if _is_interim(entry["response"]["status"]):
+            _answered(entry, event)
+        case "data" if "opcode" in event.fields:
+            _message(entry, event)
+        case "data":
+            _body(entry, event)
+        case "fault":
+            entry["comment"] = f"fault: {json.dumps(event.fields, default=str)}"
 
 
 def _entry(session: SessionRecord, event: JournalEvent, *, secure: bool) -> dict[str, Any]:
@@ -188,7 +216,7 @@ def _message(entry: dict[str, Any], event: JournalEvent) -> None:
     if opcode == 0:
         begun = next((each for each in reversed(messages) if each["type"] == kind and each["opcode"] in (1, 2)), None)
         if begun is not None:
-            begun["data"] = _joined(begun["data"], content, text=begun["opcode"] == 1)
+            begun.setdefault("more", []).append(content)
     elif opcode is not None:
         data = _SHOWN.sub("", str(fields.get("text", ""))) if opcode == 8 else content
         messages.append({"type": kind, "time": event.at.timestamp(), "opcode": opcode, "data": data})
@@ -196,12 +224,14 @@ def _message(entry: dict[str, Any], event: JournalEvent) -> None:
             messages[-1]["_comment"] = "compressed: what it says isn't kept"
 
 
-def _joined(before: str, more: str, *, text: bool) -> str:
-    """What a message has so far, and what its next frame brought, in base64."""
-    octets = b64decode(more)
-    if text:
-        return before + octets.decode("utf-8", "replace")
-    return b64encode(b64decode(before) + octets).decode()
+def _join(messages: Sequence[dict[str, Any]]) -> None:
+    """Put to each message what its further frames brought, in base64: one by one would take longer with each."""
+    for message in messages:
+        more = [b64decode(content) for content in message.pop("more", ())]
+        if more and message["opcode"] == 1:
+            message["data"] = "".join([message["data"], *(octets.decode("utf-8", "replace") for octets in more)])
+        elif more:
+            message["data"] = b64encode(b"".join([b64decode(message["data"]), *more])).decode()
 
 
 def _response(status: int, reason: str, version: str, headers: list[dict[str, str]], size: int) -> dict[str, Any]:
