@@ -74,6 +74,16 @@ def test_a_sandbox_that_is_gone_is_deleted_only_where_that_is_meant(testbed: Tes
         own.delete(missing_ok=True)
 
 
+def test_events_since_a_moment_of_pythons(sandbox: Sandbox) -> None:
+    look(sandbox, "ada")
+    since = dt.datetime.fromisoformat(sandbox.events.wait(room="pop3", kind="closed")[0]["at"])
+    look(sandbox, "bea")
+    sandbox.events.wait(2, room="pop3", kind="closed")
+    later = since.astimezone(dt.timezone(dt.timedelta(hours=1))) + dt.timedelta(microseconds=1)
+    for found in (sandbox.events.all(since=later, kind="command"), sandbox.events.wait(since=later, kind="command")):
+        assert re.findall(r"USER (\w+)", str(found)) == ["bea"]
+
+
 @pytest.mark.parametrize("name", ["", "Quay", "a quay", "q" * 64, "expired"])
 def test_a_name_that_is_none_is_refused(testbed: Testbed, name: str) -> None:
     with pytest.raises(ControlError, match="name") as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from portyard.testing.control import Control
@@ -16,7 +17,8 @@ class Events:
     An event has `room`, `service`, `session`, `sandbox`, `peer` ("127.0.0.1:54321"), `kind` ("auth", "command", "fault" …), `at`, `id`,
     `seq` (its place in the session) and its own `fields`.
 
-    Filters are `room`, `kind`, `session`, `text` and `since`; a text is a part, a glob, or `/a regular expression/`.
+    Filters are `room`, `kind`, `session`, `text` and `since`; a text is a part, a glob, or `/a regular expression/`, and a moment is a
+    datetime that knows its zone, or text (RFC 3339).
 
     Args:
         control: The API.
@@ -27,7 +29,7 @@ class Events:
         self._control = control
         self._path = f"{sandbox}/events"
 
-    def wait(self, count: int = 1, *, timeout: float = DEFAULT_S, **filters: str) -> list[dict[str, Any]]:
+    def wait(self, count: int = 1, *, timeout: float = DEFAULT_S, **filters: str | datetime) -> list[dict[str, Any]]:
         """At least so many events that fit, oldest first, and it may be more that are there by then; the server does the waiting.
 
         Args:
@@ -48,7 +50,7 @@ class Events:
             )
         return list(answer["events"])
 
-    def none(self, *, timeout: float = 1.0, **filters: str) -> None:
+    def none(self, *, timeout: float = 1.0, **filters: str | datetime) -> None:
         """Assert that nothing that fits happens for so long.
 
         Raises:
@@ -59,10 +61,14 @@ class Events:
         if not answer["satisfied"]:
             raise AssertionError(f"it happened: {answer['events']}" if answer["events"] else CUT_SHORT)
 
-    def all(self, **filters: str) -> list[dict[str, Any]]:
+    def all(self, **filters: str | datetime) -> list[dict[str, Any]]:
         """Every event that fits, oldest first."""
-        return list(self._control.listed(self._path, limit=PAGE, **filters))
+        return list(self._control.listed(self._path, limit=PAGE, **_asked(filters)))
 
-    def _wait(self, count: int, timeout: float, filters: dict[str, str]) -> dict[str, Any]:
-        asked = {**filters, "count": count, "timeout": timeout}
+    def _wait(self, count: int, timeout: float, filters: dict[str, str | datetime]) -> dict[str, Any]:
+        asked = {**_asked(filters), "count": count, "timeout": timeout}
         return dict(self._control.get(f"{self._path}/wait", timeout_s=timeout or 0.0, **asked))
+
+
+def _asked(filters: dict[str, str | datetime]) -> dict[str, str]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
