@@ -144,6 +144,7 @@ class Relay:
 
     async def _tidy(self, spool: SqlSpool) -> None:
         await spool.forget()
+        await spool.forget_deliveries()
         for sandbox, generation in await spool.failures():
             if self._sandboxes.generation_now(sandbox) != generation:
                 await spool.discard(sandbox, generation)

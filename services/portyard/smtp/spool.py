@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,18 @@ _INSERT_RECIPIENT: Final = (
 _INSERT_MESSAGE: Final = (
     "INSERT INTO spool_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
 )
+_FORGET_DELIVERIES: Final = (
+    "DELETE FROM deliveries WHERE message_id = ? AND NOT EXISTS (SELECT 1 FROM spool_recipients r"
+    " WHERE r.hop IN ('msa', 'mta') AND r.id = deliveries.delivery_id AND r.state = 'queued')"
+)
+_STILL_SPENT: Final = (
+    "INSERT INTO spent (message_id, since) SELECT DISTINCT message_id, CAST(? AS BIGINT) FROM deliveries"
+    " WHERE message_id = ?"
+)
+SPENT_S: Final = 3600
+"""Seconds that a delivery is known after its message: longer than a transaction that nobody waits for any more may stand at the MDA."""
+SLICE: Final = 200
+"""Rows of one write job, so that others have their turns."""
 IN_HAND: Final = -1.0
 """`due` of a new recipient that the relay has in memory: it needn't be found."""
 
@@ -240,6 +253,25 @@ class SqlSpool:
             )
 
         await self._database.write(job)
+
+    async def forget_deliveries(self) -> None:
+        """Let go of what the MDA knows of messages that are gone since long, where no hop may hand them over again.
+
+        The hop before has settled them, so it won't; and what it gave up on in the midst has ended long ago.
+        """
+
+        def job(transaction: Transaction) -> bool:
+            now_s = int(time.time())  # the machine's own: this goes on while the testbed's clock is frozen
+            rows = transaction.execute(
+                "SELECT message_id FROM spent WHERE since <= ? LIMIT ?", (now_s - SPENT_S, SLICE)
+            )
+            transaction.execute_many(_FORGET_DELIVERIES, rows)
+            transaction.execute_many("DELETE FROM spent WHERE message_id = ?", rows)
+            transaction.execute_many(_STILL_SPENT, [(now_s, *row) for row in rows])
+            return len(rows) == SLICE
+
+        while await self._database.write(job):
+            pass
 
     async def failures(self) -> list[tuple[str, int]]:
         """The sandboxes, each with a generation, of whose recipients some have failed."""

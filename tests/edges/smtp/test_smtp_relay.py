@@ -337,7 +337,7 @@ def test_what_the_last_process_had_in_hand_is_taken_up(tmp_path: Path) -> None:
     run(go())
 
 
-@pytest.mark.parametrize("what", ["recover", "turns", "forget"])
+@pytest.mark.parametrize("what", ["recover", "turns", "forget", "forget_deliveries"])
 def test_a_spool_that_fails_for_a_while_strands_nothing(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,16 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID
 """
 
-MAIL_SCHEMA = Schema("mail", (_FIRST,))
+# Deliveries whose message is gone, since when (the machine's time): whoever knows that nobody hands them over again removes them.
+_SECOND = """
+CREATE INDEX deliveries_by_message ON deliveries (message_id);
+CREATE TABLE spent (message_id BIGINT PRIMARY KEY, since BIGINT NOT NULL);
+CREATE INDEX spent_by_time ON spent (since);
+INSERT INTO spent
+    SELECT DISTINCT message_id, 0 FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM bodies WHERE id = d.message_id)
+"""
+
+MAIL_SCHEMA = Schema("mail", (_FIRST, _SECOND))
 
 
 def message_key(mailbox_id: int, uid: int) -> int:

@@ -5,6 +5,7 @@ Each keeps a mailbox's counters (messages, unseen, size, UIDNEXT, highest modseq
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,6 +262,11 @@ def sweep(work: Transaction, folder: Path, now_s: int, keep_s: int = KEEP_UNREFE
         work.execute("DELETE FROM garbage WHERE body_id = ?", (body_id,))
         if not referenced:
             work.execute("DELETE FROM bodies WHERE id = ?", (body_id,))
+            work.execute(
+                "INSERT INTO spent (message_id, since) SELECT DISTINCT message_id, CAST(? AS BIGINT) FROM deliveries "
+                "WHERE message_id = ? ON CONFLICT DO NOTHING",
+                (int(time.time()), body_id),
+            )
             if file is not None:
                 work.after_commit((folder / file).unlink)
     return len(rows)
