@@ -109,7 +109,7 @@ def test_the_ca_in_its_formats(run: Run, tmp_path: Path) -> None:
     assert held.friendly_name == b"portyard"
     run("ca", "--format", "jks", "--output", "ca.jks")
     assert (tmp_path / "ca.jks").read_bytes().startswith(bytes.fromhex("feedfeed"))
-    assert "password" in the_line(run("ca", "--format", "p12", "--password", "x", status=1).stderr)
+    assert "password" in the_line(run("ca", "--format", "p12", "--password", "x", status=2).stderr)
 
 
 def test_help_has_examples(run: Run) -> None:
@@ -177,7 +177,7 @@ def test_a_token_is_asked_for_and_given(tmp_path: Path) -> None:
 
 def test_a_url_that_is_none(tmp_path: Path) -> None:
     done = portyard("mail", "--url", "//", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "expected something like http://127.0.0.1:8025" in the_line(done.stderr)
 
 
@@ -245,9 +245,9 @@ def test_send_refused(run: Run, console: Console, tmp_path: Path) -> None:
     assert line == "portyard: sent to yes@x.test, but refused for no@x.test: 550 5.1.1 nobody here"
     assert "--password" in the_line(run("send", "--login", "carol", status=1).stderr)
     assert "was refused: 535" in the_line(run("send", "--login", "alice", "--password", "wrong", status=1).stderr)
-    assert "missing.eml: No such file" in the_line(run("send", "missing.eml", status=1).stderr)
+    assert "missing.eml: No such file" in the_line(run("send", "missing.eml", status=2).stderr)
     (tmp_path / "empty.eml").write_bytes(b"Subject: x\n\nx\n")
-    assert "--to" in the_line(run("send", "empty.eml", status=1).stderr)
+    assert "--to" in the_line(run("send", "empty.eml", status=2).stderr)
     run("rules", "create", "--on", "smtp.mail", "--hang-up")
     assert "wasn't taken" in the_line(run("send", status=1).stderr)
 
@@ -376,7 +376,7 @@ def test_a_wrong_rule_is_told_in_a_line(words: tuple[str, ...], told: str, run: 
     (tmp_path / "bad.toml").write_text("= 3")
     (tmp_path / "twice.json").write_text('[{"on": "smtp.rcpt", "on": "smtp.data", "then": {"delay": 1}}]')
     (tmp_path / "twice.toml").write_text("[[rule]]\non = 'smtp.rcpt'\non = 'smtp.data'\nthen = { delay = 1 }\n")
-    assert told in the_line(run("rules", "create", *words, status=1).stderr)
+    assert told in the_line(run("rules", "create", *words, status=2).stderr)
     assert json.loads(run("rules", "--json").stdout) == []
 
 
@@ -402,7 +402,7 @@ def test_a_sandbox_is_leased_listeners_and_gives_them_back(run: Run, console: Co
     assert re.search(
         r"^pop3 +127\.0\.0\.1:\d+ +upgrade *$", run("sandboxes", "lease", "quay", "pop3").stdout, re.MULTILINE
     )
-    assert "did you mean pop3" in the_line(run("sandboxes", "lease", "quay", "pop", status=1).stderr)
+    assert "did you mean pop3" in the_line(run("sandboxes", "lease", "quay", "pop", status=2).stderr)
     told = the_line(run("sandboxes", "lease", "quay", "pop3", "--give-back").stdout)
     assert told == "sandbox quay: gave back its listeners of pop3"
     assert "no lease of pop3" in the_line(run("sandboxes", "lease", "quay", "pop3", "--give-back", status=1).stderr)
@@ -480,7 +480,7 @@ def test_tail_begins_in_the_past(run: Run) -> None:
         "tail", "--since", "2000-01-01T00:00:00Z", "--room", "smtp", "--text", "bob@portyard.test", "--count", "1"
     )
     assert "rcpt to:<bob@portyard.test>" in done.stdout.lower()
-    assert "there is no room smpt; did you mean smtp?" in the_line(run("tail", "--room", "smpt", status=1).stderr)
+    assert "there is no room smpt; did you mean smtp?" in the_line(run("tail", "--room", "smpt", status=2).stderr)
     assert "no sandbox nope" in the_line(run("tail", "--sandbox", "nope", status=1).stderr)
 
 
@@ -496,8 +496,8 @@ def test_personas_are_listed_brought_shown_and_removed(run: Run, tmp_path: Path)
     listed = json.loads(run("personas", "--json").stdout)
     assert {each["name"] for each in listed if not each["builtin"]} == {"mine", "other"}
     (tmp_path / "bad.toml").write_text("greting = 1")
-    assert "did you mean replies.greeting?" in the_line(run("personas", "create", "imap", "bad.toml", status=1).stderr)
-    assert "No such file" in the_line(run("personas", "create", "imap", "missing.toml", status=1).stderr)
+    assert "did you mean replies.greeting?" in the_line(run("personas", "create", "imap", "bad.toml", status=2).stderr)
+    assert "No such file" in the_line(run("personas", "create", "imap", "missing.toml", status=2).stderr)
     assert "can't be changed" in the_line(run("personas", "delete", "imap", "gmail", status=1).stderr)
     for name in ("mine", "other"):
         run("personas", "delete", "imap", name)

@@ -211,21 +211,21 @@ def test_an_mbox(testbed: Running, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "status", "told"),
     [
-        (("nope",), "no session nope in sandbox default"),
-        (("--output", "x.gif"), "no format is called gif"),
-        (("--room", "telnet"), "there is no room telnet"),
-        (("--sandbox", "nowhere", "--room", "ssh"), "no sandbox nowhere"),
-        (("--format", "mbox", "last"), "an mbox holds messages"),
-        (("last", "--room", "ftp", "--format", "har"), "holds no HTTP exchanges"),
-        (("last", "--output", "missing/x.talk"), "missing/x.talk: No such file or directory"),
+        (("nope",), 1, "no session nope in sandbox default"),
+        (("--output", "x.gif"), 2, "no format is called gif"),
+        (("--room", "telnet"), 2, "there is no room telnet"),
+        (("--sandbox", "nowhere", "--room", "ssh"), 1, "no sandbox nowhere"),
+        (("--format", "mbox", "last"), 2, "an mbox holds messages"),
+        (("last", "--room", "ftp", "--format", "har"), 2, "holds no HTTP exchanges"),
+        (("last", "--output", "missing/x.talk"), 1, "missing/x.talk: No such file or directory"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_a_line(
-    words: tuple[str, ...], told: str, testbed: Running, tmp_path: Path
+    words: tuple[str, ...], status: int, told: str, testbed: Running, tmp_path: Path
 ) -> None:
-    (line,) = export(testbed, tmp_path, *words, status=1).stderr.strip().splitlines()
+    (line,) = export(testbed, tmp_path, *words, status=status).stderr.strip().splitlines()
     assert told in line
 
 

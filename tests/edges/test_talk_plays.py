@@ -288,21 +288,21 @@ def test_the_command_and_another_server(testbed: Testbed, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("words", "status", "why"),
     [
-        (("missing.talk",), "missing.talk: No such file or directory"),
-        (("bad.talk",), "bad.talk:1: neither a header nor a step: 'hello'"),
-        (("good.talk", "--to", "nowhere"), "--to nowhere: expected HOST:PORT, such as mail.example.org:143"),
-        (("good.talk", "--to", "127.0.0.1:99999"), "--to 127.0.0.1:99999: expected HOST:PORT"),
-        (("good.talk", "--to", "127.0.0.1:9", "--ca", "good.talk"), "--ca good.talk: expected certificates in PEM"),
-        (("good.talk", "--login", "nobody"), "no password is known for nobody; give it with --password"),
-        (("other.talk",), "the testbed has no port nntp; see: portyard status"),
+        (("missing.talk",), 1, "missing.talk: No such file or directory"),
+        (("bad.talk",), 2, "bad.talk:1: neither a header nor a step: 'hello'"),
+        (("good.talk", "--to", "nowhere"), 2, "--to nowhere: expected HOST:PORT, such as mail.example.org:143"),
+        (("good.talk", "--to", "127.0.0.1:99999"), 2, "--to 127.0.0.1:99999: expected HOST:PORT"),
+        (("good.talk", "--to", "127.0.0.1:9", "--ca", "good.talk"), 2, "--ca good.talk: expected certificates in PEM"),
+        (("good.talk", "--login", "nobody"), 1, "no password is known for nobody; give it with --password"),
+        (("other.talk",), 1, "the testbed has no port nntp; see: portyard status"),
     ],
 )
-def test_the_command_refuses(testbed: Testbed, tmp_path: Path, words: tuple[str, ...], why: str) -> None:
+def test_the_command_refuses(testbed: Testbed, tmp_path: Path, words: tuple[str, ...], status: int, why: str) -> None:
     (tmp_path / "good.talk").write_text("room: pop3\nS: +OK $\nC: PASS $password\n")
     (tmp_path / "other.talk").write_text("room: pop3  port: nntp\nS: +OK $\n")
     (tmp_path / "bad.talk").write_text("hello\n")
-    told = command(testbed, tmp_path, *words, status=1)
+    told = command(testbed, tmp_path, *words, status=status)
     assert told.startswith(f"portyard: {why}")
     assert told.count("\n") == 1

@@ -267,6 +267,8 @@ def ca(
             asked += f"?{urlencode({'password': password})}" if password is not None else ""
             deliver(link.control.raw(asked), output, binary=True)
         return
+    if password is not None:
+        fail("--password is of a p12 or jks: say which with --format", 2)
     pem = b""
 
     def ask() -> None:

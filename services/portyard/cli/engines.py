@@ -18,7 +18,19 @@ PROBE_S = 10.0  # a Docker engine that doesn't answer by then doesn't run
 
 
 class CommandError(Exception):
-    """What the user asked for can't be had; the message is one clear line with the remedy."""
+    """What the user asked for can't be had; the message is one clear line with the remedy.
+
+    Attributes:
+        status: The command's exit status.
+    """
+
+    status = 1
+
+
+class MistakeError(CommandError):
+    """What the user asked for can't be meant, whatever the testbed holds."""
+
+    status = 2
 
 
 @dataclass(frozen=True, slots=True)

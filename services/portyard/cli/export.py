@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import typer
 
 from portyard.cli import completion
-from portyard.cli.engines import CommandError
+from portyard.cli.engines import CommandError, MistakeError
 from portyard.cli.link import DEFAULT, Link, SandboxName, Url, linked, query
 from portyard.cli.screen import deliver
 from portyard.cli.sessions import LAST, whole_id
@@ -68,7 +68,7 @@ def export(
         wanted = form or _by_name(output)
         if wanted is Format.MBOX:
             if sessions or room:
-                raise CommandError("an mbox holds messages, not sessions; leave the session and --room out")
+                raise MistakeError("an mbox holds messages, not sessions; leave the session and --room out")
             octets = link.control.raw(f"{link.path(sandbox)}/messages/export")
         else:
             octets = _written(link, sandbox, sessions or [], room, wanted)
@@ -79,13 +79,13 @@ def _by_name(output: Path | None) -> Format:
     ending = output.suffix.removeprefix(".") if output is not None else ""
     if ending in ("", *Format):
         return Format(ending) if ending else Format.TALK
-    raise CommandError(f"{output}: no format is called {ending}; give --format: {', '.join(Format)}")
+    raise MistakeError(f"{output}: no format is called {ending}; give --format: {', '.join(Format)}")
 
 
 def _written(link: Link, sandbox: str, named: list[str], room: str | None, form: Format) -> bytes:
     for each in named:
         if option := "format" if each in list(Format) else "room" if each in ROOMS else None:
-            raise CommandError(f"{each} is no session's id; give --{option} {each}")
+            raise MistakeError(f"{each} is no session's id; give --{option} {each}")
     ids = None if named in ([], [LAST]) else ",".join(whole_id(link, sandbox, each) for each in named)
     if ids is None:
         rooms = [room] if room is not None else list(EXCHANGES) if form is Format.HAR else [None]

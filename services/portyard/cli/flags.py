@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from portyard.cli.screen import errors, printable
 from portyard.rooms import ROOMS
 
 
@@ -62,6 +65,31 @@ class Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a context of typer's own inside
         """Its options and arguments, --help among them."""
         return _bare(super().get_params(ctx))
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:  # noqa: ANN401 - Typer's
+        """Run the command line to the process's end; what can't be read of it is told in a line, without the frame of Typer's."""
+        try:
+            status = super().main(*args, **options | {"standalone_mode": False})
+        except typer.Abort:
+            status = 1
+        except Exception as error:  # Typer's releases name it differently
+            if not hasattr(error, "format_message"):
+                raise
+            status = _tell(error)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _tell(error: Any) -> int:  # noqa: ANN401 - Typer's
+    """Say what is wrong with the command line, and where it is told how it is meant; the exit status."""
+    told = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+    if told:  # nothing where the help was shown instead
+        context = getattr(error, "ctx", None)
+        errors.print(Text(f"portyard: {printable(told)}{_help(context)}", style="red"), soft_wrap=True)
+    return int(error.exit_code)
+
+
+def _help(context: Any) -> str:  # noqa: ANN401 - Typer's
+    return f"; see: {context.command_path} --help" if context is not None else ""
 
 
 class Commands(typer.Typer):

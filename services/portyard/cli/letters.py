@@ -17,9 +17,9 @@ from typing import Annotated
 
 import typer
 
-from portyard.cli.engines import CommandError
+from portyard.cli.engines import CommandError, MistakeError
 from portyard.cli.link import Link, Url, linked
-from portyard.cli.screen import say
+from portyard.cli.screen import fail, say
 from portyard.commons.authority import authority
 
 TIMEOUT_S = 60.0
@@ -95,6 +95,12 @@ def send(
     url: Url = None,
 ) -> None:
     """Send a message into the testbed: straight to the MTA, or with --login through the MSA."""
+    if letter is not None and (text is not None or html is not None or attach):
+        fail(f"{letter} is sent as it is: give no --text, --html or --attach beside it", 2)
+    if text == html == "-":
+        fail("--text and --html can't both read standard input", 2)
+    if password is not None and login is None:
+        fail("--password is an account's: name it with --login", 2)
     with linked(url) as link:
         own = _address(link, login) if login is not None else None
         if letter is not None:
@@ -176,7 +182,7 @@ def _made(
     try:
         message["From"], message["To"], message["Subject"] = sender, ", ".join(recipients), subject
     except ValueError as error:
-        raise CommandError(f"the header can't be written: {error}") from None
+        raise MistakeError(f"the header can't be written: {error}") from None
     message["Date"] = email.utils.localtime()
     message["Message-ID"] = email.utils.make_msgid(domain="portyard.test")
     message.set_content(_given(text) if text is not None or html is None else "")
@@ -197,12 +203,12 @@ def _from_file(name: str, sender: str | None, to: list[str] | None) -> Envelope:
     try:
         octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}") from None
+        raise MistakeError(f"{name}: {error.strerror}") from None
     message = email.message_from_bytes(octets)
     fields = [str(value) for key in ("To", "Cc", "Bcc") for value in message.get_all(key, [])]
     recipients = [_bare(each) for each in to] if to else [address for _, address in email.utils.getaddresses(fields)]
     if not [each for each in recipients if each]:
-        raise CommandError(f"{name} has no To, Cc or Bcc; give the recipient with --to")
+        raise MistakeError(f"{name} has no To, Cc or Bcc; give the recipient with --to")
     own = email.utils.parseaddr(str(message.get("From", "")))[1]
     return Envelope(_bare(sender or own or STRANGER), recipients, _ENDINGS.sub(b"\r\n", octets))
 

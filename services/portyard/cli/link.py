@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -13,7 +12,7 @@ import typer
 
 from portyard.cli import completion
 from portyard.cli.engines import CommandError, current
-from portyard.cli.screen import fail
+from portyard.cli.screen import fail, fall_silent
 from portyard.commons.authority import authority
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import SettingError, Settings, load
@@ -43,6 +42,7 @@ SandboxName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 DEFAULT = "default"
+_MISSAID = (400, 422)  # what was given can't be right, whatever the testbed holds
 CREATE = ("create", "add")
 DELETE = ("delete", "rm", "remove")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -102,18 +102,30 @@ def linked(url: str | None) -> Iterator[Link]:
     try:
         settings = settings_here()
         where = url or _own_url(settings)
-        control = Control(where, settings.token or None)
+        control = _control(where, settings)
         yield Link(control, settings, where)
         control.close()
     except ControlError as error:
         known = "status" in error.problem or "services" in error.problem
-        fail(refusal(error) if known else f"what answers at {where} is no testbed's console ({error}); give its --url")
-    except (CommandError, ValueError) as error:
+        if not known:
+            fail(f"what answers at {where} is no testbed's console ({error}); give its --url")
+        fail(refusal(error), 2 if error.status in _MISSAID else 1)
+    except CommandError as error:
+        fail(error, error.status)
+    except ValueError as error:
         fail(error)
     except BrokenPipeError:
-        _quiet()
+        fall_silent()
     except (OSError, http.client.HTTPException) as error:
         fail(f"no testbed answers at {where} ({error or type(error).__name__}); start one with: make up, or give --url")
+
+
+def _control(url: str, settings: Settings) -> Control:
+    try:
+        return Control(url, settings.token or None)
+    except ValueError as error:
+        told = str(error)
+        fail(told if url in told else f"url = {url!r}: {told}; expected something like http://127.0.0.1:8025", 2)
 
 
 def settings_here() -> Settings:
@@ -138,12 +150,6 @@ def _own_url(settings: Settings) -> str:
         if endpoint.port == "console":
             return f"http://{authority(endpoint.host, endpoint.host_number)}"
     raise CommandError("the console doesn't run; see: portyard status")
-
-
-def _quiet() -> None:
-    """Whoever read our output has gone: say nothing more, not at exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    raise typer.Exit(0)
 
 
 def goes_on(context: typer.Context, options: object) -> bool:

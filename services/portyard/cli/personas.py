@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from portyard.cli import completion
-from portyard.cli.engines import CommandError
+from portyard.cli.engines import MistakeError
 from portyard.cli.flags import Commands
 from portyard.cli.link import CREATE, DELETE, AsJson, Url, examples, goes_on, linked, named
 from portyard.cli.screen import say, table, write_json
@@ -96,13 +96,13 @@ def _read(file: Path) -> dict[str, Any]:
         text = file.read_text()
         values = read_json(text) if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
+        raise MistakeError(f"{file}: {error.strerror}") from None
     except GivenTwiceError as error:
-        raise CommandError(f"{file}: {error}") from None
+        raise MistakeError(f"{file}: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise CommandError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
+        raise MistakeError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"{file}: not {'JSON' if file.suffix == '.json' else 'TOML'}: {error}") from None
+        raise MistakeError(f"{file}: not {'JSON' if file.suffix == '.json' else 'TOML'}: {error}") from None
     if not isinstance(values, dict):
-        raise CommandError(f"{file}: not a table")
+        raise MistakeError(f"{file}: not a table")
     return values

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from portyard.cli.engines import CommandError
+from portyard.cli.engines import CommandError, MistakeError
 from portyard.cli.letters import password_of
 from portyard.cli.link import Url, linked
 from portyard.cli.screen import fail, printable, say, screen
@@ -64,9 +64,11 @@ def play(
     except talks.TalkFailure as failure:
         fail(str(failure).partition("\nso far:")[0])
     except UnicodeDecodeError:
-        fail(f"{talk}: this is no text")
-    except (TalkError, CommandError) as error:
-        fail(error)
+        fail(f"{talk}: this is no text", 2)
+    except TalkError as error:
+        fail(error, 2)
+    except CommandError as error:
+        fail(error, error.status)
     except OSError as error:
         fail(f"{error.filename or to or 'the testbed'}: {error.strerror or error}")
     say(f"{heard} lines of the server's, each as the talk has it")
@@ -80,11 +82,11 @@ def _show(who: str, text: str) -> None:
 def _elsewhere(to: str, ca: Path | None, timeout_s: float) -> talks.Server:
     host, colon, port = to.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
-        raise CommandError(f"--to {to}: expected HOST:PORT, such as mail.example.org:143")
+        raise MistakeError(f"--to {to}: expected HOST:PORT, such as mail.example.org:143")
     try:
         context = ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
-        raise CommandError(f"--ca {ca}: expected certificates in PEM") from None
+        raise MistakeError(f"--ca {ca}: expected certificates in PEM") from None
     return talks.Server(host.strip("[]"), int(port), context, timeout_s)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from portyard.cli import completion
-from portyard.cli.engines import CommandError
+from portyard.cli.engines import MistakeError
 from portyard.cli.flags import Commands
 from portyard.cli.link import (
     CREATE,
@@ -212,7 +212,7 @@ def create(
     with linked(url) as link:
         given = any(value is not None for value in (on, where, then, *actions.values(), *counts.values()))
         if (file is None) is not given:
-            raise CommandError("give a file or --on with what is to be done; see: portyard rules create --help")
+            raise MistakeError("give a file or --on with what is to be done; see: portyard rules create --help")
         body = _read(file) if file is not None else _rule(on, where, actions, then, counts)
         added = link.control.post(_path(link, sandbox), body)
         for rule in added if isinstance(added, list) else [added]:
@@ -228,21 +228,21 @@ def _rule(
     counts: dict[str, Any],
 ) -> dict[str, Any]:
     if on is None:
-        raise CommandError("give --on, such as --on smtp.rcpt")
+        raise MistakeError("give --on, such as --on smtp.rcpt")
     done: Any = {name: value for name, value in actions.items() if value is not None}
     if then is not None:
         try:
             more = read_json(then)
         except GivenTwiceError as error:
-            raise CommandError(f"--then: {error}") from None
+            raise MistakeError(f"--then: {error}") from None
         except (ValueError, RecursionError) as error:
-            raise CommandError(f"--then isn't JSON: {error}") from None
+            raise MistakeError(f"--then isn't JSON: {error}") from None
         done = {**done, **more} if isinstance(more, dict) else more
     fields: dict[str, str] = {}
     for each in where or []:
         field, equals, pattern = each.partition("=")
         if not equals:
-            raise CommandError(f"--where {each!r}: expected FIELD=PATTERN, such as recipient=*@slow.test")
+            raise MistakeError(f"--where {each!r}: expected FIELD=PATTERN, such as recipient=*@slow.test")
         fields[field.strip()] = pattern
     rule = {"on": on, "then": done, **({"where": fields} if fields else {})}
     return rule | {name: value for name, value in counts.items() if value is not None}
@@ -256,15 +256,15 @@ def _read(file: str) -> Any:  # noqa: ANN401 - JSON values
             return read_json(text, "rule")
         return tomllib.loads(text)
     except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
+        raise MistakeError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8: {error.reason}") from None
+        raise MistakeError(f"{file}: not UTF-8: {error.reason}") from None
     except tomllib.TOMLDecodeError as error:
-        raise CommandError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
+        raise MistakeError(f"{file}: {twice_in_toml(text) or f'not TOML: {error}'}") from None
     except GivenTwiceError as error:
-        raise CommandError(f"{file}: {error}") from None
+        raise MistakeError(f"{file}: {error}") from None
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"{file}: not JSON: {error}") from None
+        raise MistakeError(f"{file}: not JSON: {error}") from None
 
 
 @named(app, *DELETE, epilog=examples("portyard rules delete 3 4", "portyard rules delete greylist"))

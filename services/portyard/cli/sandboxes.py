@@ -142,7 +142,7 @@ def reset(
 ) -> None:
     """Empty a sandbox: its mail, files, rules, journal and clock go; accounts and domains stay."""
     if sandbox is not None and option is not None and sandbox != option:
-        fail(f"two sandboxes are named, {sandbox} and {option}; reset one after the other")
+        fail(f"two sandboxes are named, {sandbox} and {option}; reset one after the other", 2)
     name = sandbox or option or DEFAULT
     with linked(url) as link:
         link.control.post(f"sandboxes/{segment(name)}/reset")

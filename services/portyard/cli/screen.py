@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,7 +18,25 @@ from rich.text import Text
 GAP = 2  # columns between two of a table's
 LEAST = 12  # columns that are left to the one that gives way
 WIDE = 140  # columns of a table that goes to a file or a pipe
-screen = Console(width=None if sys.stdout.isatty() else WIDE)
+sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - whoever started us may have closed it, for good
+sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as above
+
+
+class Screen(Console):
+    """A console that is quiet, and no failure, once whoever read it has gone."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """See Console."""
+        fall_silent()
+
+
+def fall_silent() -> NoReturn:
+    """Whoever read our output has gone: say nothing more, not at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    raise typer.Exit(0)
+
+
+screen = Screen(width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
@@ -77,7 +96,7 @@ def _wide_enough(titles: Sequence[str], cells: list[list[Text]], widths: list[in
         whole += min(widths[column], LEAST) if title == giving else widths[column]
     if gaps + least <= screen.width:
         return screen
-    return Console(file=screen.file, width=-(-(gaps + whole) // screen.width) * screen.width)
+    return Screen(file=screen.file, width=-(-(gaps + whole) // screen.width) * screen.width)
 
 
 def write_json(found: object) -> None:
