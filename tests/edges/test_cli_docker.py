@@ -120,6 +120,11 @@ TAKEN = "Error response from daemon: failed: Error starting userland proxy: list
             "portyard: capture = 'x': expected any or own\n",
             "capture = 'x': expected any or own",
         ),
+        (
+            "container yard-dns-1 exited (2)\n",
+            "portyard: /etc/portyard.toml: Permission denied; give the settings file's path or remove PORTYARD_CONFIG\n",
+            "portyard.toml: the containers' user can't read it; say: chmod a+r portyard.toml",
+        ),
         ("container yard-dns-1 exited (2)\n", "portyard: tls.x = 'y'\n", "tls.x = 'y'"),
         (" Container yard-dns-1  Error\n", "15:00:39 info ready\n", "docker compose: Container yard-dns-1  Error"),
         ("Error: no space left\n", "portyard: of before\n", "docker compose: Error: no space left"),

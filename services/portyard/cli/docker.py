@@ -27,6 +27,7 @@ _ALIVE = ("running", "restarting", "paused")
 _LABEL = "com.docker.compose.project"
 _SINGLE = "PORTYARD_PORT_"
 _TAKEN = re.compile(r"127\.0\.0\.1:(\d+).*(?:already in use|already allocated)")
+_UNREADABLE = "/etc/portyard.toml: Permission denied"  # it is mounted with the owner and mode that it has here
 _FAILED = re.compile(r"[Cc]ontainer (\S+)\s+(?:Error|exited|is unhealthy)")
 
 
@@ -220,6 +221,8 @@ class DockerEngine:
     def _last_word(self, container: str) -> str:
         """Why a container can't serve, in its own words, which name the setting; none where it says nothing."""
         _, told, word = self._said("docker", "logs", "--tail", "1", container).rpartition("portyard: ")
+        if told and word.startswith(_UNREADABLE):
+            return "portyard.toml: the containers' user can't read it; say: chmod a+r portyard.toml"
         return word.strip() if told else ""
 
 
