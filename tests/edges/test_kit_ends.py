@@ -10,7 +10,7 @@ import pytest
 
 LIMIT_S = 60
 PROGRAM = """
-import signal, sys, tempfile
+import signal, sys, tempfile, threading
 from portyard.testing import Testbed
 
 make = tempfile.mkdtemp
@@ -24,16 +24,37 @@ def recorded(*arguments, **options):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 tempfile.mkdtemp = recorded
+if "busy" in sys.argv:  # with what is ready only when the program has ended
+    from concurrent.futures import thread
+
+    from portyard.ssh import keys
+    from portyard.testing.embedded import Embedded
+
+    begun, closing, ensure, close = threading.Event(), threading.Event(), keys.ensure, Embedded.close
+    Embedded.close = lambda running: (closing.set(), close(running))
+
+    def ensured(folder, kinds):
+        found = ensure(folder, kinds)
+        if len(kinds) == len(keys.KINDS):
+            begun.set()
+            while not closing.wait(0.001) and not thread._shutdown:
+                pass
+        return found
+
+    keys.ensure = ensured
 testbed = Testbed.embedded()
 if "open" in sys.argv:
     testbed.wait_until_open()
+if "busy" in sys.argv:
+    testbed.wait_until_open()
+    begun.wait()
 testbed.sandbox().account("mira")
 if "closed" in sys.argv:
     testbed.close()
 """
 
 
-@pytest.mark.parametrize("how", ["early", "open", "interrupted", "closed"])
+@pytest.mark.parametrize("how", ["early", "open", "busy", "interrupted", "closed"])
 def test_its_state_is_gone_with_the_process(how: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, how],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
+import concurrent.futures.thread
 import contextlib
 import importlib
 import threading
@@ -12,6 +12,7 @@ import time
 import warnings
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakSet
 
 from portyard.commons.authority import authority
 from portyard.commons.serving import pairs_of, serving
@@ -32,6 +33,20 @@ LOOK_S = 1.0  # so often a caller that waits for an answer looks whether the tes
 WARNING_MODULES = ("asyncore", "asynchat", "crypt", "spwd")
 # Takes long, and warns only beside versions that it doesn't know: worth it only where a warning is an error.
 SELDOM_WARNING_MODULES = ("requests",)
+
+
+_running: WeakSet[Embedded] = WeakSet()
+
+
+def _close_all() -> None:
+    """Who forgets to close a testbed, or is interrupted, leaves no state behind in memory."""
+    for running in list(_running):
+        running.close()
+
+
+# Before the threads of executors end, which is before atexit's calls: a room may be about to hand them something. These calls are made in
+# reverse, so that whoever has the executors end has to be imported first, as it is above.
+getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
 class Embedded:
@@ -60,7 +75,7 @@ class Embedded:
         self._beginning: asyncio.TimerHandle | None = None
         self.url = ""
         self._thread = threading.Thread(target=self._run, name="portyard", daemon=True)
-        atexit.register(self.close)  # who forgets to, or is interrupted, leaves no state behind in memory
+        _running.add(self)
         with uncollected():
             _import_quietly()
             self._thread.start()
@@ -84,7 +99,7 @@ class Embedded:
                 with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                     self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(START_S)
-        atexit.unregister(self.close)
+        _running.discard(self)
 
     def wait_until_open(self, timeout: float) -> None:
         """Wait until every room is open; until then connections wait."""
