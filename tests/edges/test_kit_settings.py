@@ -26,6 +26,14 @@ TEST = """
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def whole(testbed: Testbed) -> None:
+    """All of it is imported before a pytester's test begins, which takes back what was imported in its time."""
+    testbed.wait_until_open()
+    with testbed.own_sandbox():
+        pass
+
+
 def folder(pytester: pytest.Pytester, name: str, settings: str, tests: str) -> None:
     pytester.makepyfile(**{f"{name}/conftest": settings, f"{name}/test_{name}": tests})
 
