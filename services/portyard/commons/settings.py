@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AccountSeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An account that exists from the start. `public_keys` are OpenSSH public key lines."""
 
-    address: Annotated[str, msgspec.Meta(pattern="^[^@ ]+@[^@ ]+$")]
+    address: Annotated[str, msgspec.Meta(pattern="^[^@ ]+@[^@ ]+$", description="an address, mira@portyard.test")]
     password: str
     public_keys: tuple[str, ...] = ()
 
@@ -61,6 +61,22 @@ class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[str, msgspec.Meta(pattern="^(human|json)$")] = "human"
     level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
     rooms: dict[str, Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]] = {}
+
+
+HostAndPort = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?\Z",
+        description="a host, or host:port, an IPv6 address in brackets",
+    ),
+]
+PortRange = Annotated[
+    str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$", description="first-last, two numbers, or nothing for any port")
+]
+Token = Annotated[
+    str,
+    msgspec.Meta(pattern="^[A-Za-z0-9._~+/-]*=*$", description="letters, digits and ._~+/-, = at the end"),
+]  # RFC 6750 §2.1
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         personas: `room=persona …`: which kind of server a room (or one of its services) is, where no rule says otherwise.
         tls: `port=name …`: which certificate or demand, by name, a port has where no rule says otherwise ("imaps=expired").
         accounts: The accounts that exist from the start.
-        relay_allow: `host:port` addresses outside the testbed that the MTA may connect to.
+        relay_allow: `host` or `host:port` outside the testbed, the host an address or a name, to which mail may be handed over.
         retry_s: Seconds between tries to hand a message over; empty for the built-in schedule, which ends after four days.
         console_hosts: Host names beyond loopback and service names to which the console answers.
         names: Host names and addresses that the certificates name besides localhost, the services' names and the domains.
@@ -104,7 +120,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port_offset: Annotated[int, msgspec.Meta(ge=0, le=64000)] = 3000
     ports: Annotated[str, msgspec.Meta(pattern="^(host|standard|ephemeral)$")] = "host"
     port_overrides: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
-    domain: Annotated[str, msgspec.Meta(pattern="^[a-z0-9.-]+$")] = "portyard.test"
+    domain: Annotated[str, msgspec.Meta(pattern="^[a-z0-9.-]+$", description="a domain in lower case")] = (
+        "portyard.test"
+    )
     domains: tuple[str, ...] = ()
     capture: Annotated[str, msgspec.Meta(pattern="^(any|own)$")] = "any"
     default_password: str = "portyard"  # noqa: S105 - documented, a testbed's
@@ -116,16 +134,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         AccountSeed("alice@portyard.test", "alice-secret"),
         AccountSeed("bob@portyard.test", "bob-secret"),
     )
-    relay_allow: tuple[str, ...] = ()
+    relay_allow: tuple[HostAndPort, ...] = ()
     retry_s: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
     console_hosts: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    token: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._~+/-]*=*$")] = ""  # RFC 6750 §2.1
+    token: Token = ""
     seed: int = 0
     ready_dir: str = ""
     host_ports: dict[str, Annotated[int, msgspec.Meta(ge=0, le=65535)]] = {}
-    passive_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = "30000-30019"
-    leased_ports: Annotated[str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$")] = ""
+    passive_ports: PortRange = "30000-30019"
+    leased_ports: PortRange = ""
     session_reuse: Annotated[str, msgspec.Meta(pattern="^(required|refused|reported)$")] = "reported"
     engine_view: Annotated[str, msgspec.Meta(pattern="^(embedded|docker)$")] = "embedded"
     limits: Limits = Limits()
@@ -235,7 +253,8 @@ def _accounts(name: str, value: str) -> Any:  # noqa: ANN401 - held against its 
 
 
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
-_SECRET = re.compile("pass|token|secret", re.IGNORECASE)  # what a key that is only misspelt is for, too
+_SECRET = re.compile("pass(?!ive)|token|secret", re.IGNORECASE)  # what a key that is only misspelt is for, too
+_STEP = re.compile(r"[^.\[\]]+|(?<=\[)\.\.\.(?=\])")
 _CHOICES = re.compile(r"matching regex '\^\(([a-z|]+)\)\$'")
 
 
@@ -248,6 +267,10 @@ def _explain(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
     found = _found(keys, values)
     if choices := _CHOICES.search(text):
         text = f"expected {' or '.join(choices[1].split('|'))}"
+    elif "matching regex" in text:
+        from portyard.commons.allowed import allowed_at  # not in front of every start
+
+        text = f"expected {allowed_at(Settings, _STEP.findall(keys))}"
     return f"{keys} = {_shown(keys, found)}: {text[0].lower()}{text[1:]}"
 
 
@@ -261,11 +284,11 @@ def _shown(keys: str, value: object) -> str:
 def _found(keys: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - as TOML reads it
     """What stands under a path such as `accounts[0].address`; nothing where the path leads nowhere."""
     found: Any = values
-    for part in keys.replace("[", ".[").split("."):
+    for part in _STEP.findall(keys):
         if isinstance(found, dict):
-            found = found.get(part, "")
-        elif isinstance(found, list) and part.startswith("["):
-            found = found[int(part[1:-1])]
+            found = found if part == "..." else found.get(part, "")  # of which key, msgspec doesn't tell
+        elif isinstance(found, list) and part.isdecimal():
+            found = found[int(part)]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -46,7 +47,7 @@ class MxCourier:
         directory: Who is of the testbed, and on which port.
         resolver: Asks the DNS room.
         sandboxes: Whether the submitter's sandbox captures.
-        allowed: The user's list: "host:port", the host an address or a name.
+        allowed: The user's list, as the setting `relay_allow` has it.
     """
 
     def __init__(
@@ -97,10 +98,9 @@ def _service(directory: Directory, service: str, port: str, *, lmtp: bool = Fals
 
 
 def _host_and_port(entry: str) -> tuple[str, int]:
-    host, _, port = entry.rpartition(":")
-    return (
-        (host.strip("[]").lower(), int(port)) if host and port.isdecimal() else (entry.strip("[]").lower(), SMTP_PORT)
-    )
+    found = re.fullmatch(r"(.*?)(?::(\d+))?", entry)
+    assert found is not None
+    return found[1].strip("[]").lower(), int(found[2] or SMTP_PORT)
 
 
 def _literal(domain: str) -> str:

@@ -33,5 +33,21 @@ def test_accounts_that_are_none_are_refused(written: str, words: str) -> None:
 
 def test_a_rooms_level_is_told_by_its_name() -> None:
     assert load({"PORTYARD_LOG_ROOMS": "imap=debug smtp=error"}).log.rooms == {"imap": "debug", "smtp": "error"}
-    with pytest.raises(SettingError, match=r"log\.rooms"):
+    with pytest.raises(SettingError, match=r"log\.rooms.*'imap': 'loud'.*expected debug or info"):
         load({"PORTYARD_LOG_ROOMS": "imap=loud"})
+
+
+def test_whom_mail_may_be_handed_to_is_a_host_and_perhaps_a_port() -> None:
+    assert load({"PORTYARD_RELAY_ALLOW": "mx.test, [::1]:2525"}).relay_allow == ("mx.test", "[::1]:2525")
+    for wrong in ("mx.test:smtp", "::1", "mx test", "mx.test:25:26", "[mx.test]"):
+        with pytest.raises(SettingError, match=re.escape(f"relay_allow[0] = {wrong!r}: expected a host")):
+            load({"PORTYARD_RELAY_ALLOW": wrong})
+
+
+def test_a_form_is_told_in_words() -> None:
+    with pytest.raises(SettingError, match="passive_ports = '30000': expected first-last, two numbers"):
+        load({"PORTYARD_PASSIVE_PORTS": "30000"})
+    with pytest.raises(SettingError, match=r"accounts\[0\].address = 'mira': expected an address"):
+        load({"PORTYARD_ACCOUNTS": '[{"address": "mira", "password": "m-secret"}]'})
+    with pytest.raises(SettingError, match="token = «secret»: expected letters, digits"):
+        load({"PORTYARD_TOKEN": "two words"})

@@ -426,6 +426,9 @@ MTA = Address("127.0.0.1", 40025, "mta", ours=True)
         ([("pop3.b.test", ["192.0.2.7"])], Destination((Address("192.0.2.7", 25, "pop3.b.test", ours=False),))),
         ([("x", ["203.0.113.5"])], Destination((Address("203.0.113.5", 2525, "x", ours=False),))),
         ([("sink.test", ["203.0.113.6"])], Destination((Address("203.0.113.6", 26, "sink.test", ours=False),))),
+        ([("y", ["2001:db8::25"])], Destination((Address("2001:db8::25", 25, "y", ours=False),))),
+        ([("z", ["2001:db8::26"])], Destination((Address("2001:db8::26", 2626, "z", ours=False),))),
+        ([("plain.test", ["203.0.113.8"])], Destination((Address("203.0.113.8", 25, "plain.test", ours=False),))),
         (PeerError(reply(550, "5.1.2", "no")), reply(550, "5.1.2", "no")),
         (RefusedError("b.test"), Destination((MTA,))),
     ],
@@ -437,7 +440,7 @@ def test_only_the_testbed_and_the_users_list_are_connected_to(found: object, rou
                 FakeDirectory(),  # type: ignore[arg-type]
                 FakeResolver(found),
                 yard.sandboxes,
-                ("203.0.113.5:2525", "Sink.Test:26"),
+                ("203.0.113.5:2525", "Sink.Test:26", "[2001:DB8::25]", "[2001:db8::26]:2626", "plain.test"),
             )
             assert await courier.route(Queued("one", BOB, "default", 1, 0)) == route
 
