@@ -150,6 +150,7 @@ class WatchedData(PlainData):
 
     def _drained(self) -> None:
         if not self._closed:
+            self.discard_buffers()  # of a file with nothing in it the end came before it was asked for, and that would count as unsent
             super().handle_close()
 
     def _moved(self) -> int:

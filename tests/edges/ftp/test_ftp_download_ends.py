@@ -50,6 +50,21 @@ def test_the_reply_waits_for_what_is_under_way(tls: bool, fault: str, loop: str,
     run(go(), loop)
 
 
+def test_a_file_with_nothing_in_it_is_whole(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await logged_in(ftp)
+            await client.ask("TYPE I")
+            (await ftp.root()).open("/empty", "wb").close()
+            await ftp.rule("data_connect", latency={"delay_s": LATE_S})
+            pipe = await client.data()
+            assert (await client.ask("RETR empty")).startswith("1")
+            assert await client.reply() == "226 Transfer complete."
+            assert await rest_of(pipe) == b""
+
+    run(go())
+
+
 def test_a_list_that_stalls_is_not_done(tmp_path: Path) -> None:
     async def go() -> None:
         async with open_ftp(tmp_path) as ftp:
