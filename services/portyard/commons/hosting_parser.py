@@ -18,7 +18,7 @@ FIRST_OCTETS = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + string.ascii_letters.encode() + string.digits.encode()
 )  # a token's, and an empty line's
 # HTTP-version = HTTP-name "/" DIGIT "." DIGIT; HTTP-name = %x48.54.54.50 ; HTTP                         RFC 9112 §2.3
-_VERSION = re.compile(rb"(.*) HTTP/([0-9])\.([0-9])", re.DOTALL)
+_VERSION = re.compile(rb"([^ ]+ [^ ]+) HTTP/([0-9])\.([0-9])")
 _SPOKEN = (b" HTTP/1.1", b" HTTP/1.0")
 _READ_OCTETS = 64 * 1024  # of a body that may wait for its handler
 

@@ -135,6 +135,15 @@ def test_a_later_minor_version_is_answered_as_ours(tmp_path: Path) -> None:
     run(go())
 
 
+def test_an_odd_request_line_is_told_as_it_came(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with room(tmp_path) as (place, _):
+            for line in (b"GET /ip  HTTP/1.7", b"GET /i p HTTP/1.7"):
+                assert line in await exchange(place, line + b"\r\nHost: y\r\n\r\n")
+
+    run(go())
+
+
 def test_the_absolute_form(tmp_path: Path) -> None:
     async def go() -> None:
         async with room(tmp_path) as (place, _):
