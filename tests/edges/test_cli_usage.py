@@ -162,7 +162,7 @@ def test_a_reader_that_has_gone_is_no_failure(testbed: Running, tmp_path: Path) 
         assert (tail.wait(LIMIT_S), tail.stderr.read()) == (0, b"")
 
 
-@pytest.mark.parametrize("words", ["sessions", "endpoints", "ca"])
+@pytest.mark.parametrize("words", ["personas", "endpoints", "ca"])
 def test_a_closed_output_is_no_accident(words: str, testbed: Running, tmp_path: Path) -> None:
     script = f"{shlex.quote(sys.executable)} -m portyard {words} >&-"
     environment = clean_environment(PORTYARD_URL=f"http://127.0.0.1:{testbed.port('console')}")
