@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,19 @@ def test_a_literal_of_octets_that_are_no_text_or_that_looks_like_an_announcement
     assert shown(*begun)[1:3] == [(False, b"\xe9{1}", 0), (False, b"\r\n", 0)]
     secret = (("command", "1 LOGIN {4+}"), ("command", "«secret, 4 bytes»"), ("command", ""), ("reply", "1 OK"))
     assert shown(*secret)[1:3] == [(False, b"<secret, 4 bytes>", 0), (False, b"\r\n", 0)]
+
+
+class Uncopied(list[JournalEvent]):
+    """Events that are read one by one."""
+
+    def __getitem__(self, place: Any) -> Any:
+        assert isinstance(place, int), "a copy of the rest, for each literal of a session without end"
+        return super().__getitem__(place)
+
+
+def test_literals_of_a_long_session() -> None:
+    told = events(("command", "a LOGIN {5+}"), ("command", "alice secret"), ("reply", "a OK done"))
+    assert [piece.kept for piece in pieces(Uncopied(told))] == [piece.kept for piece in pieces(told)]
 
 
 def test_a_reply_that_was_broken_off_has_no_line_end_of_its_own() -> None:

@@ -149,7 +149,8 @@ class _Reader:
 
     def _is_last(self, place: int) -> bool:
         """Whether the server answers what the client says here."""
-        behind = (event.kind for event in self._events[place + 1 :])
+        rest = range(place + 1, len(self._events))  # a slice would be a copy for each literal
+        behind = (self._events[at].kind for at in rest)
         return next((kind == "reply" for kind in behind if kind in ("command", "reply", "closed")), False)
 
     def _body_of(self, place: int) -> int:
