@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 import pytest
 
@@ -186,6 +187,19 @@ def test_octets_that_were_kept_are_all_there() -> None:
     octets = bytes(range(256)) * 600
     found = packets(dialogue(piece(True, octets)))
     assert b"".join(p.payload for p in found) == octets
+
+
+class Uncopied(bytes):
+    """Octets of which nobody copies what is left."""
+
+    def __getitem__(self, place: Any) -> Any:
+        assert isinstance(place, int) or place.stop is not None, "a copy of the rest, for each packet of a long message"
+        return super().__getitem__(place)
+
+
+def test_octets_of_a_long_message() -> None:
+    octets = Uncopied(bytes(SEGMENT + 1))
+    assert [p.payload_length for p in packets(dialogue(piece(True, octets))) if p.payload] == [SEGMENT, 1]
 
 
 def test_comments_stand_at_their_packets() -> None:

@@ -177,13 +177,14 @@ class _Flow:
         yield self._segment(False, _ACK)
 
     def _say(self, piece: Piece) -> Iterator[_Packet]:
-        kept, more, notes = piece.kept, piece.more, piece.notes
+        kept = memoryview(piece.kept)  # what is left of bytes would be a copy at each packet
+        more, notes = piece.more, piece.notes
         if not kept and not more:
             if notes:
                 yield self._segment(piece.ours, _ACK, notes=notes)
             return
         while kept or more:
-            part, kept = kept[:SEGMENT], kept[SEGMENT:]
+            part, kept = bytes(kept[:SEGMENT]), kept[SEGMENT:]
             gap = min(SEGMENT - len(part), more) if not kept else 0
             more -= gap
             flags = _ACK | (0 if kept or more else _PUSH)
