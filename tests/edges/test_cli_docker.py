@@ -27,7 +27,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerEngine:
         f"""#!/bin/sh
 cd {tmp_path}
 case "$*" in
-  *" ps --all"*) cat ps ;;
+  *" ps --all"*) cat ps || exit ;;
   *) echo "$*" >>asked ;;
 esac
 case "$*" in
@@ -86,6 +86,11 @@ def test_nothing_runs_where_all_have_stopped(state: str, engine: DockerEngine, t
     says(tmp_path, dict.fromkeys(SERVICES, ""), state)
     assert not engine.running()
     assert engine.health() == {}
+
+
+def test_docker_that_does_not_answer_is_no_testbed_that_has_stopped(engine: DockerEngine) -> None:
+    with pytest.raises(CommandError, match="docker compose: "):  # without what it is to say, this `docker` fails
+        engine.running()
 
 
 def test_a_paused_service_is_not_ready_and_goes_on(engine: DockerEngine, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from portyard.cli import app as cli
 from portyard.cli import started
-from portyard.cli.engines import Choice
+from portyard.cli.engines import Choice, CommandError
 from portyard.commons.directory import Endpoint
 from portyard.commons.settings import Settings
 
@@ -21,9 +22,15 @@ class Engine:
     def __init__(self) -> None:
         self.runs = False
         self.ready = True
+        self.trouble = ""
 
     def up(self, _tell: Callable[[str, int, int], None]) -> None:
+        if self.trouble:
+            raise CommandError(self.trouble)
         self.runs = self.ready = True
+
+    def running(self) -> bool:
+        return self.runs
 
     def health(self) -> dict[str, bool]:
         return {"imap": True, "ssh": self.ready}
@@ -83,6 +90,36 @@ def test_what_is_started_again_has_them(engine: Engine, up: Callable[[], str], m
     engine.ready = False
     assert "changed since" not in up()
     assert "changed since" not in up()
+
+
+def test_what_cannot_start_hides_no_other_engines_testbed(
+    engine: Engine, up: Callable[[], str], tmp_path: Path
+) -> None:
+    noted = tmp_path / ".portyard" / "engine"
+    engine.trouble = "the port is taken"
+    with pytest.raises(typer.Exit):
+        up()
+    assert not noted.exists()  # the other may have the port, and is asked by the next command
+    engine.trouble = ""
+    up()
+    engine.trouble, engine.ready = "ssh: not ready", False
+    with pytest.raises(typer.Exit):
+        up()
+    assert noted.read_text() == "embedded\n"
+
+
+@pytest.mark.usefixtures("engine")
+def test_an_engine_that_is_forced_too_late_is_told(up: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    up()
+    told = {}
+    for forced in ("", "embedded", "docker"):
+        monkeypatch.setenv("PORTYARD_ENGINE", forced)
+        told[forced] = up().splitlines()[0]
+    assert told == {
+        "": "it runs already",
+        "embedded": "it runs already",
+        "docker": "it runs already by embedded; make down and make up put PORTYARD_ENGINE=docker in force",
+    }
 
 
 def test_each_project_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -19,7 +20,7 @@ from rich.table import Table
 from portyard import __version__
 from portyard.cli import completion, export, letters, mail, personas, play, rules, sandboxes, sessions, started, tail
 from portyard.cli.docker import save_ca
-from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, known, note
+from portyard.cli.engines import CommandError, Engine, choose, current, engine_of, known, noted
 from portyard.cli.flags import Commands
 from portyard.cli.link import AsJson, Url, examples, linked, settings_here
 from portyard.cli.screen import LEAST, deliver, errors, fail, screen, write_json
@@ -75,8 +76,8 @@ def up() -> None:
             started.keep(settings)
         else:
             _tell_that_it_runs(engine, settings)
-        note(engine)
-        _wait(engine)
+        with noted(engine):
+            _wait(engine)
         _show(engine, settings)
     except (CommandError, SettingError) as error:
         fail(error)
@@ -91,7 +92,9 @@ def _running_or_none(settings: Settings) -> Engine | None:
 
 def _tell_that_it_runs(engine: Engine, settings: Settings) -> None:
     """With the settings of its start, whatever they are now; only services that are missing start with today's."""
-    screen.print("it runs already", highlight=False)
+    forced = os.environ.get("PORTYARD_ENGINE", "")
+    other = f" by {engine.name}; make down and make up put PORTYARD_ENGINE={forced} in force"
+    screen.print(f"it runs already{other if forced not in ('', engine.name) else ''}", highlight=False, soft_wrap=True)
     changed = started.changed(settings)
     if changed and all(engine.health().values()):
         names = ", ".join(changed)

@@ -104,8 +104,11 @@ class DockerEngine:
         return "nothing ran; removed the containers and the network that were left"
 
     def running(self) -> bool:
-        """See Engine."""
-        return bool(self.health())
+        """See Engine. Where Docker doesn't answer, nobody knows: that is told."""
+        process = self._compose("ps", "--all", "--format", "json")
+        if process.returncode:
+            raise CommandError(self._why(process))
+        return bool(self._health(self._read(process)))
 
     def endpoints(self) -> list[Endpoint]:
         """See Engine."""
@@ -123,7 +126,9 @@ class DockerEngine:
 
     def _rows(self) -> list[dict[str, Any]]:
         """What Compose says of each container, whether it runs or not."""
-        process = self._compose("ps", "--all", "--format", "json")
+        return self._read(self._compose("ps", "--all", "--format", "json"))
+
+    def _read(self, process: subprocess.Popen[str]) -> list[dict[str, Any]]:
         output = process.stdout.read() if process.stdout else ""
         return [row for line in output.splitlines() if (row := json.loads(line))]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -138,10 +139,17 @@ def engine_of(name: str, settings: Settings) -> Engine:
     return EmbeddedEngine(settings)
 
 
-def note(engine: Engine) -> None:
-    """Leave word of which engine runs here."""
+@contextlib.contextmanager
+def noted(engine: Engine) -> Iterator[None]:
+    """Leave word of which engine runs here; of none where it can't be started, since it may be the other that has run on."""
     home().mkdir(exist_ok=True)
     _note().write_text(f"{engine.name}\n")
+    try:
+        yield
+    except CommandError:
+        if not engine.running():
+            _note().unlink(missing_ok=True)
+        raise
 
 
 def known(settings: Settings) -> list[Engine]:
