@@ -122,6 +122,7 @@ MISTAKES = [
     (("tail", "--kind", "nope"), "there is no kind nope"),
     (("rules", "create", "--on", "pop3.stat", "--delay", "soon"), "then.delay: not a number of seconds"),
     (("play", "missing.talk", "--to", "nowhere"), "--to nowhere: expected HOST:PORT"),
+    (("play", "none.talk"), "none.talk: No such file"),
     (("personas", "create", "imap", "missing.toml"), "missing.toml: No such file"),
 ]
 

@@ -70,7 +70,7 @@ def play(
     except CommandError as error:
         fail(error, error.status)
     except OSError as error:
-        fail(f"{error.filename or to or 'the testbed'}: {error.strerror or error}")
+        fail(f"{error.filename or to or 'the testbed'}: {error.strerror or error}", 2 if error.filename else 1)
     say(f"{heard} lines of the server's, each as the talk has it")
 
 
