@@ -71,7 +71,8 @@ HostAndPort = Annotated[
     ),
 ]
 PortRange = Annotated[
-    str, msgspec.Meta(pattern="^([0-9]+-[0-9]+)?$", description="first-last, two numbers, or nothing for any port")
+    str,
+    msgspec.Meta(pattern="^([0-9]{1,5}-[0-9]{1,5})?$", description="first-last, two numbers, or nothing for any port"),
 ]
 Token = Annotated[
     str,
@@ -186,6 +187,10 @@ def _checked(values: dict[str, Any]) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingError(_explain(error, values)) from None
+    for key in ("passive_ports", "leased_ports"):
+        first, dash, last = getattr(settings, key).partition("-")
+        if dash and not 0 < int(first) <= int(last) < 1 << 16:
+            raise SettingError(f"{key} = '{first}-{last}': expected first-last, from 1 to 65535, the first no greater")
     if "passive_ports" in values:
         return settings
     return msgspec.structs.replace(settings, passive_ports=passive_range(settings.port_offset))

@@ -47,6 +47,11 @@ def test_whom_mail_may_be_handed_to_is_a_host_and_perhaps_a_port() -> None:
 def test_a_form_is_told_in_words() -> None:
     with pytest.raises(SettingError, match="passive_ports = '30000': expected first-last, two numbers"):
         load({"PORTYARD_PASSIVE_PORTS": "30000"})
+    for name in ("passive_ports", "leased_ports"):
+        assert getattr(load({f"PORTYARD_{name.upper()}": "1-65535"}), name) == "1-65535"
+        for wrong in ("30019-30000", "65000-65536", "0-5"):
+            with pytest.raises(SettingError, match=f"{name} = '{wrong}': expected first-last, from 1 to 65535"):
+                load({f"PORTYARD_{name.upper()}": wrong})
     with pytest.raises(SettingError, match=r"accounts\[0\].address = 'mira': expected an address"):
         load({"PORTYARD_ACCOUNTS": '[{"address": "mira", "password": "m-secret"}]'})
     with pytest.raises(SettingError, match="token = «secret»: expected letters, digits"):
