@@ -62,14 +62,24 @@ def test_settings_of_a_second_folder_are_refused_in_a_line(pytester: pytest.Pyte
 
 
 def test_settings_cannot_reach_a_testbed_that_runs(pytester: pytest.Pytester, testbed: Testbed) -> None:
-    pytester.makeconftest(SETTINGS.format(domain="east.example"))
-    pytester.makepyfile("def test_any(sandbox): pass\ndef test_other(sandbox): pass")
+    for name in ("east", "west"):
+        folder(pytester, name, SETTINGS.format(domain=f"{name}.example"), "def test_any(sandbox): pass")
     url = testbed.control.url
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--portyard-url", url)
+    given = ("-p", "no:cacheprovider", "--import-mode=importlib", "--portyard-url", url)
+    result = pytester.runpytest_subprocess(*given)
     result.assert_outcomes(passed=2, warnings=1)
     result.stdout.fnmatch_lines(
         [f"*portyard_settings (domains) are for a testbed that the run starts; the one at {url} *"]
     )
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "with a worker"])
+def test_a_testbed_that_runs_goes_before_an_image(
+    pytester: pytest.Pytester, testbed: Testbed, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(f"def test_any(testbed): assert testbed.control.url == {testbed.control.url!r}")
+    chosen = ("--portyard-url", testbed.control.url, "--portyard-image", "portyard:none")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", *chosen, *options).assert_outcomes(passed=1)
 
 
 class Started:

@@ -68,7 +68,7 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which n
     """Under xdist the controller has the containers, and tells each worker how to ask for one."""
     config = node.config
     image = config.getoption("--portyard-image")
-    if image:
+    if image and not config.getoption("--portyard-url"):
         if _SHARED not in config.stash:
             with _told_in_a_line(image):
                 from portyard.testing.container import fetch
@@ -98,7 +98,8 @@ def portyard_settings() -> dict[str, object]:
 def testbed(request: pytest.FixtureRequest, portyard_settings: dict[str, object]) -> Iterator[Testbed]:
     """A testbed for the whole run: the one that the options name, or an embedded one."""
     with _testbed(request.config, portyard_settings) as running:
-        request.config.stash[_STARTED] = running, dict(portyard_settings)
+        if not request.config.getoption("--portyard-url"):
+            request.config.stash[_STARTED] = running, dict(portyard_settings)
         yield running
 
 
