@@ -18,6 +18,7 @@ from portyard.imap.core.commands import HANDLERS
 from portyard.imap.core.context import Offer
 from portyard.imap.core.framing import SkipLiteral, TakeLiteral
 from portyard.imap.core.model import Command
+from portyard.imap.core.quirks import Quirks, Replies
 from portyard.imap.core.session import ImapSession
 from portyard.imap.core.state import RULES, Phase
 from tests.support.asyncio_tests import run
@@ -70,6 +71,17 @@ def test_every_command_has_its_handler_and_its_place() -> None:
 
 def test_the_card_announces_what_sessions_announce() -> None:
     assert set(EXTENSIONS) < set(CARD.capabilities)
+
+
+def test_a_persona_tells_the_account_of_a_message_that_was_not_invited(tmp_path: Path) -> None:
+    words = Quirks(replies=Replies(too_large="[TOOBIG] $command of $account"))
+
+    async def test(yard: Yard) -> None:
+        session = ImapSession(yard.accounts, yard.mail, Offer(extensions=EXTENSIONS, message_limit=10, quirks=words))
+        told = text_of(await said(session, "a LOGIN alice alice-secret", "b APPEND INBOX {11}"))
+        assert "b NO [TOOBIG] APPEND of alice@portyard.test\r\n" in told
+
+    in_yard(tmp_path, test)
 
 
 # Each announced capability, a command that needs it, and what the answer holds when it is served.

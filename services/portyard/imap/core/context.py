@@ -224,7 +224,9 @@ class Context:
             fields: What may be filled in besides.
         """
         ours = f"[{answer.code}] {answer.text}" if answer.code and answer.status != "OK" else answer.text
-        values = {**self.offer.facts, "command": command, "name": command.capitalize(), **fields}
+        account = "" if self.account is None else self.account.address
+        tagged = {"command": command, "name": command.capitalize(), "account": account}
+        values = {**self.offer.facts, **tagged, **fields}
         text = worded(self.quirks.replies, answer.words, values, ours)
         return text, answer.code if answer.status == "OK" else None
 

@@ -153,8 +153,7 @@ class Running:
         name: str = getattr(command, "mailbox", context.mailbox_name)
         if isinstance(command, Rename) and final.words == "exists":
             name = command.new_name
-        account = "" if context.account is None else context.account.address
-        return {"mailbox": context.told_name(name), "account": account}
+        return {"mailbox": context.told_name(name)}
 
     async def tell_news(self) -> AsyncIterator[Effect]:
         """Tell what happened in the mailbox, where the client waits for it."""
