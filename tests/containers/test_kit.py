@@ -232,6 +232,17 @@ class TestFailures:
         running.stop()
         running.stop()
 
+    def test_one_that_has_died_is_taken_away_though_its_sandboxes_cannot_be(self, image: None) -> None:
+        before = ours()
+        kept = Witness()
+        running = PortyardContainer(IMAGE, passive_ports=0, leased_ports=0).start()
+        kept.attend(running.get_testbed())
+        kept.leaves(running.get_testbed().sandbox())
+        running.get_wrapped_container().kill()
+        with pytest.raises(ConnectionError):
+            running.stop()
+        assert ours() == before
+
 
 def test_the_image_by_itself_is_healthy_and_tells_the_hosts_ports(image: None) -> None:
     """As a CI's service, whose command can't be chosen."""

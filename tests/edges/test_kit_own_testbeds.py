@@ -206,6 +206,19 @@ def test_a_failure_outlives_a_testbed_that_cannot_be_asked() -> None:
     assert text.startswith("(it can't be had: ")
 
 
+def test_a_testbed_ends_though_a_sandbox_that_leaves_cannot_be_deleted() -> None:
+    kept = Witness()
+    gone = Testbed.embedded()
+    kept.attend(gone)
+    kept.leaves(gone.sandbox())
+    stopped: list[Testbed] = []
+    end, gone._stop = gone._stop, lambda: stopped.append(gone)
+    end()
+    with pytest.raises(ConnectionError):
+        gone.close()
+    assert stopped == [gone]
+
+
 def test_a_test_that_passes_asks_for_nothing(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 

@@ -196,11 +196,13 @@ class PortyardContainer(ExposedPorts, DockerContainer):
 
     def stop(self, force: bool = True, delete_volume: bool = True) -> None:
         """Take it away with all that it kept; a second call does nothing."""
-        atexit.unregister(self._remove)
-        if self._testbed is not None:
-            self._testbed.parts()
-        self._remove(force=force, delete_volume=delete_volume)
-        self.get_docker_client().client.close()
+        try:
+            if self._testbed is not None:
+                self._testbed.parts()
+        finally:  # it may be gone, or somebody interrupts
+            atexit.unregister(self._remove)
+            self._remove(force=force, delete_volume=delete_volume)
+            self.get_docker_client().client.close()
 
     def _remove(self, *, force: bool = True, delete_volume: bool = True) -> None:
         container, self._container, self._cached_container_info = self._container, None, None

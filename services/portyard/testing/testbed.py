@@ -159,9 +159,11 @@ class Testbed:
 
     def close(self) -> None:
         """Stop what this object started; a testbed that it only connected to goes on."""
-        self.parts()
-        self.control.close()
-        self._stop()
+        try:
+            self.parts()
+        finally:  # it may be gone, or somebody interrupts
+            self.control.close()
+            self._stop()
 
     def starts(self) -> None:
         """Note that the testbed itself was started with this object, and ends with it."""
