@@ -128,13 +128,46 @@ def test_what_a_ca_that_is_gone_issued_is_unknown(made: Authority, tmp_path: Pat
     assert asked_by_number(Authority.open(tmp_path / "tls", []), before) is ocsp.OCSPCertStatus.UNKNOWN
 
 
+def test_a_number_below_zero_is_no_serial(made: Authority) -> None:
+    serial = leaf(made, GOOD).serial_number.to_bytes(20)
+    request = request_for(made, leaf(made, GOOD).serial_number)
+    assert status_of(made, request) is ocsp.OCSPResponseStatus.SUCCESSFUL
+    below = bytes([serial[0] | 0x80]) + serial[1:]
+    assert status_of(made, request.replace(serial, below)) is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("times", "status"),
+    [(1, ocsp.OCSPResponseStatus.SUCCESSFUL), (2, ocsp.OCSPResponseStatus.MALFORMED_REQUEST)],
+)
+def test_an_extension_stands_once(made: Authority, times: int, status: ocsp.OCSPResponseStatus) -> None:
+    requests = request_for(made, 1)[4:]  # without the heads of OCSPRequest and TBSRequest (RFC 6960 §4.1.1)
+    nonce = der(0x30, bytes.fromhex("06092b0601050507300102") + der(0x04, der(0x04, b"nonce")))
+    asked = der(0x30, der(0x30, requests + der(0xA2, der(0x30, times * nonce))))
+    assert status_of(made, asked) is status
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """A value in DER, as long as one octet or two tell."""
+    long = b"\x81" if len(content) > 127 else b""
+    return bytes([tag, *long, len(content)]) + content
+
+
+def status_of(authority: Authority, request: bytes) -> ocsp.OCSPResponseStatus:
+    return ocsp.load_der_ocsp_response(authority.ocsp_response(request)).response_status
+
+
 def asked_by_number(authority: Authority, serial: int) -> ocsp.OCSPCertStatus:
     """What the responder says of a number under our CA's name and key."""
+    return ocsp.load_der_ocsp_response(authority.ocsp_response(request_for(authority, serial))).certificate_status
+
+
+def request_for(authority: Authority, serial: int) -> bytes:
     issuer = root(authority)
     key = issuer.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     name, hashed = (hashlib.sha1(each, usedforsecurity=False).digest() for each in (issuer.subject.public_bytes(), key))
     request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(name, hashed, serial, hashes.SHA1()).build()
-    return ocsp.load_der_ocsp_response(authority.ocsp_response(request.public_bytes(Encoding.DER))).certificate_status
+    return request.public_bytes(Encoding.DER)
 
 
 def asked(authority: Authority, recipe: str, algorithm: hashes.HashAlgorithm, nonce: bytes = b"") -> ocsp.OCSPResponse:

@@ -85,7 +85,9 @@ def answer_ocsp(request: bytes, root: Issuer, crl: bytes, now: float) -> bytes:
         asked = ocsp.load_der_ocsp_request(request)
         serial, algorithm = asked.serial_number, asked.hash_algorithm
         nonces = [each for each in asked.extensions if isinstance(each.value, x509.OCSPNonce)]
-    except (ValueError, NotImplementedError, UnsupportedAlgorithm):
+    except (ValueError, NotImplementedError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        return _refusal(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
+    if serial < 0:  # RFC 5280 §4.1.2.2
         return _refusal(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
     if (asked.issuer_name_hash, asked.issuer_key_hash) != _hashes(root.certificate, algorithm):
         return _refusal(ocsp.OCSPResponseStatus.UNAUTHORIZED)
