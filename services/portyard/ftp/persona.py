@@ -11,7 +11,7 @@ from portyard.commons.yard import Connection
 from portyard.ftp.commands import DATA_COMMANDS, Commands
 from portyard.ftp.core.listing import BadTimeError, one_line, parse_time_value, split_options
 from portyard.ftp.core.quirks import OURS, dialect
-from portyard.ftp.core.replies import file_refused, reply_fields
+from portyard.ftp.core.replies import SECRET_VERBS, file_refused, reply_fields
 from portyard.ftp.core.verbs import verb_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Dressed(Commands):
         place = verb_of(verb)
         special = _SITE_PLACES.get(argument.partition(" ")[0].upper()) if place == "site" else None
         self._places = (place,) if special is None else (special, place)
-        self._argument = argument
+        self._argument = "" if verb in SECRET_VERBS else argument
         if verb in DATA_COMMANDS:
             self._transfer_place = place
 

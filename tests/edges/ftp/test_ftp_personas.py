@@ -374,3 +374,17 @@ def test_malformed_personas_are_refused_whole(keys: dict[str, Any], key: str) ->
 def test_ours_is_ours() -> None:
     assert msgspec.structs.asdict(Quirks())["replies"] == {}
     assert make(CARD, "mine", {}).quirks["ftp"] == Quirks()
+
+
+def test_no_persona_tells_a_password(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with open_ftp(tmp_path) as ftp:
+            client = await dressed(
+                ftp, login=False, replies={"pass.530": "530 <$argument>", "*.230": "230 <$argument>"}
+            )
+            await client.ask("USER alice")
+            assert await client.ask("pass wrong") == "530 <>"
+            await client.ask("USER alice")
+            assert await client.ask("PASS alice-secret") == "230 <>"
+
+    run(go())

@@ -47,8 +47,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         greeting: What follows 220; empty for ours.
         replies: Whole reply lines by `<verb>.<code>`, the verb as in rules (or `*`, `line`, `site_chmod` …), the code ours; the first
             line of several by `<verb>.<code>-`. The first digit stays: the text is another, the meaning isn't. `$text` is ours, `$detail`
-            what stands in its parentheses, `$argument` the command's, `$path` what it names and `$octets` that file's, `$cwd` where
-            the session is, `$login` whose it is, `$type` the representation.
+            what stands in its parentheses, `$argument` the command's (never a password), `$path` what it names and `$octets` that
+            file's, `$cwd` where the session is, `$login` whose it is, `$type` the representation.
         features: FEAT's lines in their order; None for ours.
         unknown: Commands that it doesn't know: 500.
         unimplemented: Commands that it knows and doesn't do: 502.
