@@ -32,20 +32,20 @@ class StoredBeside:
 
     async def delivered(self, delivery_id: str) -> bytes | None:
         """See `Stored`."""
-        return await self._asked(self._stored.delivered(delivery_id))
+        return await self._asked(self._stored.delivered, delivery_id)
 
     async def message(self, mailbox_id: int, uid: int) -> bytes | None:
         """See `Stored`."""
-        return await self._asked(self._stored.message(mailbox_id, uid))
+        return await self._asked(self._stored.message, mailbox_id, uid)
 
     async def mailbox(self, uid_validity: int) -> int | None:
         """See `Stored`."""
-        return await self._asked(self._stored.mailbox(uid_validity))
+        return await self._asked(self._stored.mailbox, uid_validity)
 
     async def uids(self, mailbox_id: int) -> list[int]:
         """See `Stored`."""
-        return await self._asked(self._stored.uids(mailbox_id))
+        return await self._asked(self._stored.uids, mailbox_id)
 
-    async def _asked(self, question: Coroutine[Any, Any, T]) -> T:
-        go_on()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._loop))
+    async def _asked(self, question: Callable[P, Coroutine[Any, Any, T]], *arguments: P.args, **named: P.kwargs) -> T:
+        go_on()  # before there is a coroutine, which nobody would await
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question(*arguments, **named), self._loop))
