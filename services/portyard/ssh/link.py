@@ -98,7 +98,8 @@ class Link(Ruled):
         """Close the session's record with the connection."""
         for session in list(self.sessions):
             session.abandon()
-        if error is not None and not isinstance(error, (asyncssh.Error, OSError)):
+        # RFC 4253 §4.2: a version line is ASCII; the library doesn't expect another
+        if error is not None and not isinstance(error, (asyncssh.Error, OSError, UnicodeDecodeError)):
             _logger.error("session %s failed", self.pen.id, exc_info=error)
         if isinstance(error, asyncssh.ConnectionLost) and not self._reason:
             self._reason = "peer closed" if error.reason == "Connection lost" else error.reason.lower()

@@ -387,7 +387,7 @@ def test_a_peer_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
     ids=["http", "zeros", "version 1", "no packet", "no text", "nothing"],
 )
-def test_garbage(octets: bytes, tmp_path: Path) -> None:
+def test_garbage(octets: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with served(tmp_path) as room:
             reader, writer = await asyncio.open_connection("127.0.0.1", room.port("ssh"))
@@ -402,6 +402,7 @@ def test_garbage(octets: bytes, tmp_path: Path) -> None:
                 assert (await client.run("echo others live")).stdout == "others live\n"
 
     run(main())
+    assert not [each.message for each in caplog.records if each.name == "portyard.ssh"], "it is no failure of ours"
 
 
 def test_a_transfer_of_nothing_goes_the_way_that_was_meant(tmp_path: Path) -> None:
