@@ -128,6 +128,29 @@ def test_a_websockets_messages() -> None:
     assert "cut" in entry["comment"]
 
 
+def test_a_character_in_two_frames_with_another_between_them() -> None:
+    def frame(opcode: str, base64: str, direction: str = "in") -> tuple[str, dict[str, object]]:
+        return "data", {"direction": direction, "opcode": opcode, "fin": opcode == "ping", "base64": base64}
+
+    (entry,) = archive(
+        "websocket",
+        command("GET /echo HTTP/1.1", ("Host", "x")),
+        reply("HTTP/1.1 101 Switching Protocols"),
+        frame("continuation", "eA=="),  # of nothing
+        ("data", {"direction": "in", "opcode": "text", "fin": False, "octets": 1, "text": "TEXT… 1 a"}),
+        ("data", {"direction": "out", "opcode": "text", "fin": False, "octets": 1, "text": "TEXT… 1 b"}),
+        frame("continuation", "w6ni"),
+        frame("ping", "AA=="),
+        frame("continuation", "Yg==", "out"),
+        frame("continuation", "gqw="),
+    )
+    assert [(each["type"], each["opcode"], each["data"]) for each in entry["_webSocketMessages"]] == [
+        ("send", 1, "aé€"),
+        ("receive", 1, "bb"),
+        ("send", 9, "AA=="),
+    ]
+
+
 def body(direction: str, octets: int, **more: object) -> tuple[str, dict[str, object]]:
     return "data", {"direction": direction, "part": "body", "octets": octets, **more}
 

@@ -46,7 +46,7 @@ class Archive:
         """Add a session with all its events, an exchange at each step: between them the caller may think better of it."""
         for entry in _entries(session, events):
             _decode(entry["response"])
-            _join(entry.get("_webSocketMessages", ()))
+            _join(entry.get("_webSocketMessages", []))
             text = json.dumps(entry, ensure_ascii=False, default=str).encode("utf-8", "replace")
             self._entries.append((entry["startedDateTime"], text))
             self.octets += len(text)
@@ -213,25 +213,28 @@ def _message(entry: dict[str, Any], event: JournalEvent) -> None:
     entry.setdefault("_resourceType", "websocket")
     messages = entry.setdefault("_webSocketMessages", [])
     content = str(fields.get("base64", "")) if opcode != 1 else _SHOWN.sub("", str(fields.get("text", "")))
-    if opcode == 0:
-        begun = next((each for each in reversed(messages) if each["type"] == kind and each["opcode"] in (1, 2)), None)
-        if begun is not None:
-            begun.setdefault("more", []).append(content)
-    elif opcode is not None:
+    if opcode is not None:
         data = _SHOWN.sub("", str(fields.get("text", ""))) if opcode == 8 else content
         messages.append({"type": kind, "time": event.at.timestamp(), "opcode": opcode, "data": data})
         if fields.get("compressed") and not data:
             messages[-1]["_comment"] = "compressed: what it says isn't kept"
 
 
-def _join(messages: Sequence[dict[str, Any]]) -> None:
-    """Put to each message what its further frames brought, in base64: one by one would take longer with each."""
+def _join(messages: list[dict[str, Any]]) -> None:
+    """Have each message's further frames in its first: when all are there, or it would take longer with each."""
+    begun: dict[str, dict[str, Any]] = {}
+    for frame in messages:
+        if frame["opcode"] in (1, 2):
+            begun[frame["type"]] = frame
+        elif frame["opcode"] == 0 and frame["type"] in begun:
+            begun[frame["type"]].setdefault("more", []).append(b64decode(frame["data"]))
+    messages[:] = [frame for frame in messages if frame["opcode"]]
     for message in messages:
-        more = [b64decode(content) for content in message.pop("more", ())]
-        if more and message["opcode"] == 1:
-            message["data"] = "".join([message["data"], *(octets.decode("utf-8", "replace") for octets in more)])
+        more = b"".join(message.pop("more", ()))
+        if more and message["opcode"] == 1:  # a character may stand in two frames (RFC 6455 §5.6)
+            message["data"] += more.decode("utf-8", "replace")
         elif more:
-            message["data"] = b64encode(b"".join([b64decode(message["data"]), *more])).decode()
+            message["data"] = b64encode(b64decode(message["data"]) + more).decode()
 
 
 def _response(status: int, reason: str, version: str, headers: list[dict[str, str]], size: int) -> dict[str, Any]:
