@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Accept = #( media-range [ weight ] ); weight = OWS ";" OWS "q=" qvalue                                RFC 9110 §12.5.1
-_RANGE = re.compile(r"\s*([^\s;,]+)[^,]*?(?:;\s*[qQ]=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
+_RANGE = re.compile(r"([^\s;,]+)[^,]*?(?:;\s*[qQ]=([01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)")
 _JSON = ("application/problem+json", "application/json")
 
 
