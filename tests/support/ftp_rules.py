@@ -23,6 +23,7 @@ async def silent(client: Client, pipe: Pipe | None = None) -> None:
     done, _ = await asyncio.wait([waiting], timeout=SOON_S)
     assert not done
     waiting.cancel()
+    await asyncio.wait([waiting])  # who reads next mustn't meet it
 
 
 async def begin(client: Client, command: str) -> Pipe:

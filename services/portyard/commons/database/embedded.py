@@ -305,6 +305,15 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
     )
+    try:
+        _set_up(connection, schema)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, schema: Schema) -> None:
     # A killed process loses nothing; a power cut may lose what was last, and never makes the file one that can't be opened again. OFF
     # would, and saves no more than a tenth of the processor time of the journal's writes.
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -313,7 +322,6 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA cache_size = -4000")
-    return connection
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
