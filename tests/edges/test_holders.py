@@ -28,9 +28,14 @@ def test_a_ports_program_is_named(
         if transport == "tcp":
             sock.listen()
         number = sock.getsockname()[1]
-        name = Path("/proc/self/comm").read_text().strip()
-        assert holder(number, transport) == f"{name} (pid {os.getpid()})"
-    assert holder(number, transport) == ""
+        ours = f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
+        assert holder(number, transport) == ours
+    assert holder(number, transport) != ours
+
+
+def test_a_client_serves_no_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert f"(pid {os.getpid()})" not in holder(client.getsockname()[1])
 
 
 def test_nobody_tells_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
+_SERVING = {"tcp": "0A", "udp": "07"}  # the kernel's tcp_states.h: TCP_LISTEN, and TCP_CLOSE for what has no peer
 
 
 def holder(number: int, transport: str = "tcp") -> str:
@@ -24,7 +25,7 @@ def processes() -> list[int]:
 
 
 def _sockets(number: int, transport: str) -> Iterator[str]:
-    """The sockets at a port, as the kernel's tables list them, whatever their address."""
+    """The sockets that serve a port, as the kernel's tables list them, whatever their address; a client's may have its number, too."""
     for table in (transport, f"{transport}6"):
         try:
             lines = (PROC / "net" / table).read_text().splitlines()[1:]
@@ -32,7 +33,7 @@ def _sockets(number: int, transport: str) -> Iterator[str]:
             continue
         for line in lines:
             fields = line.split()
-            if int(fields[1].rpartition(":")[2], 16) == number and fields[9] != "0":  # 0: nobody's any more
+            if int(fields[1].rpartition(":")[2], 16) == number and fields[3] == _SERVING[transport]:
                 yield f"socket:[{fields[9]}]"
 
 
