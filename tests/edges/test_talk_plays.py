@@ -290,7 +290,7 @@ def test_the_command_and_another_server(testbed: Testbed, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
-        (("missing.talk",), 1, "missing.talk: No such file or directory"),
+        (("missing.talk",), 2, "missing.talk: No such file or directory"),
         (("bad.talk",), 2, "bad.talk:1: neither a header nor a step: 'hello'"),
         (("good.talk", "--to", "nowhere"), 2, "--to nowhere: expected HOST:PORT, such as mail.example.org:143"),
         (("good.talk", "--to", "127.0.0.1:99999"), 2, "--to 127.0.0.1:99999: expected HOST:PORT"),
