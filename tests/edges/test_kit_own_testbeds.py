@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import poplib
 import re
 import unittest
 
@@ -10,26 +9,9 @@ import pytest
 
 from portyard.testing import Sandbox, Testbed, witness
 from portyard.testing.witness import Witness
+from tests.support.kit_look import CLIENT, look
 
 pytest_plugins = ["pytester"]
-LIMIT_S = 20
-CLIENT = """
-    import poplib
-    import unittest
-    import pytest
-    from portyard.testing import Testbed
-
-    def look(sandbox, name):
-        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=30)
-        client.user(f"{name}@{sandbox.domain}")
-        client.quit()
-"""
-
-
-def look(sandbox: Sandbox, name: str) -> None:
-    client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=LIMIT_S)
-    client.user(f"{name}@{sandbox.domain}")
-    client.quit()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,10 +38,7 @@ def told(pytester: pytest.Pytester, *options: str, **outcomes: int) -> dict[str,
     return found
 
 
-def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        CLIENT
-        + """
+ENDS = """
     def test_within():
         with Testbed.embedded() as testbed, testbed.own_sandbox(name="quay") as own:
             look(own, "ada")
@@ -112,7 +91,10 @@ def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester
         with Testbed.embedded() as testbed, testbed.own_sandbox() as own:
             look(own, "fay")
     """
-    )
+
+
+def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(CLIENT + ENDS)
     found = told(pytester, failed=8, passed=1)
     quay = "transcript of quay"
     assert found == {

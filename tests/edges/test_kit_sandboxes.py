@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import poplib
 import re
 import smtplib
 import warnings
@@ -14,25 +13,10 @@ import pytest
 from portyard.testing import ControlError, Sandbox, Testbed
 from portyard.testing import sandbox as kit
 from portyard.testing.witness import Witness
+from tests.support.kit_look import CLIENT, look
 
 pytest_plugins = ["pytester"]
 LIMIT_S = 20
-CLIENT = """
-    import poplib
-    import pytest
-    from portyard.testing import Testbed
-
-    def look(sandbox, name):
-        client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=30)
-        client.user(f"{name}@{sandbox.domain}")
-        client.quit()
-"""
-
-
-def look(sandbox: Sandbox, name: str) -> None:
-    client = poplib.POP3(sandbox.pop3.host, sandbox.pop3.port, timeout=LIMIT_S)
-    client.user(f"{name}@{sandbox.domain}")
-    client.quit()
 
 
 def sockets(testbed: Testbed) -> list[object]:

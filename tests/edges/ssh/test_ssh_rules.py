@@ -15,9 +15,7 @@ from asyncssh.channel import SSHClientChannel
 from asyncssh.packet import SSHPacket
 
 from portyard.commons.scenario.checking import check
-from portyard.commons.scenario.model import RuleError
 from portyard.commons.scenario.parsing import parse_rule
-from portyard.commons.scenario.vocabulary import FAULTS
 from portyard.ssh.card import CARD
 from portyard.ssh.core.verbs import VOCABULARY
 from tests.support.asyncio_tests import LOOPS, run
@@ -549,29 +547,6 @@ def test_openssh_sees_the_same(tmp_path: Path) -> None:
             assert (await ssh.with_password("echo hi", method="password")).status == 255
 
     run(main())
-
-
-# What is announced
-
-
-@pytest.mark.parametrize(
-    ("on", "then", "why"),
-    [
-        ("auth", {"say": "success"}, "takes it for the state"),
-        ("exec", {"script": [{"say": "x"}]}, "can't honour script"),
-        ("sftp_read", {"respond": "x"}, "can't honour respond"),
-        ("connect", {"tls": "expired"}, "no TLS"),
-        ("exec", {"respond": {"headers": {"a": "b"}}}, "no such part"),
-    ],
-)
-def test_what_cannot_be_honoured_is_refused_when_set(on: str, then: dict[str, object], why: str) -> None:
-    with pytest.raises(RuleError, match=why):
-        check(parse_rule({"on": f"ssh.{on}", "then": then}), {"ssh": VOCABULARY})
-
-
-def test_every_verb_takes_faults_of_bytes() -> None:
-    for verb in VOCABULARY.verbs.values():
-        assert verb.actions >= FAULTS
 
 
 def test_a_fault_is_journalled(tmp_path: Path) -> None:
