@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portyard.testing.loggers import keep_steady
 from portyard.testing.witness import Witness
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and begin to keep what tests' sandboxes do."""
+    keep_steady()
     config.stash[_BEFORE], Witness.current = Witness.current, Witness()
     config.stash[_WITNESS] = Witness.current
     config.addinivalue_line(
