@@ -6,12 +6,10 @@ Knows tasks and streams; knows no protocol. The core never awaits a socket; this
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from portyard.commons.card import Port
 from portyard.commons.effects import (
     Abort,
     Arm,
@@ -32,13 +30,11 @@ from portyard.commons.effects import (
     Watch,
 )
 from portyard.commons.events import Event, Gone, MailboxChanged, Timeout, TlsStarted
-from portyard.commons.gentle import SAYING_S, Lingering
 from portyard.commons.journal.model import SessionLog
 from portyard.commons.mailstore.model import Watcher
 from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.obeying import continued, ruled
 from portyard.commons.stream import Stream, Upgrade
-from portyard.commons.yard import Connection, Yard
 
 _END = 128  # octets in which the last lines are looked for of an answer that isn't shown whole
 _UNSAID = (MailboxChanged, Timeout, TlsStarted)  # events that no client sent
@@ -320,87 +316,6 @@ def _ended(last: bytes, unkept: int) -> dict[str, object]:
         return {"broken_off": True}
     end = last[last.find(b"\n") + 1 :]
     return {"end": end.decode()} if end.isascii() and (end or len(last) == unkept) else {}
-
-
-class Conversations:
-    """The conversations of one service: starts one for each connection, ends them all at close.
-
-    Args:
-        yard: The yard.
-        make: A core with its framing for an accepted connection.
-        parting: See Conversation.
-    """
-
-    adopts = False
-
-    def __init__(self, yard: Yard, make: Callable[[Connection], tuple[Session, Framing]], parting: bytes = b"") -> None:
-        self._yard = yard
-        self._make = make
-        self._parting = parting
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lingering = Lingering()
-
-    def protocol(self, connection: Connection) -> asyncio.Protocol:
-        """See Handler."""
-
-        async def upgrade(
-            transport: asyncio.Transport, protocol: asyncio.Protocol, pending: bytes
-        ) -> asyncio.Transport:
-            return await self._yard.tls.upgrade(transport, protocol, connection, pending)
-
-        async def main(stream: Stream) -> None:
-            with ended_where_it_cannot_begin(connection, stream):
-                session, framing = self._make(connection)
-            await Conversation(
-                stream,
-                session,
-                framing,
-                connection.log,
-                upgrade=upgrade,
-                watcher=self._yard.watcher,
-                parting=self._parting,
-                gate=connection.gate,
-                arm=connection.arm,
-                shown=self._yard.settings.limits.journal_reply,
-            ).run()
-
-        return Stream(main, self._started, self._lingering)
-
-    def adopt(self, connection: Connection, sock: object) -> None:
-        """See Handler; never called, `adopts` is False."""
-        raise NotImplementedError
-
-    def datagram(self, connection_port: Port) -> asyncio.DatagramProtocol:
-        """See Handler; these rooms have no UDP port."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """End every conversation with its parting word."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=SAYING_S)
-        await self._lingering.close()
-
-    def _started(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("a conversation failed", exc_info=task.exception())
-
-
-@contextlib.contextmanager
-def ended_where_it_cannot_begin(connection: Connection, stream: Stream) -> Iterator[None]:
-    """End a connection whose conversation can't be made, for want of descriptors say: nobody else would, and it would stay for ever."""
-    try:
-        yield
-    except Exception:
-        connection.log.close("internal error")
-        stream.abort()
-        raise
 
 
 def greeted(gate: SessionGate | None, session: Session) -> AsyncIterator[Effect]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import cast
 
 from portyard.commons.card import Port, Service
-from portyard.commons.conversation import Conversations
+from portyard.commons.conversations import Conversations
 from portyard.commons.effects import Close, Effect, Framing, Hush, Joins, Note, Pause, Send, Session
 from portyard.commons.insiders import unmapped
 from portyard.commons.journal.model import SessionLog

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece, kept_of, note
+from portyard.commons.journal.export_octets import note
 from portyard.commons.journal.export_pcapng import Address, Dialogue, endpoint
+from portyard.commons.journal.export_piece import Piece, kept_of
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.wire.reset import Reset
 from portyard.ftp.core.addresses import BadAddressError, HostPort, UnsupportedProtocolError, parse_eprt, parse_port

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
-from portyard.commons.conversation import Conversations
+from portyard.commons.conversations import Conversations
 from portyard.commons.effects import Framing, Session
 from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.scenario.quirks import Seats

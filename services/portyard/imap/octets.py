@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece, end_of
+from portyard.commons.journal.export_octets import end_of
+from portyard.commons.journal.export_piece import Piece
 from portyard.commons.journal.export_stored import Known, Stored
 from portyard.commons.journal.model import JournalEvent
 from portyard.imap.answers import OLD_NAMES, content, responses

@@ -8,7 +8,7 @@ from functools import partial
 
 from portyard.commons.accounts.claiming import sandbox_of_login
 from portyard.commons.card import Service, TlsMode
-from portyard.commons.conversation import Conversations
+from portyard.commons.conversations import Conversations
 from portyard.commons.locks import Lock, Locks
 from portyard.commons.scenario.personas import facts, worn
 from portyard.commons.scenario.quirks import Seats

@@ -14,7 +14,8 @@ from aiosmtpd.smtp import MISSING, SMTP
 from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from portyard.commons.card import Port, Service, TlsMode
-from portyard.commons.conversation import Conversation, ended_where_it_cannot_begin
+from portyard.commons.conversation import Conversation
+from portyard.commons.conversations import ended_where_it_cannot_begin
 from portyard.commons.gentle import SAYING_S, Lingering
 from portyard.commons.locks import Locks
 from portyard.commons.records.sql import COUNTER as RECORDS

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece
+from portyard.commons.journal.export_piece import Piece
 from portyard.commons.journal.export_stored import Known, Stored
 from portyard.commons.journal.model import JournalEvent
 from portyard.smtp.core.framing import stuff

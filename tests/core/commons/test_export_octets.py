@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from portyard.commons.journal.export_octets import Piece, pieces
+from portyard.commons.journal.export_octets import pieces
+from portyard.commons.journal.export_piece import Piece
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.turns import GivenUpError, awaited
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from portyard.commons.journal.export_octets import Piece
 from portyard.commons.journal.export_pcapng import SEGMENT, Dialogue, endpoint, pcapng
+from portyard.commons.journal.export_piece import Piece
 from portyard.commons.journal.export_sessions import dialogue as of_session
 from portyard.commons.journal.model import JournalEvent, SessionRecord
 from portyard.rooms import cards

@@ -7,12 +7,13 @@ note that says so; nothing is made up. Knows events by their fields, and no prot
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from portyard.commons.journal.export_bodies import content_behind, frame_of
+from portyard.commons.journal.export_piece import SECRET_SIZE, Piece, blanked, gap_of, kept_by, octets_of
 from portyard.commons.journal.model import JournalEvent
 from portyard.commons.turns import go_on
 
@@ -23,37 +24,11 @@ _COUNTED: Final = re.compile(r"«(?:message, |literal, )?(\d+) (?:octets|bytes)�
 _BLOCK: Final = re.compile(r"«message, (\d+) octets»")
 _ANNOUNCED: Final = re.compile(r"\{(\d+)(\+?)\}$")  # so many octets come next, with no line end of their own
 _ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")  # an octet that isn't UTF-8
-_SECRET: Final = re.compile(r"«(secret, \d+ bytes)»")
-_SECRET_SIZE: Final = re.compile(r"«secret, (\d+) bytes»")
 _CHUNK: Final = re.compile(r"BDAT \d+", re.IGNORECASE)  # as do those of a chunk
 _END: Final = b"\r\n.\r\n"  # of a block that was counted: its last line's end and the lone dot
-_FRAME: Final = re.compile(r"[A-Z]+…? \d+ ?", re.DOTALL)  # what stands before a frame's own text
-_OPCODES: Final = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 _NO_BODY: Final = re.compile(r"\S+ (?:1\d\d|204|304)\b")
-_LAST_CHUNK: Final = 5  # octets of the shortest body that comes in chunks
 _NOTE_LIMIT: Final = 500  # characters
 _CUT_AT: Final = 4096 - 4  # a text at least as long may have been cut where nothing says that it wasn't
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Octets of one direction that belong together.
-
-    Attributes:
-        at: When.
-        ours: Whether the server sent them.
-        kept: The first of them.
-        more: How many followed that weren't kept.
-        notes: What a reader should know.
-        afresh: A TLS handshake after plaintext stands before this piece.
-    """
-
-    at: datetime
-    ours: bool
-    kept: bytes
-    more: int = 0
-    notes: tuple[str, ...] = field(default=())
-    afresh: bool = False
 
 
 def pieces(
@@ -145,7 +120,7 @@ class _Reader:
                 self._literal = int(announced[1])  # RFC 7888 §4: nobody waits for leave
             else:
                 self._awaited = int(announced[1])
-        return ([Piece(event.at, False, b"", dropped, _gap(dropped, "a literal"))] if dropped else []), None
+        return ([Piece(event.at, False, b"", dropped, gap_of(dropped, "a literal"))] if dropped else []), None
 
     def _is_last(self, place: int) -> bool:
         """Whether the server answers what the client says here."""
@@ -172,7 +147,7 @@ class _Reader:
         if event.kind == "data":
             yield from _data(event)
         elif event.kind == "greeting":
-            yield Piece(event.at, fields.get("role") != "client", _octets(f"{fields.get('text', '')}\r\n"))
+            yield Piece(event.at, fields.get("role") != "client", octets_of(f"{fields.get('text', '')}\r\n"))
         elif event.kind not in ("command", "reply"):
             return
         elif self._recode is not None:
@@ -190,7 +165,7 @@ class _Reader:
         """A request's or response's line and header fields, and its body as far as it was kept."""
         text, pairs = str(event.fields.get("text", "")), event.fields["headers"]
         assert isinstance(pairs, list)
-        kept = _octets("\r\n".join([text, *(f"{name}: {value}" for name, value in pairs)]) + "\r\n\r\n")
+        kept = octets_of("\r\n".join([text, *(f"{name}: {value}" for name, value in pairs)]) + "\r\n\r\n")
         ours = event.kind == "reply"
         told = event.fields.get("octets")
         method = self._methods.pop(0) if ours and self._methods else ""
@@ -199,17 +174,17 @@ class _Reader:
             told = 0
         if method == "HEAD" or (ours and _NO_BODY.match(text)):
             return Piece(event.at, ours, kept)
-        content = _content_behind({str(name).lower(): str(value) for name, value in pairs}, told, body)
+        content = content_behind({str(name).lower(): str(value) for name, value in pairs}, told, body)
         return Piece(event.at, ours, kept + content.kept, content.more, content.notes)
 
     def _command(self, event: JournalEvent) -> Iterator[Piece]:
         text = str(event.fields.get("text", ""))
         if (block := _BLOCK.fullmatch(text)) is None:
-            yield Piece(event.at, False, _octets(f"{text}\r\n"), notes=_blanked(text))
+            yield Piece(event.at, False, octets_of(f"{text}\r\n"), notes=blanked(text))
             return
         size = int(block[1])
         if _CHUNK.match(self._asked):
-            yield Piece(event.at, False, b"", size, _gap(size, "a chunk"))
+            yield Piece(event.at, False, b"", size, gap_of(size, "a chunk"))
             return
         unkept = f"a message of {size} octets, as it was before dots were doubled, wasn't kept; its end mark follows"
         yield Piece(event.at, False, b"", max(size - 2, 0), (unkept,))
@@ -222,51 +197,6 @@ def _is_body(event: JournalEvent) -> bool:
     return "opcode" not in fields and (fields.get("part") == "body" or fields.get("direction") == "in")
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """What stands behind a head: octets, how many more, and what to know of them."""
-
-    kept: bytes = b""
-    more: int = 0
-    notes: tuple[str, ...] = ()
-
-
-def _content_behind(fields: dict[str, str], told: object, body: JournalEvent | None) -> _Content:
-    """A body as its head frames it.
-
-    Args:
-        fields: The head's, their names small.
-        told: How long the head says that it is, where it does.
-        body: What was noted of it.
-    """
-    kept = _kept(body)
-    octets = _size(body) or (told if isinstance(told, int) else 0)
-    length = fields.get("content-length", "")
-    if "content-encoding" in fields and body is not None and body.fields.get("direction") == "in":
-        kept = b""  # it was decoded before it was noted
-        octets = int(length) if length.isascii() and length.isdecimal() else octets
-    gap = octets - len(kept)
-    notes = ("bodies show «*» for each octet of a secret",) if kept and _SECRET.search(_shown(body)) else ()
-    if "transfer-encoding" in fields:
-        return _in_chunks(kept, gap, octets, notes)
-    if octets or "content-length" in fields or told == 0:
-        return _Content(kept, gap, (*notes, *_gap(gap, "the rest of the body" if kept else "the body")))
-    return _Content(notes=("a body that ends with the connection was neither kept nor counted",))
-
-
-def _in_chunks(kept: bytes, gap: int, octets: int, notes: tuple[str, ...]) -> _Content:
-    """A body as one chunk (RFC 9112 §7.1), since where its own began and ended isn't known."""
-    if not octets:
-        return _Content(
-            more=_LAST_CHUNK, notes=(f"the body's chunks weren't kept, nor counted; at least {_LAST_CHUNK} octets",)
-        )
-    head, end = b"%x\r\n" % octets, b"\r\n0\r\n\r\n"
-    notes = (*notes, "the body is shown as one chunk: where its own began wasn't kept")
-    if gap:
-        return _Content(head + kept, gap + len(end), (*notes, *_gap(gap, "the rest of the body")))
-    return _Content(head + kept + end, notes=notes)
-
-
 def _literal(event: JournalEvent, text: str, size: int, *, ends: bool) -> Piece | None:
     """A literal of the client's; None where this is what followed one that the server wanted none of.
 
@@ -277,42 +207,16 @@ def _literal(event: JournalEvent, text: str, size: int, *, ends: bool) -> Piece 
         ends: Whether the command ends here.
     """
     if (counted := _COUNTED.fullmatch(text)) is not None:
-        return Piece(event.at, False, b"", int(counted[1]), _gap(int(counted[1]), "a literal"))
-    octets = _octets(text)
+        return Piece(event.at, False, b"", int(counted[1]), gap_of(int(counted[1]), "a literal"))
+    octets = octets_of(text)
     kept = next((each for each in (octets, _ESCAPED.sub(_unescaped, octets)) if len(each) == size), None)
-    if kept is None and ends and _SECRET_SIZE.fullmatch(text) is None:
+    if kept is None and ends and SECRET_SIZE.fullmatch(text) is None:
         return None
-    return Piece(event.at, False, octets if kept is None else kept, notes=_blanked(text))
+    return Piece(event.at, False, octets if kept is None else kept, notes=blanked(text))
 
 
 def _unescaped(escaped: re.Match[bytes]) -> bytes:
     return bytes.fromhex(escaped[1].decode())
-
-
-def _size(event: JournalEvent | None) -> int:
-    octets = event.fields.get("octets") if event is not None else None
-    return octets if isinstance(octets, int) else 0
-
-
-def _shown(event: JournalEvent | None) -> str:
-    return str(event.fields.get("text", "")) if event is not None else ""
-
-
-def _kept(event: JournalEvent | None) -> bytes:
-    return kept_of(event.fields, _size(event)) if event is not None else b""
-
-
-def kept_of(fields: Mapping[str, object], size: int) -> bytes:
-    """The octets that fields tell, secrets as so many stars; none where that isn't as many as they say.
-
-    Args:
-        fields: `text` or `base64`, and where there were more octets `unkept`, how many.
-        size: How many there were.
-    """
-    coded, unkept = fields.get("base64"), fields.get("unkept")
-    text = _stars(str(fields.get("text", "")))
-    kept = text.encode("utf-8", "backslashreplace") if coded is None else b64decode(str(coded))
-    return kept if len(kept) == size - (unkept if isinstance(unkept, int) else 0) else b""
 
 
 def _reply(event: JournalEvent) -> Iterator[Piece]:
@@ -323,26 +227,26 @@ def _reply(event: JournalEvent) -> Iterator[Piece]:
     start = 0
     for counted in _COUNTED.finditer(text):
         size = int(counted[1])
-        yield Piece(event.at, True, _octets(text[start : counted.start()]), size, _gap(size, "what comes here"))
+        yield Piece(event.at, True, octets_of(text[start : counted.start()]), size, gap_of(size, "what comes here"))
         start = counted.end() + (2 if text[counted.end() :].startswith("\r\n") else 0)  # the journal's own line end
     rest = text[start:]
     if unkept:
         end = end_of(event, unkept)
         gap = unkept - len(end)
-        yield Piece(event.at, True, _octets(rest), gap, _gap(gap, "what comes here" if end else "the rest"))
+        yield Piece(event.at, True, octets_of(rest), gap, gap_of(gap, "what comes here" if end else "the rest"))
         if end:
             yield Piece(event.at, True, end)
         return
-    whole = len(_octets(text)) < _CUT_AT
+    whole = len(octets_of(text)) < _CUT_AT
     notes = () if whole else ("the journal may have cut this reply: what followed was neither kept nor counted",)
     line_end = "" if event.fields.get("broken_off") else "\r\n"
     if rest or start == 0:
-        yield Piece(event.at, True, _octets(rest + line_end), notes=(*notes, *_blanked(rest)))
+        yield Piece(event.at, True, octets_of(rest + line_end), notes=(*notes, *blanked(rest)))
 
 
 def end_of(event: JournalEvent, unkept: int) -> bytes:
     """The last of the octets that a reply's text doesn't show, so many of them, as far as the journal has them."""
-    return _octets(str(event.fields.get("end", "")))[-unkept:] if unkept else b""
+    return octets_of(str(event.fields.get("end", "")))[-unkept:] if unkept else b""
 
 
 def _data(event: JournalEvent) -> Iterator[Piece]:
@@ -353,62 +257,8 @@ def _data(event: JournalEvent) -> Iterator[Piece]:
         return
     ours = direction == "out"
     if "opcode" in fields:
-        yield _frame(event, ours, octets)
+        yield frame_of(event, ours, octets)
         return
-    kept = _kept(event)
+    kept = kept_by(event)
     gap = octets - len(kept)
-    yield Piece(event.at, ours, kept, gap, _gap(gap, "a body"))
-
-
-def _frame(event: JournalEvent, ours: bool, octets: int) -> Piece:
-    """A frame (RFC 6455 §5.2): the head follows from its parts; the content is there as far as it was kept."""
-    fields = event.fields
-    first = (0x80 if fields.get("fin") else 0) | (0x40 if fields.get("compressed") else 0)
-    first |= _OPCODES.get(str(fields.get("opcode")), 0)
-    mask = 0 if ours else 0x80
-    if octets < 126:
-        head = bytes([first, mask | octets])
-    elif octets <= 0xFFFF:
-        head = bytes([first, mask | 126]) + octets.to_bytes(2, "big")
-    else:
-        head = bytes([first, mask | 127]) + octets.to_bytes(8, "big")
-    notes: tuple[str, ...] = ()
-    if "deflated" in fields:
-        notes = (f"it was compressed, to {fields['deflated']} octets, and stands here as it reads",)
-    if not ours:
-        head += bytes(4)
-        notes += ("the masking key wasn't kept: zero stands for it, so that the content reads as it is",)
-    content = _content(fields, octets)
-    gap = octets - len(content)
-    return Piece(event.at, ours, head + content, gap, (*notes, *_gap(gap, "the frame's content")))
-
-
-def _content(fields: dict[str, object], octets: int) -> bytes:
-    if fields.get("opcode") == "close" and isinstance(code := fields.get("code"), int):
-        content = code.to_bytes(2, "big") + _octets(str(fields.get("reason", "")))
-    elif "base64" in fields:
-        return b64decode(str(fields["base64"]))[:octets]
-    elif fields.get("opcode") == "text" and not fields.get("compressed"):
-        content = _octets(_stars(_FRAME.sub("", str(fields.get("text", "")), count=1)))
-    else:
-        return b""
-    return content if len(content) == octets else b""
-
-
-def _stars(text: str) -> str:
-    """As long as it was: a star for each octet of a secret."""
-    return _SECRET_SIZE.sub(lambda found: "*" * int(found[1]), text) if "«" in text else text
-
-
-def _gap(octets: int, what: str) -> tuple[str, ...]:
-    return (f"{what} wasn't kept: {octets} octets",) if octets else ()
-
-
-def _blanked(text: str) -> tuple[str, ...]:
-    return ("a secret is blanked here, so lengths differ from what was sent",) if "«secret" in text else ()
-
-
-def _octets(text: str) -> bytes:
-    """Text as octets; the marks about a secret become such as every analyser shows."""
-    text = _SECRET.sub(r"<\1>", text) if "«" in text else text
-    return text.encode("utf-8", "backslashreplace")
+    yield Piece(event.at, ours, kept, gap, gap_of(gap, "a body"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from portyard.commons.journal.export_octets import Piece
+from portyard.commons.journal.export_piece import Piece
 from portyard.commons.turns import go_on
 
 MEDIA_TYPE: Final = "application/x-pcapng"

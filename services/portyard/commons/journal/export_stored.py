@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from portyard.commons.journal.export_octets import Piece
+from portyard.commons.journal.export_piece import Piece
 
 Known = Mapping[int, Sequence[Piece]]
 """What went over the wire for some of a session's events, by their `seq`, where that is more than they say."""
