@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -31,6 +32,18 @@ async def room(folder: Path, limits: Limits | None = None) -> AsyncIterator[tupl
         aiohttp.ClientSession(place.url, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as client,
     ):
         yield place, client
+
+
+async def fetch(client: aiohttp.ClientSession, path: str, method: str = "GET", **more: Any) -> tuple[Any, bytes]:
+    async with client.request(method, path, allow_redirects=False, **more) as response:
+        return response, await response.read()
+
+
+async def fetch_json(client: aiohttp.ClientSession, path: str, method: str = "GET", **more: Any) -> Any:
+    response, body = await fetch(client, path, method, **more)
+    assert response.status == 200, body
+    assert response.content_type == "application/json"
+    return json.loads(body)
 
 
 async def exchange(place: Place, octets: bytes, *, piecewise: bool = False, half_close: bool = False) -> bytes:
