@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 from portyard.commons.tls.authority import Authority
-from portyard.commons.tls.layer import serve_tls
+from portyard.commons.tls.layer import connect_tls, serve_tls
 from portyard.commons.tls.terms import DEFAULT_LIMITS, Choose, Limits
+from portyard.commons.tls.transport import TlsTransport
 
 
 class Recorder(asyncio.Protocol):
@@ -148,6 +149,15 @@ async def serving(
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def connect(served: Served, authority: Authority, *, both: bool = True) -> tuple[TlsTransport, Recorder]:
+    """Connect; on TLS 1.3 a client is through before its server is, so wait for `both`."""
+    where = "127.0.0.1", served.port
+    transport, app = await connect_tls(Recorder, *where, authority.client_context(), "localhost")
+    if both:
+        await served.events.first("handshake")
+    return transport, app
 
 
 def strict(authority: Authority) -> ssl.SSLContext:
