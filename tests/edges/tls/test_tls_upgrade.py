@@ -260,36 +260,36 @@ def test_tls_inside_tls(authority: Authority, run: Run) -> None:
     run(test())
 
 
+class Words(Recorder):
+    """The least of POP3's words, and the upgrade that they lead to."""
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__()
+        self.authority, self.events = authority, Events()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(b"+OK ready\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if bytes(self.heard) == b"STLS\r\n":
+            self.heard.clear()
+            self.transport.write(b"+OK go\r\n")
+            self.task = asyncio.create_task(self.upgrade())
+
+    async def upgrade(self) -> None:
+        self.transport = await upgrade_server(self.transport, self, lambda _: self.authority.context(), self.events)
+
+
 def test_openssl_upgrades(authority: Authority) -> None:
     """s_client's `-starttls` needs a protocol's words; the least of them are spoken here by hand."""
 
     async def test() -> None:
-        events = Events()
-        done = asyncio.Event()
-
-        class Words(Recorder):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                super().connection_made(transport)
-                self.transport.write(b"+OK ready\r\n")
-
-            def data_received(self, data: bytes) -> None:
-                super().data_received(data)
-                if bytes(self.heard) == b"STLS\r\n":
-                    self.heard.clear()
-                    self.transport.write(b"+OK go\r\n")
-                    self.task = asyncio.create_task(self.upgrade())
-
-            async def upgrade(self) -> None:
-                self.transport = await upgrade_server(self.transport, self, lambda _: authority.context(), events)
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                super().connection_lost(exc)
-                done.set()
-
         apps: list[Words] = []
 
         def make() -> Words:
-            apps.append(Words())
+            apps.append(Words(authority))
             return apps[-1]
 
         server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
@@ -300,7 +300,7 @@ def test_openssl_upgrades(authority: Authority) -> None:
             stdin=b"said in secret\n",
         )
         assert status == 0, printed
-        await done.wait()
+        await apps[0].lost
         assert apps[0].heard == b"said in secret\n"
         server.close()
 
