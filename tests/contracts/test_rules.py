@@ -15,8 +15,8 @@ from portyard.commons.scenario.engine import SessionGate
 from portyard.commons.scenario.model import Rule, RuleError
 from portyard.commons.scenario.parsing import make_rule
 from portyard.commons.stores import Stores
+from tests.contracts.children import child, go, line_of
 from tests.contracts.engines import NOON, opened
-from tests.contracts.test_processes import child, go, line_of
 from tests.support.asyncio_tests import run
 
 TO_BOB = {"recipient": "bob@x.test"}
