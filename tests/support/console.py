@@ -1,8 +1,9 @@
-"""The console in a yard of one's own, and mail to look at."""
+"""The console in a yard of one's own, mail to look at, and sessions with events to tell."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from portyard.commons.yard import Yard
 from portyard.console.card import CARD
 from tests.support.yard import Served, open_yard, serve
 
+EVENTS = "sandboxes/default/events"
 RICH = b"""\
 From: =?utf-8?q?M=C3=BCller?= <mueller@x.test>\r
 To: Alice <alice@portyard.test>, carol@x.test\r
@@ -140,3 +142,19 @@ def speak(client: Console, room: str, *commands: str, sandbox: str = "default", 
     if close:
         log.close("peer closed")
     return log
+
+
+def texts(events: list[dict[str, Any]]) -> list[str]:
+    """What was commanded, of events as the API tells them."""
+    return [event["fields"]["text"] for event in events if event["kind"] == "command"]
+
+
+async def sse(response: aiohttp.ClientResponse, count: int) -> list[dict[str, Any]]:
+    """So many server-sent events."""
+    found = []
+    async for line in response.content:
+        if line.startswith(b"data: "):
+            found.append(json.loads(line.removeprefix(b"data: ")))
+        if len(found) == count:
+            break
+    return found
