@@ -15,18 +15,8 @@ from tests.support import imap, pop3, smtp
 from tests.support.asyncio_tests import run
 from tests.support.containers import Containers
 from tests.support.control import Console
-from tests.support.talks import (
-    PASSWORD,
-    USER,
-    SocketPeer,
-    Talk,
-    TalkRoom,
-    cases,
-    implicit,
-    messages_of,
-    read_talk,
-    run_talk,
-)
+from tests.support.talk_peers import SocketPeer
+from tests.support.talks import PASSWORD, USER, Talk, TalkRoom, cases, implicit, messages_of, read_talk, run_talk
 
 PASSWORDS = {USER: PASSWORD, "bob@portyard.test": "bob-secret"}
 PRELUDES = {"pop3": pop3.PRELUDES, "imap": imap.PRELUDES, "smtp": smtp.PRELUDES}

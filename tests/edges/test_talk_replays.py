@@ -26,7 +26,8 @@ from portyard.pop3.card import CARD as POP3
 from portyard.smtp.card import CARD as SMTP
 from tests.support import dns_talks
 from tests.support.asyncio_tests import run
-from tests.support.talks import SocketPeer, TalkRoom, deliver, run_talk
+from tests.support.talk_peers import SocketPeer
+from tests.support.talks import TalkRoom, deliver, run_talk
 from tests.support.yard import Served, open_yard, serve
 
 HOST = "127.0.0.1"

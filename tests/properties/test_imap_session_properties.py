@@ -16,7 +16,7 @@ from portyard.imap.core import model
 from portyard.imap.core.printing import print_command, wire
 from tests.properties.test_imap_grammar_properties import commands
 from tests.support.imap import core
-from tests.support.talks import CorePeer
+from tests.support.talk_peers import CorePeer
 from tests.support.yard import open_yard
 
 LEAVING = (model.Logout, model.Starttls, model.Authenticate, model.Idle)

@@ -24,7 +24,7 @@ from portyard.smtp.core.stores import Door
 from portyard.smtp.core.verbs import VOCABULARY
 from portyard.smtp.spool import SqlSpool
 from tests.support.personas import dress
-from tests.support.talks import CorePeer
+from tests.support.talk_peers import CorePeer
 
 PORTS = {"msa": "submission", "mta": "smtp", "mda": "lmtp"}
 PRELUDES = {

@@ -11,7 +11,8 @@ from portyard.imap.core.verbs import VOCABULARY
 from tests.support.asyncio_tests import run
 from tests.support.imap import BINDINGS, PRELUDES, core
 from tests.support.personas import dress
-from tests.support.talks import CorePeer, Talk, TalkRoom, cases, implicit, read_talk, run_talk
+from tests.support.talk_peers import CorePeer
+from tests.support.talks import Talk, TalkRoom, cases, implicit, read_talk, run_talk
 from tests.support.yard import open_yard
 
 CASES = [pytest.param(path, feeding, id=f"{path.stem}-{feeding}") for path, feeding in cases("imap", "core")]

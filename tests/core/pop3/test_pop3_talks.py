@@ -18,7 +18,8 @@ from portyard.pop3.core.session import House, Session
 from tests.support.asyncio_tests import run
 from tests.support.personas import dress
 from tests.support.pop3 import BINDINGS, PRELUDES
-from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
+from tests.support.talk_peers import CorePeer
+from tests.support.talks import FEEDINGS, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
 
 

@@ -14,7 +14,7 @@ from portyard.smtp.core.hop import KEYWORD, print_hop
 from portyard.smtp.core.model import Hop
 from tests.support.asyncio_tests import run
 from tests.support.smtp import core_peer
-from tests.support.talks import CorePeer
+from tests.support.talk_peers import CorePeer
 from tests.support.yard import open_yard
 
 ALICE = "alice@portyard.test"

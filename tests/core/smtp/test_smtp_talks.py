@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.asyncio_tests import run
 from tests.support.smtp import PRELUDES, bindings, core_peer, make_sandboxes, settings_of
-from tests.support.talks import FEEDINGS, CorePeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
+from tests.support.talk_peers import CorePeer
+from tests.support.talks import FEEDINGS, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard
 
 

@@ -12,7 +12,8 @@ from portyard.commons.settings import Limits
 from portyard.ftp.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.ftp import LIMIT_S, PASSWORD, PRELUDES, open_ftp
-from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, read_talk, run_talk, talk_files
+from tests.support.talk_peers import SocketPeer
+from tests.support.talks import FEEDINGS, Talk, TalkRoom, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard, serve
 
 

@@ -16,10 +16,10 @@ from portyard.imap.card import CARD
 from portyard.imap.edge import PARTING
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.imap import BINDINGS, PRELUDES
+from tests.support.talk_peers import SocketPeer
 from tests.support.talks import (
     PASSWORD,
     USER,
-    SocketPeer,
     Talk,
     TalkRoom,
     cases,

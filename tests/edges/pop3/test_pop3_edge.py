@@ -13,10 +13,10 @@ import pytest
 from portyard.pop3.card import CARD
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.pop3 import BINDINGS, PRELUDES
+from tests.support.talk_peers import SocketPeer
 from tests.support.talks import (
     PASSWORD,
     USER,
-    SocketPeer,
     Talk,
     TalkRoom,
     cases,

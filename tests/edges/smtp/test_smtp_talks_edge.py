@@ -9,7 +9,8 @@ import pytest
 from portyard.smtp.card import CARD
 from tests.support.asyncio_tests import run
 from tests.support.smtp import PORTS, PRELUDES, bindings, make_sandboxes, settings_of
-from tests.support.talks import FEEDINGS, SocketPeer, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
+from tests.support.talk_peers import SocketPeer
+from tests.support.talks import FEEDINGS, Talk, TalkRoom, implicit, read_talk, run_talk, talk_files
 from tests.support.yard import open_yard, serve
 
 CASES = [
