@@ -1,19 +1,14 @@
-"""What began before a sandbox's reset doesn't land after it, wherever it was when the reset came."""
+"""Mail that began before a sandbox's reset doesn't land after it, wherever it was when the reset came."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import ftplib
 import imaplib
 import smtplib
-import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-import asyncssh
 import pytest
 
 from portyard.commons.accounts.model import Account
@@ -21,28 +16,18 @@ from portyard.commons.journal.schema import COUNTER
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.yard import Yard
 from portyard.dns.card import CARD as DNS
-from portyard.ftp.card import CARD as FTP
-from portyard.http.card import CARD as HTTP
 from portyard.imap.card import CARD as IMAP
 from portyard.smtp.card import CARD as MAIL
 from portyard.smtp.core.model import Mailbox, Peer, Recipient, Transaction
 from portyard.smtp.core.roles.mda import DROPPED, Delivery
 from portyard.smtp.spool import queue
-from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
 from tests.support.mail_chain import arrived, inbox, queue_changes, settled
-from tests.support.resets import LOGIN, PASSWORD, account_of, with_t1
+from tests.support.resets import HELD_S, LOGIN, PASSWORD, held_delays, obeyed, with_t1
 from tests.support.yard import Served, open_yard, serve
 
 LIMIT_S = 20.0
 OCTETS = b"Subject: late\r\n\r\n"
-
-
-async def files_of(yard: Yard) -> list[str]:
-    return yard.files.root(await account_of(yard)).list("/")
-
-
-# ── mail ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Interrupting:
@@ -215,20 +200,6 @@ async def submit(served: Served, *recipients: str, sender: tuple[str, str] = (FR
     await asyncio.to_thread(send)
 
 
-async def obeyed(yard: Yard, sandbox: str) -> None:
-    """Return once a rule of a sandbox has been obeyed."""
-    watch = yard.watcher.watch_counter(COUNTER)  # type: ignore[attr-defined]
-    try:
-        while not any([await faults_in(yard, record.id) for record in await yard.journal.sessions(sandbox)]):
-            await anext(watch)
-    finally:
-        await watch.aclose()
-
-
-async def faults_in(yard: Yard, session: str) -> int:
-    return sum(event.kind == "fault" for event in await yard.journal.events(session))
-
-
 @pytest.mark.parametrize(("home", "words"), [
     ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "then": {"delay": "0.3s"}}),
     ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "times": 1, "then": {"refuse": "451 4.7.1 later"}}),
@@ -310,19 +281,10 @@ def test_another_sandboxs_mail_in_the_spool(again: str, tmp_path: Path) -> None:
     run(go())
 
 
-HELD_S = 3600.0
-
-
 @pytest.fixture
 def go_on(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """What ends a rule's delay of an hour: on a busy machine a short one may be over before anything was done in it."""
-    event, sleep = asyncio.Event(), asyncio.sleep
-
-    async def held(seconds: float) -> None:
-        await (event.wait() if seconds == HELD_S else sleep(seconds))
-
-    monkeypatch.setattr(asyncio, "sleep", held)
-    return event
+    """What ends a rule's delay of an hour."""
+    return held_delays(monkeypatch)
 
 
 def test_a_domain_that_finds_an_owner_while_a_rule_delays_its_recipient(tmp_path: Path, go_on: asyncio.Event) -> None:
@@ -367,105 +329,5 @@ def test_an_append_whose_literal_comes_late(tmp_path: Path) -> None:
             await served.yard.sandboxes.reset("t1")
             await asyncio.to_thread(end, client)
             assert await inbox(served.yard, LOGIN) == []
-
-    run(go())
-
-
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("command", ["STOR late", "APPE late", "STOU"])
-def test_an_ftp_upload_that_goes_on(command: str, tmp_path: Path) -> None:
-    async def go() -> None:
-        async with with_t1(tmp_path, FTP) as served:
-
-            def begin() -> tuple[ftplib.FTP, socket.socket]:
-                client = ftplib.FTP(timeout=LIMIT_S)
-                client.connect("127.0.0.1", served.port("ftp"))
-                client.login(LOGIN, PASSWORD)
-                data = client.transfercmd(command)
-                data.sendall(b"x" * 1000)
-                return client, data
-
-            def end(client: ftplib.FTP, data: socket.socket) -> None:
-                data.sendall(b"y" * 1000)
-                data.close()
-                for act in (client.voidresp, lambda: client.mkd("late too")):
-                    with contextlib.suppress(
-                        ftplib.Error
-                    ):  # whether it is told or not: the old folder is swept meanwhile
-                        act()
-                client.close()
-
-            client, data = await asyncio.to_thread(begin)
-            await served.yard.sandboxes.reset("t1")
-            await asyncio.to_thread(end, client, data)
-            assert await files_of(served.yard) == []
-
-    run(go())
-
-
-def test_sftp_writes_that_go_on(tmp_path: Path) -> None:
-    async def go() -> None:
-        async with (
-            with_t1(tmp_path, SSH) as served,
-            asyncssh.connect(
-                "127.0.0.1",
-                served.port("ssh"),
-                username=LOGIN,
-                password=PASSWORD,
-                known_hosts=None,
-                client_keys=None,
-                config=None,
-            ) as connection,
-            connection.start_sftp_client() as sftp,
-        ):
-            async with sftp.open("/late", "wb") as file:
-                await file.write(b"x")
-                await served.yard.sandboxes.reset("t1")
-                await file.write(b"y")
-            with contextlib.suppress(asyncssh.SFTPError):  # the old folder is swept meanwhile
-                await sftp.mkdir("/too")
-            await connection.run("echo shell > too_late")
-            assert await files_of(served.yard) == []
-
-    run(go())
-
-
-def test_a_put_whose_body_goes_on(tmp_path: Path) -> None:
-    async def go() -> None:
-        async with with_t1(tmp_path, HTTP) as served:
-            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("http"))
-            token = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode())
-            head = b"PUT /files/u/late HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nAuthorization: Basic "
-            writer.write(head + token + b"\r\n\r\n")
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")  # it is let in
-            await served.yard.sandboxes.reset("t1")
-            writer.write(b"xy")
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
-            writer.close()
-            assert await files_of(served.yard) == []
-
-    run(go())
-
-
-@pytest.mark.parametrize("method", ["PUT", "GET"])
-def test_a_request_for_files_that_a_rule_keeps_waiting(method: str, tmp_path: Path, go_on: asyncio.Event) -> None:
-    async def go() -> None:
-        async with with_t1(tmp_path, HTTP) as served:
-            yard = served.yard
-            await yard.rules.add("t1", parse_rule({"on": "http.request", "then": {"delay": HELD_S}}))
-            reader, writer = await asyncio.open_connection("127.0.0.1", served.port("http"))
-            token = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
-            rest = f" /files/u/late HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\nContent-Length: 2\r\n\r\nxy"
-            writer.write(f"{method}{rest}".encode())
-            await obeyed(yard, "t1")
-            await yard.sandboxes.reset("t1")
-            go_on.set()
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
-            assert await files_of(yard) == []
-            writer.write(f"PUT{rest}".encode())  # the next one on the same connection is of the sandbox as it is now
-            assert b"HTTP/1.1 201" in await reader.readuntil(b"\r\n\r\n")
-            writer.close()
 
     run(go())
