@@ -74,13 +74,7 @@ def _measure(tree: Path, offset: str, tell: Tell) -> Outcome:
         "From the command until every container is healthy and the endpoints are printed.",
     )
     rows = tuple(
-        (
-            name,
-            f"{shown(rss / EACH_MB, 2)} ×",
-            verdict(rss, EACH_MB),
-            shown(rss, 1),
-            shown(pss, 1),
-        )
+        (name, f"{shown(rss / EACH_MB, 2)} ×", verdict(rss, EACH_MB), shown(rss, 1), shown(pss, 1))
         for name, (rss, pss) in sorted(used.items())
     )
     columns = ("container", "of the wanted 60 MB", "kept", "RSS MB", "PSS MB")

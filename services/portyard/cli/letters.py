@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import email.utils
@@ -10,6 +11,7 @@ import re
 import smtplib
 import ssl
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -107,24 +109,28 @@ def send(
             envelope = _from_file(letter, sender or own, to)
         else:
             envelope = _made(sender or own or STRANGER, to, subject, text, html, attach or [])
-        try:
+        with _refusals_in_a_line(login):
             say(_hand_over(link, envelope, login, password))
-        except smtplib.SMTPRecipientsRefused as error:
-            refused = (f"{address}: {_reply(code, words)}" for address, (code, words) in error.recipients.items())
-            raise CommandError(f"every recipient was refused: {'; '.join(refused)}") from None
-        except smtplib.SMTPSenderRefused as error:
-            raise CommandError(
-                f"the sender {error.sender} was refused: {_reply(error.smtp_code, error.smtp_error)}"
-            ) from None
-        except smtplib.SMTPAuthenticationError as error:
-            told = _reply(error.smtp_code, error.smtp_error)
-            raise CommandError(f"the login {login} was refused: {told}; give another --password") from None
-        except smtplib.SMTPResponseException as error:
-            raise CommandError(f"the message was refused: {_reply(error.smtp_code, error.smtp_error)}") from None
-        except (smtplib.SMTPException, ConnectionError, TimeoutError) as error:
-            raise CommandError(
-                f"the message wasn't taken: {error or type(error).__name__}; see: portyard export last"
-            ) from None
+
+
+@contextlib.contextmanager
+def _refusals_in_a_line(login: str | None) -> Iterator[None]:
+    try:
+        yield
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = (f"{address}: {_reply(code, words)}" for address, (code, words) in error.recipients.items())
+        raise CommandError(f"every recipient was refused: {'; '.join(refused)}") from None
+    except smtplib.SMTPSenderRefused as error:
+        told = _reply(error.smtp_code, error.smtp_error)
+        raise CommandError(f"the sender {error.sender} was refused: {told}") from None
+    except smtplib.SMTPAuthenticationError as error:
+        told = _reply(error.smtp_code, error.smtp_error)
+        raise CommandError(f"the login {login} was refused: {told}; give another --password") from None
+    except smtplib.SMTPResponseException as error:
+        raise CommandError(f"the message was refused: {_reply(error.smtp_code, error.smtp_error)}") from None
+    except (smtplib.SMTPException, ConnectionError, TimeoutError) as error:
+        told = str(error) or type(error).__name__
+        raise CommandError(f"the message wasn't taken: {told}; see: portyard export last") from None
 
 
 def _hand_over(link: Link, envelope: Envelope, login: str | None, password: str | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -56,11 +58,18 @@ def play(
     url: Url = None,
 ) -> None:
     """Have a session again that the journal printed: be its client, and say where the server answers differently."""
-    try:
+    with _mistakes_in_a_line(talk, to):
         told = talks.read(typer.get_text_stream("stdin").read() + "\n" if talk == "-" else Path(talk))
         server = _elsewhere(to, ca, timeout) if to is not None else _here(told, url, timeout)
         values = _values(told, login, password, url, elsewhere=to is not None)
         heard = talks.play(told, server, values, _show)
+    say(f"{heard} lines of the server's, each as the talk has it")
+
+
+@contextlib.contextmanager
+def _mistakes_in_a_line(talk: str, to: str | None) -> Iterator[None]:
+    try:
+        yield
     except talks.TalkFailure as failure:
         fail(str(failure).partition("\nso far:")[0])
     except UnicodeDecodeError:
@@ -71,7 +80,6 @@ def play(
         fail(error, error.status)
     except OSError as error:
         fail(f"{error.filename or to or 'the testbed'}: {error.strerror or error}", 2 if error.filename else 1)
-    say(f"{heard} lines of the server's, each as the talk has it")
 
 
 def _show(who: str, text: str) -> None:

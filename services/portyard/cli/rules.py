@@ -85,6 +85,10 @@ _THEN = "What is done (several go together)"
 Refuse = Annotated[
     str | None, typer.Option(metavar="REPLY", help="It fails, and both sides know.", rich_help_panel=_THEN)
 ]
+Say = Annotated[
+    str | None,
+    typer.Option("--say", metavar="REPLY", help="It is done, and the answer lies.", rich_help_panel=_THEN),
+]
 Silence = Annotated[bool, typer.Option("--silence", help="Nothing more is answered.", rich_help_panel=_THEN)]
 HangUp = Annotated[bool, typer.Option("--hang-up", help="The connection is closed instead.", rich_help_panel=_THEN)]
 Delay = Annotated[str | None, typer.Option(metavar="TIME", help="The answer waits: 150ms, 2s …", rich_help_panel=_THEN)]
@@ -181,10 +185,7 @@ def create(
     where: Where = None,
     name: Name = None,
     refuse: Refuse = None,
-    say_: Annotated[
-        str | None,
-        typer.Option("--say", metavar="REPLY", help="It is done, and the answer lies.", rich_help_panel=_THEN),
-    ] = None,
+    say_: Say = None,
     silence: Silence = False,
     hang_up: HangUp = False,
     delay: Delay = None,
@@ -210,14 +211,18 @@ def create(
     }
     counts = {"times": times, "skip": skip, "every": every, "chance": chance, "per": per, "name": name}
     with linked(url) as link:
-        given = any(value is not None for value in (on, where, then, *actions.values(), *counts.values()))
-        if (file is None) is not given:
-            raise MistakeError("give a file or --on with what is to be done; see: portyard rules create --help")
+        _one_or_the_other(file, on, where, then, *actions.values(), *counts.values())
         body = _read(file) if file is not None else _rule(on, where, actions, then, counts)
         added = link.control.post(_path(link, sandbox), body)
         for rule in added if isinstance(added, list) else [added]:
             say(f"rule {rule['id']}: {rule['on']} → {_then(rule['then'])}")
             _warn(rule)
+
+
+def _one_or_the_other(file: object, *options: object) -> None:
+    given = any(value is not None for value in options)
+    if (file is None) is not given:
+        raise MistakeError("give a file or --on with what is to be done; see: portyard rules create --help")
 
 
 def _rule(

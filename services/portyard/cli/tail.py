@@ -20,6 +20,9 @@ from portyard.cli.sessions import whole_id
 from portyard.commons.talk.print import told_value
 from portyard.testing.control import ControlError
 
+Pattern = Annotated[
+    str | None, typer.Option("--text", metavar="PATTERN", help="Only with this text, glob, or /regular expression/.")
+]
 SILENCE_S = 60.0  # the stream gives a sign of life every 15 seconds
 POLL_S = 30.0  # how long one wait may last where there is no stream
 _COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright_magenta", "bright_yellow")
@@ -43,9 +46,7 @@ def tail(
     session: Annotated[
         str | None, typer.Option(metavar="ID", help="Only this session: its id, how that ends, or last.")
     ] = None,
-    text: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Only with this text, glob, or /regular expression/.")
-    ] = None,
+    text: Pattern = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Begin with what happened since then, such as 2030-01-02T03:04:05Z."),

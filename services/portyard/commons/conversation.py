@@ -181,10 +181,7 @@ class Conversation:
                 case Unwatch():
                     self._unwatch()
                 case Authenticated(account, mechanism, sandbox):
-                    self._join(sandbox)
-                    self._log.authenticated(account, mechanism)
-                    if self._gate is not None:
-                        self._gate.account = account
+                    self._logged_in(account, mechanism, sandbox)
                 case Joins(sandbox, anew):
                     if anew:
                         self._log.part()
@@ -196,8 +193,7 @@ class Conversation:
                 case Hear():
                     self._hearing = effect
                 case Arm(faults):
-                    self._stream.flush()  # what was said before is carried unharmed
-                    self._arm(faults)
+                    self._arm_behind(faults)
                 case Note(kind, fields):
                     self._log.event(kind, **fields)
                 case Close():
@@ -209,6 +205,16 @@ class Conversation:
                 break
         if isinstance(effects, AsyncGenerator):
             await effects.aclose()
+
+    def _arm_behind(self, faults: tuple[object, ...]) -> None:
+        self._stream.flush()  # what was said before is carried unharmed
+        self._arm(faults)
+
+    def _logged_in(self, account: str, mechanism: str, sandbox: str) -> None:
+        self._join(sandbox)
+        self._log.authenticated(account, mechanism)
+        if self._gate is not None:
+            self._gate.account = account
 
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason

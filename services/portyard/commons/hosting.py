@@ -55,6 +55,17 @@ class HostedProtocol(web.RequestHandler):
         outlook: What rules may mean of its exchanges.
     """
 
+    sandbox = DEFAULT
+    rest: Rest | None = None
+    hushed = False
+    reason = ""
+    gentle: GentleTransport | None = None
+    came: tuple[tuple[bytes, bytes], ...] = ()
+    _home = DEFAULT  # the sandbox of requests that name none
+    _settled = ""  # the sandbox that the last request was in
+    _answered = 0
+    _begun = False
+
     def __init__(
         self,
         manager: web.Server,
@@ -80,25 +91,13 @@ class HostedProtocol(web.RequestHandler):
         self._max_msg_queue_size = 1
         self._msg_queue_resume_size = 0
         self.connection = connection
-        if connection.gate is not None:
-            connection.gate.spelling = in_utf8
         self.journalled = journalled
         self.logins: set[str] = set()
         self.heads = HeadNotes(connection.log)
         self.bodies = BodyNotes(connection.log, limits.shown if journalled else 0)
-        self.came: tuple[tuple[bytes, bytes], ...] = ()
         self.described: tuple[object, dict[str, Scalar]] = (None, {})
-        gate = connection.gate
-        self.outlook = None if gate is None or house is None else Outlook(gate, house.verbs, house.describe)
-        self.sandbox = DEFAULT
-        self.rest: Rest | None = None
-        self.hushed = False
-        self.reason = ""
-        self.gentle: GentleTransport | None = None
-        self._app = app
-        self._house = house
-        self._home = DEFAULT  # the sandbox of requests that name none
-        self._settled = ""  # the sandbox that the last request was in
+        self.outlook = self._outlook(house)
+        self._app, self._house = app, house
         assert self._request_handler is not None
         assert self._request_factory is not None
         self._within = self._request_handler
@@ -107,8 +106,12 @@ class HostedProtocol(web.RequestHandler):
         if journalled or house is not None:
             self._request_factory = self._request
         self._linger_s = limits.linger_s
-        self._answered = 0
-        self._begun = False
+
+    def _outlook(self, house: House | None) -> Outlook | None:
+        gate = self.connection.gate
+        if gate is not None:
+            gate.spelling = in_utf8
+        return None if gate is None or house is None else Outlook(gate, house.verbs, house.describe)
 
     def over(self, transport: asyncio.Transport) -> GentleTransport:
         """What is put between a transport and this protocol."""

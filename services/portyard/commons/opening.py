@@ -69,13 +69,7 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 mail=stores.mail,
                 watcher=stores.watcher,
                 files=DiskFilestore(state / "files", stores.clocks.stamp),
-                tls=TlsSetup(
-                    state / "tls",
-                    names,
-                    stores.sandboxes,
-                    later=settings.state == MEMORY,
-                    revocation=lambda: _revocation(directory),
-                ),
+                tls=_tls(state, settings, names, stores, directory),
                 directory=directory,
                 mail_database=stores.mail_database,
                 control_database=stores.control_database,
@@ -85,6 +79,11 @@ async def open_yard(settings: Settings, names: Sequence[str] = (), clock: Clock 
                 spawn=background.spawn,
                 settle=neighbours.settle,
             )
+
+
+def _tls(state: Path, settings: Settings, names: Sequence[str], stores: Stores, directory: Directory) -> TlsSetup:
+    later = settings.state == MEMORY  # what is gone with the process needs no leaf before somebody asks for it
+    return TlsSetup(state / "tls", names, stores.sandboxes, later=later, revocation=lambda: _revocation(directory))
 
 
 async def _open_journal(

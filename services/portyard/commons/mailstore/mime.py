@@ -151,18 +151,15 @@ class _Parser:
         children: tuple[Part, ...] = ()
         envelope, message, lines = None, None, 0
         may_descend = depth < MAX_DEPTH and self._parts_left > 0
-        if lower == b"multipart":
-            if may_descend:
-                children = self._children(parameters, subtype, body, end, depth)
-            else:
-                kind, subtype = b"application", b"octet-stream"
-        elif lower == b"message" and subtype.lower() in _MESSAGE_TYPES:
-            if may_descend:
-                self._parts_left -= 1
-                inner, message = self._inside(body, end, depth + 1, digest=False)
-                envelope, lines = inner.envelope(), self._lines(body, end)
-            else:
-                kind, subtype = b"application", b"octet-stream"
+        has_inside = lower == b"multipart" or (lower == b"message" and subtype.lower() in _MESSAGE_TYPES)
+        if has_inside and not may_descend:
+            kind, subtype = b"application", b"octet-stream"
+        elif lower == b"multipart":
+            children = self._children(parameters, subtype, body, end, depth)
+        elif has_inside:
+            self._parts_left -= 1
+            inner, message = self._inside(body, end, depth + 1, digest=False)
+            envelope, lines = inner.envelope(), self._lines(body, end)
         elif lower == b"text":
             lines = self._lines(body, end)
         disposition, disposition_parameters = _disposition(header.get(b"content-disposition", MAX_VALUE))

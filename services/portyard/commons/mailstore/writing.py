@@ -92,14 +92,12 @@ def append(
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (key, mailbox_id, uid, modseq, flags_text(flags), *date, body.size, key, delivery_id),
     )
+    appended = Appended(uid_validity, uid, key)
     if delivery is not None:
-        work.execute(
-            "INSERT INTO deliveries (delivery_id, recipient, uid_validity, uid, message_id) VALUES (?, ?, ?, ?, ?)",
-            (delivery.id, delivery.recipient, uid_validity, uid, key),
-        )
+        _remember(work, delivery, appended)
     work.bump(f"mailbox:{mailbox_id}")
     work.bump(COUNTER)
-    return Appended(uid_validity, uid, key), True
+    return appended, True
 
 
 def _delivered(work: Transaction, delivery: Delivery) -> Appended | None:
@@ -108,6 +106,13 @@ def _delivered(work: Transaction, delivery: Delivery) -> Appended | None:
         (delivery.id, delivery.recipient),
     )
     return Appended(*rows[0]) if rows else None
+
+
+def _remember(work: Transaction, delivery: Delivery, appended: Appended) -> None:
+    work.execute(
+        "INSERT INTO deliveries (delivery_id, recipient, uid_validity, uid, message_id) VALUES (?, ?, ?, ?, ?)",
+        (delivery.id, delivery.recipient, appended.uid_validity, appended.uid, appended.message_id),
+    )
 
 
 def change_flags(

@@ -81,15 +81,7 @@ async def obeyed(
         async for effect in refusal(verdict.refuse):
             yield effect
     elif verdict.say is not None:
-        ending: list[Effect] = []  # the lie is told before the connection ends, or changes below it
-        async for effect in unsaid(answer):
-            if isinstance(effect, StartTls | Close | Abort):
-                ending.append(effect)
-            else:
-                yield effect
-        async for effect in lie(verdict.say):
-            yield effect
-        for effect in ending:
+        async for effect in _lied(answer, lie(verdict.say)):
             yield effect
     elif verdict.respond is not None:
         async for effect in lie(verdict.respond.body):
@@ -101,6 +93,20 @@ async def obeyed(
         yield Close()
     elif verdict.silence:
         yield Hush()
+
+
+async def _lied(answer: AsyncIterator[Effect], lie: AsyncIterator[Effect]) -> AsyncIterator[Effect]:
+    """What an answer does, with another word; it is told before the connection ends, or changes below it."""
+    ending: list[Effect] = []
+    async for effect in unsaid(answer):
+        if isinstance(effect, StartTls | Close | Abort):
+            ending.append(effect)
+        else:
+            yield effect
+    async for effect in lie:
+        yield effect
+    for effect in ending:
+        yield effect
 
 
 async def played(script: tuple[Action, ...], lie: Refusal, heard: Heard = _unheard) -> AsyncIterator[Effect]:

@@ -96,10 +96,11 @@ class Running:
         except Exception as error:
             yield _failure(error)
             final = Tagged("NO", "Internal error; the server's log says more", "SERVERBUG")
-        if final is not None:
-            async for effect in self.finish(final):
-                yield effect
-            return
+        async for effect in self.finish(final) if final is not None else self._wait():
+            yield effect
+
+    async def _wait(self) -> AsyncIterator[Effect]:
+        """Say what there is before the command waits for another line."""
         if self.dialogue is not None and self.lie is not None:
             self._out += self.lie
         if self._out:
