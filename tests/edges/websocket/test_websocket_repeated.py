@@ -61,6 +61,18 @@ def test_every_text_stands_in_the_journal_in_both_directions(tmp_path: Path) -> 
     run(go())
 
 
+def as_it_reads(message: str | bytes) -> dict[str, object]:
+    """What the journal tells of a message in one frame, whichever way it goes."""
+    octets, kind = octets_of(message), "text" if isinstance(message, str) else "binary"
+    told: dict[str, object] = {"opcode": kind, "fin": True, "octets": len(octets)}
+    told["text"] = f"{kind.upper()} {len(octets)}"
+    if kind == "text":
+        told["text"] = f"TEXT {len(octets)} {octets[:1024].decode(errors='replace')}{'…' * (len(octets) > 1024)}"
+    elif octets:
+        told["base64"] = base64.b64encode(octets[:1024]).decode()
+    return told
+
+
 def test_every_compressed_message_stands_in_the_journal_as_it_reads(tmp_path: Path) -> None:
     """In both directions, what was said before being known; in two frames, too, with a Ping between them."""
 
@@ -84,15 +96,7 @@ def test_every_compressed_message_stands_in_the_journal_as_it_reads(tmp_path: Pa
             assert not any("compressed" in fields for fields in frames)
             expected: list[dict[str, object]] = []
             for message in (*TEXTS, *OCTETS):
-                octets, kind = octets_of(message), "text" if isinstance(message, str) else "binary"
-                told: dict[str, object] = {"opcode": kind, "fin": True, "octets": len(octets)}
-                told["text"] = f"{kind.upper()} {len(octets)}"
-                if kind == "text":
-                    told["text"] = (
-                        f"TEXT {len(octets)} {octets[:1024].decode(errors='replace')}{'…' * (len(octets) > 1024)}"
-                    )
-                elif octets:
-                    told["base64"] = base64.b64encode(octets[:1024]).decode()
+                told = as_it_reads(message)
                 expected += [{"direction": direction, **told} for direction in ("in", "out")]
             assert frames[: len(expected)] == expected
             parts = [fields for fields in frames[len(expected) :] if fields["opcode"] not in ("ping", "pong", "close")]
@@ -169,20 +173,22 @@ def test_a_rule_is_in_force_for_a_message_that_came_before(
     run(go())
 
 
+WHERES: tuple[dict[str, object], ...] = (
+    {"text": "*no*"},
+    {"text": "/^BAD/i"},
+    {"length": 7},
+    {"opcode": "binary", "length": 5},
+    {"text": "naïv?"},
+    {"path": "/room/*", "text": "quiet"},
+)
+
+
 def test_messages_that_never_came_are_held_against_every_rule(tmp_path: Path) -> None:
     """Texts as long as others that nobody asked for, those of other lengths, those that aren't ASCII, and octets."""
-    wheres: tuple[dict[str, object], ...] = (
-        {"text": "*no*"},
-        {"text": "/^BAD/i"},
-        {"length": 7},
-        {"opcode": "binary", "length": 5},
-        {"text": "naïv?"},
-        {"path": "/room/*", "text": "quiet"},
-    )
 
     async def go() -> None:
         async with ruled_room(tmp_path, CARD) as place:
-            for where in wheres:
+            for where in WHERES:
                 await place.rule("websocket.message", {"say": "meant"}, where=where)
             async with opened(place) as peer:
                 for text in (
