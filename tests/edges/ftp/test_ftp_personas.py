@@ -47,6 +47,34 @@ def test_every_deviation_is_off_by_default_and_used_by_a_persona() -> None:
     assert unused == {"login_needs_tls", "data_needs_tls"}
 
 
+async def once_logged_in(client: Client) -> None:
+    """Commands, folders and transfers of a client that vsftpd has let in."""
+    assert await client.ask("SYST") == "215 UNIX Type: L8"
+    for unknown in ("MLSD", "MLST", "MFMT 20200101000000 f", "HOST localhost", "CCC", "FROBNICATE"):
+        assert await client.ask(unknown) == "500 Unknown command.", unknown
+    for absent in ("REIN", "ACCT x", "SMNT /"):
+        assert (await client.ask(absent)).startswith("502 "), absent
+    assert (await client.ask("LIST")).startswith("425 ")
+    assert re.fullmatch(r"227 Entering Passive Mode \((\d+,){5}\d+\)\.", await client.ask("PASV"))
+    assert re.fullmatch(r"229 Entering Extended Passive Mode \(\|\|\|\d+\|\)", await client.ask("EPSV"))
+    assert (await client.ask("USER bob")).startswith("530 ")
+    assert (await client.ask("USER alice")).startswith("331 ")
+    assert (await client.ask("PASS whatever")).startswith("230 ")
+    assert (await client.store("STOR f", b"one\ntwo\n")).startswith("226 ")
+    assert (await client.ask('MKD d"q')) == '257 "/d""q" created'
+    assert (await client.ask('CWD d"q')).startswith("250 ")
+    assert (await client.ask("PWD")) == '257 "/d""q" is the current directory'
+    assert (await client.ask("CDUP")).startswith("250 ")
+    assert (await client.ask("CWD missing")).startswith("550 ")
+    pipe = await client.data()
+    assert await client.ask("RETR f") == "150 Opening BINARY mode data connection for f (8 bytes)."
+    assert await pipe.reader.read() == b"one\ntwo\n"
+    assert await client.reply() == "226 Transfer complete."
+    lines = (await client.fetch("LIST")).decode().splitlines()
+    assert re.fullmatch(r'drwx------ +\d+ 1000 {5}1000 {5} +\d+ \w{3} \d\d \d\d:\d\d d"q', lines[0])
+    assert re.fullmatch(r"-rw-------    1 1000     1000            8 \w{3} \d\d \d\d:\d\d f", lines[1])
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_vsftpd(loop: str, tmp_path: Path) -> None:
     """An hour in its life: what a client that knows vsftpd looks at."""
@@ -68,30 +96,7 @@ def test_vsftpd(loop: str, tmp_path: Path) -> None:
                 assert (await client.ask(early)).startswith("530 "), early
             await client.say("")
             await client.login()
-            assert await client.ask("SYST") == "215 UNIX Type: L8"
-            for unknown in ("MLSD", "MLST", "MFMT 20200101000000 f", "HOST localhost", "CCC", "FROBNICATE"):
-                assert await client.ask(unknown) == "500 Unknown command.", unknown
-            for absent in ("REIN", "ACCT x", "SMNT /"):
-                assert (await client.ask(absent)).startswith("502 "), absent
-            assert (await client.ask("LIST")).startswith("425 ")
-            assert re.fullmatch(r"227 Entering Passive Mode \((\d+,){5}\d+\)\.", await client.ask("PASV"))
-            assert re.fullmatch(r"229 Entering Extended Passive Mode \(\|\|\|\d+\|\)", await client.ask("EPSV"))
-            assert (await client.ask("USER bob")).startswith("530 ")
-            assert (await client.ask("USER alice")).startswith("331 ")
-            assert (await client.ask("PASS whatever")).startswith("230 ")
-            assert (await client.store("STOR f", b"one\ntwo\n")).startswith("226 ")
-            assert (await client.ask('MKD d"q')) == '257 "/d""q" created'
-            assert (await client.ask('CWD d"q')).startswith("250 ")
-            assert (await client.ask("PWD")) == '257 "/d""q" is the current directory'
-            assert (await client.ask("CDUP")).startswith("250 ")
-            assert (await client.ask("CWD missing")).startswith("550 ")
-            pipe = await client.data()
-            assert await client.ask("RETR f") == "150 Opening BINARY mode data connection for f (8 bytes)."
-            assert await pipe.reader.read() == b"one\ntwo\n"
-            assert await client.reply() == "226 Transfer complete."
-            lines = (await client.fetch("LIST")).decode().splitlines()
-            assert re.fullmatch(r'drwx------ +\d+ 1000 {5}1000 {5} +\d+ \w{3} \d\d \d\d:\d\d d"q', lines[0])
-            assert re.fullmatch(r"-rw-------    1 1000     1000            8 \w{3} \d\d \d\d:\d\d f", lines[1])
+            await once_logged_in(client)
             assert await client.ask("SITE HELP") == "214 CHMOD HELP UMASK"
             assert (await client.ask("SITE FROB")).startswith("500 ")
             state = (await client.ask("STAT")).splitlines()
