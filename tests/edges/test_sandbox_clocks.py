@@ -206,6 +206,29 @@ def test_ftp_dates_what_it_made(tmp_path: Path) -> None:
     run(go())
 
 
+async def date_by_sftp(connection: asyncssh.SSHClientConnection, names: str) -> None:
+    """The dates that SFTP shows, and those that it leaves."""
+    async with connection.start_sftp_client() as sftp:
+        async with sftp.open("/written", "wb+") as file:
+            await file.write(b"x" * 100_000)
+            assert (await file.stat()).mtime == WHEN.timestamp()
+            await file.utime((1, 2))
+            assert len(await file.read(10, 0)) == 10
+        for found in (await sftp.stat("/written"), await sftp.lstat("/written")):
+            assert (found.atime, found.mtime) == (1, 2)  # what the client wants stays
+        assert (await connection.run("cat written | wc -c; stat -c '%X %Y' written")).stdout == "100000\n1 2\n"
+        await sftp.listdir("/folder")
+        await sftp.readlink("/link")
+        for name in names.split():
+            assert (await sftp.lstat(f"/{name}")).atime == WHEN.timestamp(), name
+        await sftp.mkdir("/by-sftp")
+        lines = {str(entry.filename): str(entry.longname) for entry in await sftp.readdir("/")}
+        assert lines["made"].endswith(" Jan  2 03:04 made"), lines
+        assert lines["written"].endswith(" Jan  1  1970 written"), lines
+        dated = ("made", "other", "folder", "copy", "by-sftp", ".")
+        assert {(await sftp.stat(f"/{name}")).mtime for name in dated} == {WHEN.timestamp()}
+
+
 def test_ssh_tells_and_dates_by_it(tmp_path: Path) -> None:
     async def go() -> None:
         async with (
@@ -228,25 +251,7 @@ def test_ssh_tells_and_dates_by_it(tmp_path: Path) -> None:
             names = "made other folder copy link ."
             assert (await connection.run(f"stat -c %X {names}")).stdout == f"{second}\n" * 6
             assert (await connection.run("stat -c %x made")).stdout.startswith("2030-01-02 03:04:05")
-            async with connection.start_sftp_client() as sftp:
-                async with sftp.open("/written", "wb+") as file:
-                    await file.write(b"x" * 100_000)
-                    assert (await file.stat()).mtime == WHEN.timestamp()
-                    await file.utime((1, 2))
-                    assert len(await file.read(10, 0)) == 10
-                for found in (await sftp.stat("/written"), await sftp.lstat("/written")):
-                    assert (found.atime, found.mtime) == (1, 2)  # what the client wants stays
-                assert (await connection.run("cat written | wc -c; stat -c '%X %Y' written")).stdout == "100000\n1 2\n"
-                await sftp.listdir("/folder")
-                await sftp.readlink("/link")
-                for name in names.split():
-                    assert (await sftp.lstat(f"/{name}")).atime == WHEN.timestamp(), name
-                await sftp.mkdir("/by-sftp")
-                lines = {str(entry.filename): str(entry.longname) for entry in await sftp.readdir("/")}
-                assert lines["made"].endswith(" Jan  2 03:04 made"), lines
-                assert lines["written"].endswith(" Jan  1  1970 written"), lines
-                names = ("made", "other", "folder", "copy", "by-sftp", ".")
-                assert {(await sftp.stat(f"/{name}")).mtime for name in names} == {WHEN.timestamp()}
+            await date_by_sftp(connection, names)
 
     run(go())
 
