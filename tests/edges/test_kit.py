@@ -264,10 +264,7 @@ def test_a_fixture_that_fails_in_its_teardown_has_its_transcript(pytester: pytes
     result.stdout.fnmatch_lines(["*left open*", "*portyard transcript*", "C: USER mira@*"])
 
 
-def test_sandboxes_that_a_test_makes_itself_have_their_transcripts(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        TROUBLE
-        + """
+OWN = """
     def test_within(testbed):
         with testbed.own_sandbox(name="quay") as own:
             trouble(own, "ada")
@@ -296,8 +293,11 @@ def test_sandboxes_that_a_test_makes_itself_have_their_transcripts(pytester: pyt
 
     def test_passes(testbed, sandbox):
         assert {each["name"] for each in testbed.control.get("sandboxes")} == {"default", "mole", sandbox.name}
-    """
-    )
+"""
+
+
+def test_sandboxes_that_a_test_makes_itself_have_their_transcripts(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TROUBLE + OWN)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--color=no")
     result.assert_outcomes(passed=2, failed=3, errors=1)
     said = result.stdout.str()

@@ -109,10 +109,7 @@ def test_a_testbed_of_the_tests_own_has_its_transcripts_however_it_ends(pytester
     }
 
 
-def test_two_testbeds_are_told_apart_and_others_defaults_left_out(pytester: pytest.Pytester, testbed: Testbed) -> None:
-    pytester.makepyfile(
-        CLIENT
-        + f"""
+SEVERAL = """
     @pytest.fixture(scope="module")
     def yard():
         with Testbed.embedded() as running:
@@ -139,7 +136,7 @@ def test_two_testbeds_are_told_apart_and_others_defaults_left_out(pytester: pyte
         raise ValueError
 
     def test_connected(request):
-        with Testbed.connect("{testbed.control.url}") as same:
+        with Testbed.connect("{url}") as same:
             own = same.sandbox("quay")
             request.addfinalizer(own.delete)
             look(same.default(), "bob")
@@ -147,14 +144,17 @@ def test_two_testbeds_are_told_apart_and_others_defaults_left_out(pytester: pyte
             raise ValueError
 
     def test_connected_behind(request):
-        with Testbed.connect("{testbed.control.url}") as same, same.own_sandbox(name="mole") as mole:
+        with Testbed.connect("{url}") as same, same.own_sandbox(name="mole") as mole:
             own = same.sandbox("quay")
             request.addfinalizer(own.delete)
             look(own, "edda")
             look(mole, "fay")
         raise ValueError
-    """
-    )
+"""
+
+
+def test_two_testbeds_are_told_apart_and_others_defaults_left_out(pytester: pytest.Pytester, testbed: Testbed) -> None:
+    pytester.makepyfile(CLIENT + SEVERAL.format(url=testbed.control.url))
     found = told(pytester, failed=5)
     one, two = found["two"][1], found["two"][3]
     assert one != two
