@@ -22,7 +22,7 @@ import aiohttp
 import asyncssh
 import pytest
 
-from portyard.testing import Account, Sandbox, Testbed
+from portyard.testing import Account, Rule, Sandbox, Testbed
 
 TESTS = 200
 LIMIT_S = 60.0
@@ -111,6 +111,19 @@ async def speak_by_websocket(sandbox: Sandbox, text: str) -> int:
     raise AssertionError("it never worked")
 
 
+def refusals(sandbox: Sandbox, faults: list[int]) -> list[Rule]:
+    """As many of each kind as are asked for."""
+    return [
+        sandbox.smtp.refuse("451 4.7.1 later", on="rcpt", times=faults[0]),
+        sandbox.imap.refuse("NO later", on="login", times=faults[1]),
+        sandbox.pop3.refuse("-ERR later", on="pass", times=faults[2]),
+        sandbox.ftp.refuse("450 later", on="stor", times=faults[3]),
+        sandbox.ssh.refuse("SSH_FX_FAILURE", on="sftp_open", times=faults[4]),
+        sandbox.http.refuse("503 later", on="request", times=faults[5]),
+        sandbox.websocket.refuse("503 later", on="upgrade", times=faults[6]),
+    ]
+
+
 @pytest.fixture
 def sandbox(testbed: Testbed) -> Sandbox:
     """The kit's, but that it stays: in the end all stand at once, and whoever started the run looks into each."""
@@ -122,15 +135,7 @@ def test_nobody_else_is_here(sandbox: Sandbox, number: int) -> None:
     mine = f"news of {sandbox.name}"
     mira = sandbox.account("mira", f"secret-{number}")
     faults = [1 + (number + place) % 3 for place in range(7)]
-    rules = [
-        sandbox.smtp.refuse("451 4.7.1 later", on="rcpt", times=faults[0]),
-        sandbox.imap.refuse("NO later", on="login", times=faults[1]),
-        sandbox.pop3.refuse("-ERR later", on="pass", times=faults[2]),
-        sandbox.ftp.refuse("450 later", on="stor", times=faults[3]),
-        sandbox.ssh.refuse("SSH_FX_FAILURE", on="sftp_open", times=faults[4]),
-        sandbox.http.refuse("503 later", on="request", times=faults[5]),
-        sandbox.websocket.refuse("503 later", on="upgrade", times=faults[6]),
-    ]
+    rules = refusals(sandbox, faults)
 
     met = [tried(lambda: send(sandbox, mine), smtplib.SMTPRecipientsRefused)]
     message = sandbox.mail.wait(subject="the news", timeout=LIMIT_S)

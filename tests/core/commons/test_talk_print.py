@@ -73,27 +73,30 @@ def test_headers_say_where_and_who() -> None:
     assert journal_talk(record, told).startswith("room: imap  port: imaps  account: ada@portyard.test\n# 2030-01-02")
 
 
+LITERALS = (
+    ("command", "a APPEND INBOX {9}"),
+    ("reply", "+ Ready"),
+    ("command", "$x\\{a*3}\r\n\x01"),
+    ("command", ""),
+    ("command", "b LOGIN {3+}"),
+    ("command", "ada"),
+    ("command", " {6+}"),
+    ("command", "«secret, 6 bytes»"),
+    ("command", ""),
+    ("command", "c APPEND INBOX {70000}"),
+    ("reply", "+ Ready"),
+    ("command", "«literal, 70000 bytes»"),
+    ("command", "d APPEND INBOX {99999999}"),
+    ("reply", "d NO too large"),
+    ("command", "e NOOP"),
+    ("command", "USER {5}"),
+    ("reply", "+OK"),
+    ("command", "PASS x"),
+)
+
+
 def test_a_literal_has_no_line_end_of_its_own() -> None:
-    told = talk(
-        ("command", {"text": "a APPEND INBOX {9}"}),
-        ("reply", {"text": "+ Ready"}),
-        ("command", {"text": "$x\\{a*3}\r\n\x01"}),
-        ("command", {"text": ""}),
-        ("command", {"text": "b LOGIN {3+}"}),
-        ("command", {"text": "ada"}),
-        ("command", {"text": " {6+}"}),
-        ("command", {"text": "«secret, 6 bytes»"}),
-        ("command", {"text": ""}),
-        ("command", {"text": "c APPEND INBOX {70000}"}),
-        ("reply", {"text": "+ Ready"}),
-        ("command", {"text": "«literal, 70000 bytes»"}),
-        ("command", {"text": "d APPEND INBOX {99999999}"}),
-        ("reply", {"text": "d NO too large"}),
-        ("command", {"text": "e NOOP"}),
-        ("command", {"text": "USER {5}"}),
-        ("reply", {"text": "+OK"}),
-        ("command", {"text": "PASS x"}),
-    )
+    told = talk(*((kind, {"text": text}) for kind, text in LITERALS))
     said = [line for line in told if line.startswith("C")]
     assert said == [
         "C: a APPEND INBOX {9}",

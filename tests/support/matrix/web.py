@@ -119,6 +119,7 @@ ECHO = b"GET /echo" + _UPGRADE
 SWITCHED = rb"\AHTTP/1\.1 101 .*?\r\n\r\n"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 LONG = "tide " * 40
+Says = tuple[tuple[int, bytes], ...]
 
 
 def websocket(_: Place) -> Iterator[Cell]:
@@ -163,31 +164,31 @@ def _upgraded(place: Place, request: bytes = ECHO) -> Client:
     return client
 
 
-def _frames(
-    verb: str, says: tuple[tuple[int, bytes], ...], truth: tuple[int, bytes] | None, more: Mapping[str, View]
-) -> Iterator[Cell]:
-    octets = b"".join(frame(*said) for said in says)
+def _begins(verb: str, says: Says, client: Client) -> None:
+    client.say(b"".join(frame(*said) for said in says))
+    if verb == "fragment":
+        last, _, payload = next_frame(client)
+        assert not last
+        assert LONG.encode().startswith(payload)
 
-    def begun(client: Client) -> None:
-        client.say(octets)
-        if verb == "fragment":
-            last, _, payload = next_frame(client)
-            assert not last
-            assert LONG.encode().startswith(payload)
+
+def _frame_is_late(verb: str, says: Says, truth: tuple[int, bytes] | None, place: Place) -> None:
+    with Delayed(), _upgraded(place) as client:
+        _begins(verb, says, client)
+        if verb == "open":
+            client.say(frame(TEXT, b"a"))
+        _, opcode, payload = next_frame(client)
+        assert verb in ("open", "fragment") or (opcode, payload) == truth, (opcode, payload)
+
+
+def _frames(verb: str, says: Says, truth: tuple[int, bytes] | None, more: Mapping[str, View]) -> Iterator[Cell]:
+    begun = partial(_begins, verb, says)
 
     def silent(place: Place) -> None:
         with _upgraded(place) as client:
             begun(client)
             place.acted()
             client.is_quiet()
-
-    def late(place: Place) -> None:
-        with Delayed(), _upgraded(place) as client:
-            begun(client)
-            if verb == "open":
-                client.say(frame(TEXT, b"a"))
-            _, opcode, payload = next_frame(client)
-            assert verb in ("open", "fragment") or (opcode, payload) == truth, (opcode, payload)
 
     def ends(place: Place) -> None:
         with _upgraded(place) as client:
@@ -201,7 +202,7 @@ def _frames(
 
     views: dict[str, View] = {
         "silence": (True, silent),
-        "delay": (DELAY_S, late),
+        "delay": (DELAY_S, partial(_frame_is_late, verb, says, truth)),
         "hang_up": (True, ends),
         "bytes": (True, is_reset),
         **more,
