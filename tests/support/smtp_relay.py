@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from portyard.smtp.outlet import Address, Destination, Outlets
 from portyard.smtp.relay import Plan, Relay
 from portyard.smtp.spool import Entry, Queued, SqlSpool, queue
 from tests.support.mail_chain import queue_changes
-from tests.support.ports import unused
 from tests.support.yard import settings_for
 
 BOB, EVE = Mailbox("bob", "b.test"), Mailbox("eve", "b.test")
@@ -61,9 +61,12 @@ class PlayedServer:
             yield Destination((Address("127.0.0.1", port, "mta", ours=ours),))
 
     @staticmethod
-    def away() -> Destination:
-        """Where nobody listens."""
-        return Destination((Address("127.0.0.1", unused()[0], "mta", ours=True),))
+    @contextlib.contextmanager
+    def away() -> Iterator[Destination]:
+        """Where nobody listens, and nobody else can meanwhile."""
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            yield Destination((Address("127.0.0.1", bound.getsockname()[1], "mta", ours=True),))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -100,11 +103,22 @@ class PlayedServer:
 
 
 class FixedCourier:
+    """Knows one way for all; `asked` tells how often it was asked."""
+
     def __init__(self, route: Route) -> None:
         self.fixed = route
+        self.asked = 0
+        self._again = asyncio.Event()
 
     async def route(self, recipient: Queued) -> Route:
+        self.asked += 1
+        self._again.set()
         return self.fixed
+
+    async def until_asked(self, times: int) -> None:
+        while self.asked < times:
+            self._again.clear()
+            await self._again.wait()
 
 
 class Hop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +31,20 @@ QUIET_S = 1.0  # for an answer that shall not come
 EDGE_TALKS = [path for path in TALKS if read(path).headers.get("view", "host") == "host"]  # loopback is the host's view
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-@pytest.mark.parametrize("path", EDGE_TALKS, ids=lambda path: path.stem)
+def over_which() -> Iterator[tuple[Path, str]]:
+    """Each talk, over the transports that it is had by."""
+    for path in EDGE_TALKS:
+        wanted = read(path).headers.get("transport", "both")
+        for transport in ("udp", "tcp"):
+            if wanted in ("both", transport):
+                yield path, transport
+
+
+@pytest.mark.parametrize(
+    ("path", "transport"), [pytest.param(*each, id=f"{each[0].stem}-{each[1]}") for each in over_which()]
+)
 def test_talk(path: Path, transport: str, tmp_path: Path) -> None:
     talk = read(path)
-    if talk.headers.get("transport", "both") not in ("both", transport):
-        return
 
     async def main() -> None:
         async with room(tmp_path, capture=talk.headers.get("capture", "any")) as served:

@@ -73,9 +73,10 @@ def test_another_process_commit_is_heard_and_only_one_relays(tmp_path: Path) -> 
 def test_what_the_last_process_had_in_hand_is_taken_up(tmp_path: Path) -> None:
     async def go() -> None:
         server = PlayedServer()
-        courier = FixedCourier(server.away())
-        async with hop_of(tmp_path, courier) as hop:
-            await hop.commit("one", BOB, EVE)
+        with server.away() as nowhere:
+            courier = FixedCourier(nowhere)
+            async with hop_of(tmp_path, courier) as hop:
+                await hop.commit("one", BOB, EVE)
         async with server.listen() as courier.fixed, hop_of(tmp_path, courier) as hop:
             assert await settled(hop.yard) == []
             assert [recipients for recipients, _ in server.taken] == [("RCPT TO:<bob@b.test>", "RCPT TO:<eve@b.test>")]
