@@ -38,7 +38,7 @@ from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.commons.scenario.patterns import Pattern, parse_pattern
 
 if TYPE_CHECKING:
-    from portyard.commons.hosting import HostedProtocol
+    from portyard.commons.hosted_protocol import HostedProtocol
 
 Handle = Callable[[Any], Awaitable[web.StreamResponse]]
 

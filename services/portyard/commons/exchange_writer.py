@@ -20,7 +20,7 @@ from portyard.commons.scenario.engine import Stamp
 from portyard.commons.scenario.model import Scalar, Verdict
 
 if TYPE_CHECKING:
-    from portyard.commons.hosting import HostedProtocol
+    from portyard.commons.hosted_protocol import HostedProtocol
 
 PIECE = 1024  # octets of a body between two questions, while a rule may mean them
 HUNG_UP = "hung up by a rule"  # why the connection was closed, for the journal

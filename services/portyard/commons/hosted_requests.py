@@ -11,7 +11,7 @@ from portyard.commons.exchange_writer import RuledWriter
 from portyard.commons.yard import Connection
 
 if TYPE_CHECKING:
-    from portyard.commons.hosting import HostedProtocol
+    from portyard.commons.hosted_protocol import HostedProtocol
 
 SERVER: Final = "Portyard"
 

@@ -14,7 +14,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from portyard.commons.card import Service
-from portyard.commons.hosting import HostedProtocol, Hosting
+from portyard.commons.hosted_protocol import HostedProtocol
+from portyard.commons.hosting import Hosting
 from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.hosting_refusals import reason_of
 from portyard.commons.yard import Yard

@@ -10,7 +10,8 @@ from aiohttp import web
 from portyard.commons.card import Service
 from portyard.commons.exchange import House
 from portyard.commons.hosted_dates import dating
-from portyard.commons.hosting import Hosting, hosted
+from portyard.commons.hosted_requests import hosted
+from portyard.commons.hosting import Hosting
 from portyard.commons.hosting_parser import limits_of
 from portyard.commons.naming import Naming
 from portyard.commons.yard import Yard

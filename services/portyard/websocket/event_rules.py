@@ -12,7 +12,8 @@ import socketio
 from socketio.exceptions import ConnectionRefusedError as RefusedError
 
 from portyard.commons.exchange_writer import begin
-from portyard.commons.hosting import HostedProtocol, hosted
+from portyard.commons.hosted_protocol import HostedProtocol
+from portyard.commons.hosted_requests import hosted
 from portyard.commons.sandbox.model import DEFAULT
 from portyard.commons.scenario.model import Scalar, Verdict
 from portyard.websocket.core.verbs import SHOWN_CHARACTERS

@@ -10,7 +10,7 @@ from aiohttp import web
 from portyard.commons.exchange import head_of
 from portyard.commons.exchange_answers import refusal, stub
 from portyard.commons.exchange_writer import NOTHING, HungUpError, begin
-from portyard.commons.hosting import hosted
+from portyard.commons.hosted_requests import hosted
 from portyard.commons.scenario.actions import Respond
 from portyard.commons.scenario.glance import Glance
 from portyard.commons.scenario.model import Scalar, Verdict

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from aiohttp import WSMsgType, web
 
-from portyard.commons.hosting import is_secure
+from portyard.commons.hosted_requests import is_secure
 from portyard.commons.scenario.actions import Action, Delay, Expect, HangUp, Respond, Say, Send, Silence
 from portyard.commons.scenario.model import Verdict
 from portyard.commons.scenario.patterns import parse_pattern

@@ -18,7 +18,8 @@ from msgspec import json
 from portyard.commons.blanking import masked
 from portyard.commons.exchange import House
 from portyard.commons.gentle import GentleTransport
-from portyard.commons.hosting import HostedProtocol, hosted
+from portyard.commons.hosted_protocol import HostedProtocol
+from portyard.commons.hosted_requests import hosted
 from portyard.commons.hosting_parser import HostingLimits
 from portyard.commons.journal.model import SessionLog, Sheet
 from portyard.commons.journal.pages import form

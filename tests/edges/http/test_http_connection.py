@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portyard.commons.hosting import DEFAULT_LIMITS
+from portyard.commons.hosting_parser import DEFAULT_LIMITS
 from tests.support.asyncio_tests import LOOPS, run
 from tests.support.http import exchange, room
 

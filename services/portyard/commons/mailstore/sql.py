@@ -92,8 +92,6 @@ class SqlMailstore:
         """Give a full disk room for what makes more; whether there was some. The next sweep takes it again."""
         return self._files.drop_ballast()
 
-    # -- mailboxes
-
     async def mailboxes(self, account_id: int) -> list[Mailbox]:
         """See `Mailstore.mailboxes`."""
         await self._ensure(account_id)
@@ -169,8 +167,6 @@ class SqlMailstore:
         if len(self._known_accounts) >= _KNOWN:
             self._known_accounts.clear()
         self._known_accounts[account_id] = generation
-
-    # -- messages
 
     async def append(
         self,
