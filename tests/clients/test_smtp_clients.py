@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.asyncio_tests import run
 from tests.support.mail_chain import MESSAGE, PATIENCE_S, arrived, chain, settled, untraced
+from tests.support.standard_input import holding
 from tests.support.yard import Served
 
 USER, PASSWORD = "alice@portyard.test", "alice-secret"
@@ -22,14 +23,12 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 async def call(*command: str, stdin: bytes = b"") -> tuple[int, str]:
     """Run a client; its exit status and everything it wrote."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    with holding(stdin) as given:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
     async with asyncio.timeout(PATIENCE_S):
-        output, _ = await process.communicate(stdin)
+        output, _ = await process.communicate()
     return process.returncode or 0, output.decode("utf-8", "replace")
 
 

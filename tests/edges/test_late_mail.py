@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.accounts.model import Account
-from portyard.commons.journal.schema import COUNTER
 from portyard.commons.scenario.parsing import parse_rule
 from portyard.commons.yard import Yard
 from portyard.dns.card import CARD as DNS
@@ -28,6 +27,12 @@ from tests.support.yard import Served, open_yard, serve
 
 LIMIT_S = 20.0
 OCTETS = b"Subject: late\r\n\r\n"
+
+
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """What ends a rule's delay of an hour."""
+    return held_delays(monkeypatch)
 
 
 class Interrupting:
@@ -99,13 +104,13 @@ def test_a_reset_between_rcpt_and_the_message(client: type[smtplib.SMTP], port: 
 
 @pytest.mark.parametrize("home", ["t1", "default"])
 @pytest.mark.parametrize("port", ["lmtp", "smtp"])
-def test_a_reset_while_a_rule_delays_a_recipient(port: str, home: str, tmp_path: Path) -> None:
+def test_a_reset_while_a_rule_delays_a_recipient(port: str, home: str, tmp_path: Path, go_on: asyncio.Event) -> None:
     recipient = LOGIN if home == "t1" else "captured@elsewhere.test"
 
     async def go() -> None:
         async with with_t1(tmp_path, MAIL, DNS) as served:
             yard = served.yard
-            await yard.rules.add(home, parse_rule({"on": "smtp.rcpt", "then": {"delay": "0.3s"}}))
+            await yard.rules.add(home, parse_rule({"on": "smtp.rcpt", "then": {"delay": HELD_S}}))
 
             def send() -> None:
                 client = smtplib.LMTP if port == "lmtp" else smtplib.SMTP
@@ -115,6 +120,7 @@ def test_a_reset_while_a_rule_delays_a_recipient(port: str, home: str, tmp_path:
             sending = asyncio.create_task(asyncio.to_thread(send))
             await obeyed(yard, home)
             await yard.sandboxes.reset(home)
+            go_on.set()
             await sending
             async for _ in queue_changes(yard):
                 if not await queue(yard.mail_database):
@@ -147,26 +153,13 @@ def test_a_submitter_that_logged_in_before_the_reset(tmp_path: Path) -> None:
     run(go())
 
 
-async def hit(yard: Yard) -> None:
-    """Return once a rule of t1 has been obeyed."""
-    watch = yard.watcher.watch_counter(COUNTER)  # type: ignore[attr-defined]
-    try:
-        while True:
-            for session in await yard.journal.sessions("t1"):
-                if any(event.kind == "fault" for event in await yard.journal.events(session.id)):
-                    return
-            await anext(watch)
-    finally:
-        await watch.aclose()
-
-
-def test_what_a_hop_has_in_hand_is_dropped(tmp_path: Path) -> None:
+def test_what_a_hop_has_in_hand_is_dropped(tmp_path: Path, go_on: asyncio.Event) -> None:
     """The next hop is slow to answer: the reset comes while the message is under way between the two."""
 
     async def go() -> None:
         async with with_t1(tmp_path, MAIL, DNS) as served:
             yard = served.yard
-            words = {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": "0.3s"}}
+            words = {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": HELD_S}}
             await yard.rules.add("t1", parse_rule(words))
 
             def submit() -> None:
@@ -175,8 +168,9 @@ def test_what_a_hop_has_in_hand_is_dropped(tmp_path: Path) -> None:
                     client.sendmail(LOGIN, [LOGIN], OCTETS)
 
             await asyncio.to_thread(submit)
-            await hit(yard)
+            await obeyed(yard, "t1")
             await yard.sandboxes.reset("t1")
+            go_on.set()
             async for _ in queue_changes(yard):
                 if not await queue(yard.mail_database):
                     break
@@ -201,12 +195,14 @@ async def submit(served: Served, *recipients: str, sender: tuple[str, str] = (FR
 
 
 @pytest.mark.parametrize(("home", "words"), [
-    ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "then": {"delay": "0.3s"}}),
+    ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "then": {"delay": HELD_S}}),
     ("default", {"on": "smtp.mail", "where": {"role": "mta"}, "times": 1, "then": {"refuse": "451 4.7.1 later"}}),
     ("t1", {"on": "smtp.rcpt", "where": {"role": "mta"}, "then": {"refuse": "451 4.7.1 later"}}),
-    ("t1", {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": "0.3s"}}),
+    ("t1", {"on": "smtp.data", "where": {"role": "mda"}, "then": {"delay": HELD_S}}),
 ], ids=["slow at the MTA", "put off by the MTA", "put off by the recipient's rule", "slow at the MDA"])  # fmt: skip
-def test_another_sandboxs_mail_under_way(home: str, words: dict[str, object], tmp_path: Path) -> None:
+def test_another_sandboxs_mail_under_way(
+    home: str, words: dict[str, object], tmp_path: Path, go_on: asyncio.Event
+) -> None:
     """`default` sends to t1, which is reset before it arrives: as mail of t1's last test it is dropped there, and nowhere else."""
 
     async def go() -> None:
@@ -216,6 +212,7 @@ def test_another_sandboxs_mail_under_way(home: str, words: dict[str, object], tm
             await submit(served, LOGIN, OTHERS)
             await obeyed(yard, home)
             await yard.sandboxes.reset("t1")
+            go_on.set()
             await yard.clocks.advance("default", timedelta(seconds=10))
             assert await settled(yard) == []
             assert await inbox(yard, LOGIN) == []
@@ -231,13 +228,15 @@ def test_another_sandboxs_mail_under_way(home: str, words: dict[str, object], tm
     [("default", (FRIEND, SECRET), "mta"), ("t1", (LOGIN, PASSWORD), "mta"), ("t1", (LOGIN, PASSWORD), "mda")],
     ids=["of another", "of its own", "of its own, at the MDA"],
 )
-def test_late_mail_is_nothing_of_the_next_test(home: str, sender: tuple[str, str], role: str, tmp_path: Path) -> None:
+def test_late_mail_is_nothing_of_the_next_test(
+    home: str, sender: tuple[str, str], role: str, tmp_path: Path, go_on: asyncio.Event
+) -> None:
     """Neither its journal shows who brings it, nor do its rules meet it."""
 
     async def go() -> None:
         async with with_t1(tmp_path, MAIL, DNS) as served:
             yard = served.yard
-            slow = {"on": "smtp.mail", "where": {"role": role}, "then": {"delay": "0.3s"}}
+            slow = {"on": "smtp.mail", "where": {"role": role}, "then": {"delay": HELD_S}}
             await yard.rules.add(home, parse_rule(slow))
             await submit(served, LOGIN, sender=sender)
             await obeyed(yard, "default")  # until its recipient is named
@@ -246,6 +245,7 @@ def test_late_mail_is_nothing_of_the_next_test(home: str, sender: tuple[str, str
                 await yard.rules.add(
                     "t1", parse_rule({"on": f"smtp.{verb}", "where": {"role": "*"}, "then": {"delay": 0}})
                 )
+            go_on.set()
             assert await settled(yard) == []
             await yard.journal.flush()
             assert [rule.hits for rule in await yard.rules.list("t1")] == [0] * 4
@@ -279,12 +279,6 @@ def test_another_sandboxs_mail_in_the_spool(again: str, tmp_path: Path) -> None:
                 assert len(await inbox(yard, LOGIN)) == (again == "left alone")
 
     run(go())
-
-
-@pytest.fixture
-def go_on(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """What ends a rule's delay of an hour."""
-    return held_delays(monkeypatch)
 
 
 def test_a_domain_that_finds_an_owner_while_a_rule_delays_its_recipient(tmp_path: Path, go_on: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from portyard.commons.yard import Yard
+from tests.support.standard_input import holding
 from tests.support.talks import PASSWORD, USER
 from tests.support.yard import Served
 
@@ -35,17 +36,18 @@ class Outcome:
 
 async def call(*words: str, given: bytes = b"", env: dict[str, str] | None = None) -> Outcome:
     """Run a program to its end, away from any terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **(env or {})},
-        start_new_session=True,
-    )
+    with holding(given) as standard_input:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=standard_input,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **(env or {})},
+            start_new_session=True,
+        )
     try:
         async with asyncio.timeout(LIMIT_S):
-            out, err = await process.communicate(given)
+            out, err = await process.communicate()
     except BaseException:
         process.kill()
         await process.wait()

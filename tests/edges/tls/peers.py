@@ -13,6 +13,7 @@ from portyard.commons.tls.authority import Authority
 from portyard.commons.tls.layer import connect_tls, serve_tls
 from portyard.commons.tls.terms import DEFAULT_LIMITS, Choose, Limits
 from portyard.commons.tls.transport import TlsTransport
+from tests.support.standard_input import holding
 
 
 class Recorder(asyncio.Protocol):
@@ -194,12 +195,10 @@ def talk_with_ssl(port: int, context: ssl.SSLContext, say: bytes = b"hello", hos
 
 async def output_of(*command: str, stdin: bytes = b"") -> tuple[int, str]:
     """Run a client; its exit status and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    printed, _ = await process.communicate(stdin)
+    with holding(stdin) as given:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+    printed, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, printed.decode("utf-8", "replace")
