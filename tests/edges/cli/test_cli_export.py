@@ -45,11 +45,6 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture
-def console(testbed: Running) -> Console:
-    return Console(testbed.port("console"))
-
-
 def mail_errands(testbed: Running) -> None:
     with smtplib.SMTP(HOST, testbed.port("smtp")) as mta:
         mta.sendmail("ada@example.com", ["alice@portyard.test"], MESSAGE)

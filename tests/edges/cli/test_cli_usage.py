@@ -7,15 +7,14 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cli import Run, command_at
 from tests.support.control import Console
-from tests.support.process import LIMIT_S, Running, clean_environment, portyard, serving
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.support.process import LIMIT_S, Running, clean_environment, serving
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +24,8 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def console(testbed: Running) -> Console:
-    return Console(testbed.port("console"))
-
-
-@pytest.fixture
 def run(testbed: Running, tmp_path: Path) -> Run:
-    def command(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        done = portyard(*words, cwd=tmp_path, PORTYARD_URL=f"http://127.0.0.1:{testbed.port('console')}")
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    return command
+    return command_at(f"http://127.0.0.1:{testbed.port('console')}", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from portyard.commons.settings import Settings
 from portyard.rooms import cards
 from tests.support.process import serving
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SERVICES = [service.name for card in cards() for service in card.services]
 
 
