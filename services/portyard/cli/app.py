@@ -95,16 +95,18 @@ def _tell_that_it_runs(engine: Engine, settings: Settings) -> None:
     forced = os.environ.get("PORTYARD_ENGINE", "")
     other = f" by {engine.name}; make down and make up put PORTYARD_ENGINE={forced} in force"
     screen.print(f"it runs already{other if forced not in ('', engine.name) else ''}", highlight=False, soft_wrap=True)
-    changed = started.changed(settings)
-    if changed and all(engine.health().values()):
-        names = ", ".join(changed)
-        screen.print(
-            f"settings  changed since it started: {names}; make down and make up put them in force",
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif changed:
+    changed, other_code = started.changed(settings), started.is_other_code()
+    if not changed and not other_code:
+        return
+    if not all(engine.health().values()):
         started.keep(settings)
+        return
+    if changed:
+        told = f"settings  changed since it started: {', '.join(changed)}; make down and make up put them in force"
+        screen.print(told, highlight=False, soft_wrap=True)
+    if other_code:
+        told = "code      another since it started; make down and make up run it"
+        screen.print(told, highlight=False, soft_wrap=True)
 
 
 def _wait(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""The settings that the running testbed started with, so that a later `up` says which of today's it doesn't have."""
+"""What the running testbed started with: a later `up` says which of today's settings it doesn't have, and whether its code is another."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+import portyard
 from portyard.cli.engines import home
 from portyard.commons.settings import Settings
+
+PACKAGE = Path(portyard.__file__).parent
+_CODE = "the code"  # no setting's name
 
 
 def keep(settings: Settings) -> None:
@@ -19,15 +23,34 @@ def keep(settings: Settings) -> None:
     home().mkdir(exist_ok=True)
     _file().touch(mode=0o600)
     _file().chmod(0o600)  # it may be there already
-    _file().write_text(json.dumps(_digests(settings)))
+    _file().write_text(json.dumps({**_digests(settings), _CODE: _code()}))
 
 
 def changed(settings: Settings) -> list[str]:
     """The names of settings that are others now, in order; none where nobody noted them."""
+    before = _before()
+    return [name for name, digest in _digests(settings).items() if before.get(name, digest) != digest]
+
+
+def is_other_code() -> bool:
+    """Whether the code is another now, as after a pull; not where nobody noted it."""
+    before = _before().get(_CODE)
+    return before is not None and before != _code()
+
+
+def _before() -> dict[str, str]:
     with contextlib.suppress(OSError, msgspec.DecodeError):
-        before = msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
-        return [name for name, digest in _digests(settings).items() if before.get(name, digest) != digest]
-    return []
+        return msgspec.json.decode(_file().read_bytes(), type=dict[str, str])
+    return {}
+
+
+def _code() -> str:
+    """A digest of the package, as it lies here: both engines start with that."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(PACKAGE)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _file() -> Path:

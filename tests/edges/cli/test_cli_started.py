@@ -1,4 +1,4 @@
-"""What `portyard up` tells of settings that a testbed which runs already doesn't have."""
+"""What `portyard up` tells of settings and code that a testbed which runs already doesn't have."""
 
 from __future__ import annotations
 
@@ -74,6 +74,38 @@ def test_changed_settings_are_told(up: Callable[[], str], monkeypatch: pytest.Mo
     monkeypatch.delenv("PORTYARD_PERSONAS")
     monkeypatch.delenv("PORTYARD_SEED")
     assert "changed since" not in up()
+
+
+@pytest.mark.usefixtures("engine")
+def test_other_code_is_told(
+    up: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path_factory.mktemp("package")
+    room = package / "imap" / "edge.py"
+    room.parent.mkdir()
+    room.write_text("pass\n")
+    monkeypatch.setattr(started, "PACKAGE", package)
+    assert "since it started" not in up()
+    (package / "edge.pyc").touch()
+    assert "since it started" not in up()
+    room.write_text("skip\n")
+    for _again in range(2):
+        assert "code      another since it started; make down and make up run it" in up()
+    room.write_text("pass\n")
+    assert "since it started" not in up()
+
+
+def test_a_new_start_has_the_code_of_then(
+    engine: Engine, up: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path_factory.mktemp("package")
+    monkeypatch.setattr(started, "PACKAGE", package)
+    for name in ("runs", "ready"):
+        up()
+        (package / name).touch()
+        setattr(engine, name, False)
+        assert "since it started" not in up()
+        assert "since it started" not in up()
 
 
 def test_a_new_start_has_them(engine: Engine, up: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
