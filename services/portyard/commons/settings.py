@@ -63,11 +63,12 @@ class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rooms: dict[str, Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")]] = {}
 
 
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"  # 1 to 65535
 HostAndPort = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?\Z",
-        description="a host, or host:port, an IPv6 address in brackets",
+        pattern=rf"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:{_PORT})?\Z",
+        description="a host, or host:port, an IPv6 address in brackets, a port from 1 to 65535",
     ),
 ]
 PortRange = Annotated[

@@ -39,7 +39,8 @@ def test_a_rooms_level_is_told_by_its_name() -> None:
 
 def test_whom_mail_may_be_handed_to_is_a_host_and_perhaps_a_port() -> None:
     assert load({"PORTYARD_RELAY_ALLOW": "mx.test, [::1]:2525"}).relay_allow == ("mx.test", "[::1]:2525")
-    for wrong in ("mx.test:smtp", "::1", "mx test", "mx.test:25:26", "[mx.test]"):
+    assert load({"PORTYARD_RELAY_ALLOW": "mx.test:65535"}).relay_allow == ("mx.test:65535",)
+    for wrong in ("mx.test:smtp", "::1", "mx test", "mx.test:25:26", "[mx.test]", "mx.test:0", "mx.test:65536"):
         with pytest.raises(SettingError, match=re.escape(f"relay_allow[0] = {wrong!r}: expected a host")):
             load({"PORTYARD_RELAY_ALLOW": wrong})
 
