@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from portyard.commons import conversation, hosting
+from portyard.commons import conversation, hosted_protocol
 from portyard.commons.journal.store import StoredJournal
 from portyard.commons.journal.unheard import UnheardLog
 from portyard.dns import edge as dns
@@ -27,7 +27,7 @@ def install(is_off: Callable[[], bool]) -> None:
 
     StoredJournal.open_session = open_session  # type: ignore[method-assign]
     _behind(conversation.Conversation, _quiet_conversation)
-    _behind(hosting.HostedProtocol, _quiet_exchanges)
+    _behind(hosted_protocol.HostedProtocol, _quiet_exchanges)
     _behind(FtpSession, _quiet_commands)
     _behind(Files, _quiet_files)
     _quiet_queries(is_off)
@@ -38,8 +38,8 @@ def seams() -> list[tuple[object, str]]:
     return [
         (conversation.Conversation, "_remember"),
         (conversation.Conversation, "_write_down"),
-        (hosting, "note_request"),
-        (hosting, "BodyNotes"),
+        (hosted_protocol, "note_request"),
+        (hosted_protocol, "BodyNotes"),
         (FtpSession, "note_command"),
         (FtpSession, "_note_reply"),
         (dns, "asked_text"),

@@ -19,7 +19,7 @@ from benchmarks.loads import LOADS, chosen, fill
 from benchmarks.processes import BenchmarkError
 from benchmarks.rules import ask
 from benchmarks.slicing import Slicer, Steered
-from portyard.commons import hosting
+from portyard.commons import hosted_protocol
 from portyard.testing.control import Control
 
 KEYS = ("lmtp", "smtp", "imap", "pop3", "http", "websocket", "ftp", "dns", "sftp")
@@ -46,7 +46,7 @@ def noted(testbed: Steered, room: str) -> int:
 
 def test_no_part_of_what_notes_bodies_is_missing() -> None:
     ours = unjournalled._NoBodies
-    assert [name for name in dir(hosting.BodyNotes) if name[0] != "_" and not hasattr(ours, name)] == []
+    assert [name for name in dir(hosted_protocol.BodyNotes) if name[0] != "_" and not hasattr(ours, name)] == []
 
 
 def test_every_seam_is_where_it_is_looked_for() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from functools import partial
 
 from tests.support.matrix.handshakes import NAME
 from tests.support.matrix.lines import MIDST, Dialect, Scene, act, cells, led
-from tests.support.matrix.place import DELAY_S, DOMAIN, LEAST_S, PASSWORD, PATIENCE_S, Cell, Client, Place
+from tests.support.matrix.place import DELAY_S, DOMAIN, LEAST_S, PASSWORD, Cell, Client, Place, dial
 
 CONTENT = bytes(range(256)) * 64
 _MIDST = ("refuse", *MIDST)
@@ -89,7 +88,7 @@ def _passive(place: Place, client: Client) -> Client:
     found = re.search(rb"\|\|\|(\d+)\|", client.line(b"229 "))
     assert found
     host, _ = place.ports["ftp"]
-    return Client(socket.create_connection((host, int(found[1])), PATIENCE_S))
+    return Client(dial(host, int(found[1])))
 
 
 def _transfer(place: Place, client: Client) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.support.matrix.octets import down
-from tests.support.matrix.place import DELAY_S, LEAST_S, PASSWORD, PATIENCE_S, Cell, Client, Place
+from tests.support.matrix.place import DELAY_S, LEAST_S, PASSWORD, Cell, Client, Place, dial
 
 CARGO = b"cargo aboard"
 HALF = len(CARGO) // 2
@@ -77,7 +77,7 @@ def _begin(place: Place, client: Client, command: str) -> Client:
     client.say(b"EPSV\r\n")
     found = re.search(rb"\|\|\|(\d+)\|", client.line(b"229 "))
     assert found
-    data = Client(socket.create_connection((place.ports["ftp"][0], int(found[1])), PATIENCE_S))
+    data = Client(dial(place.ports["ftp"][0], int(found[1])))
     client.say(command.encode() + b"\r\n")
     client.line(b"1")
     return data

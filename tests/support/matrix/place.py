@@ -30,6 +30,19 @@ PASSWORD = "matrix-secret"
 DOMAIN = "portyard.test"
 
 
+def dial(host: str, number: int) -> socket.socket:
+    """A connection; one that was reset at once is one too, so that what came of it can still be read."""
+    ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(host, number, socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family, kind, protocol)
+    sock.setblocking(False)
+    sock.connect_ex(address)
+    waiting = select.poll()
+    waiting.register(sock, select.POLLOUT)
+    assert waiting.poll(PATIENCE_S * 1000), f"{address} doesn't answer"
+    sock.settimeout(PATIENCE_S)
+    return sock
+
+
 class Place:
     """Where a testbed is.
 
@@ -55,19 +68,8 @@ class Place:
         self._ca = ""
 
     def connect(self, port: str) -> socket.socket:
-        """A connection; one that was reset at once is one too, so that what came of it can still be read."""
-        host, number = self.ports[port]
-        ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
-            host, number, socket.AF_INET, socket.SOCK_STREAM
-        )
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        sock.connect_ex(address)
-        waiting = select.poll()
-        waiting.register(sock, select.POLLOUT)
-        assert waiting.poll(PATIENCE_S * 1000), f"{address} doesn't answer"
-        sock.settimeout(PATIENCE_S)
-        return sock
+        """A connection to one of the testbed's ports; see `dial`."""
+        return dial(*self.ports[port])
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The API's answer: JSON, text where it isn't, None where it is empty. One kept connection a thread."""
