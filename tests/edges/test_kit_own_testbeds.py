@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 import unittest
+from types import SimpleNamespace
 
 import pytest
 
@@ -204,11 +206,12 @@ def test_a_testbed_ends_though_a_sandbox_that_leaves_cannot_be_deleted() -> None
 def test_a_test_that_passes_asks_for_nothing(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def ask(*what: object, **how: object) -> None:
+    def ask(*what: object, **how: object) -> tuple[()]:
         asked.append(what)
+        return ()
 
     monkeypatch.setattr(witness, "_sections", ask)
-    monkeypatch.setattr("portyard.testing.witness.time.sleep", ask)
+    monkeypatch.setattr(witness, "time", SimpleNamespace(sleep=ask, monotonic=time.monotonic))
     with Testbed.connect(testbed.control.url) as same, same.own_sandbox():
         same.sandbox().delete()
     with Testbed.embedded() as own, own.own_sandbox():
