@@ -19,6 +19,7 @@ from portyard.http.card import CARD as HTTP
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
 from tests.support.resets import HELD_S, LOGIN, PASSWORD, account_of, held_delays, obeyed, with_t1
+from tests.support.ssh_client import connect
 
 LIMIT_S = 20.0
 
@@ -68,15 +69,7 @@ def test_sftp_writes_that_go_on(tmp_path: Path) -> None:
     async def go() -> None:
         async with (
             with_t1(tmp_path, SSH) as served,
-            asyncssh.connect(
-                "127.0.0.1",
-                served.port("ssh"),
-                username=LOGIN,
-                password=PASSWORD,
-                known_hosts=None,
-                client_keys=None,
-                config=None,
-            ) as connection,
+            connect(served, username=LOGIN, password=PASSWORD) as connection,
             connection.start_sftp_client() as sftp,
         ):
             async with sftp.open("/late", "wb") as file:

@@ -19,6 +19,7 @@ from portyard.pop3.card import CARD as POP3
 from portyard.ssh.card import CARD as SSH
 from tests.support.asyncio_tests import run
 from tests.support.resets import LOGIN, PASSWORD, account_of, with_t1
+from tests.support.ssh_client import connect
 
 LIMIT_S = 20.0
 OCTETS = b"Subject: late\r\n\r\n"
@@ -132,15 +133,7 @@ def test_what_kept_ssh_sessions_hear(act: str, tmp_path: Path) -> None:
     async def go() -> None:
         async with (
             with_t1(tmp_path, SSH) as served,
-            asyncssh.connect(
-                "127.0.0.1",
-                served.port("ssh"),
-                username=LOGIN,
-                password=PASSWORD,
-                known_hosts=None,
-                client_keys=None,
-                config=None,
-            ) as connection,
+            connect(served, username=LOGIN, password=PASSWORD) as connection,
             connection.start_sftp_client() as sftp,
             connection.create_process() as shell,
         ):

@@ -17,6 +17,36 @@ from portyard.commons.yard import Connection, Yard
 _logger = logging.getLogger(__name__)
 
 
+class UnderWay:
+    """The conversations of one service that are under way.
+
+    Attributes:
+        lingering: Their connections, once they are over.
+    """
+
+    def __init__(self) -> None:
+        self.lingering = Lingering()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def started(self, task: asyncio.Task[None]) -> None:
+        """One begins; why it failed, if it does, is logged."""
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """End every one with its parting word."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SAYING_S)
+        await self.lingering.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("a conversation failed", exc_info=task.exception())
+
+
 class Conversations:
     """The conversations of one service: starts one for each connection, ends them all at close.
 
@@ -32,8 +62,7 @@ class Conversations:
         self._yard = yard
         self._make = make
         self._parting = parting
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lingering = Lingering()
+        self._under_way = UnderWay()
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """See Handler."""
@@ -59,7 +88,7 @@ class Conversations:
                 shown=self._yard.settings.limits.journal_reply,
             ).run()
 
-        return Stream(main, self._started, self._lingering)
+        return Stream(main, self._under_way.started, self._under_way.lingering)
 
     def adopt(self, connection: Connection, sock: object) -> None:
         """See Handler; never called, `adopts` is False."""
@@ -71,20 +100,7 @@ class Conversations:
 
     async def close(self) -> None:
         """End every conversation with its parting word."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=SAYING_S)
-        await self._lingering.close()
-
-    def _started(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("a conversation failed", exc_info=task.exception())
+        await self._under_way.close()
 
 
 @contextlib.contextmanager

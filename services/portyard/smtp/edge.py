@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,7 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from portyard.commons.card import Port, Service, TlsMode
 from portyard.commons.conversation import Conversation
-from portyard.commons.conversations import ended_where_it_cannot_begin
-from portyard.commons.gentle import SAYING_S, Lingering
+from portyard.commons.conversations import UnderWay, ended_where_it_cannot_begin
 from portyard.commons.locks import Locks
 from portyard.commons.records.sql import COUNTER as RECORDS
 from portyard.commons.sandbox.sql import COUNTER as SANDBOXES
@@ -123,10 +122,9 @@ class SmtpService:
         self.door = door
         self.seats = Seats()
         self.handler = handler
-        self.lingering = Lingering()
+        self.under_way = UnderWay()
         # True chance once for each process, then a count: an id that came twice would lose mail, and chance costs a system call.
         self._ids = (f"{prefix}{number:08x}" for prefix in (uuid.uuid4().hex,) for number in itertools.count(1))
-        self._tasks: set[asyncio.Task[None]] = set()
         self._relay: asyncio.Task[None] | None = None
 
     def start(self, relaying: Coroutine[Any, Any, None]) -> None:
@@ -140,7 +138,7 @@ class SmtpService:
 
     def protocol(self, connection: Connection) -> asyncio.Protocol:
         """See Handler."""
-        return SmtpServer(self, connection, self._started)
+        return SmtpServer(self, connection)
 
     def adopt(self, connection: Connection, sock: object) -> None:
         """See Handler; never called, `adopts` is False."""
@@ -152,23 +150,10 @@ class SmtpService:
 
     async def close(self) -> None:
         """End every conversation with its parting word, then the relay; what it had under way stays in the spool."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=SAYING_S)
-        await self.lingering.close()
+        await self.under_way.close()
         if self._relay is not None:
             self._relay.cancel()
             await asyncio.wait((self._relay,))
-
-    def _started(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("a conversation failed", exc_info=task.exception())
 
 
 class SmtpServer(SMTP):
@@ -176,9 +161,7 @@ class SmtpServer(SMTP):
     the conversation: aiosmtpd's own loop, line by line, is never started.
     """  # noqa: D205
 
-    def __init__(
-        self, service: SmtpService, connection: Connection, started: Callable[[asyncio.Task[None]], None]
-    ) -> None:
+    def __init__(self, service: SmtpService, connection: Connection) -> None:
         super().__init__(
             service.handler,
             data_size_limit=service.limits.message,
@@ -189,7 +172,7 @@ class SmtpServer(SMTP):
         )
         self._service = service
         self._connection = connection
-        self._stream = Stream(self._converse, started, service.lingering)
+        self._stream = Stream(self._converse, service.under_way.started, service.under_way.lingering)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
