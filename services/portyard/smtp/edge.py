@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import uuid
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -41,8 +40,6 @@ from portyard.smtp.resolver import DnsResolver, Resolver, load_dns
 from portyard.smtp.spool import SqlSpool
 
 PARTING = b"421 4.3.2 the service is stopping or failed\r\n"
-
-_logger = logging.getLogger(__name__)
 
 
 async def open_service(

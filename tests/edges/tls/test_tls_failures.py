@@ -141,7 +141,7 @@ def test_a_stalled_handshake_ends_when_the_client_leaves(authority: Authority, r
 @pytest.mark.parametrize("start", [b"", b"\x16\x03\x01\x02\x00\x01"])
 def test_a_half_open_handshake_is_closed_in_silence(authority: Authority, run: Run, start: bytes) -> None:
     async def test() -> None:
-        async with serving(authority, handshake_timeout=0.05) as served:
+        async with serving(authority, handshake_timeout=0.3) as served:
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(start)
             assert await reader.read() == b""
