@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def started(yard: Yard, folder: Path) -> int:
     return int((folder / ".portyard" / "serve.pid").read_text())
 
 
+def remove(path: Path) -> None:
+    """Take a folder away from under a process that may still write into it."""
+    away = path.rename(path.with_name(f"{path.name}-{uuid.uuid4().hex}"))
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def is_alive(pid: int) -> bool:
     """Whether it runs; one that ended and that nobody has asked for doesn't."""
     try:
@@ -55,7 +62,7 @@ def test_a_killed_one_is_started_again(yard: Yard, tmp_path: Path) -> None:
 
 def test_one_without_its_state_is_replaced(yard: Yard, tmp_path: Path) -> None:
     old = started(yard, tmp_path)
-    shutil.rmtree(tmp_path / ".portyard" / "state")
+    remove(tmp_path / ".portyard" / "state")
     os.utime(tmp_path / ".portyard" / "serve.pid", (0, 0))  # it had its time
     assert started(yard, tmp_path) != old
     assert not is_alive(old)
@@ -63,11 +70,11 @@ def test_one_without_its_state_is_replaced(yard: Yard, tmp_path: Path) -> None:
 
 def test_one_without_notes_is_found(yard: Yard, tmp_path: Path) -> None:
     old = started(yard, tmp_path)
-    shutil.rmtree(tmp_path / ".portyard")
+    remove(tmp_path / ".portyard")
     new = started(yard, tmp_path)
     assert new != old
     assert not is_alive(old)
-    shutil.rmtree(tmp_path / ".portyard")
+    remove(tmp_path / ".portyard")
     assert yard("down").stdout == "stopped\n"
     assert not is_alive(new)
     assert yard("down").stdout == "nothing runs here\n"
