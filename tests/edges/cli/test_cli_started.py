@@ -86,7 +86,10 @@ def test_other_code_is_told(
     room.write_text("pass\n")
     monkeypatch.setattr(started, "PACKAGE", package)
     assert "since it started" not in up()
-    (package / "edge.pyc").touch()
+    for aside in ("imap/__pycache__/edge.pyc", "imap/.cache/tag", "imap/.edge.py.swp"):
+        (package / aside).parent.mkdir(exist_ok=True)
+        (package / aside).touch()
+    (package / "imap" / "edge.py~").symlink_to("nowhere")
     assert "since it started" not in up()
     room.write_text("skip\n")
     for _again in range(2):
